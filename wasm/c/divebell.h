@@ -30,6 +30,9 @@ struct _object;
 struct _object *divebell_door_module(void);
 extern unsigned char divebell_mailbox[MAILBOX_BYTES];
 
+/* immortal.c */
+struct _object *divebell_immortalize(struct _object *module, struct _object *unused);
+
 /* guest.c */
 struct _object *divebell_attach_function(void);
 

@@ -31,6 +31,7 @@ static PyObject *call(PyObject *self, PyObject *request)
 
 static PyMethodDef methods[] = {
     {"call", call, METH_O, "Send one request through the door and return the host's answer."},
+    {"immortalize", divebell_immortalize, METH_NOARGS, "Make every object that exists now immortal (immortal.c)."},
     {NULL},
 };
 

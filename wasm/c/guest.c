@@ -49,9 +49,16 @@ void *EXPORT(divebell_reserve)(uint32_t length)
     return long_request = malloc(length);
 }
 
+/* Leaves the raised exception in the last words, one line: there may be no sys.stderr yet. */
 static int fail(void)
 {
-    PyErr_Print();
+    PyObject *raised = PyErr_GetRaisedException();
+    PyObject *text = raised ? PyObject_Repr(raised) : NULL;
+    const char *utf8 = text ? PyUnicode_AsUTF8(text) : NULL;
+    fprintf(stderr, "%s\n", utf8 ? utf8 : "an exception that cannot be shown");
+    PyErr_Clear();
+    Py_XDECREF(text);
+    Py_XDECREF(raised);
     return -1;
 }
 

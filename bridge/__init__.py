@@ -1,0 +1,1 @@
+"""The one door: the wire format, the answers to the guest, the meter."""

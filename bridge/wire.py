@@ -1,0 +1,153 @@
+"""The wire format: what crosses between the guest and the host, as msgpack.
+
+One file for both sides: the host imports it as `divebell.bridge.wire`, and the same source is loaded into the guest as
+`divebell_guest.wire`. So an operation is added in one place, and the two sides cannot drift apart.
+
+A request is a map `{"v": 1, "op": name, ...arguments}`; an answer is `{"v": 1, "ok": value}` or
+`{"v": 1, "error": {"kind": ..., "message": ...}}`. Requests go both ways: the host asks the guest to run a cell, the
+guest asks the host for a model call. The host decodes with the bounds below and checks every field (door.py); the guest
+trusts the host.
+"""
+
+import msgpack
+
+VERSION = 1
+
+# Operations of the door: the guest asks, the host answers.
+QUERY = "query"  # prompts: [str], model: str | None -> [{"text": str} | {"kind": str, "message": str}]
+CHILD = "child"  # prompts: [str], contexts: [value | None], model: str | None -> as QUERY
+BUDGET = "budget"  # -> what is left of the run's budget: {str: number | str | None}
+CLOCK = "clock"  # -> [real nanoseconds, monotonic nanoseconds]; clock.c reads the answer's last 18 bytes
+SLEEP = "sleep"  # nanoseconds: int -> None
+
+# Operations of the sandbox: the host asks, the guest answers.
+RUN = "run"  # code, number, output_characters -> the cell's outcome (guest/cell.py)
+GET = "get"  # name -> plain data
+SET = "set"  # name, value -> None
+BIND = "bind"  # name, value: a name that the guest restores after every cell, as it does `context` -> None
+FINAL_VARIABLE = "final_variable"  # name -> the variable as text, at full length
+RESEED = "reseed"  # -> None; the host has written a new random key
+
+# Kinds of error that the guest raises under the same name.
+BUDGET_EXCEEDED = "BudgetExceeded"
+MODEL_ERROR = "ModelError"
+BAD_REQUEST = "BadRequest"
+UNAVAILABLE = "Unavailable"
+
+MAX_MESSAGE_BYTES = 64 << 20  # one request of the guest, or one answer of it
+MAX_VALUE_BYTES = 256 << 20  # one value that the host sends in (`box["x"] = ...`, a list or dict as context)
+MAX_ITEMS = 1_000_000  # list elements and map entries in one message, all together
+MAX_DEPTH = 64  # nesting of lists and maps
+MAX_INTEGER_BYTES = 4096
+
+_BIG_INTEGER = 1  # extension type: a signed big-endian integer of more than 64 bits
+
+
+class WireError(ValueError):
+    """A message that breaks the format or one of its bounds."""
+
+
+def _encode_other(value: object) -> msgpack.ExtType:
+    if isinstance(value, int):
+        length = value.bit_length() // 8 + 1
+        if length > MAX_INTEGER_BYTES:
+            raise WireError(f"an integer of {length:,} bytes is over the limit of {MAX_INTEGER_BYTES:,}")
+        return msgpack.ExtType(_BIG_INTEGER, value.to_bytes(length, "big", signed=True))
+    raise WireError(
+        f"{type(value).__name__} is not plain data; plain data is None, bool, int, float, str, bytes, list, tuple "
+        "and dict of these"
+    )
+
+
+def _decode_extension(code: int, data: bytes) -> int:
+    if code != _BIG_INTEGER or len(data) > MAX_INTEGER_BYTES:
+        raise WireError(f"unknown extension type {code}")
+    return int.from_bytes(data, "big", signed=True)
+
+
+def encode(message: object, limit_bytes: int = MAX_VALUE_BYTES) -> bytes:
+    """Encode plain data. Raises WireError where the data is not plain, too deep, or over `limit_bytes` encoded."""
+    try:
+        # msgpack's own buffer may grow a little past the limit before it notices; it is checked again below.
+        packed: bytes = msgpack.packb(message, default=_encode_other, unicode_errors="surrogatepass")
+    except WireError:
+        raise
+    except (ValueError, OverflowError, TypeError, RecursionError) as error:
+        raise WireError(str(error)) from None
+    if len(packed) > limit_bytes:
+        raise WireError(f"{len(packed):,} bytes are over the limit of {limit_bytes:,} bytes for one message")
+    return packed
+
+
+def decode(packed: "bytes | memoryview") -> object:
+    """Decode what a trusted side wrote: the guest uses it for the host's messages."""
+    return msgpack.unpackb(packed, ext_hook=_decode_extension, unicode_errors="surrogatepass", strict_map_key=False)
+
+
+def decode_bounded(packed: bytes, limit_bytes: int = MAX_MESSAGE_BYTES) -> object:
+    """Decode what the guest wrote. Raises WireError for anything malformed or over a bound, and nothing else.
+
+    The bounds hold for the host's memory, not only for the message: a few bytes of msgpack can stand for a hundred
+    times as much in Python objects, so list elements and map entries are counted as they are built.
+    """
+    if len(packed) > limit_bytes:
+        raise WireError(f"a message of {len(packed):,} bytes is over the limit of {limit_bytes:,}")
+    items = 0
+
+    def count_list(values: list[object]) -> list[object]:
+        nonlocal items
+        items += len(values) + 1
+        if items > MAX_ITEMS:
+            raise WireError(f"a message of more than {MAX_ITEMS:,} items")
+        return values
+
+    def count_map(pairs: list[tuple[object, object]]) -> dict[object, object]:
+        nonlocal items
+        items += len(pairs) + 1
+        if items > MAX_ITEMS:
+            raise WireError(f"a message of more than {MAX_ITEMS:,} items")
+        return dict(pairs)
+
+    try:
+        message: object = msgpack.unpackb(
+            packed,
+            list_hook=count_list,
+            object_pairs_hook=count_map,
+            ext_hook=_decode_extension,
+            unicode_errors="surrogatepass",
+            strict_map_key=False,
+            max_array_len=MAX_ITEMS,
+            max_map_len=MAX_ITEMS,
+        )
+    except WireError:
+        raise
+    except Exception as error:  # msgpack raises several kinds, and TypeError for a map key that cannot be hashed
+        raise WireError(f"malformed message: {type(error).__name__}: {error}"[:200]) from None
+    check_depth(message)
+    return message
+
+
+def check_depth(message: object) -> None:
+    """Raise WireError where lists and maps nest deeper than MAX_DEPTH."""
+    level: list[object] = [message]
+    for _ in range(MAX_DEPTH):
+        below: list[object] = []
+        for value in level:
+            if isinstance(value, (list, tuple)):
+                below.extend(value)
+            elif isinstance(value, dict):
+                below.extend(value.values())
+        if not below:
+            return
+        level = below
+    raise WireError(f"nested more than {MAX_DEPTH} deep")
+
+
+def success(value: object) -> bytes:
+    """The host's answer to a request that it carried out."""
+    return encode({"v": VERSION, "ok": value}, MAX_VALUE_BYTES)
+
+
+def failure(kind: str, message: str) -> bytes:
+    """The host's answer to a request that it refused; `kind` names the error that the guest raises."""
+    return encode({"v": VERSION, "error": {"kind": kind, "message": message[:4000]}}, MAX_VALUE_BYTES)

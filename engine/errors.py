@@ -1,0 +1,86 @@
+"""Every error that Divebell raises.
+
+    DivebellError
+    ├── ConfigurationError      what the application asked for makes no sense; says what to change
+    │   └── CacheError          the folder for compiled modules cannot be trusted or used
+    ├── ContextError            the context cannot be read, is of a kind that cannot be shared, or is too large
+    ├── SandboxError            the sandbox cannot do what was asked
+    │   ├── SandboxClosed       it was closed before
+    │   └── NotPlainData        the value cannot cross between host and guest
+    ├── BudgetExceeded          a limit of the run's budget does not allow more; carries limit, cap, spent, held
+    ├── ModelError              a model call failed; carries the model's name
+    │   ├── ModelUnavailable    the endpoint did not answer: unreachable, timed out, 5xx
+    │   ├── ModelRefused        the endpoint answered no: key, name, request, rate limit
+    │   └── UnknownModel        no model of that name is configured
+    └── RunError                the run ended without an answer
+"""
+
+
+class DivebellError(Exception):
+    """The root. Catch it to catch whatever Divebell raises on purpose."""
+
+
+class ConfigurationError(DivebellError, ValueError):
+    """A setting or an argument makes no sense. The message says what to change."""
+
+
+class CacheError(ConfigurationError):
+    """The folder for compiled modules is not this user's alone, or cannot be written."""
+
+
+class ContextError(DivebellError, ValueError):
+    """The context cannot be read or shared."""
+
+
+class SandboxError(DivebellError):
+    """The sandbox cannot do what was asked of it."""
+
+
+class SandboxClosed(SandboxError):
+    """The sandbox was closed, or its run was cancelled."""
+
+
+class NotPlainData(SandboxError, TypeError):
+    """Only None, bool, int, float, str, bytes, list, tuple and dict of these cross between host and guest."""
+
+
+class BudgetExceeded(DivebellError):
+    """A limit of the run's budget does not allow more.
+
+    `limit` names it ("dollars", "tokens", "calls", "seconds", "depth"); `cap`, `spent` and `held` are in its unit.
+    """
+
+    def __init__(self, message: str, *, limit: str, cap: object = None, spent: object = None, held: object = None):
+        super().__init__(message)
+        self.limit = limit
+        self.cap = cap
+        self.spent = spent
+        self.held = held
+
+
+class ModelError(DivebellError):
+    """A model call failed. `model` is its name."""
+
+    def __init__(self, message: str, *, model: str = "") -> None:
+        super().__init__(message)
+        self.model = model
+
+
+class ModelUnavailable(ModelError):
+    """The endpoint did not answer: unreachable, timed out, or failing (5xx)."""
+
+
+class ModelRefused(ModelError):
+    """The endpoint answered no. `status` is the HTTP status, 0 where there was none."""
+
+    def __init__(self, message: str, *, model: str = "", status: int = 0) -> None:
+        super().__init__(message, model=model)
+        self.status = status
+
+
+class UnknownModel(ModelError, ConfigurationError):
+    """No model of that name is configured for this run."""
+
+
+class RunError(DivebellError):
+    """The run ended without an answer."""

@@ -1,0 +1,109 @@
+"""The compiled guest module, cached on disk.
+
+Cranelift takes 3 to 6 seconds for the guest, once per machine; loading the result takes a few milliseconds. A compiled
+module is native code, so it is loaded only from a folder that nobody but its owner can write, under a name that hashes
+everything that it depends on: the module, wasmtime's version, the settings, the machine.
+"""
+
+import contextlib
+import hashlib
+import os
+import platform
+import stat
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import wasmtime
+
+from divebell import wasm
+from divebell.errors import CacheError
+from divebell.runtime import native
+
+KEPT_FILES = 8  # compiled modules of other versions; the oldest go first
+
+
+def cache_folder() -> Path:
+    """Where compiled modules are kept: $DIVEBELL_CACHE, or `divebell` in the user's cache folder."""
+    chosen = os.environ.get("DIVEBELL_CACHE")
+    if chosen:
+        return Path(chosen)
+    if os.name == "nt":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "divebell"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "divebell"
+
+
+def owned_folder(folder: Path) -> Path:
+    """The folder, made if need be. CacheError if anybody but this user can write to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        status = folder.lstat()
+    except OSError as error:
+        raise CacheError(f"the cache folder {folder} cannot be used: {error.strerror}; set DIVEBELL_CACHE") from None
+    if os.name == "posix":
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+            raise CacheError(f"the cache folder {folder} is not a folder of this user's; set DIVEBELL_CACHE to one")
+        if status.st_mode & 0o022:
+            raise CacheError(f"others may write to the cache folder {folder}; run chmod 700 on it")
+    return folder
+
+
+def cache_key(*, epochs: bool) -> str:
+    """Names everything that a compiled module depends on."""
+    parts = (
+        wasm.manifest().module_sha256,
+        version("wasmtime"),
+        f"epochs={epochs} stack={native.WASM_STACK_BYTES}",
+        platform.system(),
+        platform.machine(),
+    )
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def load(engine: wasmtime.Engine, *, epochs: bool) -> wasmtime.Module:
+    """The compiled guest, from the cache where it is there. Compiles, and fills the cache, where it is not."""
+    try:
+        path = owned_folder(cache_folder()) / f"guest-{cache_key(epochs=epochs)}.cwasm"
+    except CacheError:
+        if os.environ.get("DIVEBELL_CACHE"):
+            raise
+        return wasmtime.Module(engine, wasm.module_bytes())  # slower, never less safe; `divebell doctor` says why
+    module = _from_file(engine, path)
+    if module is None:
+        module = wasmtime.Module(engine, wasm.module_bytes())
+        _store(path, bytes(module.serialize()))
+    return module
+
+
+def _from_file(engine: wasmtime.Engine, path: Path) -> wasmtime.Module | None:
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    if os.name == "posix" and (
+        not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022
+    ):
+        return None
+    try:
+        return wasmtime.Module.deserialize_file(engine, str(path))
+    except wasmtime.WasmtimeError:  # cut short, or made for other processor features: compile anew
+        return None
+
+
+def _store(path: Path, compiled: bytes) -> None:
+    """Write beside and rename, so that no process ever loads half a file. A full disk only costs the cache."""
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(compiled)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        old = sorted(path.parent.glob("guest-*.cwasm"), key=lambda file: file.stat().st_mtime)
+        for file in old[:-KEPT_FILES]:
+            file.unlink(missing_ok=True)
+    except OSError:
+        pass

@@ -1,0 +1,127 @@
+"""The image: the memory of a guest that has booted, kept so that every sandbox starts from it.
+
+Booting CPython in the guest and importing what models use takes about 200 ms, once per process; mapping the result into
+a new instance takes microseconds, and copy on write does the rest. Everything in an image is shared by the sandboxes
+made from it, CPython's string hash secret included, which cannot change after boot.
+"""
+
+import ctypes
+import os
+from dataclasses import dataclass
+
+import msgpack
+
+from divebell import wasm
+from divebell.bridge import wire
+from divebell.errors import SandboxError
+from divebell.runtime import native
+from divebell.runtime.pages import Region
+
+_BOOT_MEMORY_BYTES = 256 << 20
+# What boot needs of the clock; a fixed time, so that two images from one key are byte for byte the same.
+_BOOT_TIME_NANOSECONDS = 1_700_000_000 * 10**9
+RANDOM_KEY_BYTES = 32
+# The key of every seeded sandbox's image: seeded runs repeat, so their hash order must not depend on the process.
+REPRODUCIBLE_KEY = b"divebell: an image that repeats."
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Addresses in the guest that never move after boot; the fields of `divebell_layout` in wasm/ABI.md, in order."""
+
+    abi_version: int
+    mailbox: int
+    mailbox_bytes: int
+    random_key: int
+    last_words: int
+    last_words_bytes: int
+    signal_tripped: int
+    any_signal_tripped: int
+    eval_breaker: int
+    eval_breaker_bit: int
+
+    @classmethod
+    def read(cls, instance: native.NativeInstance, door: native.DoorFunction) -> "Layout":
+        at = instance.call("divebell_layout", door) & 0xFFFFFFFF
+        count = len(cls.__dataclass_fields__)
+        if at + 4 * count > instance.memory_bytes:
+            raise SandboxError("the guest module reports a layout outside its memory")
+        return cls(*(ctypes.c_uint32 * count).from_address(instance.address + at))
+
+
+@dataclass(frozen=True)
+class Image:
+    """A booted guest's memory, and what is needed to make instances of it."""
+
+    module: native.NativeModule
+    region: Region
+    layout: Layout
+    stack_pointer: int
+
+    @property
+    def memory_bytes(self) -> int:
+        return self.region.length
+
+    def spawn(self, memory_limit_bytes: int) -> native.NativeInstance:
+        """A new instance whose memory is the image's, and may grow to `memory_limit_bytes` in all."""
+        instance = self.module.instantiate(memory_limit_bytes)
+        instance.grow(self.memory_bytes)
+        self.region.lay_private(instance.address)
+        return instance
+
+
+def boot(module: native.NativeModule, random_key: bytes | None = None) -> Image:
+    """Boot a guest and keep its memory. `random_key` decides CPython's hash secret; by default it is random."""
+    key = os.urandom(RANDOM_KEY_BYTES) if random_key is None else random_key
+    instance = module.instantiate(_BOOT_MEMORY_BYTES)
+
+    def door(_request: int, _length: int, response: int, capacity: int) -> int:
+        time = wire.encode({"v": wire.VERSION, "ok": [_BOOT_TIME_NANOSECONDS, _BOOT_TIME_NANOSECONDS]})
+        if response + capacity > instance.memory_bytes or len(time) > capacity:
+            return -1
+        ctypes.memmove(instance.address + response, time, len(time))
+        return len(time)
+
+    try:
+        first_stack_pointer = instance.stack_pointer
+        instance.call("_initialize", door)
+        layout = Layout.read(instance, door)
+        if layout.abi_version != wasm.manifest().abi_version:
+            raise SandboxError(f"the guest module has ABI {layout.abi_version}, not {wasm.manifest().abi_version}")
+        ctypes.memmove(instance.address + layout.random_key, key, RANDOM_KEY_BYTES)
+        payload = msgpack.packb(wasm.guest_sources())
+        at = instance.call("divebell_reserve", door, len(payload)) & 0xFFFFFFFF
+        ctypes.memmove(instance.address + at, payload, len(payload))
+        failed = instance.call("divebell_boot", door, at, len(payload))
+        if failed & 0xFFFFFFFF:
+            raise SandboxError(f"the guest did not boot: {last_words(instance, layout)}")
+        instance.call("divebell_reserve", door, 0)  # frees the payload's buffer
+        layout = Layout.read(instance, door)
+        if instance.stack_pointer != first_stack_pointer:
+            raise SandboxError("the guest left its stack pointer moved after boot")
+        region = _keep(instance)
+    except native.GuestTrap as trap:
+        raise SandboxError(f"the guest did not boot: {trap} {last_words(instance, layout)}") from None
+    finally:
+        instance.close()
+    return Image(module, region, layout, first_stack_pointer)
+
+
+def _keep(instance: native.NativeInstance) -> Region:
+    """Copy the memory into a sealed region, its empty pages left out."""
+    length = instance.memory_bytes
+    region = Region(length, "image")
+    step = 65536
+    empty = bytes(step)
+    for offset in range(0, length, step):
+        piece = ctypes.string_at(instance.address + offset, step)
+        if piece != empty:
+            region.write(offset, piece)
+    region.seal()
+    return region
+
+
+def last_words(instance: native.NativeInstance, layout: Layout) -> str:
+    """The last text that the guest wrote to its standard error: CPython's fatal errors. Untrusted text, one line."""
+    raw = ctypes.string_at(instance.address + layout.last_words, min(layout.last_words_bytes, 4096))
+    return " ".join(raw.split(b"\0", 1)[0].decode("utf-8", "replace").split())[:500]

@@ -1,0 +1,240 @@
+"""One living guest: an instance of the image, the context in it, and the conversation with it.
+
+Everything read from guest memory here is untrusted: addresses and lengths are checked against the memory's size, sizes
+against the bounds of bridge/wire.py, and the bytes are decoded by its bounded reader.
+"""
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from divebell.bridge import wire
+from divebell.limits import Limits
+from divebell.runtime import image as images
+from divebell.runtime import native
+from divebell.runtime.pages import PAGE_BYTES, Region, protect_nothing, round_up
+from divebell.runtime.stack import with_guest_stack
+from divebell.runtime.watchdog import REPEAT_SECONDS, Guard, Watchdog, set_bits, write_word
+
+HEADER_BYTES = native.WASM_PAGE_BYTES  # writable memory below an attached context; its last bytes are the header
+Handler = Callable[[bytes], bytes]  # answers one request of the guest; never raises
+
+
+class InstanceLost(Exception):
+    """The instance died: it trapped, was killed, or broke the format. The caller restores the state before."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclass(frozen=True)
+class SharedContext:
+    """A buffer that is attached to guests: its pages, and what it holds. `kind` is that of wasm/ABI.md."""
+
+    region: Region
+    kind: int
+    length: int  # bytes of a bytes, characters of a str
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An instance's state between two cells: the pages that differ from the image."""
+
+    memory_bytes: int
+    runs: tuple[tuple[int, bytes], ...]
+
+    @property
+    def bytes(self) -> int:
+        return sum(len(data) for _, data in self.runs)
+
+
+class Instance:
+    """A guest with its context. One thread at a time; the sandbox that owns it sees to that."""
+
+    def __init__(
+        self, image: images.Image, watchdog: Watchdog, limits: Limits, context: SharedContext | None, *, epochs: bool
+    ) -> None:
+        self._image = image
+        self._limits = limits
+        self._watchdog = watchdog
+        self._epochs = epochs
+        self._context = context
+        self._shared_from = image.memory_bytes + HEADER_BYTES
+        span = 0
+        if context is not None:
+            # One page more than the text: CPython wants a zero after the last character.
+            span = HEADER_BYTES + round_up(context.region.length + PAGE_BYTES, native.WASM_PAGE_BYTES)
+        self._shared_to = image.memory_bytes + span
+        self._limit_bytes = min(image.memory_bytes + span + limits.memory_bytes, (1 << 32) - native.WASM_PAGE_BYTES)
+        self._native = image.spawn(self._limit_bytes)
+        self.guard = Guard(watchdog, self._interrupt, self._kill)
+        self._handler: Handler = _no_handler
+        self._pending = b""
+        self._calls_left = 0
+        if context is not None:
+            self._native.grow(self._shared_to)
+            context.region.lay_read_only(self._native.address + self._shared_from)
+
+    def _interrupt(self) -> None:
+        """What a signal handler of CPython does, from outside. Called by the watchdog while the guest runs."""
+        base, layout = self._native.address, self._image.layout
+        write_word(base + layout.signal_tripped, 1)
+        write_word(base + layout.any_signal_tripped, 1)
+        set_bits(base + layout.eval_breaker, layout.eval_breaker_bit)
+
+    def _kill(self) -> None:
+        if not self._epochs:
+            protect_nothing(self._native.address, native.MEMORY_RESERVATION_BYTES)
+
+    def seed(self, key: bytes) -> None:
+        ctypes.memmove(self._native.address + self._image.layout.random_key, key, images.RANDOM_KEY_BYTES)
+
+    def attach(self) -> None:
+        """Make the shared context an object in the guest. Once, before the first request of a fresh instance."""
+        context = self._context
+        if context is not None:
+            self._allow()
+            if self._call("divebell_attach", context.kind, self._shared_from, context.length) & 0xFFFFFFFF:
+                raise InstanceLost("ContextError", "the guest could not attach the context")
+
+    def request(self, op: str, handler: "Handler | None" = None, **arguments: Any) -> dict[str, Any]:
+        """Ask the guest, and return its answer. InstanceLost if it died over it, WireError if `arguments` are not data.
+
+        `handler` answers what the guest asks meanwhile.
+        """
+        packed = wire.encode({"v": wire.VERSION, "op": op, **arguments}, wire.MAX_VALUE_BYTES)
+        self._handler = handler or _no_handler
+        self._calls_left = self._limits.door_calls
+        self._allow()
+        layout = self._image.layout
+        if len(packed) <= layout.mailbox_bytes:
+            at = layout.mailbox
+        else:
+            at = self._call("divebell_reserve", len(packed)) & 0xFFFFFFFF
+            if at == 0:
+                raise MemoryError(f"{len(packed):,} bytes do not fit into the sandbox's memory limit")
+        self._check_range(at, len(packed))
+        ctypes.memmove(self._native.address + at, packed, len(packed))
+        answered = self._call("divebell_dispatch", at, len(packed))
+        return self._read_answer(answered >> 32 & 0xFFFFFFFF, answered & 0xFFFFFFFF)
+
+    def _allow(self) -> None:
+        self.guard.allow(self._limits.cell_seconds, self._limits.grace_seconds)
+
+    def _check_range(self, at: int, length: int) -> None:
+        if at + length > self._native.memory_bytes:
+            raise InstanceLost("BrokenGuest", "the guest named memory that it does not have")
+
+    def _read_answer(self, at: int, length: int) -> dict[str, Any]:
+        if at == 0 or length > wire.MAX_MESSAGE_BYTES:
+            raise InstanceLost("BrokenGuest", "the guest gave no answer that could be read")
+        self._check_range(at, length)
+        try:
+            answer = wire.decode_bounded(ctypes.string_at(self._native.address + at, length))
+        except wire.WireError as error:
+            raise InstanceLost("BrokenGuest", f"the guest's answer broke the format: {error}") from None
+        if not isinstance(answer, dict) or answer.get("v") != wire.VERSION or not {"ok", "error"} & answer.keys():
+            raise InstanceLost("BrokenGuest", "the guest's answer broke the format")
+        return answer
+
+    def _call(self, name: str, *arguments: int) -> int:
+        """Run guest code under the watchdog."""
+        self._watchdog.add(self.guard)
+        try:
+            self._arm_epoch()
+            if not self.guard.enter():
+                raise InstanceLost("Killed", "the sandbox was killed")
+            returned = with_guest_stack(lambda: self._native.call(name, self._door, *arguments))
+            if not self.guard.leave():
+                raise self._killed()
+            return returned
+        except native.GuestTrap as trap:
+            raise self._lost(trap) from None
+        finally:
+            self.guard.leave()
+            self._watchdog.remove(self.guard)
+
+    def _arm_epoch(self) -> None:
+        if self._epochs:
+            left = self.guard.hard_left_seconds
+            self._native.set_epoch_deadline(max(int(left / REPEAT_SECONDS) + 2, 1))
+
+    def _killed(self) -> InstanceLost:
+        limits = self._limits
+        return InstanceLost(
+            "Killed",
+            f"the cell ran longer than its limit of {limits.cell_seconds:g} s, did not heed the interrupt, "
+            f"and was killed {limits.grace_seconds:g} s later",
+        )
+
+    def _lost(self, trap: native.GuestTrap) -> InstanceLost:
+        if not self.guard.leave() or trap.code == "INTERRUPT":
+            return self._killed()
+        if trap.code == "STACK_OVERFLOW":
+            return InstanceLost("StackOverflow", "the cell used up the interpreter's stack")
+        said = images.last_words(self._native, self._image.layout)
+        if trap.code == "MEMORY_OUT_OF_BOUNDS":
+            reason = "it touched memory that it may not touch (the shared context cannot be written)"
+        elif trap.code == "UNREACHABLE":
+            reason = "the interpreter aborted" + (f": {said}" if said else "")
+        else:
+            reason = trap.code.lower().replace("_", " ")
+        return InstanceLost("Crash", f"the cell crashed the interpreter: {reason}")
+
+    def _door(self, request: int, length: int, response: int, capacity: int) -> int:
+        """The guest calls: see wasm/ABI.md, `divebell.call`. Nothing that it passes can make this raise."""
+        if not self.guard.leave():
+            return -1
+        size = self._native.memory_bytes
+        if request + length > size or response + capacity > size:
+            answered = -1
+        else:
+            answered = self._answer(request, length, response, capacity)
+        self._arm_epoch()
+        return answered if self.guard.enter() else -1
+
+    def _answer(self, request: int, length: int, response: int, capacity: int) -> int:
+        base = self._native.address
+        self._calls_left -= 1
+        if length == 0:
+            answer, self._pending = self._pending, b""
+        elif self._calls_left < 0:
+            return -1
+        elif length > wire.MAX_MESSAGE_BYTES:
+            answer = wire.failure(wire.BAD_REQUEST, f"a request of {length:,} bytes is over {wire.MAX_MESSAGE_BYTES:,}")
+        else:
+            answer = self._handler(ctypes.string_at(base + request, length))
+        if len(answer) <= capacity:
+            ctypes.memmove(base + response, answer, len(answer))
+        elif length:
+            self._pending = answer
+        return len(answer)
+
+    def checkpoint(self) -> Checkpoint:
+        """The state now. Only between cells."""
+        base, size = self._native.address, self._native.memory_bytes
+        runs = []
+        for start, end in ((0, min(self._shared_from, size)), (self._shared_to, size)):
+            if start < end:
+                for offset, length in self._image.region.changed_runs(base, start, end):
+                    runs.append((offset, ctypes.string_at(base + offset, length)))
+        return Checkpoint(size, tuple(runs))
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Lay a checkpoint over a fresh instance of the same image, limits and context."""
+        self._native.grow(checkpoint.memory_bytes)
+        for offset, data in checkpoint.runs:
+            ctypes.memmove(self._native.address + offset, data, len(data))
+
+    def cancel(self) -> None:
+        """End the running cell as soon as can be. From any thread."""
+        self.guard.expire()
+
+    def close(self) -> None:
+        self._native.close()
+
+
+def _no_handler(_request: bytes) -> bytes:
+    return wire.failure(wire.UNAVAILABLE, "this sandbox has no door to the host at this moment")

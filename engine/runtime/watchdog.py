@@ -1,0 +1,179 @@
+"""Preemption: one thread that interrupts cells at their soft limit and kills them at the hard one.
+
+Soft: the host does what a signal handler of CPython does, from outside: it sets the guest's "a signal came" words, so
+that the next bytecode, and every C loop that checks for signals (regular expressions, big integers), raises
+TimeoutError. Three plain stores into guest memory; no guest code runs for it, and the guest's state survives. The stores
+race with the guest's own, so they are repeated until the cell ends.
+
+Hard, on POSIX: the guest's whole linear memory is made inaccessible, and its next load or store traps. This costs the
+running guest nothing, where epoch checks cost it a quarter of its speed (measured: x1.49 of native without, x1.96
+with). Elsewhere, or with DIVEBELL_EPOCHS=1, the module is compiled with epoch checks, and the watchdog ticks the epoch.
+
+Guaranteed: memory is taken away only while the guest itself runs. A `Guard` knows at each moment whether guest or host
+code is running; the host reads guest memory only in the states in which the watchdog keeps off, and a killed guard
+refuses the host's next access. This needs a guest without bulk-memory instructions, which wasmtime would carry out in
+host code (wasm/c/memory_operations.c). Not guaranteed: the moment. It is late by what the scheduler and the GIL make it.
+
+Which clock: the guest's own computing, in wall seconds. It stops while the guest waits at the door.
+"""
+
+import ctypes
+import enum
+import math
+import threading
+import time
+import weakref
+from collections.abc import Callable
+
+# How often an unheeded interrupt is repeated, and how often the epoch ticks where epochs are used.
+REPEAT_SECONDS = 0.02
+# The thread ends after so long with nothing to watch.
+IDLE_SECONDS = 2.0
+
+
+class State(enum.Enum):
+    HOST = "host"  # between cells, or while the host answers: guest memory is the host's to read
+    GUEST = "guest"  # guest code runs: the watchdog may interrupt or kill
+    KILLED = "killed"  # the memory is gone: nobody may touch it
+
+
+class Guard:
+    """The state and the clock of one instance's current cell."""
+
+    def __init__(self, watchdog: "Watchdog", interrupt: Callable[[], None], kill: Callable[[], None]) -> None:
+        self.lock = threading.Lock()
+        self.state = State.HOST
+        self._watchdog = watchdog
+        self._interrupt = interrupt
+        self._kill = kill
+        self.soft_left_seconds = math.inf
+        self.hard_left_seconds = math.inf
+        self._entered_at = 0.0
+
+    def allow(self, soft_seconds: float, grace_seconds: float) -> None:
+        """Start a new clock: so much computing until the interrupt, and so much more until the kill."""
+        self.soft_left_seconds = soft_seconds
+        self.hard_left_seconds = soft_seconds + grace_seconds
+
+    def enter(self) -> bool:
+        """Guest code is about to run. False if it must not: the guard was killed."""
+        now = time.monotonic()
+        with self.lock:
+            if self.state is State.KILLED:
+                return False
+            self._entered_at = now
+            self.state = State.GUEST
+        self._watchdog.wake_by(now + self.soft_left_seconds)
+        return True
+
+    def leave(self) -> bool:
+        """Guest code has stopped running. False if its memory was taken away meanwhile."""
+        with self.lock:
+            if self.state is not State.GUEST:
+                return self.state is State.HOST
+            used = time.monotonic() - self._entered_at
+            self.soft_left_seconds -= used
+            self.hard_left_seconds -= used
+            self.state = State.HOST
+            return True
+
+    def expire(self) -> None:
+        """End the cell now: its run was cancelled."""
+        with self.lock:
+            self.soft_left_seconds = self.hard_left_seconds = -math.inf
+        self._watchdog.wake_by(0.0)
+
+    def spend(self, seconds: float) -> None:
+        """Count waiting that the guest asked for (a sleep) as if it had computed."""
+        self.soft_left_seconds -= seconds
+        self.hard_left_seconds -= seconds
+
+    def check(self, now: float) -> float:
+        """Interrupt or kill if it is time. Returns when to look again. Called by the watchdog alone."""
+        with self.lock:
+            if self.state is not State.GUEST:
+                return math.inf
+            soft_at = self._entered_at + self.soft_left_seconds
+            hard_at = self._entered_at + self.hard_left_seconds
+            if now >= hard_at:
+                self._kill()
+                self.state = State.KILLED
+                return math.inf
+            if now >= soft_at:
+                self._interrupt()
+                return min(now + REPEAT_SECONDS, hard_at)
+            return soft_at
+
+
+class Watchdog:
+    """Watches the guards whose cells run. Its thread exists only while there are such."""
+
+    def __init__(self, tick: Callable[[], None] | None = None) -> None:
+        self._condition = threading.Condition()
+        self._guards: set[Guard] = set()
+        self._wake_at = math.inf
+        self._thread: threading.Thread | None = None
+        self._tick = tick  # advances the epoch, where epochs are used
+
+    def add(self, guard: Guard) -> None:
+        """Watch the guard from now on; `wake_by` starts the thread once its guest runs."""
+        with self._condition:
+            self._guards.add(guard)
+
+    def remove(self, guard: Guard) -> None:
+        with self._condition:
+            self._guards.discard(guard)
+
+    def wake_by(self, moment: float) -> None:
+        """Make sure that the thread looks again at `moment` (monotonic seconds) at the latest."""
+        if moment >= self._wake_at:
+            return
+        with self._condition:
+            if moment < self._wake_at:
+                self._wake_at = moment
+                if self._thread is None or not self._thread.is_alive():  # a forked child has no such thread
+                    self._start()
+                else:
+                    self._condition.notify()
+
+    def _start(self) -> None:
+        reference = weakref.ref(self)
+        self._thread = threading.Thread(target=_watch, args=(reference,), name="divebell-watchdog", daemon=True)
+        self._thread.start()
+
+    def turn(self) -> bool:
+        """One look at every guard, and a sleep until the next is due. False when there was nothing to do."""
+        with self._condition:
+            now = time.monotonic()
+            if self._wake_at > now:
+                due_in = min(self._wake_at - now, IDLE_SECONDS)
+                self._condition.wait(min(due_in, REPEAT_SECONDS) if self._tick and self._guards else due_in)
+                now = time.monotonic()
+            # While the guards are looked at, the lock is held, and whoever calls wake_by waits for the result.
+            self._wake_at = math.inf
+            if self._tick is not None:
+                self._tick()
+            for guard in self._guards:
+                self._wake_at = min(self._wake_at, guard.check(now))
+            if self._wake_at == math.inf and not self._guards:
+                self._thread = None
+                return False
+            return True
+
+
+def _watch(reference: "weakref.ref[Watchdog]") -> None:
+    while True:
+        watchdog = reference()
+        if watchdog is None or not watchdog.turn():
+            return
+        del watchdog
+
+
+def write_word(address: int, value: int) -> None:
+    """Store one 32-bit word at a host address."""
+    ctypes.c_uint32.from_address(address).value = value
+
+
+def set_bits(address: int, bits: int) -> None:
+    word = ctypes.c_uint32.from_address(address)
+    word.value |= bits

@@ -1,0 +1,113 @@
+"""The build's own rules: what it refuses to hand out, what it does again, and what it freezes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import wasmtime
+
+checks = pytest.importorskip("divebell.wasm.build.checks", reason="the build is not part of an installation")
+from divebell.wasm.build import link, sources, stdlib, work  # noqa: E402 - needs the line above
+
+DOOR = '(import "divebell" "call" (func (param i32 i32 i32 i32) (result i32)))'
+EXPORTED = """
+  (memory (export "memory") 1)
+  (global (export "__stack_pointer") (mut i32) (i32.const 0))
+  (func (export "_initialize"))
+  (func (export "divebell_layout"))
+  (func (export "divebell_reserve"))
+  (func (export "divebell_boot"))
+  (func (export "divebell_dispatch"))
+  (func (export "divebell_attach"))
+"""
+COPY = "(func (memory.copy (i32.const 0) (i32.const 0) (i32.const 0)))"
+
+
+@pytest.fixture
+def check(tmp_path: Path) -> Callable[[str], None]:
+    """Check a module that is given as text, as if the build had made it."""
+
+    def check_text(text: str) -> None:
+        folder = work.Work(tmp_path)
+        folder.link.mkdir()
+        folder.module.write_bytes(wasmtime.wat2wasm(f"(module {text})"))
+        checks.check(folder)
+
+    return check_text
+
+
+def test_a_sealed_module_passes(check: Callable[[str], None]) -> None:
+    check(DOOR + EXPORTED)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (EXPORTED, "must import divebell.call"),
+        (DOOR + '(import "wasi" "fd_write" (func))' + EXPORTED, "wasi.fd_write"),
+        (DOOR.replace("(result i32)", "") + EXPORTED, "must import divebell.call"),
+        (DOOR + EXPORTED + '(func (export "more"))', "these differ: more"),
+        (DOOR + EXPORTED.replace("divebell_boot", "start"), "these differ: divebell_boot, start"),
+        (DOOR + EXPORTED + COPY, "1 bulk-memory instructions are left: memory.copy at 0x"),
+        (DOOR + EXPORTED + '(@custom "name" "")', "custom sections are left: name"),
+    ],
+)
+def test_an_unsealed_module_fails_the_build(check: Callable[[str], None], text: str, sentence: str) -> None:
+    with pytest.raises(work.BuildError, match=sentence):
+        check(text)
+
+
+def test_a_module_that_names_the_work_folder_fails_the_build(check: Callable[[str], None], tmp_path: Path) -> None:
+    with pytest.raises(work.BuildError, match="a path of this machine"):
+        check(f'{DOOR} {EXPORTED} (data (i32.const 0) "{tmp_path}/cpython/Lib")')
+
+
+def test_a_step_runs_again_only_when_its_inputs_change(tmp_path: Path) -> None:
+    runs: list[str] = []
+    for version in ("1", "1", "2", "2", "1"):
+        work.Steps(work.Work(tmp_path)).do("step", {"version": version}, lambda version=version: runs.append(version))
+    assert runs == ["1", "2", "1"]
+
+
+def test_a_step_that_failed_runs_again(tmp_path: Path) -> None:
+    steps, runs = work.Steps(work.Work(tmp_path)), []
+
+    def fail_once() -> None:
+        runs.append(1)
+        if len(runs) == 1:
+            raise work.BuildError("no")
+
+    with pytest.raises(work.BuildError):
+        steps.do("step", {}, fail_once)
+    steps.do("step", {}, fail_once)
+    assert len(runs) == 2
+
+
+def test_a_failed_command_is_reported_with_its_last_lines(tmp_path: Path) -> None:
+    with pytest.raises(work.BuildError, match=r"sh failed with code 3.*\nwent wrong"):
+        work.run(work.Work(tmp_path), ["sh", "-c", "echo went wrong; exit 3"])
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "is_package"),
+    [("json/__init__.py", "json", True), ("json/decoder.py", "json.decoder", False), ("abc.pyc", "abc", False)],
+)
+def test_modules_are_named_after_their_files(file: str, name: str, is_package: bool) -> None:
+    assert stdlib.module_name(Path(file)) == (name, is_package)
+
+
+def test_modules_that_cannot_work_are_left_out(tmp_path: Path) -> None:
+    for file in ("abc.py", "test/abc.py", "tkinter/ttk.py", "asyncio/windows_utils.py", "_pyrepl/console.py"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    assert [name for name, _, _ in stdlib.modules(tmp_path)] == ["abc"]
+
+
+def test_every_package_says_all_that_is_asked_of_it() -> None:
+    listed = sources.packages()
+    assert len({one.name for one in listed}) == len(listed)
+    assert all(len(one.sha256) == 64 for one in listed)
+
+
+def test_flags_of_single_files_name_files_that_are_there() -> None:
+    assert set(link.COMPILE_FLAGS_OF) <= {path.name for path in link.c_sources()}

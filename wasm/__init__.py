@@ -1,0 +1,93 @@
+"""The guest as data: the sealed WebAssembly module, its manifest, and the Python sources that it runs at boot.
+
+Guarantees: `module_bytes` returns exactly the bytes whose sha256 the manifest names, or raises. It does not compile or
+run anything, and it keeps nothing in memory: a caller that needs the module twice keeps it.
+"""
+
+import hashlib
+import json
+import lzma
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+
+__all__ = ["GUEST_MODULES", "GuestError", "Manifest", "guest_sources", "manifest", "module_bytes"]
+
+GUEST_MODULES = ("output", "models", "cell", "boot")
+"""The modules of `divebell_guest`, in the order in which the guest runs their sources: imports come first."""
+
+MODULE_FILE = "guest.wasm.xz"
+MANIFEST_FILE = "manifest.json"
+MODULE_BYTES_LIMIT = 64 << 20
+
+
+class GuestError(Exception):
+    """The packaged module is missing, damaged, or not the one that the manifest describes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What the module was built from, as `./build.sh guest --update` wrote it.
+
+    sources: downloaded inputs, by name: version and sha256.
+    packages: frozen third-party packages, by name: version, sha256 of the wheel, imports, licence, why.
+    flags: what the compiler, the linker and the optimiser were told, by step.
+    toolchain: the version of each tool that had a hand in the bytes.
+    c_sources: the sha256 of each file in wasm/c, by file name.
+    frozen_modules: every module that imports without a file, sorted.
+    """
+
+    abi_version: int
+    module_sha256: str
+    module_bytes: int
+    compressed_bytes: int
+    sources: Mapping[str, Mapping[str, str]]
+    packages: Mapping[str, Mapping[str, object]]
+    flags: Mapping[str, tuple[str, ...]]
+    toolchain: Mapping[str, str]
+    c_sources: Mapping[str, str]
+    frozen_modules: tuple[str, ...]
+
+
+def manifest() -> Manifest:
+    """Read the manifest. Raises GuestError where there is none."""
+    path = resources.files(__name__) / MANIFEST_FILE
+    try:
+        fields = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise GuestError(f"no {MANIFEST_FILE} beside the package: build it with ./build.sh guest --update") from error
+    fields["flags"] = {step: tuple(flags) for step, flags in fields["flags"].items()}
+    fields["frozen_modules"] = tuple(fields["frozen_modules"])
+    return Manifest(**fields)
+
+
+def module_bytes() -> bytes:
+    """The guest's WebAssembly module, decompressed (takes about a second). Raises GuestError unless it is intact."""
+    expected = manifest()
+    path = resources.files(__name__) / MODULE_FILE
+    try:
+        module = lzma.LZMADecompressor().decompress(path.read_bytes(), MODULE_BYTES_LIMIT)
+    except FileNotFoundError as error:
+        raise GuestError(f"no {MODULE_FILE} beside the package: build it with ./build.sh guest --update") from error
+    except lzma.LZMAError as error:
+        raise GuestError(f"{MODULE_FILE} is damaged: {error}") from error
+    found = hashlib.sha256(module).hexdigest()
+    if found != expected.module_sha256:
+        raise GuestError(f"{MODULE_FILE} holds a module with sha256 {found}; manifest says {expected.module_sha256}")
+    return module
+
+
+def guest_sources() -> dict[str, str]:
+    """The Python sources of the guest's own package, by module name, in the order in which the guest runs them.
+
+    The wire format is one file on both sides of the door, so it is read from where the host imports it.
+    """
+    folder = resources.files(__name__) / "guest"
+    wire = resources.files("divebell.bridge") / "wire.py"
+    sources = {
+        "divebell_guest": (folder / "__init__.py").read_text("utf-8"),
+        "divebell_guest.wire": wire.read_text("utf-8"),
+    }
+    for stem in GUEST_MODULES:
+        sources[f"divebell_guest.{stem}"] = (folder / f"{stem}.py").read_text("utf-8")
+    return sources

@@ -1,0 +1,122 @@
+"""What the image is made of, and how the host's requests are answered. Loaded last; see wasm/ABI.md."""
+
+import gc
+import io
+import os
+import random
+import signal
+import sys
+import types
+
+# What model-written code imports most: paid for once, at boot, instead of in every sandbox.
+import array, ast, base64, bisect, calendar, collections, contextlib, copy, csv, dataclasses, datetime  # noqa: E401,F401
+import decimal, difflib, enum, fractions, functools, hashlib, heapq, html, inspect, itertools, json  # noqa: E401,F401
+import linecache, math, operator, pprint, re, statistics, string, struct, textwrap, time, traceback  # noqa: E401,F401
+import typing, unicodedata, urllib.parse, uuid  # noqa: E401,F401
+import asyncio, concurrent.futures  # noqa: E401,F401
+
+import _divebell
+from divebell_guest import cell, models, wire
+
+
+def _exit(status: int = 0) -> None:
+    """os._exit would end the whole instance; a cell that calls it means to end itself."""
+    raise SystemExit(status)
+
+
+def reseed() -> None:
+    """Start all randomness anew from the key that the host has written (wasm/c/random.c)."""
+    random.seed(int.from_bytes(os.urandom(32), "big"))
+    uuid._node = None
+
+
+def attach(context: object) -> None:
+    """`context` is the object that wasm/c/context.c made in front of the shared pages."""
+    bind("context", context)
+
+
+def bind(name: str, value: object) -> None:
+    models.CONTRACT[name] = value
+    models.namespace[name] = value
+
+
+_is_fresh = True
+
+
+def _set(name: str, value: object) -> None:
+    if not name.isidentifier():
+        raise NameError(f"{name!r} is not a name")
+    models.namespace[name] = value
+
+
+def _get(name: str) -> object:
+    if name not in models.namespace:
+        raise NameError(f"there is no variable {name!r}")
+    return models.namespace[name]
+
+
+OPERATIONS = {
+    wire.RUN: cell.run,
+    wire.GET: _get,
+    wire.SET: _set,
+    wire.BIND: bind,
+    wire.FINAL_VARIABLE: models.variable_as_text,
+    wire.RESEED: reseed,
+}
+
+
+def dispatch(request: memoryview) -> bytes:
+    """Answer one request of the host. Called by wasm/c/guest.c."""
+    global _is_fresh
+    if _is_fresh:
+        _is_fresh = False
+        reseed()
+    try:
+        arguments = wire.decode(request)
+        del arguments["v"]
+        answer = {"v": wire.VERSION, "ok": OPERATIONS[arguments.pop("op")](**arguments)}
+        return wire.encode(answer, wire.MAX_MESSAGE_BYTES)
+    except BaseException as error:
+        kind = type(error).__name__
+        return wire.encode({"v": wire.VERSION, "error": {"kind": kind, "message": str(error)[:2000]}})
+
+
+def _boot() -> None:
+    main = types.ModuleType("__main__")
+    sys.modules["__main__"] = main
+    models.namespace = main.__dict__
+    models.namespace["__builtins__"] = __builtins__
+    models.restore_contract()
+    sys.stdin = sys.__stdin__ = io.StringIO("")
+    sys.stdout = sys.__stdout__ = cell.stdout
+    sys.stderr = sys.__stderr__ = cell.stderr
+    sys.argv = [""]
+    os._exit = _exit
+    signal.signal(signal.SIGALRM, cell.on_interrupt)
+    _warm_up()
+    # Objects of the image are never collected, and their reference counts never written: either would touch, and so
+    # copy, their pages in every sandbox.
+    gc.collect()
+    gc.freeze()
+    _divebell.immortalize()
+
+
+WARM_UP_ROUNDS = 40  # enough for CPython's adaptive interpreter to settle, and so to stop writing to its code
+
+
+def _warm_up() -> None:
+    """Run cells of each usual kind, so that what CPython makes on first use is made in the image."""
+    global _is_fresh
+    cells = ("import json, re", "print('x', 1)", "_warm = [1, 'a', {'b': 2.5}]\n_warm", "1 + 1", "1 / 0", "")
+    for _ in range(WARM_UP_ROUNDS):
+        for number, code in enumerate(cells):
+            arguments = {"code": code, "number": number, "output_characters": 1000, "cell_seconds": 1.0}
+            dispatch(memoryview(wire.encode({"v": wire.VERSION, "op": wire.RUN, **arguments})))
+        reseed()
+    for name in models.own_names():
+        del models.namespace[name]
+    cell.forget_sources()
+    _is_fresh = True
+
+
+_boot()

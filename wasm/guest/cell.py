@@ -1,0 +1,154 @@
+"""One cell: compile it, run it, and describe what came of it."""
+
+import ast
+import linecache
+import sys
+import traceback
+
+from divebell_guest import models, wire
+from divebell_guest.output import Output
+
+CELLS_WITH_SOURCE = 200  # tracebacks can show the lines of this many of the latest cells
+MAX_TRACEBACK_FRAMES = 40
+MAX_ERROR_CHARACTERS = 20_000
+MAX_VALUE_MESSAGE_BYTES = 1 << 20  # a last value larger than this comes back as its repr alone
+
+_VALUE = "__divebell_value__"
+_ABSENT = object()
+
+stdout = Output()
+stderr = Output()
+
+
+class _Interruption:
+    """Whether the host's interrupt may raise at this moment: only while the cell's own code runs."""
+
+    allowed = False
+    seconds = 0.0
+
+
+interruption = _Interruption()
+
+
+def on_interrupt(signal_number: int, frame: object) -> None:
+    if interruption.allowed:
+        raise TimeoutError(f"the cell ran longer than its limit of {interruption.seconds:g} s")
+
+
+def _compile(code: str, filename: str) -> tuple[object, bool]:
+    """The code object, and whether it leaves the value of a last bare expression behind."""
+    tree = compile(code, filename, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+    last = tree.body[-1] if tree.body else None
+    if not isinstance(last, ast.Expr):
+        return compile(tree, filename, "exec", dont_inherit=True), False
+    target = ast.copy_location(ast.Name(_VALUE, ast.Store()), last)
+    tree.body[-1] = ast.copy_location(ast.Assign([target], last.value), last)
+    return compile(tree, filename, "exec", dont_inherit=True), True
+
+
+def _bounded_repr(value: object, limit: int) -> str:
+    if isinstance(value, (str, bytes, bytearray)) and len(value) > limit:
+        half = max(limit // 2, 1)
+        text = f"{value[:half]!r} [... {len(value) - 2 * half:,} more ...] {value[-half:]!r}"
+    else:
+        text = repr(value)
+    if len(text) > limit + 200:
+        half = max(limit // 2, 1)
+        text = f"{text[:half]} [... {len(text) - 2 * half:,} characters not shown ...] {text[-half:]}"
+    return text
+
+
+def _describe(error: BaseException) -> dict[str, str]:
+    """The error as the model should see it: without this package's frames, with the cell's own lines."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith("<divebell_guest"):
+        frames = frames.tb_next
+    try:
+        message = str(error)
+        report = traceback.TracebackException(
+            type(error), error, frames, limit=-MAX_TRACEBACK_FRAMES, compact=True, max_group_depth=5
+        )
+        text = "".join(report.format())
+    except BaseException as second:  # a __str__ that raises, or the interrupt while it runs
+        message = text = f"{type(error).__name__} (its description failed: {type(second).__name__})"
+    if len(text) > MAX_ERROR_CHARACTERS:
+        half = MAX_ERROR_CHARACTERS // 2
+        text = f"{text[:half]}\n[... {len(text) - 2 * half:,} characters not shown ...]\n{text[-half:]}"
+    return {"kind": type(error).__name__, "message": message[:MAX_ERROR_CHARACTERS], "traceback": text}
+
+
+def _remember_source(filename: str, number: int, code: str) -> None:
+    linecache.cache[filename] = (len(code), None, code.splitlines(True), filename)
+    linecache.cache.pop(f"<cell {number - CELLS_WITH_SOURCE}>", None)
+
+
+def forget_sources() -> None:
+    for filename in [name for name in linecache.cache if name.startswith("<cell ")]:
+        del linecache.cache[filename]
+
+
+def run(code: str, number: int, output_characters: int, cell_seconds: float) -> dict[str, object]:
+    """Run one cell in `__main__`. Returns the outcome as plain data: output, value, error, answer."""
+    filename = f"<cell {number}>"
+    stdout.reset(output_characters)
+    stderr.reset(output_characters)
+    sys.stdout, sys.stderr = stdout, stderr
+    interruption.seconds = cell_seconds
+    value: object = _ABSENT
+    shown: str | None = None
+    error: dict[str, str] | None = None
+    try:
+        interruption.allowed = True
+        _remember_source(filename, number, code)
+        compiled, has_value = _compile(code, filename)
+        exec(compiled, models.namespace)
+        if has_value:
+            value = models.namespace.pop(_VALUE, _ABSENT)
+            if value is not None and value is not _ABSENT:
+                shown = _bounded_repr(value, output_characters)
+        final = models.finish.taken()
+        interruption.allowed = False
+    except SystemExit:
+        interruption.allowed = False
+        final = None
+    except BaseException as raised:
+        final = None
+        try:
+            error = _describe(raised)
+            interruption.allowed = False
+        except BaseException:  # the interrupt, raised again at the very end
+            interruption.allowed = False
+            error = {"kind": "TimeoutError", "message": "the cell was interrupted", "traceback": "TimeoutError"}
+    finally:
+        interruption.allowed = False
+    models.namespace.pop(_VALUE, None)
+    if error is not None:
+        models.finish.taken()  # an answer from a cell that failed does not count
+        models.finish.answer["ready"] = False
+    models.restore_contract()
+    out, out_missing = stdout.taken()
+    err, err_missing = stderr.taken()
+    outcome: dict[str, object] = {
+        "stdout": out,
+        "stderr": err,
+        "missing": out_missing + err_missing,
+        "repr": shown,
+        "error": error,
+        "final": final,
+    }
+    if shown is not None and value is not _ABSENT:
+        _add_value(outcome, value)
+    return outcome
+
+
+def _add_value(outcome: dict[str, object], value: object) -> None:
+    """Send the value itself along where it is plain data of modest size."""
+    if isinstance(value, (str, bytes, list, tuple, dict)) and len(value) > MAX_VALUE_MESSAGE_BYTES:
+        return
+    if isinstance(value, (type(None), bool, int, float, str, bytes, list, tuple, dict)):
+        try:
+            wire.check_depth(value)
+            wire.encode(value, MAX_VALUE_MESSAGE_BYTES)
+        except wire.WireError:
+            return
+        outcome["value"] = value

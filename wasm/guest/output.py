@@ -1,0 +1,70 @@
+"""What a cell prints: the first and the last part are kept, and the middle is counted."""
+
+import io
+
+
+class Output(io.TextIOBase):
+    """A text stream that holds at most `limit` characters, however much is written to it."""
+
+    encoding = "utf-8"
+    errors = "strict"
+
+    def __init__(self, limit: int = 100_000) -> None:
+        self.reset(limit)
+
+    def reset(self, limit: int) -> None:
+        self._half = max(limit // 2, 1)
+        self._first: list[str] = []
+        self._first_length = 0
+        self._last: list[str] = []
+        self._last_length = 0
+        self._missing = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        length = len(text)
+        room = self._half - self._first_length
+        if length <= room:
+            self._first.append(text)
+            self._first_length += length
+            return length
+        if room:
+            self._first.append(text[:room])
+            self._first_length = self._half
+            text = text[room:]
+        if len(text) > self._half:
+            self._missing += len(text) - self._half
+            text = text[-self._half :]
+        self._last.append(text)
+        self._last_length += len(text)
+        if self._last_length > 2 * self._half or len(self._last) > 1000:
+            self._fold()
+        return length
+
+    def _fold(self) -> None:
+        """Cut the last part down to its bound, now and then rather than at every write."""
+        joined = "".join(self._last)
+        over = max(len(joined) - self._half, 0)
+        self._missing += over
+        self._last = [joined[over:]]
+        self._last_length = len(joined) - over
+
+    def flush(self) -> None:
+        pass
+
+    def isatty(self) -> bool:
+        return False
+
+    def taken(self) -> tuple[str, int]:
+        """The text, with a line in the middle that says how much is missing, and that number of characters."""
+        if not self._last:
+            return "".join(self._first), 0
+        self._fold()
+        first, last = "".join(self._first), self._last[0]
+        if not self._missing:
+            return first + last, 0
+        return f"{first}\n[... {self._missing:,} characters not shown ...]\n{last}", self._missing

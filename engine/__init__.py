@@ -1,1 +1,69 @@
-"""Divebell."""
+"""Divebell: a secure, embeddable engine for Recursive Language Models.
+
+`RLM` answers questions about contexts of any size; `Sandbox` is its sealed Python alone. README.md shows both.
+"""
+
+from divebell.bridge.budget import Budget
+from divebell.bridge.rates import Rate
+from divebell.cell import Cell, CellError
+from divebell.context import Context
+from divebell.engine import Engine
+from divebell.errors import (
+    BudgetExceeded,
+    CacheError,
+    ConfigurationError,
+    ContextError,
+    DivebellError,
+    ModelError,
+    ModelRefused,
+    ModelUnavailable,
+    NotPlainData,
+    RunError,
+    SandboxClosed,
+    SandboxError,
+    UnknownModel,
+)
+from divebell.events import Event
+from divebell.limits import Limits
+from divebell.loop.result import Result, Turn
+from divebell.models import Completion, Message, Model, OpenAIChatModel, Request, ScriptedModel, Usage
+from divebell.rlm import RLM
+from divebell.sandbox import Sandbox, Snapshot
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "RLM",
+    "Budget",
+    "BudgetExceeded",
+    "CacheError",
+    "Cell",
+    "CellError",
+    "Completion",
+    "ConfigurationError",
+    "Context",
+    "ContextError",
+    "DivebellError",
+    "Engine",
+    "Event",
+    "Limits",
+    "Message",
+    "Model",
+    "ModelError",
+    "ModelRefused",
+    "ModelUnavailable",
+    "NotPlainData",
+    "OpenAIChatModel",
+    "Rate",
+    "Request",
+    "Result",
+    "RunError",
+    "Sandbox",
+    "SandboxClosed",
+    "SandboxError",
+    "ScriptedModel",
+    "Snapshot",
+    "Turn",
+    "UnknownModel",
+    "Usage",
+]

@@ -16,12 +16,7 @@
 """
 
 
-class DivebellError(Exception):
-    """The root. Catch it to catch whatever Divebell raises on purpose."""
-
-
-class ConfigurationError(DivebellError, ValueError):
-    """A setting or an argument makes no sense. The message says what to change."""
+from divebell.bridge.errors import BudgetExceeded, ConfigurationError, DivebellError
 
 
 class CacheError(ConfigurationError):
@@ -42,20 +37,6 @@ class SandboxClosed(SandboxError):
 
 class NotPlainData(SandboxError, TypeError):
     """Only None, bool, int, float, str, bytes, list, tuple and dict of these cross between host and guest."""
-
-
-class BudgetExceeded(DivebellError):
-    """A limit of the run's budget does not allow more.
-
-    `limit` names it ("dollars", "tokens", "calls", "seconds", "depth"); `cap`, `spent` and `held` are in its unit.
-    """
-
-    def __init__(self, message: str, *, limit: str, cap: object = None, spent: object = None, held: object = None):
-        super().__init__(message)
-        self.limit = limit
-        self.cap = cap
-        self.spent = spent
-        self.held = held
 
 
 class ModelError(DivebellError):
@@ -84,3 +65,20 @@ class UnknownModel(ModelError, ConfigurationError):
 
 class RunError(DivebellError):
     """The run ended without an answer."""
+
+
+__all__ = [
+    "BudgetExceeded",
+    "CacheError",
+    "ConfigurationError",
+    "ContextError",
+    "DivebellError",
+    "ModelError",
+    "ModelRefused",
+    "ModelUnavailable",
+    "NotPlainData",
+    "RunError",
+    "SandboxClosed",
+    "SandboxError",
+    "UnknownModel",
+]

@@ -83,6 +83,12 @@ class Guard:
             self.soft_left_seconds = self.hard_left_seconds = -math.inf
         self._watchdog.wake_by(0.0)
 
+    def interrupt(self) -> None:
+        """Interrupt as the watchdog would, from the host's side of the door: the guest raises when it goes on."""
+        with self.lock:
+            if self.state is State.HOST:
+                self._interrupt()
+
     def spend(self, seconds: float) -> None:
         """Count waiting that the guest asked for (a sleep) as if it had computed."""
         self.soft_left_seconds -= seconds

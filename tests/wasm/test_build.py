@@ -1,13 +1,14 @@
 """The build's own rules: what it refuses to hand out, what it does again, and what it freezes."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import wasmtime
 
 checks = pytest.importorskip("divebell.wasm.build.checks", reason="the build is not part of an installation")
-from divebell.wasm.build import link, sources, stdlib, work  # noqa: E402 - needs the line above
+from divebell.wasm.build import link, sources, stdlib, toolchain, work  # noqa: E402 - needs the line above
 
 DOOR = '(import "divebell" "call" (func (param i32 i32 i32 i32) (result i32)))'
 EXPORTED = """
@@ -65,7 +66,7 @@ def test_a_module_that_names_the_work_folder_fails_the_build(check: Callable[[st
 def test_a_step_runs_again_only_when_its_inputs_change(tmp_path: Path) -> None:
     runs: list[str] = []
     for version in ("1", "1", "2", "2", "1"):
-        work.Steps(work.Work(tmp_path)).do("step", {"version": version}, lambda version=version: runs.append(version))
+        work.Steps(work.Work(tmp_path)).do("step", {"version": version}, partial(runs.append, version))
     assert runs == ["1", "2", "1"]
 
 
@@ -94,6 +95,16 @@ def test_a_failed_command_is_reported_with_its_last_lines(tmp_path: Path) -> Non
 )
 def test_modules_are_named_after_their_files(file: str, name: str, is_package: bool) -> None:
     assert stdlib.module_name(Path(file)) == (name, is_package)
+
+
+def test_missing_tools_are_asked_for_by_their_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda command: None if command in ("wasm-ld-19", "npm") else command)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr(toolchain, "_has_header", lambda header: header != "zlib.h")
+    monkeypatch.setattr(toolchain, "_has_wasm_runtime", lambda: False)
+    expected = "apt-get install lld-19 npm zlib1g-dev libclang-rt-19-dev-wasm32 "
+    with pytest.raises(work.BuildError, match=expected):
+        toolchain.provide()
 
 
 def test_modules_that_cannot_work_are_left_out(tmp_path: Path) -> None:

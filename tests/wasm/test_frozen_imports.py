@@ -3,6 +3,9 @@
 The modules run under a host of a few lines, so that this tests the module and nothing of the engine.
 """
 
+from functools import cache
+from typing import Any
+
 import msgpack
 import pytest
 import wasmtime
@@ -28,11 +31,18 @@ def attach(context): pass
 """
 
 
-def reports_of(source: str) -> list[str]:
-    """Boot the guest with PROBE and `source` in the place of its own Python; return what they report."""
+@cache
+def compiled_module() -> tuple[wasmtime.Engine, wasmtime.Module]:
+    """The guest, compiled once for all tests here: it takes seconds."""
     config = wasmtime.Config()
     config.wasm_bulk_memory = False
     engine = wasmtime.Engine(config)
+    return engine, wasmtime.Module(engine, wasm.module_bytes())
+
+
+def reports_of(source: str) -> list[str]:
+    """Boot the guest with PROBE and `source` in the place of its own Python; return what they report."""
+    engine, module = compiled_module()
     store = wasmtime.Store(engine)
     reports: list[str] = []
 
@@ -43,8 +53,7 @@ def reports_of(source: str) -> list[str]:
         return 0
 
     door_type = wasmtime.FuncType([wasmtime.ValType.i32()] * 4, [wasmtime.ValType.i32()])
-    module = wasmtime.Module(engine, wasm.module_bytes())
-    exports = wasmtime.Instance(store, module, [wasmtime.Func(store, door_type, call)]).exports(store)
+    exports: Any = wasmtime.Instance(store, module, [wasmtime.Func(store, door_type, call)]).exports(store)
     memory = exports["memory"]
     exports["_initialize"](store)
     payload = msgpack.packb({"divebell_guest": "", "divebell_guest.boot": PROBE + source})

@@ -74,7 +74,7 @@ def test_wasmtime_switched_off_bulk_memory_refuses_it() -> None:
 
 def test_nothing_tells_where_the_module_was_made(data: bytes, module: Module) -> None:
     assert module.custom_sections == ()
-    assert not re.findall(rb"/(?:home|root|tmp|Users|build)/[\w./-]{3,}", data)
+    assert not re.findall(rb"/(?:home|root|Users|build|sysroot)/|\.build/|cpython/(?:Lib|Include|wasi)/", data)
 
 
 def test_manifest_describes_the_module(data: bytes) -> None:
@@ -106,9 +106,8 @@ def test_the_module_was_built_from_the_sources_that_are_pinned() -> None:
     assert expected == wasm.manifest().sources, "sources.toml changed: run ./build.sh guest --update"
 
 
-@pytest.mark.parametrize("name", PROMISED_MODULES)
-def test_promised_modules_are_frozen(name: str) -> None:
-    assert name in wasm.manifest().frozen_modules
+def test_promised_modules_are_frozen() -> None:
+    assert set(PROMISED_MODULES) - set(wasm.manifest().frozen_modules) == set()
 
 
 def test_every_import_name_of_a_package_is_frozen() -> None:
@@ -117,10 +116,19 @@ def test_every_import_name_of_a_package_is_frozen() -> None:
         assert set(package["imports"]) <= set(manifest.frozen_modules)  # type: ignore[call-overload]
 
 
+def test_the_licence_of_every_component_is_beside_the_module() -> None:
+    chapters = (FOLDER / "LICENCES.txt").read_text("utf-8")
+    manifest = wasm.manifest()
+    for name in ("cpython", "wasi-libc", "zlib", "msgpack"):
+        assert f"\n{name}\n" in chapters
+    for name, package in manifest.packages.items():
+        assert f"\n{name} ({package['licence']})\n" in chapters
+
+
 def test_a_damaged_module_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = (FOLDER / wasm.MODULE_FILE).read_bytes()
     (tmp_path / wasm.MANIFEST_FILE).write_bytes((FOLDER / wasm.MANIFEST_FILE).read_bytes())
-    monkeypatch.setattr(wasm.resources, "files", lambda _: tmp_path)
+    monkeypatch.setattr("importlib.resources.files", lambda _: tmp_path)
     with pytest.raises(wasm.GuestError, match=r"no guest\.wasm\.xz"):
         wasm.module_bytes()
     (tmp_path / wasm.MODULE_FILE).write_bytes(good[: len(good) // 2])

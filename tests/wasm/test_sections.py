@@ -21,7 +21,7 @@ LOOKALIKES = {
     "an i64 constant": "(drop (i64.const -1404))",
     "a double": "(drop (f64.const 0x1.afc0afc0afcp+10))",
     "a float": "(drop (f32.const 0x1.f815f8p+1))",
-    "a vector": "(drop (v128.const i8x16 0xfc 10 0xfc 11 0xfc 8 0xfc 9 0xfc 10 0 0 0xfc 11 0 0xfc 10))",
+    "a vector": "(drop (v128.const i8x16 0xfc 10 0xfc 11 0xfc 8 0xfc 9 0xfc 10 0 0 0xfc 11 0xfc 10))",
     "a shuffle's neighbour": "(drop (i8x16.shuffle 16 10 0 0 0 0 0 0 0 0 0 0 0 0 0 11"
     " (v128.const i64x2 0x0afc0afc0afc0afc 0) (v128.const i64x2 0 0)))",
     "an address": "(drop (i32.load offset=1404 (i32.const 0)))",

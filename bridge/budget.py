@@ -1,0 +1,72 @@
+"""`Budget`: what a run may use. Amounts of money are exact: whole pico-dollars inside, str or Decimal outside.
+
+A budget is a plan; bridge/meter.py keeps the accounts.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from divebell.bridge.errors import ConfigurationError
+
+PICODOLLARS_PER_DOLLAR = 10**12
+MAX_DOLLARS = Decimal(1_000_000_000)
+MAX_COUNT = 10**15
+
+
+def picodollars(amount: "str | int | Decimal", what: str = "dollars") -> int:
+    """An amount of dollars as whole pico-dollars. ConfigurationError for floats, fractions of a pico-dollar, and nonsense."""
+    if isinstance(amount, bool) or not isinstance(amount, (str, int, Decimal)):
+        raise ConfigurationError(f'{what} must be a str, int or Decimal, not {type(amount).__name__}; write "0.30" for 30 cents')
+    try:
+        exact = Decimal(amount.strip().removeprefix("$") if isinstance(amount, str) else amount)
+    except InvalidOperation:
+        raise ConfigurationError(f'{what} must be a number such as "0.30", not {amount!r}') from None
+    if not exact.is_finite() or not 0 <= exact <= MAX_DOLLARS:
+        raise ConfigurationError(f"{what} must be from 0 to {MAX_DOLLARS:,}, not {amount!r}")
+    scaled = exact.scaleb(12)
+    if scaled != scaled.to_integral_value():
+        raise ConfigurationError(f"{what} has more than 12 decimal places: {amount!r}")
+    return int(scaled)
+
+
+def dollars(amount_picodollars: int) -> Decimal:
+    """Pico-dollars as dollars, exactly."""
+    return Decimal(amount_picodollars).scaleb(-12)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What one run, its children included, may use. Any limit may be left out (None).
+
+    Raises ConfigurationError for a value that is out of range.
+    """
+
+    dollars: "str | int | Decimal | None" = None
+    """Money, under the rate card. A str or Decimal: floats are refused, because 0.1 is not a tenth."""
+    tokens: int | None = None
+    """Input and output tokens of all calls together."""
+    calls: int | None = None
+    """Model calls, the root model's included."""
+    seconds: float | None = None
+    """Wall time of the whole run."""
+    depth: int = 1
+    """How deep children may go: 0 for none, so that rlm_query is a plain llm_query; 1 for children without children."""
+
+    def __post_init__(self) -> None:
+        if self.dollars is not None:
+            picodollars(self.dollars)
+        for name in ("tokens", "calls"):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or not 0 <= value <= MAX_COUNT):
+                raise ConfigurationError(f"{name} must be a whole number from 0 to {MAX_COUNT:,} or None, not {value!r}")
+        seconds = self.seconds
+        if seconds is not None and (
+            isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= 10**9
+        ):
+            raise ConfigurationError(f"seconds must be a number over 0 or None, not {seconds!r}")
+        if type(self.depth) is not int or not 0 <= self.depth <= 32:
+            raise ConfigurationError(f"depth must be a whole number from 0 to 32, not {self.depth!r}")
+
+    @property
+    def cap_picodollars(self) -> int | None:
+        return None if self.dollars is None else picodollars(self.dollars)

@@ -1,0 +1,34 @@
+"""The errors that the bridge raises; divebell.errors draws the whole tree."""
+
+
+class DivebellError(Exception):
+    """The root. Catch it to catch whatever Divebell raises on purpose."""
+
+
+class ConfigurationError(DivebellError, ValueError):
+    """A setting or an argument makes no sense. The message says what to change."""
+
+
+class BudgetExceeded(DivebellError):
+    """A limit of the run's budget does not allow more.
+
+    `limit` names it ("dollars", "tokens", "calls", "seconds", "depth"); `cap`, `spent` and `held` are in its unit.
+    `waiting_helps` tells that the call could fit once calls in flight have settled for less than they hold.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        limit: str,
+        cap: object = None,
+        spent: object = None,
+        held: object = None,
+        waiting_helps: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.cap = cap
+        self.spent = spent
+        self.held = held
+        self.waiting_helps = waiting_helps

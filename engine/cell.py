@@ -1,0 +1,83 @@
+"""What came of a cell, as the host sees it. Everything in it is the guest's text: untrusted, but bounded and typed."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from divebell.limits import Limits
+
+MAX_ERROR_CHARACTERS = 50_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellError:
+    """Why a cell failed. `kind` is the exception's name ("ValueError"), or what ended the instance: "Killed" (over its
+    time and deaf to the interrupt), "StackOverflow", "Crash", "BrokenGuest"."""
+
+    kind: str
+    message: str
+    traceback: str
+
+    def __str__(self) -> str:
+        return self.traceback
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One executed cell."""
+
+    stdout: str = ""
+    stderr: str = ""
+    value: object = None
+    """The value of a last bare expression where it is plain data of up to 1 MB, else None; `repr` has its text."""
+    repr: str | None = None
+    error: CellError | None = None
+    seconds: float = 0.0
+    """Wall time of the cell, its waiting at the door included."""
+    truncated: bool = False
+    """Whether a part of stdout or stderr is missing; a line in the middle of the text says how much."""
+    restored: bool = False
+    """Whether the sandbox had to be put back to its state before this cell."""
+    final: str | None = None
+    """The answer that the code gave with FINAL, FINAL_VAR or `answer`."""
+
+    @property
+    def ok(self) -> bool:
+        return self.error is None
+
+    @property
+    def output(self) -> str:
+        """What a notebook would show: stdout, stderr, the value, the error."""
+        parts = [self.stdout, self.stderr, self.repr or "", self.error.traceback if self.error else ""]
+        return "\n".join(part.rstrip("\n") for part in parts if part)
+
+
+def _text(outcome: dict[str, Any], name: str, limit: int) -> str:
+    text = outcome.get(name)
+    return text[:limit] if type(text) is str else ""
+
+
+def cell_from_guest(outcome: object, limits: Limits, seconds: float) -> Cell:
+    """Build a Cell from the guest's outcome. A field of a wrong type counts as absent, a text too long is cut."""
+    if not isinstance(outcome, dict):
+        outcome = {}
+    # The guest's own bound, plus the line that says how much is missing.
+    limit = limits.output_characters + 200
+    error = outcome.get("error")
+    missing = outcome.get("missing")
+    final = outcome.get("final")
+    return Cell(
+        stdout=_text(outcome, "stdout", limit),
+        stderr=_text(outcome, "stderr", limit),
+        value=outcome.get("value"),
+        repr=_text(outcome, "repr", 2 * limit) if outcome.get("repr") is not None else None,
+        error=CellError(
+            kind=_text(error, "kind", 200),
+            message=_text(error, "message", MAX_ERROR_CHARACTERS),
+            traceback=_text(error, "traceback", MAX_ERROR_CHARACTERS),
+        )
+        if isinstance(error, dict)
+        else None,
+        seconds=seconds,
+        truncated=type(missing) is int and missing > 0,
+        final=final if type(final) is str else None,
+    )

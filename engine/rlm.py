@@ -1,0 +1,191 @@
+"""`RLM`: from outside, the same as a model call."""
+
+import threading
+import time
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import anyio
+import sniffio
+
+from divebell.bridge.budget import Budget
+from divebell.bridge.errors import BudgetExceeded
+from divebell.bridge.meter import Meter
+from divebell.bridge.rates import Rate, RateCard
+from divebell.context import Context, Source
+from divebell.engine import Engine, default_engine
+from divebell.errors import ConfigurationError, ContextError
+from divebell.events import EventListener
+from divebell.limits import Limits
+from divebell.loop.calls import Calls
+from divebell.loop.result import Result
+from divebell.loop.run import MAX_QUERY_CHARACTERS, Run, Settings
+from divebell.models import OpenAIChatModel
+from divebell.models.protocol import Model
+
+
+class RLM:
+    """A Recursive Language Model (Zhang, Kraska and Khattab, arXiv:2512.24601).
+
+    model: the root model: a name for the OpenAI API or a compatible one, or any Model.
+    sub_model: answers llm_query and is the root of children; by default the same as `model`.
+    models: further models that code may name with `llm_query(..., model=...)`.
+    budget: what one run may use, children included; by default without limits, one level of children.
+    limits: what each sandbox may use.
+    max_iterations: turns of the root model; then it is asked once for its best answer.
+    rates: prices of models that the built-in rate card does not know (needed for a budget in dollars).
+    seed: makes the guests' randomness, hash order and clock repeat.
+    concurrency: model calls at once, over the run and its children.
+    base_url, api_key: where names of models are looked up; by default the OpenAI API and $OPENAI_API_KEY.
+    on_event: told of everything that happens; see Event.
+
+    Thread-safe. Raises ConfigurationError where the arguments make no sense.
+    """
+
+    def __init__(
+        self,
+        model: "str | Model",
+        sub_model: "str | Model | None" = None,
+        *,
+        models: Mapping[str, "str | Model"] | None = None,
+        budget: Budget | None = None,
+        limits: Limits | None = None,
+        max_iterations: int = 20,
+        max_output_tokens: int = 16_384,
+        sub_max_output_tokens: int = 4_096,
+        observation_characters: int = 20_000,
+        sub_characters: int = 400_000,
+        concurrency: int = 16,
+        child_concurrency: int = 4,
+        rates: Mapping[str, Rate] | None = None,
+        seed: int | None = None,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        engine: Engine | None = None,
+        on_event: EventListener | None = None,
+    ) -> None:
+        for name, value, most in (
+            ("max_iterations", max_iterations, 10_000),
+            ("max_output_tokens", max_output_tokens, 10_000_000),
+            ("sub_max_output_tokens", sub_max_output_tokens, 10_000_000),
+            ("observation_characters", observation_characters, 10_000_000),
+            ("sub_characters", sub_characters, 100_000_000),
+            ("concurrency", concurrency, 10_000),
+            ("child_concurrency", child_concurrency, 1_000),
+        ):
+            if type(value) is not int or not 1 <= value <= most:
+                raise ConfigurationError(f"{name} must be a whole number from 1 to {most:,}, not {value!r}")
+        self._budget = budget or Budget()
+        self._rates = RateCard(rates)
+
+        def as_model(given: "str | Model") -> Model:
+            return OpenAIChatModel(given, api_key=api_key, base_url=base_url) if isinstance(given, str) else given
+
+        root = as_model(model)
+        sub = root if sub_model is None or sub_model == model else as_model(sub_model)
+        allowed = {name: as_model(given) for name, given in (models or {}).items()}
+        self._settings = Settings(
+            root=root,
+            sub=sub,
+            models={root.name: root, sub.name: sub, **allowed},
+            max_iterations=max_iterations,
+            max_depth=self._budget.depth,
+            root_output_tokens=max_output_tokens,
+            sub_output_tokens=sub_max_output_tokens,
+            observation_characters=observation_characters,
+            sub_characters=sub_characters,
+            child_concurrency=child_concurrency,
+            limits=limits or Limits(),
+            seed=seed,
+            engine=engine or default_engine(),
+            listener=on_event,
+        )
+        self._concurrency = concurrency
+        self._lock = threading.Lock()
+        self._total = _empty_summary()
+
+    def completion(self, context: Source, query: str) -> str:
+        """The answer to `query` about `context`. As `run`, for those who want only the text."""
+        return self.run(context, query).answer
+
+    def run(self, context: Source, query: str) -> Result:
+        """Run to the end and return the Result.
+
+        Raises ContextError if the context cannot be read, BudgetExceeded if the budget did not allow the root model to
+        go on, ModelError if it failed. Inside a running event loop use `arun`.
+        """
+        try:
+            sniffio.current_async_library()
+        except sniffio.AsyncLibraryNotFoundError:
+            return anyio.run(self.arun, context, query)
+        raise ConfigurationError("an event loop is running here: use `await rlm.arun(context, query)`")
+
+    async def arun(self, context: Source, query: str) -> Result:
+        """As `run`, for asyncio. Cancelling it ends the sandboxes and the model calls."""
+        if not isinstance(query, str) or not query.strip():
+            raise ConfigurationError("the query is empty: say what is to be answered")
+        if len(query) > MAX_QUERY_CHARACTERS:
+            raise ConfigurationError(
+                f"the query has {len(query):,} characters, at most {MAX_QUERY_CHARACTERS:,} are allowed: "
+                "give what is long as the context"
+            )
+        prepared = await anyio.to_thread.run_sync(Context.of, context)
+        if prepared.length == 0:
+            raise ContextError("the context is empty: there is nothing to answer from")
+        meter = Meter(self._budget, self._rates)
+        self._check_prices(meter)
+        calls = Calls(meter, self._settings.models, concurrency=self._concurrency, metadata={})
+        run = Run(
+            self._settings, calls, context=prepared, query=query, path="0", depth=0, started=time.monotonic()
+        )
+        try:
+            with anyio.fail_after(self._budget.seconds):
+                return await run.answer()
+        except TimeoutError:
+            raise BudgetExceeded(
+                f"the run took longer than its budget of {self._budget.seconds:g} s",
+                limit="seconds",
+                cap=self._budget.seconds,
+                spent=self._budget.seconds,
+            ) from None
+        finally:
+            self._add(meter.summary())
+
+    def _check_prices(self, meter: Meter) -> None:
+        """Refuse before the first call, not in the middle, where a model's price is not known."""
+        for model in self._settings.models.values():
+            meter.rate_of(model.name)
+
+    def _add(self, summary: dict[str, Any]) -> None:
+        with self._lock:
+            _merge(self._total, summary)
+
+    def cost_summary(self) -> dict[str, Any]:
+        """What all runs since the last `reset` used: calls, tokens, dollars (Decimal), in all and by model."""
+        with self._lock:
+            copy = _empty_summary()
+            _merge(copy, self._total)
+            return copy
+
+    def reset(self) -> None:
+        """Start counting anew."""
+        with self._lock:
+            self._total = _empty_summary()
+
+
+_COUNTED = ("calls", "input_tokens", "output_tokens", "cached_input_tokens", "uncertain_calls")
+_MONEY = ("dollars", "uncertain_dollars")
+
+
+def _empty_summary() -> dict[str, Any]:
+    return {**dict.fromkeys(_COUNTED, 0), **dict.fromkeys(_MONEY, Decimal(0)), "models": {}}
+
+
+def _merge(into: dict[str, Any], summary: dict[str, Any]) -> None:
+    for name in (*_COUNTED, *_MONEY):
+        into[name] += summary[name]
+    for model, account in summary.get("models", {}).items():
+        own = into["models"].setdefault(model, {**dict.fromkeys(_COUNTED, 0), **dict.fromkeys(_MONEY, Decimal(0))})
+        for name in (*_COUNTED, *_MONEY):
+            own[name] += account[name]

@@ -1,0 +1,337 @@
+"""The sandbox: one sealed Python with one context, whose state persists from cell to cell.
+
+A cell is a transaction. Whatever it does, `run` returns a Cell and the sandbox can be used again: an exception leaves
+the state as the cell left it, and after a crash or a kill the sandbox is put back to its state before the cell. What the
+cell did through the door (model calls, money) is not undone.
+"""
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from divebell.bridge import wire
+from divebell.bridge.door import Door, Services
+from divebell.cell import Cell, CellError, cell_from_guest
+from divebell.context import Context, Source
+from divebell.engine import Engine, default_engine
+from divebell.errors import ConfigurationError, ContextError, NotPlainData, SandboxClosed, SandboxError
+from divebell.limits import Limits
+from divebell.runtime.instance import Checkpoint, Instance, InstanceLost
+from divebell.services import CallableServices
+
+MAX_CODE_CHARACTERS = 4_000_000
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A sandbox's state at one moment, in memory. It fits the process's image only: use it in the process that took it.
+
+    `state` is None for a sandbox that has run nothing.
+    """
+
+    state: Checkpoint | None
+    image_id: int
+    cells: int
+    limits: Limits
+    seed: int | None
+
+    @property
+    def bytes(self) -> int:
+        """What it holds."""
+        return self.state.bytes if self.state is not None else 0
+
+
+class Sandbox:
+    """A Python sandbox with `context` in it.
+
+    context: see Context.of; None for a sandbox without one.
+    limits: what the sandbox may use; see Limits.
+    llm: answers llm_query: a function of the prompt, or of prompt and model name; a plain or an async one. Batches call
+        it from several threads (at most 16), or concurrently if it is async.
+    seed: makes randomness, hash order and the clock repeat from sandbox to sandbox; by default all are fresh.
+    engine: by default the process's own.
+
+    Thread-safe: cells of one sandbox run one after another, those of different sandboxes at once. A sandbox holds no
+    thread between cells. Use it as a context manager, or `close` it.
+    """
+
+    def __init__(
+        self,
+        context: Source | None = None,
+        *,
+        limits: Limits | None = None,
+        llm: Callable[..., Any] | None = None,
+        seed: int | None = None,
+        engine: Engine | None = None,
+        services: Services | None = None,
+    ) -> None:
+        self._lock = threading.RLock()
+        self._instance: Instance | None = None
+        self._closed = False
+        self.limits = limits or Limits()
+        self._seed = _checked_seed(seed)
+        self._engine = engine or default_engine()
+        self._image = self._engine.image(reproducible=seed is not None)
+        self._context = None if context is None else Context.of(context)
+        self._services = services or CallableServices(llm, seeded=seed is not None)
+        self._door = Door(self._services)
+        self._saved: Checkpoint | None = None
+        self._changed = False  # since _saved was taken
+        self._cells = 0
+        self._bound: dict[str, object] = {}
+        if self._context is not None and self._context.shared is None:
+            self._bound["context"] = self._context.value
+        self._instance = self._start(None)
+
+    def _start(self, state: Checkpoint | None) -> Instance:
+        """A living instance with the context and, where there is one, an earlier state."""
+        shared = self._context.shared if self._context is not None else None
+        instance = Instance(self._image, self._engine.watchdog, self.limits, shared, epochs=self._engine.epochs)
+        try:
+            if state is not None:
+                instance.restore(state)
+                return instance
+            instance.seed(_random_key(self._seed))
+            instance.attach()
+            for name, value in self._bound.items():
+                answer = instance.request(wire.BIND, name=name, value=value)
+                if "ok" not in answer:
+                    raise ContextError(f"the context does not fit into the sandbox: {_message(answer)}")
+        except MemoryError as error:
+            instance.close()
+            raise ContextError(f"the context does not fit into the sandbox's memory limit: {error}") from None
+        except BaseException:
+            instance.close()
+            raise
+        return instance
+
+    def run(self, code: str) -> Cell:
+        """Run Python code. Never raises for anything the code does; the Cell says what came of it.
+
+        Raises SandboxClosed, or KeyboardInterrupt if that came while the host answered the code.
+        """
+        if not isinstance(code, str):
+            raise TypeError(f"code must be a str, not {type(code).__name__}")
+        if len(code) > MAX_CODE_CHARACTERS:
+            message = f"the code has {len(code):,} characters; a cell may have {MAX_CODE_CHARACTERS:,}"
+            return Cell(error=CellError(kind="ValueError", message=message, traceback=f"ValueError: {message}"))
+        with self._lock:
+            self._alive()
+            self._save()
+            self._cells += 1
+            started = time.perf_counter()
+            try:
+                answer = self._ask(
+                    wire.RUN,
+                    code=code,
+                    number=self._cells,
+                    output_characters=self.limits.output_characters,
+                    cell_seconds=float(self.limits.cell_seconds),
+                )
+            except _Restored as lost:
+                return Cell(error=lost.error, seconds=time.perf_counter() - started, restored=True)
+            finally:
+                self._pass_on_interruption()
+            if "ok" in answer:
+                return cell_from_guest(answer["ok"], self.limits, time.perf_counter() - started)
+            message = _message(answer)
+            error = CellError(kind="RuntimeError", message=message, traceback=f"RuntimeError: {message}")
+            return Cell(error=error, seconds=time.perf_counter() - started)
+
+    def __getitem__(self, name: str) -> Any:
+        """A variable's value, as plain data. KeyError if there is none, NotPlainData if it is something else."""
+        with self._lock:
+            self._alive()
+            self._save()
+            answer = self._ask_or_raise(wire.GET, name=_checked_name(name))
+            if "ok" in answer:
+                return answer["ok"]
+            raise _variable_error(name, answer)
+
+    def __setitem__(self, name: str, value: object) -> None:
+        """Set a variable to plain data: None, bool, int, float, str, bytes, list, tuple, dict."""
+        with self._lock:
+            self._alive()
+            self._save()
+            try:
+                wire.check_depth(value)
+                answer = self._ask_or_raise(wire.SET, name=_checked_name(name), value=value)
+            except wire.WireError as error:
+                raise NotPlainData(f"{name} cannot be set: {error}") from None
+            if "ok" not in answer:
+                raise _variable_error(name, answer)
+            self._changed = True
+
+    def final_variable(self, name: str) -> str:
+        """A variable as text, at full length: what FINAL_VAR(name) gives. KeyError, with the names there are."""
+        with self._lock:
+            self._alive()
+            self._save()
+            answer = self._ask_or_raise(wire.FINAL_VARIABLE, name=str(name)[:1000])
+            if "ok" in answer and type(answer["ok"]) is str:
+                return str(answer["ok"])
+            raise KeyError(_message(answer))
+
+    def snapshot(self) -> Snapshot:
+        """The state now. It can be given to `restore` any number of times."""
+        with self._lock:
+            self._alive()
+            self._save()
+            return Snapshot(self._saved, id(self._image), self._cells, self.limits, self._seed)
+
+    @classmethod
+    def restore(
+        cls,
+        snapshot: Snapshot,
+        context: Source | None = None,
+        *,
+        llm: Callable[..., Any] | None = None,
+        engine: Engine | None = None,
+        services: Services | None = None,
+    ) -> "Sandbox":
+        """A new sandbox in the snapshot's state. `context` must be what the first one was given."""
+        box = cls(
+            context, limits=snapshot.limits, llm=llm, seed=snapshot.seed, engine=engine, services=services
+        )
+        try:
+            box._take_over(snapshot)
+        except BaseException:
+            box.close()
+            raise
+        return box
+
+    def fork(self) -> "Sandbox":
+        """A twin with the same state, context and door, independent from now on. Its randomness is fresh, unless the
+        sandbox is seeded."""
+        with self._lock:
+            return Sandbox.restore(self.snapshot(), self._context, engine=self._engine, services=self._services)
+
+    def _take_over(self, snapshot: Snapshot) -> None:
+        if snapshot.image_id != id(self._image):
+            raise SandboxError("the snapshot was taken in another process, or with another engine")
+        if snapshot.state is None:
+            return
+        before = self._instance
+        self._instance = self._start(snapshot.state)
+        if before is not None:
+            before.close()
+        self._saved, self._changed, self._cells = snapshot.state, False, snapshot.cells
+        if self._seed is None:
+            self._instance.seed(_random_key(None))
+            self._ask_or_raise(wire.RESEED)
+            self._changed = True
+
+    def cancel(self) -> None:
+        """End the running cell as soon as can be, from any thread. Its instance is lost, and the state restored."""
+        instance = self._instance
+        if instance is not None:
+            instance.cancel()
+
+    def close(self) -> None:
+        """Give everything back. A running cell is ended first."""
+        self.cancel()
+        with self._lock:
+            self._closed = True
+            if self._instance is not None:
+                self._instance.close()
+                self._instance = None
+
+    def __enter__(self) -> "Sandbox":
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _frames: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _alive(self) -> None:
+        if self._closed:
+            raise SandboxClosed("the sandbox is closed")
+        if self._instance is None:  # an earlier restore failed half-way
+            self._instance = self._start(self._saved)
+
+    def _save(self) -> None:
+        """Remember the state, if it has changed, so that it can be put back after a crash."""
+        if self._changed:
+            assert self._instance is not None
+            self._saved = self._instance.checkpoint()
+            self._changed = False
+
+    def _ask(self, op: str, **arguments: Any) -> dict[str, Any]:
+        """Ask the guest; if that kills it, put the saved state back and raise _Restored."""
+        instance = self._instance
+        assert instance is not None
+        if isinstance(self._services, CallableServices):
+            self._services.guard = instance.guard
+        try:
+            answer = instance.request(op, self._door.answer, **arguments)
+        except InstanceLost as lost:
+            instance.close()
+            self._instance = None
+            self._instance = self._start(self._saved)
+            message = f"{lost}; the sandbox is back in its state before this cell"
+            raise _Restored(CellError(kind=lost.kind, message=message, traceback=f"{lost.kind}: {message}")) from None
+        if op == wire.RUN:
+            self._changed = True
+        return answer
+
+    def _ask_or_raise(self, op: str, **arguments: Any) -> dict[str, Any]:
+        try:
+            return self._ask(op, **arguments)
+        except _Restored as lost:
+            raise SandboxError(lost.error.message) from None
+        except MemoryError as error:
+            raise SandboxError(str(error)) from None
+
+    def _pass_on_interruption(self) -> None:
+        interruption, self._door.interrupted = self._door.interrupted, None
+        if interruption is not None:
+            raise interruption
+
+
+class _Restored(Exception):
+    """The instance died and the saved state is back. `error` tells of it."""
+
+    def __init__(self, error: CellError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+def _checked_seed(seed: int | None) -> int | None:
+    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool)):
+        raise ConfigurationError(f"seed must be a whole number or None, not {seed!r}")
+    return seed
+
+
+def _checked_name(name: object) -> str:
+    if not isinstance(name, str) or not name.isidentifier():
+        raise KeyError(f"{name!r} is not a variable's name")
+    return name
+
+
+def _random_key(seed: int | None) -> bytes:
+    return os.urandom(32) if seed is None else hashlib.sha256(f"divebell seed {seed}".encode()).digest()
+
+
+def _message(answer: dict[str, Any]) -> str:
+    error = answer.get("error")
+    text = error.get("message") if isinstance(error, dict) else None
+    return text[:2000] if type(text) is str else "the guest gave no reason"
+
+
+def _variable_error(name: str, answer: dict[str, Any]) -> Exception:
+    error = answer.get("error")
+    kind = error.get("kind") if isinstance(error, dict) else None
+    if kind == "NameError":
+        return KeyError(name)
+    if kind == "WireError":
+        return NotPlainData(f"{name}: {_message(answer)}")
+    return SandboxError(f"{name}: {_message(answer)}")
+
+
+__all__: Sequence[str] = ("Sandbox", "Snapshot")

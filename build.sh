@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# One command for everything. Each verb sets up what it needs in .venv, says what it does, and is quick the second time.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+usage() {
+    cat <<'TEXT'
+usage: ./build.sh VERB [ARGUMENTS]
+
+  demo    find a magic number in a million lines, offline, with the sandbox and a scripted model
+  test    run the tests (arguments go to pytest)
+  check   lint (ruff), format (ruff), types (mypy --strict, on the installed package)
+  bench   print the figures of the README (arguments: --quick, or names of benchmarks)
+  guest   build the guest from source and compare it with the committed module (--update to replace it)
+  setup   only set up .venv
+TEXT
+}
+
+say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+
+find_python() {
+    for candidate in "${PYTHON:-}" python3.11 python3.12 python3.13 python3; do
+        if [ -n "$candidate" ] && command -v "$candidate" >/dev/null 2>&1 &&
+            "$candidate" -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+    echo "build.sh: needs Python 3.11 or newer with the venv module; install it, or name it with PYTHON=..." >&2
+    exit 1
+}
+
+# .venv holds an editable install and the development tools; it is made anew when pyproject.toml changes.
+setup() {
+    local stamp=.venv/divebell-stamp
+    local wanted
+    wanted=$(cksum <pyproject.toml)
+    if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
+        return
+    fi
+    say "setting up .venv (once)"
+    "$(find_python)" -m venv .venv
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+    echo "$wanted" >"$stamp"
+}
+
+# The types are checked on the package as users install it, because an editable install hides its layout from mypy.
+check_types() {
+    local target=.venv/check
+    rm -rf "$target"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target "$target" .
+    rm -rf build
+    (cd "$target" && MYPYPATH=. ../bin/python -m mypy --config-file ../../pyproject.toml -p divebell)
+}
+
+verb=${1:-help}
+[ $# -gt 0 ] && shift
+case "$verb" in
+demo)
+    setup
+    exec .venv/bin/divebell demo "$@"
+    ;;
+test)
+    setup
+    say "running the tests"
+    exec .venv/bin/python -m pytest "$@"
+    ;;
+check)
+    setup
+    say "ruff check"
+    .venv/bin/ruff check .
+    say "ruff format"
+    .venv/bin/ruff format --check .
+    say "mypy --strict"
+    check_types
+    ;;
+bench)
+    setup
+    exec .venv/bin/python tests/bench/figures.py "$@"
+    ;;
+guest)
+    exec "$(find_python)" -m wasm.build "$@"
+    ;;
+setup)
+    setup
+    ;;
+help | -h | --help)
+    usage
+    ;;
+*)
+    echo "build.sh: there is no verb '$verb'" >&2
+    usage >&2
+    exit 2
+    ;;
+esac

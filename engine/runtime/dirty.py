@@ -55,6 +55,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
+def scan_works() -> bool | None:
+    """Whether the kernel has PAGEMAP_SCAN; None before the first try."""
+    return _scan_works
+
+
 def written_runs(address: int, start: int, end: int) -> list[tuple[int, int]]:
     """The (offset, length) runs of pages in [address + start, address + end) that are the process's own."""
     global _scan_works

@@ -25,7 +25,7 @@ _here = threading.local()  # .has_room: bool; .inside: a guest runs on this thre
 _stack_size_lock = threading.Lock()
 
 
-def _stack_bytes() -> int:
+def stack_bytes() -> int:
     """The size of this thread's stack; 0 where it is not known."""
     if not sys.platform.startswith("linux"):
         return 0
@@ -46,7 +46,7 @@ def _has_room() -> bool:
     try:
         return bool(_here.has_room)
     except AttributeError:
-        _here.has_room = _stack_bytes() >= WASM_STACK_BYTES + HOST_MARGIN_BYTES
+        _here.has_room = stack_bytes() >= WASM_STACK_BYTES + HOST_MARGIN_BYTES
         return bool(_here.has_room)
 
 

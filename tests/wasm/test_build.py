@@ -66,22 +66,24 @@ def test_a_module_that_names_the_work_folder_fails_the_build(check: Callable[[st
 def test_a_step_runs_again_only_when_its_inputs_change(tmp_path: Path) -> None:
     runs: list[str] = []
     for version in ("1", "1", "2", "2", "1"):
-        work.Steps(work.Work(tmp_path)).do("step", {"version": version}, partial(runs.append, version))
+        work.Steps(work.Work(tmp_path)).do("step", {"version": version}, tmp_path, partial(runs.append, version))
     assert runs == ["1", "2", "1"]
 
 
+def test_a_step_runs_again_when_its_product_is_gone(tmp_path: Path) -> None:
+    steps, product = work.Steps(work.Work(tmp_path)), tmp_path / "product"
+    steps.do("step", {}, product, product.touch)
+    product.unlink()
+    steps.do("step", {}, product, product.touch)
+    assert product.exists()
+
+
 def test_a_step_that_failed_runs_again(tmp_path: Path) -> None:
-    steps, runs = work.Steps(work.Work(tmp_path)), []
-
-    def fail_once() -> None:
-        runs.append(1)
-        if len(runs) == 1:
-            raise work.BuildError("no")
-
-    with pytest.raises(work.BuildError):
-        steps.do("step", {}, fail_once)
-    steps.do("step", {}, fail_once)
-    assert len(runs) == 2
+    steps, product = work.Steps(work.Work(tmp_path)), tmp_path / "product"
+    with pytest.raises(FileNotFoundError):
+        steps.do("step", {}, tmp_path, product.unlink)
+    steps.do("step", {}, tmp_path, product.touch)
+    assert product.exists()
 
 
 def test_a_failed_command_is_reported_with_its_last_lines(tmp_path: Path) -> None:

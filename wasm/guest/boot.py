@@ -81,11 +81,20 @@ def dispatch(request: memoryview) -> bytes:
         return wire.encode({"v": wire.VERSION, "error": {"kind": kind, "message": str(error)[:2000]}})
 
 
+# Bound in every sandbox from the start, because model-written code uses them without an import.
+PRESET = {
+    module.__name__: module
+    for module in (collections, datetime, itertools, json, math, random, re, statistics, string, textwrap, time)
+}
+
+
 def _boot() -> None:
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main
     models.namespace = main.__dict__
     models.namespace["__builtins__"] = __builtins__
+    models.namespace.update(PRESET)
+    models.preset.update(PRESET)
     models.restore_contract()
     sys.stdin = sys.__stdin__ = io.StringIO("")
     sys.stdout = sys.__stdout__ = cell.stdout

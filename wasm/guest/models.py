@@ -5,6 +5,11 @@ from divebell_guest import wire
 
 # `__main__`'s dictionary; boot.py sets it.
 namespace: dict[str, object] = {}
+# The modules that are bound in it from the start.
+preset: dict[str, object] = {}
+
+
+_ABSENT = object()
 
 
 class BudgetExceeded(RuntimeError):
@@ -194,7 +199,11 @@ CONTRACT: dict[str, object] = {
 
 def own_names() -> list[str]:
     """The names that cells defined, without the contract's and the module's own."""
-    return [name for name in namespace if name not in CONTRACT and not name.startswith("__")]
+    return [
+        name
+        for name, value in namespace.items()
+        if name not in CONTRACT and not name.startswith("__") and preset.get(name, _ABSENT) is not value
+    ]
 
 
 def restore_contract() -> None:

@@ -1,0 +1,124 @@
+"""The commands and their options. Each does its work in a file of its own."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from divebell.cli.exits import clean_exit
+
+app = typer.Typer(
+    name="divebell",
+    help="A secure, embeddable engine for Recursive Language Models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def run() -> None:
+    with clean_exit():
+        app()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from divebell import __version__
+
+        typer.echo(f"divebell {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """A secure, embeddable engine for Recursive Language Models."""
+
+
+@app.command()
+def demo(
+    lines: Annotated[int, typer.Option(min=100, max=20_000_000, help="How many lines to hide the number in.")] = 1_000_000,
+    seed: Annotated[int, typer.Option(help="Decides the lines and the number.")] = 7,
+    budget: Annotated[str, typer.Option(help="The cap in dollars, at the demo's made-up prices.")] = "0.30",
+) -> None:
+    """Find a magic number in a million lines, offline: real sandbox, real door, scripted models."""
+    from divebell.cli.demo import demo as work
+
+    work(Console(soft_wrap=True), lines=lines, seed=seed, budget=budget)
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="What you want to know.")],
+    context: Annotated[
+        list[Path] | None,
+        typer.Option("--context", "-c", help="A text file to answer from; again for more files; - for standard input."),
+    ] = None,
+    model: Annotated[str, typer.Option("--model", "-m", envvar="DIVEBELL_MODEL", help="The root model.")] = "gpt-5-mini",
+    sub_model: Annotated[
+        str | None, typer.Option(envvar="DIVEBELL_SUB_MODEL", help="Answers llm_query; by default the root model.")
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option(envvar="OPENAI_BASE_URL", help="An endpoint that speaks the Chat Completions API.")
+    ] = None,
+    budget: Annotated[str | None, typer.Option(help="The most that the answer may cost, in dollars: 0.30")] = None,
+    tokens: Annotated[int | None, typer.Option(min=1, help="The most tokens, input and output together.")] = None,
+    calls: Annotated[int | None, typer.Option(min=1, help="The most model calls.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.001, help="The most wall time.")] = None,
+    depth: Annotated[int, typer.Option(min=0, max=32, help="How deep children may go.")] = 1,
+    rate: Annotated[
+        list[str] | None,
+        typer.Option(help="A model's price, MODEL=INPUT/OUTPUT in dollars per million tokens: local=0/0"),
+    ] = None,
+    max_iterations: Annotated[int, typer.Option(min=1, max=10_000, help="Turns of the root model.")] = 20,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer and nothing else.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print answer, status and spend as JSON.")] = False,
+) -> None:
+    """Answer a question about files. The answer goes to stdout, the progress to stderr.
+
+    The key is read from OPENAI_API_KEY. Exit status: 1 the model failed, 2 bad input, 3 over budget.
+    """
+    from divebell.bridge.budget import Budget
+    from divebell.cli.ask import ask as work
+
+    work(
+        Console(stderr=True, soft_wrap=True),
+        question,
+        context or [],
+        model=model,
+        sub_model=sub_model,
+        base_url=base_url,
+        budget=Budget(dollars=budget, tokens=tokens, calls=calls, seconds=seconds, depth=depth),
+        rates=rate or [],
+        max_iterations=max_iterations,
+        quiet=quiet or as_json,
+        as_json=as_json,
+    )
+
+
+@app.command("exec")
+def execute(
+    file: Annotated[Path, typer.Argument(help="A Python file; - for standard input.")],
+    context: Annotated[Path | None, typer.Option("--context", "-c", help="A text file, as the variable `context`.")] = None,
+    seconds: Annotated[float, typer.Option(min=0.001, max=86_400, help="Computing time.")] = 10.0,
+    memory_mib: Annotated[int, typer.Option("--memory-mib", min=1, max=3_072, help="Memory beyond the context.")] = 256,
+    seed: Annotated[int | None, typer.Option(help="Makes randomness, hash order and clock repeat.")] = None,
+) -> None:
+    """Run a Python file in a sandbox: no files, no network, no way out. Exit status 1 if it failed."""
+    from divebell.cli.execute import execute as work
+    from divebell.limits import Limits
+
+    work(file, context, Limits(cell_seconds=seconds, memory_bytes=memory_mib << 20), seed)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine can do, and warm the caches."""
+    from divebell.cli.doctor import doctor as work
+
+    work(Console(soft_wrap=True))

@@ -1,0 +1,150 @@
+"""Showing a run as it goes: colours and a live line on a terminal, plain lines in a pipe.
+
+What models and guests write is shown as text: control characters, with which a hostile context could rewrite the
+terminal, are replaced first.
+"""
+
+import re
+import time
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.status import Status
+from rich.syntax import Syntax
+from rich.text import Text
+
+from divebell.bridge.budget import dollars
+from divebell.cell import Cell
+from divebell.events import Event
+from divebell.loop.observation import shortened
+from divebell.loop.result import Result
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+CODE_CHARACTERS = 4_000
+OUTPUT_CHARACTERS = 1_200
+LINE_CHARACTERS = 160
+MAX_CALL_LINES = 12  # of one turn; the rest are counted
+
+
+def safe(text: str) -> str:
+    """The text without characters that steer a terminal."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
+
+
+def one_line(text: str, limit: int = LINE_CHARACTERS) -> str:
+    flat = " ".join(safe(text).split())
+    return flat if len(flat) <= limit else f"{flat[: limit - 1]}…"
+
+
+def money(amount_picodollars: int) -> str:
+    amount = dollars(amount_picodollars)
+    return f"${amount:.4f}" if amount >= 1 or amount == 0 else f"${amount:.6f}"
+
+
+class Display:
+    """Listens to a run's events. Give its `on_event` to the RLM, and use it as a context manager around the run."""
+
+    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+        self._console = console
+        self._quiet = quiet
+        self._live: Status | None = None
+        self._started = time.monotonic()
+        self._turn = 0
+        self._calls = 0
+        self._turn_calls = 0
+        self._spent_picodollars = 0
+
+    def __enter__(self) -> "Display":
+        if self._console.is_terminal and not self._quiet:
+            self._live = self._console.status("starting")
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _frames: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def on_event(self, event: Event) -> None:
+        show = getattr(self, f"_on_{event.kind}", None)
+        self._spent_picodollars += event.data.get("picodollars", 0)
+        if show is not None and not self._quiet:
+            show(event)
+        if self._live is not None:
+            where = f"turn {self._turn}" if self._turn else "starting"
+            spent = money(self._spent_picodollars)
+            self._live.update(f"{where} · {self._calls:,} sub-calls · {spent} · {event.seconds:.1f} s")
+
+    def _print(self, renderable: RenderableType) -> None:
+        self._console.print(renderable)
+
+    def _line(self, mark: str, text: str, style: str, event: Event) -> None:
+        indent = "  " * event.path.count(".")
+        line = Text(f"{indent}[{event.seconds:6.2f} s] ", style="dim")
+        line.append(f"{mark:<6} ", style=style)
+        line.append(text)
+        self._print(line)
+
+    def _on_run(self, event: Event) -> None:
+        who = "query" if event.path == "0" else f"child {event.path}"
+        self._line("run", f"{who}: {one_line(event.data['query'])} ({event.data['context']})", "bold", event)
+
+    def _on_reply(self, event: Event) -> None:
+        self._turn = event.turn if event.path == "0" else self._turn
+        self._turn_calls = 0
+        data = event.data
+        tokens = f"{data['input_tokens']:,} + {data['output_tokens']:,} tokens"
+        cost = f"{tokens}, {money(data['picodollars'])}, {data['call_seconds']:.2f} s"
+        self._line("turn", f"{event.turn}  {one_line(data['model'], 40)} ({cost})", "bold cyan", event)
+
+    def _on_cell(self, event: Event) -> None:
+        code, cell = event.data["code"], event.data["cell"]
+        assert isinstance(cell, Cell)
+        indent = 2 + 2 * event.path.count(".")
+        shown = shortened(safe(code).strip("\n"), CODE_CHARACTERS)
+        if self._console.is_terminal:
+            self._print(Padding(Syntax(shown, "python", theme="ansi_dark", word_wrap=True), (0, 0, 0, indent)))
+        else:
+            self._block("\n".join(f">>> {line}" for line in shown.splitlines()), "", indent)
+        output = shortened(safe(cell.output), OUTPUT_CHARACTERS)
+        if output:
+            self._block(output, "red" if cell.error is not None else "green", indent)
+        self._line("cell", f"{cell.seconds * 1000:,.1f} ms", "dim", event)
+
+    def _block(self, text: str, style: str, indent: int) -> None:
+        """Indented text: wrapped on a terminal, line for line in a pipe."""
+        if self._console.is_terminal:
+            self._print(Padding(Text(text, style=style), (0, 0, 0, indent)))
+        else:
+            self._print(Text("\n".join(" " * indent + line for line in text.split("\n"))))
+
+    def _on_call(self, event: Event) -> None:
+        self._calls += 1
+        self._turn_calls += 1
+        data = event.data
+        if self._turn_calls > MAX_CALL_LINES:
+            if self._turn_calls == MAX_CALL_LINES + 1:
+                self._line("call", "further sub-calls of this turn are counted, not shown", "dim", event)
+            return
+        reply = f"failed: {data['error']}" if "error" in data else data["reply"]
+        prompt = one_line(data["prompt"], LINE_CHARACTERS // 2)
+        cost = f" ({money(data['picodollars'])})" if "picodollars" in data else ""
+        self._line("call", f"{data['number']}  {prompt}  →  {one_line(reply, LINE_CHARACTERS // 2)}{cost}", "magenta", event)
+
+    def _on_child(self, event: Event) -> None:
+        self._line("child", f"{event.data['number']} answered: {one_line(event.data['answer'])}", "blue", event)
+
+
+def summary_line(result: Result) -> str:
+    """What a run took, in one line."""
+    spend: dict[str, Any] = result.spend
+    turns = "turn" if result.iterations == 1 else "turns"
+    return (
+        f"{result.iterations} {turns}, {spend['calls']:,} model calls, "
+        f"{spend['input_tokens']:,} + {spend['output_tokens']:,} tokens, "
+        f"${spend['dollars']:.6f}, {result.seconds:.2f} s"
+    )

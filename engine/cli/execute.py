@@ -1,0 +1,58 @@
+"""`divebell exec`: a Python file in a sandbox."""
+
+import sys
+import threading
+from pathlib import Path
+from typing import TextIO
+
+from divebell.cell import Cell
+from divebell.cli.display import safe
+from divebell.cli.exits import FAILED, USAGE, Exit
+from divebell.context import Context
+from divebell.limits import Limits
+from divebell.sandbox import Sandbox
+
+
+def read_code(path: Path) -> str:
+    try:
+        return sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
+    except OSError as error:
+        raise Exit(USAGE, f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Exit(USAGE, f"{path} is not UTF-8 text") from None
+
+
+def execute(path: Path, context: Path | None, limits: Limits, seed: int | None) -> None:
+    """The code's stdout on stdout, its stderr and error on stderr; exit 1 if it failed."""
+    code = read_code(path)
+    prepared = Context.from_file(context) if context is not None else None
+    with Sandbox(prepared, limits=limits, seed=seed) as box:
+        cell = _run_interruptibly(box, code)
+    _write(sys.stdout, cell.stdout)
+    if cell.repr is not None:
+        _write(sys.stdout, cell.repr + "\n")
+    _write(sys.stderr, cell.stderr)
+    if cell.error is not None:
+        _write(sys.stderr, cell.error.traceback.rstrip("\n") + "\n")
+        raise Exit(FAILED)
+
+
+def _run_interruptibly(box: Sandbox, code: str) -> Cell:
+    """Run on another thread, because Ctrl-C does not reach a thread that is inside the guest."""
+    cells: list[Cell] = []
+    worker = threading.Thread(target=lambda: cells.append(box.run(code)), daemon=True)
+    worker.start()
+    try:
+        while worker.is_alive():
+            worker.join(0.1)
+    except KeyboardInterrupt:
+        box.cancel()
+        worker.join()
+        raise
+    return cells[0]
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """Escape sequences could steer a terminal; into a pipe the text goes as it is."""
+    stream.write(safe(text) if stream.isatty() else text)
+    stream.flush()

@@ -1,0 +1,51 @@
+"""How commands end: one clear sentence on stderr, and an exit status.
+
+0: done. 1: the run or the code failed. 2: the command makes no sense as it stands (a file, an option, a key).
+3: the budget did not allow more. 130: Ctrl-C.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from divebell.errors import BudgetExceeded, ConfigurationError, ContextError, DivebellError
+from divebell.wasm import GuestError
+
+FAILED, USAGE, BUDGET, INTERRUPTED = 1, 2, 3, 130
+
+
+class Exit(Exception):
+    """Ends the command with a status and, if there is one, a sentence on stderr."""
+
+    def __init__(self, status: int, sentence: str = "") -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+def status_of(error: BaseException) -> int:
+    """The exit status for an error of Divebell's."""
+    if isinstance(error, BudgetExceeded):
+        return BUDGET
+    if isinstance(error, (ConfigurationError, ContextError)):
+        return USAGE
+    return FAILED
+
+
+@contextmanager
+def clean_exit() -> Iterator[None]:
+    """Turn what went wrong into a sentence and a status. A defect of our own still shows its traceback."""
+    try:
+        yield
+    except Exit as done:
+        if str(done):
+            print(f"divebell: {done}", file=sys.stderr)
+        raise SystemExit(done.status) from None
+    except (DivebellError, GuestError) as error:
+        print(f"divebell: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(status_of(error)) from None
+    except KeyboardInterrupt:
+        print("divebell: interrupted", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
+    except BrokenPipeError:
+        sys.stderr.close()
+        raise SystemExit(FAILED) from None

@@ -1,0 +1,75 @@
+"""A model that plays a script: for tests, and for the offline demo. Shipped to users in divebell.testing."""
+
+import inspect
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+
+import anyio
+
+from divebell.errors import ModelError
+from divebell.models.protocol import Completion, Request, Usage
+
+BYTES_PER_TOKEN = 4
+Policy = Callable[[Request], "str | Completion | Awaitable[str | Completion]"]
+
+
+def count_tokens(text: str) -> int:
+    """A deterministic stand-in for a tokenizer: a token for every four UTF-8 bytes, rounded up."""
+    return -(-len(text.encode("utf-8", "surrogatepass")) // BYTES_PER_TOKEN)
+
+
+class ScriptedModel:
+    """Replies from a sequence, one a call in order, or from a policy: a function of the Request, plain or async.
+
+    delay_seconds: how long a call takes. kept_requests: how many of the latest requests `requests` keeps.
+    """
+
+    def __init__(
+        self,
+        name: str = "scripted",
+        replies: "Iterable[str] | Policy" = (),
+        *,
+        delay_seconds: float = 0.0,
+        kept_requests: int = 10_000,
+    ) -> None:
+        self._name = name
+        self._policy: Policy | None = replies if callable(replies) else None
+        self._script: Iterator[str] = iter(()) if callable(replies) else iter(tuple(replies))
+        self._delay_seconds = delay_seconds
+        self._lock = threading.Lock()
+        self.requests: deque[Request] = deque(maxlen=kept_requests)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    async def complete(self, request: Request) -> Completion:
+        """The next reply. ModelError when the script has run out."""
+        with self._lock:
+            self.requests.append(request)
+            reply: object = None if self._policy is not None else next(self._script, None)
+        if self._delay_seconds:
+            await anyio.sleep(self._delay_seconds)
+        if self._policy is not None:
+            reply = self._policy(request)
+            if inspect.isawaitable(reply):
+                reply = await reply
+        if reply is None:
+            raise ModelError(f"the script of {self._name!r} has run out after {len(self.requests):,} calls", model=self._name)
+        if isinstance(reply, Completion):
+            return reply
+        assert isinstance(reply, str)
+        return self._completion(request, reply)
+
+    def _completion(self, request: Request, text: str) -> Completion:
+        limit_bytes = request.max_output_tokens * BYTES_PER_TOKEN
+        sent = text.encode("utf-8", "surrogatepass")
+        cut = len(sent) > limit_bytes
+        if cut:
+            text = sent[:limit_bytes].decode("utf-8", "ignore")
+        usage = Usage(
+            input_tokens=sum(count_tokens(message["content"]) for message in request.messages),
+            output_tokens=count_tokens(text),
+        )
+        return Completion(text=text, usage=usage, finish_reason="length" if cut else "stop")

@@ -1,0 +1,5 @@
+"""What applications need to test code that uses Divebell: a model that plays a script."""
+
+from divebell.models.scripted import Policy, ScriptedModel, count_tokens
+
+__all__ = ["Policy", "ScriptedModel", "count_tokens"]

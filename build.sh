@@ -51,6 +51,12 @@ check_types() {
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target "$target" .
     rm -rf build
     (cd "$target" && MYPYPATH=. ../bin/python -m mypy --config-file ../../pyproject.toml -p divebell)
+    mkdir -p "$target/inside/divebell_guest"
+    cp wasm/guest/*.py bridge/wire.py "$target/inside/divebell_guest"
+    cp wasm/guest/_divebell.pyi "$target/inside"
+    (cd "$target/inside" && MYPYPATH=. ../../bin/python -m mypy --config-file ../../../pyproject.toml \
+        --python-version 3.13 -p divebell_guest)
+    .venv/bin/python -m mypy --config-file pyproject.toml wasm/build wasm/sections.py
 }
 
 verb=${1:-help}

@@ -14,9 +14,11 @@ MAX_COUNT = 10**15
 
 
 def picodollars(amount: "str | int | Decimal", what: str = "dollars") -> int:
-    """An amount of dollars as whole pico-dollars. ConfigurationError for floats, fractions of a pico-dollar, and nonsense."""
+    """An amount of dollars as whole pico-dollars. ConfigurationError for floats, anything finer, and nonsense."""
     if isinstance(amount, bool) or not isinstance(amount, (str, int, Decimal)):
-        raise ConfigurationError(f'{what} must be a str, int or Decimal, not {type(amount).__name__}; write "0.30" for 30 cents')
+        raise ConfigurationError(
+            f'{what} must be a str, int or Decimal, not {type(amount).__name__}; write "0.30" for 30 cents'
+        )
     try:
         exact = Decimal(amount.strip().removeprefix("$") if isinstance(amount, str) else amount)
     except InvalidOperation:
@@ -58,7 +60,9 @@ class Budget:
         for name in ("tokens", "calls"):
             value = getattr(self, name)
             if value is not None and (type(value) is not int or not 0 <= value <= MAX_COUNT):
-                raise ConfigurationError(f"{name} must be a whole number from 0 to {MAX_COUNT:,} or None, not {value!r}")
+                raise ConfigurationError(
+                    f"{name} must be a whole number from 0 to {MAX_COUNT:,} or None, not {value!r}"
+                )
         seconds = self.seconds
         if seconds is not None and (
             isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= 10**9

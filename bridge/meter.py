@@ -5,10 +5,10 @@ byte-level token covers at least one byte), a margin for the framing, and the wh
 provider. After the call, `settle` replaces the hold by what the provider reported. A call whose usage is not known
 (a timeout, an error, a cancellation, a reply without usage) costs its whole hold.
 
-Guaranteed: at every moment `spent + held <= cap` for dollars and tokens, and calls are never more than their cap, over a
-run and all its children, from any number of threads; so that the run's cost never exceeds its cap under the rate card,
-given a provider that honours the output limit it was sent and bills by byte-level tokens. Where a provider reports
-more than was held, the truth is booked, and the meter takes no more calls.
+Guaranteed: at every moment `spent + held <= cap` for dollars and tokens, and calls are never more than their cap, over
+a run and all its children, from any number of threads; so that the run's cost never exceeds its cap under the rate
+card, given a provider that honours the output limit it was sent and bills by byte-level tokens. Where a provider
+reports more than was held, the truth is booked, and the meter takes no more calls.
 
 Not guaranteed: to use the budget up. A call whose worst case does not fit beside the holds in flight is refused, with
 `waiting_helps` where it may fit once they have settled; the caller waits then (engine/loop/calls.py).
@@ -34,7 +34,7 @@ def worst_case_input_tokens(texts: list[str]) -> int:
 
 @dataclass
 class Account:
-    """What one model used, or one run in all. `uncertain_*` is the part that was charged without the provider's word."""
+    """What one model used, or one run in all. `uncertain_*` is the part charged without the provider's word."""
 
     calls: int = 0
     input_tokens: int = 0
@@ -142,9 +142,9 @@ class Meter:
             )  # fmt: skip
         cap = self._cap_picodollars
         if cap is not None and total.spent_picodollars + state.held_picodollars + hold.picodollars > cap:
-            free = cap - total.spent_picodollars - state.held_picodollars
+            needs, free = dollars(hold.picodollars), dollars(cap - total.spent_picodollars - state.held_picodollars)
             raise BudgetExceeded(
-                f"the call may cost ${dollars(hold.picodollars):f}, and ${dollars(free):f} of ${dollars(cap):f} is free",
+                f"the call may cost ${needs:f}, and ${free:f} of ${dollars(cap):f} is free",
                 limit="dollars", cap=dollars(cap), spent=dollars(total.spent_picodollars),
                 held=dollars(state.held_picodollars),
                 waiting_helps=bool(state.open) and total.spent_picodollars + hold.picodollars <= cap,

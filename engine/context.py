@@ -1,12 +1,13 @@
 """The context: what a run is about, prepared once and shared with every guest that reads it.
 
-Guaranteed: `str`, `bytes` and files reach a guest without a copy, at any size up to 2 GiB, and no guest can change them.
-The text is written once into sealed memory in the width that CPython itself would use (1, 2 or 4 bytes a character), and
-each sandbox maps those pages read-only. An ASCII or binary file is not even read into memory: its own pages are mapped.
+Guaranteed: `str`, `bytes` and files reach a guest without a copy, at any size up to 2 GiB, and no guest can change
+them. The text is written once into sealed memory in the width that CPython itself would use (1, 2 or 4 bytes a
+character), and each sandbox maps those pages read-only. An ASCII or binary file is not even read into memory: its own
+pages are mapped.
 
-Not guaranteed: that a *mapped file* stays as it is. Whoever may write the file changes it under the guest's eyes, and if
-it is cut short, the guest's cell crashes when it reads there (the cell, not the process: signals.py). `copy=True` reads
-the file into sealed memory instead. Lists and dicts are carried over by value, into each sandbox.
+Not guaranteed: that a *mapped file* stays as it is. Whoever may write the file changes it under the guest's eyes, and
+if it is cut short, the guest's cell crashes when it reads there (the cell, not the process: signals.py). `copy=True`
+reads the file into sealed memory instead. Lists and dicts are carried over by value, into each sandbox.
 """
 
 import ctypes
@@ -169,9 +170,8 @@ def _decode(file: int, path: "Path | str") -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ContextError(
-            f"{path} is not UTF-8 text (byte {error.start:,} is 0x{data[error.start]:02x}): convert it, or read it as bytes"
-        ) from None
+        where = f"byte {error.start:,} is 0x{data[error.start]:02x}"
+        raise ContextError(f"{path} is not UTF-8 text ({where}): convert it, or read it as bytes") from None
 
 
 def _kind_of(text: str) -> int:

@@ -1,20 +1,19 @@
 """Every error that Divebell raises.
 
-    DivebellError
-    ├── ConfigurationError      what the application asked for makes no sense; says what to change
-    │   └── CacheError          the folder for compiled modules cannot be trusted or used
-    ├── ContextError            the context cannot be read, is of a kind that cannot be shared, or is too large
-    ├── SandboxError            the sandbox cannot do what was asked
-    │   ├── SandboxClosed       it was closed before
-    │   └── NotPlainData        the value cannot cross between host and guest
-    ├── BudgetExceeded          a limit of the run's budget does not allow more; carries limit, cap, spent, held
-    ├── ModelError              a model call failed; carries the model's name
-    │   ├── ModelUnavailable    the endpoint did not answer: unreachable, timed out, 5xx
-    │   ├── ModelRefused        the endpoint answered no: key, name, request, rate limit
-    │   └── UnknownModel        no model of that name is configured
-    └── RunError                the run ended without an answer
+DivebellError
+├── ConfigurationError      what the application asked for makes no sense; says what to change
+│   └── CacheError          the folder for compiled modules cannot be trusted or used
+├── ContextError            the context cannot be read, is of a kind that cannot be shared, or is too large
+├── SandboxError            the sandbox cannot do what was asked
+│   ├── SandboxClosed       it was closed before
+│   └── NotPlainData        the value cannot cross between host and guest
+├── BudgetExceeded          a limit of the run's budget does not allow more; carries limit, cap, spent, held
+├── ModelError              a model call failed; carries the model's name
+│   ├── ModelUnavailable    the endpoint did not answer: unreachable, timed out, 5xx
+│   ├── ModelRefused        the endpoint answered no: key, name, request, rate limit
+│   └── UnknownModel        no model of that name is configured
+└── RunError                the run ended without an answer
 """
-
 
 from divebell.bridge.errors import BudgetExceeded, ConfigurationError, DivebellError
 

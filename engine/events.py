@@ -9,8 +9,8 @@ from typing import Any
 class Event:
     """One thing that happened.
 
-    kind: "run" (a run or child starts), "reply" (the root model replied), "cell" (a cell ran), "call" (a sub-call
-    finished), "child" (a child finished), "answer" (the run ended), "limit" (the budget stopped something).
+    kind: "run" (a run or child starts), "reply" (the root model replied), "code" (a cell starts), "cell" (it ended),
+    "call" (a sub-call finished), "child" (a child finished), "answer" (the run ended).
     path: which run: "0" is the query's own, "0.2" its second child.
     turn: the iteration, from 1.
     seconds: since the query began.

@@ -10,13 +10,13 @@ class Limits:
     """The limits of one sandbox. Raises ConfigurationError where a value is out of its range."""
 
     memory_bytes: int = 256 << 20
-    """What the guest may allocate beyond the booted interpreter and the context. Over it: MemoryError in the cell."""
+    """What the guest may allocate beyond the booted interpreter and the context. Over it: MemoryError."""
     cell_seconds: float = 10.0
-    """Computing time of one cell, in wall seconds without its waiting at the door. Over it: TimeoutError in the cell."""
+    """Computing time of one cell, in wall seconds without its waiting at the door. Over it: TimeoutError."""
     grace_seconds: float = 1.0
     """What a cell gets after that to end by itself. Then it is killed, and the state before it restored."""
     output_characters: int = 100_000
-    """What is kept of a cell's stdout, and as much of its stderr and of its value's repr: the first and the last half."""
+    """What is kept of a cell's stdout, and as much of its stderr and its value's repr: the first and the last half."""
     door_calls: int = 100_000
     """How often one cell may cross the door (clock readings included). Over it: RuntimeError in the cell."""
 

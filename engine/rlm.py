@@ -8,7 +8,6 @@ from typing import Any
 
 import anyio
 import sniffio
-
 from divebell.bridge.budget import Budget
 from divebell.bridge.errors import BudgetExceeded
 from divebell.bridge.meter import Meter
@@ -136,9 +135,7 @@ class RLM:
         meter = Meter(self._budget, self._rates)
         self._check_prices(meter)
         calls = Calls(meter, self._settings.models, concurrency=self._concurrency, metadata={})
-        run = Run(
-            self._settings, calls, context=prepared, query=query, path="0", depth=0, started=time.monotonic()
-        )
+        run = Run(self._settings, calls, context=prepared, query=query, path="0", depth=0, started=time.monotonic())
         try:
             with anyio.fail_after(self._budget.seconds):
                 return await run.answer()

@@ -1,8 +1,8 @@
 """The sandbox: one sealed Python with one context, whose state persists from cell to cell.
 
 A cell is a transaction. Whatever it does, `run` returns a Cell and the sandbox can be used again: an exception leaves
-the state as the cell left it, and after a crash or a kill the sandbox is put back to its state before the cell. What the
-cell did through the door (model calls, money) is not undone.
+the state as the cell left it, and after a crash or a kill the sandbox is put back to its state before the cell. What
+the cell did through the door (model calls, money) is not undone.
 """
 
 import hashlib
@@ -195,9 +195,7 @@ class Sandbox:
         services: Services | None = None,
     ) -> "Sandbox":
         """A new sandbox in the snapshot's state. `context` must be what the first one was given."""
-        box = cls(
-            context, limits=snapshot.limits, llm=llm, seed=snapshot.seed, engine=engine, services=services
-        )
+        box = cls(context, limits=snapshot.limits, llm=llm, seed=snapshot.seed, engine=engine, services=services)
         try:
             box._take_over(snapshot)
         except BaseException:

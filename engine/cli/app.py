@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-
 from divebell.cli.exits import clean_exit
+from rich.console import Console
 
 app = typer.Typer(
     name="divebell",
@@ -42,7 +41,9 @@ def _options(
 
 @app.command()
 def demo(
-    lines: Annotated[int, typer.Option(min=100, max=20_000_000, help="How many lines to hide the number in.")] = 1_000_000,
+    lines: Annotated[
+        int, typer.Option(min=100, max=20_000_000, help="How many lines to hide the number in.")
+    ] = 1_000_000,
     seed: Annotated[int, typer.Option(help="Decides the lines and the number.")] = 7,
     budget: Annotated[str, typer.Option(help="The cap in dollars, at the demo's made-up prices.")] = "0.30",
 ) -> None:
@@ -59,7 +60,9 @@ def ask(
         list[Path] | None,
         typer.Option("--context", "-c", help="A text file to answer from; again for more files; - for standard input."),
     ] = None,
-    model: Annotated[str, typer.Option("--model", "-m", envvar="DIVEBELL_MODEL", help="The root model.")] = "gpt-5-mini",
+    model: Annotated[
+        str, typer.Option("--model", "-m", envvar="DIVEBELL_MODEL", help="The root model.")
+    ] = "gpt-5-mini",
     sub_model: Annotated[
         str | None, typer.Option(envvar="DIVEBELL_SUB_MODEL", help="Answers llm_query; by default the root model.")
     ] = None,
@@ -104,7 +107,9 @@ def ask(
 @app.command("exec")
 def execute(
     file: Annotated[Path, typer.Argument(help="A Python file; - for standard input.")],
-    context: Annotated[Path | None, typer.Option("--context", "-c", help="A text file, as the variable `context`.")] = None,
+    context: Annotated[
+        Path | None, typer.Option("--context", "-c", help="A text file, as the variable `context`.")
+    ] = None,
     seconds: Annotated[float, typer.Option(min=0.001, max=86_400, help="Computing time.")] = 10.0,
     memory_mib: Annotated[int, typer.Option("--memory-mib", min=1, max=3_072, help="Memory beyond the context.")] = 256,
     seed: Annotated[int | None, typer.Option(help="Makes randomness, hash order and clock repeat.")] = None,

@@ -4,8 +4,6 @@ import json
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from divebell.bridge.budget import Budget
 from divebell.bridge.rates import Rate
 from divebell.cli.display import Display, safe, summary_line
@@ -14,6 +12,7 @@ from divebell.context import Context, Source
 from divebell.errors import ContextError
 from divebell.loop.result import Result
 from divebell.rlm import RLM
+from rich.console import Console
 
 MAX_STDIN_BYTES = 2 << 30
 

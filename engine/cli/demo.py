@@ -1,15 +1,13 @@
 """`divebell demo`: a magic number in a million lines, found offline.
 
 The sandbox, the door, the meter and the loop are the real ones. Only the models are scripted: the root plays a policy
-that models find by themselves (look, search, ask a reader about the candidates), and the reader reads one line at a time.
-Neither knows where the number is, nor what it is.
+that models find by themselves (look, search, ask a reader about the candidates), and the reader reads one line at a
+time. Neither knows where the number is, nor what it is.
 """
 
 import random
 import re
 import time
-
-from rich.console import Console
 
 from divebell.bridge.budget import Budget
 from divebell.bridge.rates import Rate
@@ -18,13 +16,31 @@ from divebell.cli.exits import FAILED, Exit
 from divebell.models.protocol import Request
 from divebell.models.scripted import ScriptedModel
 from divebell.rlm import RLM
+from rich.console import Console
 
 QUESTION = "What is the magic number?"
 DECOYS = 40
 
-_SUBJECTS = "The harbour|A ferry|Our ledger|The night shift|Station seven|The archive|A surveyor|The east crane".split("|")
-_VERBS = "reported|logged|requested|returned|moved|counted|sealed|weighed".split("|")
-_OBJECTS = "forty crates|a spare anchor|the usual forms|no change|two late arrivals|a broken lamp|rope and tar".split("|")
+_SUBJECTS = [
+    "The harbour",
+    "A ferry",
+    "Our ledger",
+    "The night shift",
+    "Station seven",
+    "The archive",
+    "A surveyor",
+    "The east crane",
+]
+_VERBS = ["reported", "logged", "requested", "returned", "moved", "counted", "sealed", "weighed"]
+_OBJECTS = [
+    "forty crates",
+    "a spare anchor",
+    "the usual forms",
+    "no change",
+    "two late arrivals",
+    "a broken lamp",
+    "rope and tar",
+]
 
 _MISLEADING = (
     "Nobody here believes in magic numbers, whatever {number} may mean",

@@ -9,23 +9,22 @@ import time
 from types import TracebackType
 from typing import Any
 
+from divebell.bridge.budget import dollars
+from divebell.cell import Cell
+from divebell.events import Event
+from divebell.loop.observation import shortened
+from divebell.loop.result import Result
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.status import Status
 from rich.syntax import Syntax
 from rich.text import Text
 
-from divebell.bridge.budget import dollars
-from divebell.cell import Cell
-from divebell.events import Event
-from divebell.loop.observation import shortened
-from divebell.loop.result import Result
-
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 CODE_CHARACTERS = 4_000
 OUTPUT_CHARACTERS = 1_200
 LINE_CHARACTERS = 160
-MAX_CALL_LINES = 12  # of one turn; the rest are counted
+MAX_CALL_LINES = 60  # of one turn; the rest are counted
 
 
 def safe(text: str) -> str:
@@ -36,6 +35,13 @@ def safe(text: str) -> str:
 def one_line(text: str, limit: int = LINE_CHARACTERS) -> str:
     flat = " ".join(safe(text).split())
     return flat if len(flat) <= limit else f"{flat[: limit - 1]}…"
+
+
+def both_ends(text: str, limit: int) -> str:
+    """One line with the middle left out: prompts of a batch begin alike, and differ at the end."""
+    flat = " ".join(safe(text).split())
+    third = limit // 3
+    return flat if len(flat) <= limit else f"{flat[:third]} … {flat[third + 3 - limit :]}"
 
 
 def money(amount_picodollars: int) -> str:
@@ -101,15 +107,18 @@ class Display:
         cost = f"{tokens}, {money(data['picodollars'])}, {data['call_seconds']:.2f} s"
         self._line("turn", f"{event.turn}  {one_line(data['model'], 40)} ({cost})", "bold cyan", event)
 
-    def _on_cell(self, event: Event) -> None:
-        code, cell = event.data["code"], event.data["cell"]
-        assert isinstance(cell, Cell)
+    def _on_code(self, event: Event) -> None:
         indent = 2 + 2 * event.path.count(".")
-        shown = shortened(safe(code).strip("\n"), CODE_CHARACTERS)
+        shown = shortened(safe(event.data["code"]).strip("\n"), CODE_CHARACTERS)
         if self._console.is_terminal:
             self._print(Padding(Syntax(shown, "python", theme="ansi_dark", word_wrap=True), (0, 0, 0, indent)))
         else:
             self._block("\n".join(f">>> {line}" for line in shown.splitlines()), "", indent)
+
+    def _on_cell(self, event: Event) -> None:
+        cell = event.data["cell"]
+        assert isinstance(cell, Cell)
+        indent = 2 + 2 * event.path.count(".")
         output = shortened(safe(cell.output), OUTPUT_CHARACTERS)
         if output:
             self._block(output, "red" if cell.error is not None else "green", indent)
@@ -131,9 +140,11 @@ class Display:
                 self._line("call", "further sub-calls of this turn are counted, not shown", "dim", event)
             return
         reply = f"failed: {data['error']}" if "error" in data else data["reply"]
-        prompt = one_line(data["prompt"], LINE_CHARACTERS // 2)
+        prompt = both_ends(data["prompt"], LINE_CHARACTERS // 2)
         cost = f" ({money(data['picodollars'])})" if "picodollars" in data else ""
-        self._line("call", f"{data['number']}  {prompt}  →  {one_line(reply, LINE_CHARACTERS // 2)}{cost}", "magenta", event)
+        self._line(
+            "call", f"{data['number']}  {prompt}  →  {one_line(reply, LINE_CHARACTERS // 2)}{cost}", "magenta", event
+        )
 
     def _on_child(self, event: Event) -> None:
         self._line("child", f"{event.data['number']} answered: {one_line(event.data['answer'])}", "blue", event)

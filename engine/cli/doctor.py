@@ -7,9 +7,6 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 
-from rich.console import Console
-from rich.table import Table
-
 from divebell import wasm
 from divebell.cli.exits import FAILED, Exit
 from divebell.engine import Engine
@@ -18,6 +15,8 @@ from divebell.runtime import compiled, dirty
 from divebell.runtime.pages import can_map, can_protect
 from divebell.runtime.stack import stack_bytes
 from divebell.sandbox import Sandbox
+from rich.console import Console
+from rich.table import Table
 
 Row = tuple[str, str, str]  # what, how it is, what that means
 GOOD, SLOW, BAD = "good", "slower", "problem"
@@ -81,7 +80,9 @@ def _guest() -> list[Row]:
             times.append((time.perf_counter() - began) * 1000)
         if cell.stdout != "2\n":
             return [*rows, ("a sandbox", BAD, f"did not compute 1 + 1: {cell.output[:200]!r}")]
-    rows.append(("a fresh sandbox and its first print", GOOD, f"{sorted(times)[len(times) // 2]:.2f} ms (median of 20)"))
+    rows.append(
+        ("a fresh sandbox and its first print", GOOD, f"{sorted(times)[len(times) // 2]:.2f} ms (median of 20)")
+    )
     with Sandbox("x", engine=engine) as box:
         box.run("a = 1")
         restored = box.run("import os; os.abort()").restored and box.run("a").value == 1

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import anyio
-
 from divebell.bridge.errors import BudgetExceeded
 from divebell.bridge.meter import Account, Hold, Meter
 from divebell.errors import ModelError, ModelUnavailable, UnknownModel
@@ -28,7 +27,9 @@ class Calls:
     """Makes the model calls of one query, all its children's included. Bounded concurrency; calls near the budget's cap
     wait for those in flight to settle."""
 
-    def __init__(self, meter: Meter, models: Mapping[str, Model], *, concurrency: int, metadata: dict[str, str]) -> None:
+    def __init__(
+        self, meter: Meter, models: Mapping[str, Model], *, concurrency: int, metadata: dict[str, str]
+    ) -> None:
         self.meter = meter
         self._models = models
         self._limiter = anyio.CapacityLimiter(concurrency)
@@ -81,9 +82,7 @@ class Calls:
                 raise ModelError(f"{model.name} replied with {len(completion.text):,} characters", model=model.name)
             usage = completion.usage
             if usage is not None:
-                booked = self.meter.settle(
-                    hold, usage.input_tokens, usage.output_tokens, usage.cached_input_tokens
-                )
+                booked = self.meter.settle(hold, usage.input_tokens, usage.output_tokens, usage.cached_input_tokens)
             else:
                 booked = self.meter.forfeit(hold)
             return Call(completion=completion, booked=booked, seconds=time.monotonic() - started)

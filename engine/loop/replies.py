@@ -2,9 +2,9 @@
 
 Pure functions, linear in the reply's length. They never raise: whatever a model writes has a reading.
 
-The rules for an answer in the reply's text. `FINAL(...)` or `FINAL_VAR(...)` counts only outside of code blocks, and only
-alone on its line or lines; mentioned in prose, in a list, or as a placeholder it does not. The last one wins. Inside of
-code the same names are functions, and this module does not look at them.
+The rules for an answer in the reply's text. `FINAL(...)` or `FINAL_VAR(...)` counts only outside of code blocks, and
+only alone on its line or lines; mentioned in prose, in a list, or as a placeholder it does not. The last one wins.
+Inside of code the same names are functions, and this module does not look at them.
 """
 
 import ast
@@ -24,8 +24,8 @@ _FENCE = re.compile(r"^([ \t]*)(`{3,}|~{3,})[ \t]*([^`\n]*)$")
 _FINAL_START = re.compile(r"^[ \t]*(?:\*\*|__|`)?[ \t]*(FINAL_VAR|FINAL)[ \t]*\(")
 _ONLY_MARKUP = re.compile(r"^[\s*_`.;!]*$")
 _PLACEHOLDER = re.compile(
-    r"^[\s\"'<\[{]*(\.\.\.|…|your[ _]?(final[ _])?answer( here)?|(the )?final[ _]?answer( here)?|answer( here)?|value|name"
-    r"|variable[ _]name)[\s\"'>\]}]*$",
+    r"^[\s\"'<\[{]*(\.\.\.|…|your[ _]?(final[ _])?answer( here)?|(the )?final[ _]?answer( here)?|answer( here)?|value"
+    r"|name|variable[ _]name)[\s\"'>\]}]*$",
     re.IGNORECASE,
 )
 _THINKING = re.compile(r"\A\s*<(think|thinking)>")
@@ -84,7 +84,8 @@ def _split(text: str) -> tuple[str, list[_Block]]:
     """The prose (each fenced block replaced by an empty line) and the fenced blocks."""
     prose: list[str] = []
     blocks: list[_Block] = []
-    fence, language, body = "", "", []
+    fence, language = "", ""
+    body: list[str] = []
     for line in text.split("\n"):
         found = _FENCE.match(line) if line.lstrip(" \t")[:3] in ("```", "~~~") else None
         if not fence:
@@ -184,8 +185,8 @@ _QUOTED_OR_PAREN = re.compile(r"[()\"'\\\n]")
 def _balanced(text: str, begin: int) -> tuple[str | None, int]:
     """The text from `begin` to the parenthesis that closes the one before it, and the position after that.
 
-    Parentheses inside quotes do not count where the quotes are closed; an apostrophe in prose is not a quote. Where that
-    reading finds no end, quotes are ignored.
+    Parentheses inside quotes do not count where the quotes are closed; an apostrophe in prose is not a quote. Where
+    that reading finds no end, quotes are ignored.
     """
     for heed_quotes in (True, False):
         depth, at = 1, begin

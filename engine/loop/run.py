@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import anyio
 import anyio.to_thread
-
 from divebell.cell import Cell
 from divebell.context import Context
 from divebell.engine import Engine
@@ -150,6 +149,7 @@ class Run:
         """All blocks in order, up to the first that fails."""
         cells: list[Cell] = []
         for code in blocks:
+            self._tell("code", code=code)
             try:
                 cell = await anyio.to_thread.run_sync(box.run, code, abandon_on_cancel=True, limiter=_threads())
             except anyio.get_cancelled_exc_class():

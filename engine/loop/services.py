@@ -1,16 +1,14 @@
 """What stands behind the door of a run's sandbox: metered sub-calls, children, the purse.
 
-The guest's thread calls in here and waits; the work happens on the run's event loop. The loop's own cancellation reaches
-the waiting thread as an exception, which the door turns into a refusal.
+The guest's thread calls in here and waits; the work happens on the run's event loop. The loop's own cancellation
+reaches the waiting thread as an exception, which the door turns into a refusal.
 """
 
 from collections.abc import Awaitable, Callable
 
-
 import anyio
 import anyio.from_thread
 import anyio.lowlevel
-
 from divebell.bridge import wire
 from divebell.bridge.door import Outcome
 from divebell.bridge.errors import BudgetExceeded
@@ -69,5 +67,3 @@ async def _gather(one: Callable[[int], Awaitable[str]], count: int) -> list[Outc
         for index in range(count):
             group.start_soon(settle, index)
     return outcomes
-
-

@@ -1,1 +1,2 @@
-class OpenAIChatModel: pass
+class OpenAIChatModel:
+    pass

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 import anyio
-
 from divebell.errors import ModelError
 from divebell.models.protocol import Completion, Request, Usage
 
@@ -56,7 +55,9 @@ class ScriptedModel:
             if inspect.isawaitable(reply):
                 reply = await reply
         if reply is None:
-            raise ModelError(f"the script of {self._name!r} has run out after {len(self.requests):,} calls", model=self._name)
+            raise ModelError(
+                f"the script of {self._name!r} has run out after {len(self.requests):,} calls", model=self._name
+            )
         if isinstance(reply, Completion):
             return reply
         assert isinstance(reply, str)

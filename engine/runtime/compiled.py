@@ -15,7 +15,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import wasmtime
-
 from divebell import wasm
 from divebell.errors import CacheError
 from divebell.runtime import native
@@ -102,8 +101,8 @@ def _store(path: Path, compiled: bytes) -> None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
-        old = sorted(path.parent.glob("guest-*.cwasm"), key=lambda file: file.stat().st_mtime)
-        for file in old[:-KEPT_FILES]:
-            file.unlink(missing_ok=True)
+        old = sorted(path.parent.glob("guest-*.cwasm"), key=lambda one: one.stat().st_mtime)
+        for superseded in old[:-KEPT_FILES]:
+            superseded.unlink(missing_ok=True)
     except OSError:
         pass

@@ -67,7 +67,10 @@ _current = threading.local()  # .door: the function of the instance that runs on
 def _call_door(_data: int, _caller: Any, values: Any, _count: int) -> int:
     try:
         length = _current.door(
-            values[0].i32 & 0xFFFFFFFF, values[1].i32 & 0xFFFFFFFF, values[2].i32 & 0xFFFFFFFF, values[3].i32 & 0xFFFFFFFF
+            values[0].i32 & 0xFFFFFFFF,
+            values[1].i32 & 0xFFFFFFFF,
+            values[2].i32 & 0xFFFFFFFF,
+            values[3].i32 & 0xFFFFFFFF,
         )
     except BaseException:  # unreachable by the contract of DoorFunction; a refusal is the safe answer all the same
         length = -1
@@ -160,9 +163,7 @@ class NativeInstance:
         if missing_pages <= 0:
             return
         before = ctypes.c_uint64(0)
-        error = ffi.wasmtime_memory_grow(
-            self._context, ctypes.byref(self._memory), missing_pages, ctypes.byref(before)
-        )
+        error = ffi.wasmtime_memory_grow(self._context, ctypes.byref(self._memory), missing_pages, ctypes.byref(before))
         if error:
             raise MemoryError(str(wasmtime.WasmtimeError._from_ptr(error)))
 
@@ -176,9 +177,7 @@ class NativeInstance:
     def stack_pointer(self, pointer: int) -> None:
         value = ffi.wasmtime_val_t(kind=ffi.WASMTIME_I32.value)
         value.of.i32 = ctypes.c_int32(pointer).value
-        error = ffi.wasmtime_global_set(
-            self._context, ctypes.byref(self._stack_pointer_global()), ctypes.byref(value)
-        )
+        error = ffi.wasmtime_global_set(self._context, ctypes.byref(self._stack_pointer_global()), ctypes.byref(value))
         if error:
             raise wasmtime.WasmtimeError._from_ptr(error)
 

@@ -1,10 +1,10 @@
 """Enough host stack for the guest.
 
 Wasm frames live on the stack of the thread that calls in, and the guest may use WASM_STACK_BYTES of it before wasmtime
-stops it with a trap. A thread with less than that would overflow its own stack first, and take the process with it. So a
-guest runs on the caller's thread only where that is known to have room, and on a thread of our own otherwise: threads
-with small stacks (musl, macOS, `threading.stack_size`), platforms where the size cannot be asked for, and a sandbox that
-is used inside the door function of another.
+stops it with a trap. A thread with less than that would overflow its own stack first, and take the process with it. So
+a guest runs on the caller's thread only where that is known to have room, and on a thread of our own otherwise: threads
+with small stacks (musl, macOS, `threading.stack_size`), platforms where the size cannot be asked for, and a sandbox
+that is used inside the door function of another.
 """
 
 import ctypes

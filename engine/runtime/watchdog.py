@@ -2,8 +2,8 @@
 
 Soft: the host does what a signal handler of CPython does, from outside: it sets the guest's "a signal came" words, so
 that the next bytecode, and every C loop that checks for signals (regular expressions, big integers), raises
-TimeoutError. Three plain stores into guest memory; no guest code runs for it, and the guest's state survives. The stores
-race with the guest's own, so they are repeated until the cell ends.
+TimeoutError. Three plain stores into guest memory; no guest code runs for it, and the guest's state survives. The
+stores race with the guest's own, so they are repeated until the cell ends.
 
 Hard, on POSIX: the guest's whole linear memory is made inaccessible, and its next load or store traps. This costs the
 running guest nothing, where epoch checks cost it a quarter of its speed (measured: x1.49 of native without, x1.96
@@ -12,7 +12,7 @@ with). Elsewhere, or with DIVEBELL_EPOCHS=1, the module is compiled with epoch c
 Guaranteed: memory is taken away only while the guest itself runs. A `Guard` knows at each moment whether guest or host
 code is running; the host reads guest memory only in the states in which the watchdog keeps off, and a killed guard
 refuses the host's next access. This needs a guest without bulk-memory instructions, which wasmtime would carry out in
-host code (wasm/c/memory_operations.c). Not guaranteed: the moment. It is late by what the scheduler and the GIL make it.
+host code (wasm/c/memory_operations.c). Not guaranteed: the moment. It is late by what scheduler and GIL make it.
 
 Which clock: the guest's own computing, in wall seconds. It stops while the guest waits at the door.
 """

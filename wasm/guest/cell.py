@@ -4,6 +4,7 @@ import ast
 import linecache
 import sys
 import traceback
+import types
 
 from divebell_guest import models, wire
 from divebell_guest.output import Output
@@ -35,9 +36,9 @@ def on_interrupt(signal_number: int, frame: object) -> None:
         raise TimeoutError(f"the cell ran longer than its limit of {interruption.seconds:g} s")
 
 
-def _compile(code: str, filename: str) -> tuple[object, bool]:
+def _compile(code: str, filename: str) -> tuple[types.CodeType, bool]:
     """The code object, and whether it leaves the value of a last bare expression behind."""
-    tree = compile(code, filename, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+    tree = ast.parse(code, filename)
     last = tree.body[-1] if tree.body else None
     if not isinstance(last, ast.Expr):
         return compile(tree, filename, "exec", dont_inherit=True), False

@@ -1,5 +1,8 @@
 """The names that model-written code calls: llm_query and its kin, FINAL and its kin."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import _divebell
 from divebell_guest import wire
 
@@ -39,7 +42,7 @@ class FailedCall(str):
     kind: str = ""
 
 
-def ask(op: str, **arguments: object) -> object:
+def ask(op: str, **arguments: object) -> Any:
     """One request through the door. Raises what the host says went wrong."""
     arguments["v"] = wire.VERSION
     arguments["op"] = op
@@ -60,7 +63,7 @@ def _text(prompt: object, what: str) -> str:
     raise TypeError(f"{what} must be a str, not {type(prompt).__name__}; str(...) or json.dumps(...) makes one")
 
 
-def _prompts(prompts: object, name: str) -> list[str]:
+def _prompts(prompts: Iterable[object], name: str) -> list[str]:
     if isinstance(prompts, str):
         raise TypeError(f"{name} takes a list of prompts; for one prompt call it without _batched")
     return [_text(prompt, "every prompt") for prompt in prompts]

@@ -1,0 +1,6 @@
+"""The built-in module that wasm/c/door.c defines, for the type checker."""
+
+ABI_VERSION: int
+
+def call(request: bytes, /) -> bytes: ...
+def immortalize() -> None: ...

@@ -22,7 +22,7 @@ from divebell.engine import Engine, default_engine
 from divebell.errors import ConfigurationError, ContextError, NotPlainData, SandboxClosed, SandboxError
 from divebell.limits import Limits
 from divebell.runtime.instance import Checkpoint, Instance, InstanceLost
-from divebell.services import CallableServices
+from divebell.services import CallableServices, Clock
 
 MAX_CODE_CHARACTERS = 4_000_000
 
@@ -264,7 +264,7 @@ class Sandbox:
         """Ask the guest; if that kills it, put the saved state back and raise _Restored."""
         instance = self._instance
         assert instance is not None
-        if isinstance(self._services, CallableServices):
+        if isinstance(self._services, Clock):
             self._services.guard = instance.guard
         try:
             answer = instance.request(op, self._door.answer, **arguments)

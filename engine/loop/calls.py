@@ -67,7 +67,7 @@ class Calls:
             left = self.meter.seconds_left
             timeout = CALL_TIMEOUT_SECONDS if left is None else min(CALL_TIMEOUT_SECONDS, max(left, 0.001))
             request = Request(
-                messages=messages, max_output_tokens=max_output_tokens, timeout_seconds=timeout, metadata=self._metadata
+                messages=tuple(messages), max_output_tokens=max_output_tokens, timeout_seconds=timeout, metadata=self._metadata
             )
             try:
                 with anyio.fail_after(timeout):

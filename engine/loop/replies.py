@@ -10,25 +10,30 @@ Inside of code the same names are functions, and this module does not look at th
 import ast
 import re
 import textwrap
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 MAX_CODE_BLOCKS = 64
 MAX_REPLY_CHARACTERS = 8 << 20
 MAX_LITERAL_CHARACTERS = 1 << 20
+MAX_FENCE_TRIES = 8  # fence lines inside a code block that are tried as its end
 
 CODE_LANGUAGES = frozenset({"repl", "python", "py", "python3"})
 _CONTRACT_NAMES = re.compile(
     r"\b(context|llm_query|llm_query_batched|llm_batch|rlm_query|FINAL|FINAL_VAR|SHOW_VARS|answer|print)\b"
 )
-_FENCE = re.compile(r"^([ \t]*)(`{3,}|~{3,})[ \t]*([^`\n]*)$")
-_FINAL_START = re.compile(r"^[ \t]*(?:\*\*|__|`)?[ \t]*(FINAL_VAR|FINAL)[ \t]*\(")
-_ONLY_MARKUP = re.compile(r"^[\s*_`.;!]*$")
+_LIST_MARKER = re.compile(r"[ \t]*+(?:[-*+]|\d{1,3}[.)])[ \t]++(?=```|~~~)")
+_FINAL_START = re.compile(r"[ \t]*+(?:(?:\*\*|__|`)[ \t]*+)?(FINAL_VAR|FINAL)[ \t]*+\(")
+_ONLY_MARKUP = re.compile(r"[\s*_`.;!]*+$")
 _PLACEHOLDER = re.compile(
-    r"^[\s\"'<\[{]*(\.\.\.|…|your[ _]?(final[ _])?answer( here)?|(the )?final[ _]?answer( here)?|answer( here)?|value"
-    r"|name|variable[ _]name)[\s\"'>\]}]*$",
+    r"""[\s"'<\[{]*+(\.\.\.|…|your[ _]?(final[ _])?answer( here)?|(the )?final[ _]?answer( here)?|answer( here)?)"""
+    r"""[\s"'>\]}]*+$""",
     re.IGNORECASE,
 )
-_THINKING = re.compile(r"\A\s*<(think|thinking)>")
+_THINKING = re.compile(r"\s*+<(think|thinking)>")
 
 
 @dataclass(frozen=True)
@@ -80,40 +85,104 @@ def parse_reply(text: str) -> Reply:
     return Reply(tuple(marked[:MAX_CODE_BLOCKS]), final)
 
 
+def _fence(line: str) -> tuple[str, str] | None:
+    """The fence that the line consists of, and its info string; None if it is no fence."""
+    line = line.strip(" \t")
+    mark = line[:1]
+    if mark not in ("`", "~") or not line.startswith(mark * 3):
+        return None
+    info = line.lstrip(mark)
+    fence = line[: len(line) - len(info)]
+    return None if mark == "`" and "`" in info else (fence, info.strip())
+
+
+def _language(info: str) -> str:
+    words = info.split(None, 1)
+    return words[0].strip("{}.").lower() if words else ""
+
+
+_warnings_lock = threading.Lock()
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Parsing warns of stray escapes, as in a regular expression; the texts are not ours, so neither are the warnings.
+
+    Python's filters are one list for all threads, hence the lock.
+    """
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _compiles(code: str) -> bool:
+    if len(code) > MAX_LITERAL_CHARACTERS:
+        return False
+    try:
+        with _without_warnings():
+            ast.parse(code)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return False
+    return True
+
+
 def _split(text: str) -> tuple[str, list[_Block]]:
     """The prose (each fenced block replaced by an empty line) and the fenced blocks."""
+    lines = text.split("\n")
     prose: list[str] = []
     blocks: list[_Block] = []
-    fence, language = "", ""
-    body: list[str] = []
-    for line in text.split("\n"):
-        found = _FENCE.match(line) if line.lstrip(" \t")[:3] in ("```", "~~~") else None
-        if not fence:
-            if found is None:
-                prose.append(line)
-            else:
-                words = found[3].split()
-                fence, language, body = found[2], words[0].strip("{}.").lower() if words else "", []
-                prose.append("")
-        elif found is not None and found[2][0] == fence[0] and len(found[2]) >= len(fence) and not found[3].strip():
-            blocks.append(_Block(language, textwrap.dedent("\n".join(body))))
-            fence = ""
-        else:
-            body.append(line)
-    if fence:  # never closed: code up to the end
-        blocks.append(_Block(language, textwrap.dedent("\n".join(body))))
+    at = 0
+    while at < len(lines):
+        line = lines[at]
+        marker = _LIST_MARKER.match(line)
+        opening = _fence(line[marker.end() :] if marker else line)
+        at += 1
+        if opening is None:
+            prose.append(line)
+            continue
+        fence, language = opening[0], _language(opening[1])
+        body_end, at = _block_end(lines, at, fence, language)
+        blocks.append(_Block(language, textwrap.dedent("\n".join(lines[body_end[0] : body_end[1]]))))
+        prose.append("")
     return "\n".join(prose), blocks
+
+
+def _block_end(lines: list[str], start: int, fence: str, language: str) -> tuple[tuple[int, int], int]:
+    """Where the block's body lies, and the line after the block.
+
+    A fence line closes it. But code may hold fence lines itself, in the prompts that it writes: where the code up to the
+    first such line is not Python and up to a later one is, the later one counts. A line that opens another code block
+    before this one is closed ends this one.
+    """
+    first: int | None = None
+    tries = 0
+    for at in range(start, len(lines)):
+        found = _fence(lines[at])
+        if found is None or found[0][0] != fence[0]:
+            continue
+        closes = len(found[0]) >= len(fence) and not found[1]
+        opens = _language(found[1]) in CODE_LANGUAGES
+        if not closes and not opens:
+            continue
+        if language not in CODE_LANGUAGES:
+            if closes:
+                return (start, at), at + 1
+            continue
+        if _compiles(textwrap.dedent("\n".join(lines[start:at]))):
+            return (start, at), at + 1 if closes else at
+        tries += 1
+        if closes and first is None:
+            first = at
+        if tries >= MAX_FENCE_TRIES:
+            break
+    if first is not None:
+        return (start, first), first + 1
+    return (start, len(lines)), len(lines)
 
 
 def _looks_like_code(block: str) -> bool:
     """Whether an unmarked block is Python that uses the contract's names: models forget the mark."""
-    if len(block) > MAX_LITERAL_CHARACTERS or not _CONTRACT_NAMES.search(block):
-        return False
-    try:
-        ast.parse(block)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return False
-    return True
+    return bool(_CONTRACT_NAMES.search(block)) and _compiles(block)
 
 
 def _is_only_a_final(block: str) -> bool:
@@ -168,15 +237,17 @@ def _as_final(name: str, content: str) -> Final | None:
 
 
 def _unquoted(content: str) -> str:
-    """The value of a single Python string literal; anything else as it is."""
-    if content[:1] in "\"'" and len(content) <= MAX_LITERAL_CHARACTERS:
-        try:
+    """The value of a single Python string literal, or what a pair of quotes holds; anything else as it is."""
+    quote = content[:1]
+    if quote not in ("'", '"') or len(content) > MAX_LITERAL_CHARACTERS:
+        return content
+    try:
+        with _without_warnings():
             value = ast.literal_eval(content)
-        except (SyntaxError, ValueError, MemoryError, RecursionError):
-            return content
-        if isinstance(value, str):
-            return value
-    return content
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        inside = content[1:-1]
+        return inside if len(content) > 1 and content[-1] == quote and quote not in inside else content
+    return value if isinstance(value, str) else content
 
 
 _QUOTED_OR_PAREN = re.compile(r"[()\"'\\\n]")

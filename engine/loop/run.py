@@ -91,6 +91,7 @@ class Run:
         try:
             text, status, trace = await self._turns(box)
         finally:
+            services.close()
             box.cancel()
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(box.close, limiter=_threads())

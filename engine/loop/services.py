@@ -1,7 +1,7 @@
 """What stands behind the door of a run's sandbox: metered sub-calls, children, the purse.
 
-The guest's thread calls in here and waits; the work happens on the run's event loop. The loop's own cancellation
-reaches the waiting thread as an exception, which the door turns into a refusal.
+The guest's thread calls in here and waits; the work happens on the run's event loop. When the run ends, `close` ends
+what is in flight, and the waiting thread is told so.
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,9 +10,9 @@ import anyio
 import anyio.from_thread
 import anyio.lowlevel
 from divebell.bridge import wire
-from divebell.bridge.door import Outcome
+from divebell.bridge.door import Outcome, Refused
 from divebell.bridge.errors import BudgetExceeded
-from divebell.errors import DivebellError, ModelError
+from divebell.errors import DivebellError
 from divebell.services import Clock
 
 Query = Callable[[str, str | None], Awaitable[str]]
@@ -30,6 +30,8 @@ class RunServices(Clock):
         self._left = left
         self._child_limiter = anyio.CapacityLimiter(child_concurrency)
         self._token = anyio.lowlevel.current_token()
+        self._scopes: set[anyio.CancelScope] = set()
+        self._closed = False
 
     def query(self, prompts: list[str], model: str | None) -> list[Outcome]:
         async def one(index: int) -> str:
@@ -47,8 +49,28 @@ class RunServices(Clock):
     def budget(self) -> dict[str, object]:
         return self._left()
 
+    def close(self) -> None:
+        """Cancel what is in flight and refuse what comes: the run has ended. On the run's event loop.
+
+        Calls from the guest's thread are tasks of their own on the loop, so the run's cancellation does not reach them.
+        """
+        self._closed = True
+        for scope in self._scopes:
+            scope.cancel()
+
     def _all(self, one: Callable[[int], Awaitable[str]], count: int) -> list[Outcome]:
-        return anyio.from_thread.run(_gather, one, count, token=self._token)
+        return anyio.from_thread.run(self._within_run, one, count, token=self._token)
+
+    async def _within_run(self, one: Callable[[int], Awaitable[str]], count: int) -> list[Outcome]:
+        with anyio.CancelScope() as scope:
+            if self._closed:
+                raise Refused(wire.UNAVAILABLE, "the run has ended")
+            self._scopes.add(scope)
+            try:
+                return await _gather(one, count)
+            finally:
+                self._scopes.discard(scope)
+        raise Refused(wire.UNAVAILABLE, "the run has ended")
 
 
 async def _gather(one: Callable[[int], Awaitable[str]], count: int) -> list[Outcome]:
@@ -60,7 +82,7 @@ async def _gather(one: Callable[[int], Awaitable[str]], count: int) -> list[Outc
             outcomes[index] = {"text": await one(index)}
         except BudgetExceeded as error:
             outcomes[index] = {"kind": wire.BUDGET_EXCEEDED, "message": str(error)}
-        except (ModelError, DivebellError) as error:
+        except DivebellError as error:
             outcomes[index] = {"kind": wire.MODEL_ERROR, "message": str(error)}
 
     async with anyio.create_task_group() as group:

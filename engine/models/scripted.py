@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 import anyio
-from divebell.errors import ModelError
+from divebell.errors import ConfigurationError, ModelError
 from divebell.models.protocol import Completion, Request, Usage
 
 BYTES_PER_TOKEN = 4
@@ -32,7 +32,10 @@ class ScriptedModel:
         delay_seconds: float = 0.0,
         kept_requests: int = 10_000,
     ) -> None:
+        if isinstance(replies, str):
+            raise ConfigurationError('replies must be a list of replies or a function: ["..."], not "..."')
         self._name = name
+        self._calls = 0
         self._policy: Policy | None = replies if callable(replies) else None
         self._script: Iterator[str] = iter(()) if callable(replies) else iter(tuple(replies))
         self._delay_seconds = delay_seconds
@@ -47,21 +50,32 @@ class ScriptedModel:
         """The next reply. ModelError when the script has run out."""
         with self._lock:
             self.requests.append(request)
+            self._calls += 1
+            calls = self._calls
             reply: object = None if self._policy is not None else next(self._script, None)
         if self._delay_seconds:
             await anyio.sleep(self._delay_seconds)
         if self._policy is not None:
-            reply = self._policy(request)
-            if inspect.isawaitable(reply):
-                reply = await reply
+            reply = await self._played(request)
         if reply is None:
-            raise ModelError(
-                f"the script of {self._name!r} has run out after {len(self.requests):,} calls", model=self._name
-            )
+            raise ModelError(f"the script of {self._name!r} has run out after {calls - 1:,} calls", model=self._name)
         if isinstance(reply, Completion):
             return reply
-        assert isinstance(reply, str)
+        if not isinstance(reply, str):
+            raise ModelError(f"the policy of {self._name!r} returned {type(reply).__name__}, not str", model=self._name)
         return self._completion(request, reply)
+
+    async def _played(self, request: Request) -> object:
+        assert self._policy is not None
+        try:
+            reply: object = self._policy(request)
+            return await reply if inspect.isawaitable(reply) else reply
+        except ModelError:
+            raise
+        except Exception as error:  # a model raises ModelError and nothing else
+            raise ModelError(
+                f"the policy of {self._name!r} failed: {type(error).__name__}: {error}", model=self._name
+            ) from error
 
     def _completion(self, request: Request, text: str) -> Completion:
         limit_bytes = request.max_output_tokens * BYTES_PER_TOKEN

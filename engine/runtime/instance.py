@@ -158,7 +158,7 @@ class Instance:
 
     def _arm_epoch(self) -> None:
         if self._epochs:
-            left = self.guard.hard_left_seconds
+            left = max(self.guard.hard_left_seconds, 0.0)
             self._native.set_epoch_deadline(max(int(left / REPEAT_SECONDS) + 2, 1))
 
     def _killed(self) -> InstanceLost:

@@ -56,9 +56,12 @@ class Guard:
         self.hard_left_seconds = soft_seconds + grace_seconds
 
     def enter(self) -> bool:
-        """Guest code is about to run. False if it must not: the guard was killed."""
+        """Guest code is about to run. False if it must not: the guard was killed, or has no time left."""
         now = time.monotonic()
         with self.lock:
+            if self.state is not State.KILLED and self.hard_left_seconds <= 0:
+                self._kill()
+                self.state = State.KILLED
             if self.state is State.KILLED:
                 return False
             self._entered_at = now

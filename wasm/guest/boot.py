@@ -6,9 +6,11 @@ import io
 import os
 import random
 import signal
+import socket
 import sys
 import types
 import uuid
+from typing import NoReturn
 
 import _divebell
 from divebell_guest import cell, models, wire
@@ -29,6 +31,10 @@ PRELOADED = (
 def _exit(status: int = 0) -> None:
     """os._exit would end the whole instance; a cell that calls it means to end itself."""
     raise SystemExit(status)
+
+
+def _no_network(*_arguments: object, **_options: object) -> NoReturn:
+    raise OSError("there is no network in this sandbox")
 
 
 def reseed() -> None:
@@ -103,6 +109,8 @@ def _boot() -> None:
     sys.stderr = sys.__stderr__ = cell.stderr
     sys.argv = [""]
     os._exit = _exit
+    socket.getaddrinfo = _no_network
+    socket.create_connection = _no_network
     signal.signal(signal.SIGALRM, cell.on_interrupt)
     _warm_up()
     # Objects of the image are never collected, and their reference counts never written: either would touch, and so

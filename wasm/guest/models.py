@@ -132,7 +132,10 @@ class Finish:
         self.answer: dict[str, object] = {"content": "", "ready": False}
 
     def taken(self) -> str | None:
-        """The answer, once: a later cell starts without one."""
+        """The answer, once: a later cell starts without one. A cell may have put a new dict into `answer`."""
+        given = namespace.get("answer")
+        if given is not self.answer and isinstance(given, dict) and "ready" in given:
+            self.answer.update(given)
         if self.text is None and isinstance(self.answer, dict) and self.answer.get("ready") is True:
             self.text = as_text(self.answer.get("content", ""))
         text, self.text = self.text, None
@@ -210,8 +213,5 @@ def own_names() -> list[str]:
 
 
 def restore_contract() -> None:
-    """Put back the names that a cell may have overwritten. A new dict in `answer` counts as the answer."""
-    given = namespace.get("answer")
-    if given is not finish.answer and isinstance(given, dict) and "ready" in given:
-        finish.answer.update(given)
+    """Put back the names that a cell may have overwritten."""
     namespace.update(CONTRACT)

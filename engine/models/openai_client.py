@@ -1,0 +1,109 @@
+"""The HTTP side of OpenAIChatModel. Importing this imports `openai`, which takes most of a second: import it late.
+
+Connections belong to the event loop in which they were made, while a model may be used from several loops, at once or
+one after another: `RLM.run` makes one for each query. So there is a client for each loop. It is closed when its loop
+ends, without anybody's help: an asynchronous generator holds it, and a loop finishes its generators before it closes.
+
+Not guaranteed: a loop that is closed without `shutdown_asyncgens` (asyncio.run and anyio.run call it) leaves its
+connections to the garbage collector.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+
+import httpx2
+from divebell.models.openai_errors import ReplyTooLong
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+
+NO_KEY = "none"  # the client insists on a key; endpoints that need none ignore this one
+CONNECT_SECONDS = 20.0
+MAX_CONNECTIONS = 1_000
+IDLE_SECONDS = 2.0  # servers close idle connections after 5 s or more; a request sent at that moment would be lost
+MAX_BODY_BYTES = 128 << 20  # a character may take 6 bytes in JSON, and there is more in a body than the reply
+MAX_ERROR_BYTES = 64 << 10
+
+
+async def post(client: AsyncOpenAI, fields: dict[str, Any], timeout_seconds: float) -> bytes:
+    """Send one request once, and return the answer's body. Raises what openai and httpx2 raise, and ReplyTooLong."""
+    timeout = httpx2.Timeout(timeout_seconds, connect=min(timeout_seconds, CONNECT_SECONDS))
+    body = bytearray()
+    async with client.chat.completions.with_streaming_response.create(**fields, timeout=timeout) as response:
+        async for piece in response.iter_bytes():  # decompressed, so that a small body cannot become a large one
+            body += piece
+            if len(body) > MAX_BODY_BYTES:
+                raise ReplyTooLong(MAX_BODY_BYTES)
+    return bytes(body)
+
+
+class LoopClients:
+    """One client for each running event loop, all for the same endpoint."""
+
+    def __init__(self, base_url: str, key: str) -> None:
+        self._base_url = base_url
+        self._key = key
+        self._verify = httpx2.create_ssl_context()  # takes 30 ms, and loops can share it
+        self._limits = httpx2.Limits(
+            max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS, keepalive_expiry=IDLE_SECONDS
+        )
+        self._lock = threading.Lock()
+        self._open: dict[asyncio.AbstractEventLoop, tuple[AsyncOpenAI, AsyncGenerator[None, None]]] = {}
+
+    async def current(self) -> AsyncOpenAI:
+        """The running loop's client."""
+        loop = asyncio.get_running_loop()
+        found = self._open.get(loop)
+        if found is not None:
+            return found[0]
+        client = AsyncOpenAI(
+            api_key=self._key or NO_KEY,
+            base_url=self._base_url,
+            max_retries=0,
+            http_client=DefaultAsyncHttpxClient(
+                verify=self._verify,
+                limits=self._limits,
+                follow_redirects=False,  # prompts go where the application said, and nowhere else
+                event_hooks={"response": [_bound_errors]},
+            ),
+        )
+        keeper = _closing_with_its_loop(client)
+        await anext(keeper)  # does not wait, so that no other task comes between
+        with self._lock:
+            for old in [each for each in self._open if each.is_closed()]:
+                del self._open[old]
+            self._open[loop] = client, keeper
+        return client
+
+
+async def _closing_with_its_loop(client: AsyncOpenAI) -> AsyncGenerator[None, None]:
+    """Closes the client when its loop ends, or before that when nobody holds the generator any more."""
+    try:
+        yield
+    finally:
+        await client.close()
+
+
+async def _bound_errors(response: httpx2.Response) -> None:
+    """The openai client reads an error's body whole, however long it is. Now it ends after MAX_ERROR_BYTES."""
+    if not response.is_success:
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        response.stream = _Bounded(response.stream)
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    """A stream that ends early, after MAX_ERROR_BYTES."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        left_bytes = MAX_ERROR_BYTES
+        async for piece in self._stream:
+            yield piece[:left_bytes]
+            left_bytes -= len(piece)
+            if left_bytes <= 0:
+                return
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()

@@ -1,0 +1,78 @@
+"""What all tests share: no network but loopback, limits that make runaway cells short, and processes that may die."""
+
+import ipaddress
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+from divebell import Limits
+
+LOOPBACK_NAMES = {None, "", "localhost", b"", b"localhost"}
+
+
+def _is_loopback(host: object) -> bool:
+    if host in LOOPBACK_NAMES:
+        return True
+    text = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
+    try:
+        return ipaddress.ip_address(text.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_network() -> Iterator[None]:
+    """A test that reaches beyond this machine fails, whether or not the machine has a network."""
+    connect, connect_ex, getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+
+    def check(address: object) -> None:
+        if isinstance(address, tuple) and not _is_loopback(address[0]):
+            raise AssertionError(f"a test tried to connect to {address[0]!r}")
+
+    def guarded_connect(self: socket.socket, address: object) -> None:
+        check(address)
+        connect(self, address)
+
+    def guarded_connect_ex(self: socket.socket, address: object) -> int:
+        check(address)
+        return connect_ex(self, address)
+
+    def guarded_getaddrinfo(host: object, *arguments: object, **options: object) -> object:
+        if not _is_loopback(host):
+            raise AssertionError(f"a test tried to look {host!r} up")
+        return getaddrinfo(host, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded_connect)
+        patch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+        patch.setattr(socket, "getaddrinfo", guarded_getaddrinfo)
+        yield
+
+
+@pytest.fixture(scope="session")
+def short_limits() -> Limits:
+    """A runaway cell is interrupted after half a second and killed 0.3 s later."""
+    return Limits(cell_seconds=0.5, grace_seconds=0.3)
+
+
+@pytest.fixture(scope="session")
+def alone() -> Callable[..., str]:
+    """Run a script in a process of its own and return its stdout: for what would take the tests' process with it."""
+
+    def run(script: str, *, seconds: float = 60, **environment: str) -> str:
+        try:
+            done = subprocess.run(
+                [sys.executable, "-X", "faulthandler", "-c", script],
+                env={**os.environ, **environment}, capture_output=True, text=True, timeout=seconds,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as stuck:
+            pytest.fail(f"the process did not end within {seconds} s; it said: {stuck.stdout!r} {stuck.stderr!r}")
+        if done.returncode < 0:
+            pytest.fail(f"the process died of signal {-done.returncode}: {done.stdout[-1000:]}{done.stderr[-2000:]}")
+        assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
+        return done.stdout
+
+    return run

@@ -1,0 +1,54 @@
+"""How a hostile cell is judged: it ends, its sandbox goes on with the state from before, its neighbour notices nothing."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from divebell import Cell, Context, Limits, Sandbox
+from threat import FINE, LOST, Attack, Threat
+
+ENDS_WITHIN_SECONDS = 20.0  # no measure of speed: it tells an end from a hang
+TEXT = "The combination is 31-8-24. " * 400
+
+
+@pytest.fixture(scope="session")
+def shared_context() -> Context:
+    return Context.of(TEXT)
+
+
+@pytest.fixture
+def hostile_limits() -> Limits:
+    return Limits(cell_seconds=0.5, grace_seconds=0.3, memory_bytes=128 << 20, output_characters=10_000)
+
+
+@pytest.fixture
+def attack(shared_context: Context, hostile_limits: Limits) -> Iterator[Attack]:
+    """Run a hostile cell beside a neighbour that shares its context, and check what it must leave as it was."""
+    with (
+        Sandbox(shared_context, limits=hostile_limits, llm=lambda prompt: f"{len(prompt)} characters") as box,
+        Sandbox(shared_context) as neighbour,
+    ):
+        box["kept"] = ["from", "before"]
+        neighbour["kept"] = "the neighbour's"
+
+        def run(threat: "Threat | str", *ends: str | None, before: str = "") -> Cell:
+            if isinstance(threat, str):
+                threat = Threat("", threat, frozenset(ends or {FINE}))
+            if before:
+                assert box.run(before).error is None
+            started = time.monotonic()
+            cell = box.run(threat.code)
+            assert time.monotonic() - started < ENDS_WITHIN_SECONDS
+            kind = cell.error.kind if cell.error else FINE
+            assert kind in threat.ends, cell
+            assert cell.restored == (kind in LOST)
+            assert len(cell.output) < 200_000
+            after = box.run("1 + 1")
+            assert (after.value, after.error) == (2, None)
+            assert box["kept"] == ["from", "before"]
+            assert box.run("context.count('31-8-24'), len(context)").value == [400, len(TEXT)]
+            assert neighbour.run("kept, 20 + 22").value == ["the neighbour's", 42]
+            assert neighbour.run("context.count('31-8-24'), len(context)").value == [400, len(TEXT)]
+            return cell
+
+        yield run

@@ -1,0 +1,227 @@
+"""A real local HTTP server that speaks the Chat Completions API, well or badly, as a policy says.
+
+    with ChatServer(lambda request: "4") as server:
+        OpenAIChatModel("local", base_url=server.url, api_key=server.key)
+
+The policy gets the request's JSON and returns the reply's text, or a `Reply` that says how to misbehave.
+"""
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+
+KEY = "sk-test-0123456789abcdefghijklmnop"
+BYTES_PER_TOKEN = 4
+HONEST = object()  # usage as it was
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """One answer of the server. By default a good one with the text."""
+
+    text: str | None = ""
+    status: int = 200
+    body: str | bytes | Mapping[str, object] | None = None
+    """Sent instead of a completion. A mapping is sent as JSON."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    delay_seconds: float = 0.0
+    cut_off: bool = False
+    """Promise the whole body, send half of it, and close the connection."""
+    hang_up: bool = False
+    """Close the connection without a word."""
+    usage: object = HONEST
+    """Instead of the honest usage; None leaves it out."""
+    finish_reason: str = "stop"
+    message: Mapping[str, object] = field(default_factory=dict)
+    """More fields of the message, such as "refusal"; they win over the text."""
+    service_tier: str | None = None
+
+
+def error(status: int, message: str, *, code: str | None = None, **more: Any) -> Reply:
+    """An error as the API reports them."""
+    said = {"message": message, "type": "error", "param": None, "code": code}
+    return Reply(status=status, body={"error": said}, **more)
+
+
+Policy = Callable[[dict[str, Any]], "str | Reply"]
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request as it came."""
+
+    path: str
+    headers: Mapping[str, str]
+    """By names in lower case."""
+    json: dict[str, Any]
+
+    @property
+    def text(self) -> str:
+        """The last message's text."""
+        return str(self.json["messages"][-1]["content"])
+
+
+def count_tokens(text: str) -> int:
+    return -(-len(text.encode("utf-8", "surrogatepass")) // BYTES_PER_TOKEN)
+
+
+class ChatServer:
+    """The server, as a context manager. `url` is its base URL, `received` what it was sent.
+
+    key: what it wants to see as the bearer; None to take anybody.
+    models: the names that it knows; others get a 404. None to know all.
+    """
+
+    def __init__(self, policy: Policy | str, *, key: str | None = KEY, models: Collection[str] | None = None) -> None:
+        self.policy: Policy = (lambda _request: policy) if isinstance(policy, str) else policy
+        self.key = key
+        self.models = models
+        self.received: list[Received] = []
+        self.connections = 0
+        self.stopping = threading.Event()
+        self.lock = threading.Lock()
+        self.open: set[socket.socket] = set()
+
+    def __enter__(self) -> "ChatServer":
+        server = self
+
+        class Handler(_Handler):
+            chat = server
+
+        self._http = _Server(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), name="chat-server")
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _frames: TracebackType | None
+    ) -> None:
+        self.stopping.set()
+        self._http.shutdown()
+        self.hang_up()
+        self._http.server_close()
+        self._thread.join()
+
+    def hang_up(self) -> None:
+        """Close all connections, as servers do with idle ones."""
+        with self.lock:
+            for each in self.open:
+                with contextlib.suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._http.server_address[1]}/v1"
+
+    def answer(self, request: Received) -> Reply:
+        """What to reply to a request: to whom, of what, and then as the policy says."""
+        if request.path != "/v1/chat/completions":
+            return error(404, f"no such path: {request.path}")
+        bearer = request.headers.get("authorization", "")
+        if self.key is not None and bearer != f"Bearer {self.key}":
+            return error(401, f"Incorrect API key provided: {bearer}.", code="invalid_api_key")
+        name = request.json.get("model")
+        if self.models is not None and name not in self.models:
+            return error(404, f"The model `{name}` does not exist or you may not use it.", code="model_not_found")
+        reply = self.policy(request.json)
+        return Reply(text=reply) if isinstance(reply, str) else reply
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 256  # the default of 5 resets connections when many calls begin at once
+    daemon_threads = False  # so that closing waits for them
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # which keeps connections, as real endpoints do
+    chat: ChatServer
+
+    def setup(self) -> None:
+        with self.chat.lock:
+            self.chat.connections += 1
+            self.chat.open.add(self.request)
+        super().setup()
+
+    def finish(self) -> None:
+        with self.chat.lock:
+            self.chat.open.discard(self.request)
+        with contextlib.suppress(OSError):
+            super().finish()
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            super().handle()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        request = Received(self.path, {k.lower(): v for k, v in self.headers.items()}, json.loads(sent))
+        with self.chat.lock:
+            self.chat.received.append(request)
+        reply = self.chat.answer(request)
+        if reply.delay_seconds:
+            self.chat.stopping.wait(reply.delay_seconds)
+        if reply.hang_up:
+            self.close_connection = True
+            return
+        body = _body(request.json, reply)
+        self.send_response(reply.status)
+        for name, value in {"Content-Type": "application/json", **reply.headers}.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: len(body) // 2] if reply.cut_off else body)
+        self.close_connection = self.close_connection or reply.cut_off
+
+
+def _body(request: dict[str, Any], reply: Reply) -> bytes:
+    given = reply.body
+    if isinstance(given, bytes):
+        return given
+    if isinstance(given, str):
+        return given.encode()
+    return json.dumps(given if given is not None else _completion(request, reply)).encode()
+
+
+def _completion(request: dict[str, Any], reply: Reply) -> dict[str, Any]:
+    """A completion as the API writes it. Keeps to the output limit, as providers do."""
+    text, finish = reply.text, reply.finish_reason
+    limit = request.get("max_completion_tokens", request.get("max_tokens"))
+    if text is not None and limit is not None and count_tokens(text) > limit:
+        text, finish = text.encode()[: limit * BYTES_PER_TOKEN].decode("utf-8", "ignore"), "length"
+    completion: dict[str, Any] = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1_700_000_000,
+        "model": request.get("model"),
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": text, **reply.message},
+                "finish_reason": finish,
+                "logprobs": None,
+            }
+        ],
+    }
+    if reply.service_tier is not None:
+        completion["service_tier"] = reply.service_tier
+    if reply.usage is HONEST:
+        sent = sum(count_tokens(message["content"]) for message in request["messages"])
+        received = count_tokens(text or "")
+        completion["usage"] = {
+            "prompt_tokens": sent,
+            "completion_tokens": received,
+            "total_tokens": sent + received,
+            "prompt_tokens_details": {"cached_tokens": 0},
+        }
+    elif reply.usage is not None:
+        completion["usage"] = reply.usage
+    return completion

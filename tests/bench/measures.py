@@ -34,6 +34,11 @@ class Row:
         return statistics.median(self.samples)
 
     @property
+    def best(self) -> float:
+        """What a busy machine disturbs least."""
+        return max(self.samples) if self.unit == "GB/s" else min(self.samples)
+
+    @property
     def p90(self) -> float:
         ordered = sorted(self.samples)
         return ordered[min(int(len(ordered) * 0.9), len(ordered) - 1)]

@@ -74,7 +74,6 @@ def ask(server: ChatServer, *arguments: str, stdin: str | bytes = "", key: str =
 def test_answers_from_a_file(server: ChatServer, text_file: Path) -> None:
     done = ask(server, QUESTION, "--context", str(text_file))
     assert (done.status, done.stdout) == (0, "4711\n")
-    assert "500" not in done.stdout
     assert [received.json["model"] for received in server.received] == ["root", "root", "sub"]
     assert all(received.headers["authorization"] == f"Bearer {KEY}" for received in server.received)
 
@@ -157,6 +156,14 @@ def test_the_guest_does_not_see_the_key(server: ChatServer, text_file: Path) -> 
     server.policy = lambda _request: "```repl\nimport os\nFINAL(repr(dict(os.environ)))\n```"
     done = ask(server, QUESTION, "-c", str(text_file), "-q")
     assert (done.status, done.stdout) == (0, "{}\n")
+
+
+@pytest.mark.xfail(reason="what the pipe's encoding cannot hold ends in a traceback of the host's", strict=True)
+def test_an_answer_that_the_pipe_cannot_hold(server: ChatServer, text_file: Path) -> None:
+    server.policy = lambda _request: "```repl\nFINAL('half \\ud83d of a pair')\n```"
+    done = ask(server, QUESTION, "-c", str(text_file), "-q")
+    assert done.status == 0
+    assert done.stdout.startswith("half ")
 
 
 # --- It does not work: one sentence, the right status, nothing on stdout
@@ -333,5 +340,5 @@ def _interrupt(command: Any, server: ChatServer, *, calls: int = 1) -> None:
     stdout, stderr = command.communicate(timeout=30)
     assert time.monotonic() - began < 5
     assert (command.returncode, stdout) == (130, "")
-    assert stderr.splitlines()[-1] == "divebell: interrupted"
     assert "Traceback" not in stderr
+    assert KEY not in stderr

@@ -1,0 +1,18 @@
+"""The README's examples run as they stand."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+TESTED = re.findall(r"<!-- tested -->\n```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("code", TESTED, ids=range(len(TESTED)))
+def test_example(code: str) -> None:
+    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+
+
+def test_there_are_examples() -> None:
+    assert len(TESTED) >= 2

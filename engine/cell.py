@@ -37,6 +37,8 @@ class Cell:
     """Whether a part of stdout or stderr is missing; a line in the middle of the text says how much."""
     restored: bool = False
     """Whether the sandbox had to be put back to its state before this cell."""
+    exit_status: int | None = None
+    """What the code gave to sys.exit, if it called that: a number, or 1 for a message, which is in stderr then."""
     final: str | None = None
     """The answer that the code gave with FINAL, FINAL_VAR or `answer`."""
 
@@ -65,6 +67,7 @@ def cell_from_guest(outcome: object, limits: Limits, seconds: float) -> Cell:
     error = outcome.get("error")
     missing = outcome.get("missing")
     final = outcome.get("final")
+    exit_status = outcome.get("exit_status")
     return Cell(
         stdout=_text(outcome, "stdout", limit),
         stderr=_text(outcome, "stderr", limit),
@@ -79,5 +82,6 @@ def cell_from_guest(outcome: object, limits: Limits, seconds: float) -> Cell:
         else None,
         seconds=seconds,
         truncated=type(missing) is int and missing > 0,
+        exit_status=exit_status if type(exit_status) is int and abs(exit_status) < 2**31 else None,
         final=final if type(final) is str else None,
     )

@@ -1,5 +1,7 @@
 """The commands and their options. Each does its work in a file of its own."""
 
+import io
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +20,10 @@ app = typer.Typer(
 
 
 def run() -> None:
+    """Run the command line. What a guest or a model wrote may not fit the terminal's encoding: it is escaped then."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     with clean_exit():
         app()
 
@@ -126,4 +132,5 @@ def doctor() -> None:
     """Say what this machine can do, and warm the caches."""
     from divebell.cli.doctor import doctor as work
 
-    work(Console(soft_wrap=True))
+    console = Console()
+    work(console if console.is_terminal else Console(width=240))

@@ -10,11 +10,12 @@ from importlib.metadata import version
 from divebell import wasm
 from divebell.cli.exits import FAILED, Exit
 from divebell.engine import Engine
-from divebell.errors import CacheError
+from divebell.errors import CacheError, DivebellError
 from divebell.runtime import compiled, dirty
 from divebell.runtime.pages import can_map, can_protect
 from divebell.runtime.stack import stack_bytes
 from divebell.sandbox import Sandbox
+from divebell.wasm import GuestError
 from rich.console import Console
 from rich.table import Table
 
@@ -96,7 +97,11 @@ def _guest() -> list[Row]:
 
 def doctor(console: Console) -> None:
     """Print what was found; exit 1 if a sandbox does not work here."""
-    rows = [*_machine(), *_abilities(), _cache(), *_guest()]
+    rows = [*_machine(), *_abilities(), _cache()]
+    try:
+        rows += _guest()
+    except (DivebellError, GuestError) as error:
+        rows.append(("a sandbox", BAD, str(error)))
     key = "set" if os.environ.get("OPENAI_API_KEY") else "not set: `divebell ask` needs it, or --base-url"
     rows.append(("OPENAI_API_KEY", GOOD, key))
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))

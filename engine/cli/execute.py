@@ -15,11 +15,12 @@ from divebell.sandbox import Sandbox
 
 def read_code(path: Path) -> str:
     try:
-        return sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
+        return sys.stdin.buffer.read().decode("utf-8") if str(path) == "-" else path.read_text("utf-8")
     except OSError as error:
         raise Exit(USAGE, f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise Exit(USAGE, f"{path} is not UTF-8 text") from None
+        what = "standard input" if str(path) == "-" else path
+        raise Exit(USAGE, f"{what} is not UTF-8 text") from None
 
 
 def execute(path: Path, context: Path | None, limits: Limits, seed: int | None) -> None:
@@ -34,6 +35,8 @@ def execute(path: Path, context: Path | None, limits: Limits, seed: int | None) 
     _write(sys.stderr, cell.stderr)
     if cell.error is not None:
         _write(sys.stderr, cell.error.traceback.rstrip("\n") + "\n")
+        raise Exit(FAILED)
+    if cell.exit_status:
         raise Exit(FAILED)
 
 

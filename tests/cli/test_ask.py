@@ -158,7 +158,6 @@ def test_the_guest_does_not_see_the_key(server: ChatServer, text_file: Path) -> 
     assert (done.status, done.stdout) == (0, "{}\n")
 
 
-@pytest.mark.xfail(reason="what the pipe's encoding cannot hold ends in a traceback of the host's", strict=True)
 def test_an_answer_that_the_pipe_cannot_hold(server: ChatServer, text_file: Path) -> None:
     server.policy = lambda _request: "```repl\nFINAL('half \\ud83d of a pair')\n```"
     done = ask(server, QUESTION, "-c", str(text_file), "-q")

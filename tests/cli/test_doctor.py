@@ -39,7 +39,6 @@ def test_a_cache_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.xfail(reason="the engine fails on the cache before the table is printed", strict=True)
 def test_a_cache_that_cannot_be_used_does_not_hide_the_rest(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way", "utf-8")
     assert "thread stack" in run("doctor", env={"DIVEBELL_CACHE": str(tmp_path / "file")}).stdout

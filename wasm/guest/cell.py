@@ -98,22 +98,23 @@ def run(code: str, number: int, output_characters: int, cell_seconds: float) -> 
     value: object = _ABSENT
     shown: str | None = None
     error: dict[str, str] | None = None
+    final: str | None = None
+    exit_status: int | None = None
     try:
         interruption.allowed = True
         _remember_source(filename, number, code)
         compiled, has_value = _compile(code, filename)
-        exec(compiled, models.namespace)
-        if has_value:
-            value = models.namespace.pop(_VALUE, _ABSENT)
-            if value is not None and value is not _ABSENT:
-                shown = _bounded_repr(value, output_characters)
+        try:
+            exec(compiled, models.namespace)
+        except SystemExit as exit:
+            exit_status = _exit_status(exit.code)
+        value = models.namespace.pop(_VALUE, _ABSENT) if has_value else _ABSENT
+        if value is not None and value is not _ABSENT:
+            shown = _bounded_repr(value, output_characters)
         final = models.finish.taken()
         interruption.allowed = False
-    except SystemExit:
-        interruption.allowed = False
-        final = None
     except BaseException as raised:
-        final = None
+        final = None  # an answer from a cell that failed does not count
         try:
             error = _describe(raised)
             interruption.allowed = False
@@ -124,7 +125,7 @@ def run(code: str, number: int, output_characters: int, cell_seconds: float) -> 
         interruption.allowed = False
     models.namespace.pop(_VALUE, None)
     if error is not None:
-        models.finish.taken()  # an answer from a cell that failed does not count
+        models.finish.taken()
         models.finish.answer["ready"] = False
     models.restore_contract()
     out, out_missing = stdout.taken()
@@ -135,11 +136,22 @@ def run(code: str, number: int, output_characters: int, cell_seconds: float) -> 
         "missing": out_missing + err_missing,
         "repr": shown,
         "error": error,
+        "exit_status": exit_status,
         "final": final,
     }
     if shown is not None and value is not _ABSENT:
         _add_value(outcome, value)
     return outcome
+
+
+def _exit_status(code: object) -> int:
+    """As the interpreter does at its end: None is 0, a number is itself, and anything else is a message and 1."""
+    if code is None:
+        return 0
+    if type(code) is int:
+        return code if abs(code) < 2**31 else 1
+    stderr.write(f"{code if type(code) is str else type(code).__name__}\n")
+    return 1
 
 
 def _add_value(outcome: dict[str, object], value: object) -> None:

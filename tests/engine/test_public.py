@@ -1,0 +1,66 @@
+"""The public surface: exactly these names, each with a docstring, and nothing heavy loaded for them."""
+
+import inspect
+from collections.abc import Callable
+
+import divebell
+import pytest
+from divebell import errors
+
+NAMES = {
+    "RLM", "Budget", "BudgetExceeded", "CacheError", "Cell", "CellError", "Completion", "ConfigurationError", "Context",
+    "ContextError", "DivebellError", "Engine", "Event", "Limits", "Message", "Model", "ModelError", "ModelRefused",
+    "ModelUnavailable", "NotPlainData", "OpenAIChatModel", "Rate", "Request", "Result", "RunError", "Sandbox", "SandboxClosed",
+    "SandboxError", "ScriptedModel", "Snapshot", "Turn", "UnknownModel", "Usage",
+}  # fmt: skip
+
+
+def test_these_names_are_public_and_no_others() -> None:
+    assert set(divebell.__all__) == NAMES
+    assert list(divebell.__all__) == sorted(divebell.__all__, key=lambda name: (not name.isupper(), name))
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_every_public_name_has_a_docstring_and_so_have_its_methods(name: str) -> None:
+    thing = getattr(divebell, name)
+    assert inspect.getdoc(thing)
+    assert not (thing.__doc__ or "").startswith(f"{name}("), "a dataclass's own signature is no docstring"
+    for attribute, value in vars(thing).items():
+        if not attribute.startswith("_") and inspect.isfunction(value):
+            assert value.__doc__, f"{name}.{attribute}"
+
+
+def test_every_error_is_public_and_under_the_one_root() -> None:
+    for name in errors.__all__:
+        assert name in NAMES
+        assert issubclass(getattr(errors, name), divebell.DivebellError)
+
+
+def test_the_tree_in_the_docstring_is_the_tree(alone: Callable[..., str]) -> None:
+    assert errors.__doc__ is not None
+    stack: list[str] = []
+    for line in errors.__doc__.splitlines():
+        if "──" not in line and line.strip() != "DivebellError":
+            continue
+        depth = 0 if line.strip() == "DivebellError" else (line.index("──") - 5) // 4 + 1
+        name = line.replace("│", " ").replace("├──", "").replace("└──", "").split()[0]
+        del stack[depth:]
+        if stack:
+            assert issubclass(getattr(errors, name), getattr(errors, stack[-1])), (name, stack[-1])
+        stack.append(name)
+    drawn = {word for word in errors.__doc__.split() if word in errors.__all__}
+    assert drawn == set(errors.__all__)
+
+
+def test_importing_the_package_loads_no_provider_and_starts_nothing(alone: Callable[..., str]) -> None:
+    script = (
+        "import sys, threading, divebell\n"
+        "print([m for m in ('openai', 'httpx', 'pydantic', 'typer', 'rich', 'numpy') if m in sys.modules], threading.active_count())"
+    )
+    assert alone(script).strip() == "[] 1"
+
+
+def test_the_version_is_that_of_the_installed_package() -> None:
+    from importlib.metadata import version
+
+    assert divebell.__version__ == version("divebell")

@@ -9,6 +9,17 @@ class ConfigurationError(DivebellError, ValueError):
     """A setting or an argument makes no sense. The message says what to change."""
 
 
+class UnknownPrice(ConfigurationError):
+    """A budget in dollars cannot be held for a model whose price is not known. `model` is its name."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"the price of {model!r} is not known, so a budget in dollars cannot be held: give its rate in dollars per "
+            f'million tokens, as rates={{"{model}": Rate.per_million("0.25", "2.00")}} or --rate {model}=0.25/2.00'
+        )
+        self.model = model
+
+
 class BudgetExceeded(DivebellError):
     """A limit of the run's budget does not allow more.
 

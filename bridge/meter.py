@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass, field
 
 from divebell.bridge.budget import Budget, dollars
-from divebell.bridge.errors import BudgetExceeded
+from divebell.bridge.errors import BudgetExceeded, UnknownPrice
 from divebell.bridge.rates import FREE, Rate, RateCard
 
 TOKENS_PER_MESSAGE = 16  # framing: role, separators
@@ -84,18 +84,13 @@ class Meter:
         self._started = time.monotonic()
 
     def rate_of(self, model: str) -> Rate:
-        """The model's rate. BudgetExceeded if it is not known and there is a cap in dollars to hold."""
+        """The model's rate. UnknownPrice if there is none and there is a cap in dollars to hold."""
         rate = self._rates.rate(model)
         if rate is not None:
             return rate
         if self._cap_picodollars is None:
             return FREE
-        raise BudgetExceeded(
-            f"the price of {model!r} is not known, so a budget in dollars cannot be held: "
-            'give its rate, for example rates={"' + model + '": Rate.per_million("0.25", "2.00")}',
-            limit="dollars",
-            cap=dollars(self._cap_picodollars),
-        )
+        raise UnknownPrice(model)
 
     @property
     def seconds_left(self) -> float | None:
@@ -103,8 +98,14 @@ class Meter:
             return None
         return max(self.budget.seconds - (time.monotonic() - self._started), 0.0)
 
+    def check_time(self) -> None:
+        """Raise BudgetExceeded if the budget's seconds are over."""
+        left, cap = self.seconds_left, self.budget.seconds
+        if left is not None and left <= 0:
+            raise BudgetExceeded(f"the budget's {cap:g} s are over", limit="seconds", cap=cap, spent=cap)
+
     def hold(self, model: str, texts: list[str], max_output_tokens: int) -> Hold:
-        """Set the worst case of one call aside, or raise BudgetExceeded. Close it with `settle` or `forfeit`."""
+        """Set the worst case of one call aside, or raise BudgetExceeded. `settle` or `forfeit` closes the hold."""
         rate = self.rate_of(model)
         input_tokens = worst_case_input_tokens(texts)
         worst = rate.hold_picodollars(input_tokens, max_output_tokens)
@@ -128,9 +129,7 @@ class Meter:
             raise BudgetExceeded(
                 f"all {budget.calls:,} calls of the budget are used", limit="calls", cap=budget.calls, spent=total.calls
             )
-        left = self.seconds_left
-        if left is not None and left <= 0:
-            raise BudgetExceeded(f"the budget's {budget.seconds:g} s are over", limit="seconds", cap=budget.seconds)
+        self.check_time()
         spent_tokens = total.input_tokens + total.output_tokens
         needed = hold.input_tokens + hold.output_tokens
         if budget.tokens is not None and spent_tokens + state.held_tokens + needed > budget.tokens:

@@ -22,6 +22,7 @@ from divebell.errors import (
     SandboxClosed,
     SandboxError,
     UnknownModel,
+    UnknownPrice,
 )
 from divebell.events import Event
 from divebell.limits import Limits
@@ -65,5 +66,6 @@ __all__ = [
     "Snapshot",
     "Turn",
     "UnknownModel",
+    "UnknownPrice",
     "Usage",
 ]

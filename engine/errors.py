@@ -15,7 +15,7 @@ DivebellError
 └── RunError                the run ended without an answer
 """
 
-from divebell.bridge.errors import BudgetExceeded, ConfigurationError, DivebellError
+from divebell.bridge.errors import BudgetExceeded, ConfigurationError, DivebellError, UnknownPrice
 
 
 class CacheError(ConfigurationError):
@@ -80,4 +80,5 @@ __all__ = [
     "SandboxClosed",
     "SandboxError",
     "UnknownModel",
+    "UnknownPrice",
 ]

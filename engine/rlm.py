@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import sniffio
+
 from divebell.bridge.budget import Budget
 from divebell.bridge.errors import BudgetExceeded
 from divebell.bridge.meter import Meter

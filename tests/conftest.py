@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from divebell import Limits
 
 LOOPBACK_NAMES = {None, "", "localhost", b"", b"localhost"}

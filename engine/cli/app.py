@@ -3,11 +3,16 @@
 import io
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from divebell.cli.exits import clean_exit
 from rich.console import Console
+from typer.exceptions import TyperException
+
+from divebell.cli.exits import USAGE, Exit, clean_exit
+
+if TYPE_CHECKING:
+    from divebell.bridge.budget import Budget
 
 app = typer.Typer(
     name="divebell",
@@ -25,7 +30,15 @@ def run() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     with clean_exit():
-        app()
+        try:
+            status = app(standalone_mode=False)
+        except typer.Abort:  # typer's form of Ctrl-C
+            raise KeyboardInterrupt from None
+        except TyperException as error:
+            if not error.format_message():  # the help that stands for a command that was not named
+                raise Exit(USAGE) from None
+            raise Exit(USAGE, f"{error.format_message()} Try --help.") from None
+    raise SystemExit(status or 0)
 
 
 def _version(wanted: bool) -> None:
@@ -57,6 +70,16 @@ def demo(
     from divebell.cli.demo import demo as work
 
     work(Console(soft_wrap=True), lines=lines, seed=seed, budget=budget)
+
+
+def _budget(dollars: str | None, tokens: int | None, calls: int | None, seconds: float | None, depth: int) -> "Budget":
+    from divebell.bridge.budget import Budget
+    from divebell.errors import ConfigurationError
+
+    try:
+        return Budget(dollars=dollars, tokens=tokens, calls=calls, seconds=seconds, depth=depth)
+    except ConfigurationError as error:  # typer has checked the others
+        raise Exit(USAGE, f"--budget: {error}") from None
 
 
 @app.command()
@@ -92,7 +115,6 @@ def ask(
 
     The key is read from OPENAI_API_KEY. Exit status: 1 the model failed, 2 bad input, 3 over budget.
     """
-    from divebell.bridge.budget import Budget
     from divebell.cli.ask import ask as work
 
     work(
@@ -102,7 +124,7 @@ def ask(
         model=model,
         sub_model=sub_model,
         base_url=base_url,
-        budget=Budget(dollars=budget, tokens=tokens, calls=calls, seconds=seconds, depth=depth),
+        budget=_budget(budget, tokens, calls, seconds, depth),
         rates=rate or [],
         max_iterations=max_iterations,
         quiet=quiet or as_json,

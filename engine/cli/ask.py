@@ -4,6 +4,8 @@ import json
 import sys
 from pathlib import Path
 
+from rich.console import Console
+
 from divebell.bridge.budget import Budget
 from divebell.bridge.rates import Rate
 from divebell.cli.display import Display, safe, summary_line
@@ -12,7 +14,6 @@ from divebell.context import Context, Source
 from divebell.errors import ContextError
 from divebell.loop.result import Result
 from divebell.rlm import RLM
-from rich.console import Console
 
 MAX_STDIN_BYTES = 2 << 30
 
@@ -23,6 +24,8 @@ def read_context(paths: list[Path]) -> Source:
         raise Exit(USAGE, "there is no context: name a file with --context FILE (or --context - for standard input)")
     if len(paths) == 1:
         return _one(paths[0])
+    if [str(path) for path in paths].count("-") > 1:
+        raise Exit(USAGE, "standard input can be the context only once")
     texts: dict[str, object] = {}
     for path in paths:
         context = _one(path)

@@ -9,6 +9,8 @@ import random
 import re
 import time
 
+from rich.console import Console
+
 from divebell.bridge.budget import Budget
 from divebell.bridge.rates import Rate
 from divebell.cli.display import Display, summary_line
@@ -16,7 +18,6 @@ from divebell.cli.exits import FAILED, Exit
 from divebell.models.protocol import Request
 from divebell.models.scripted import ScriptedModel
 from divebell.rlm import RLM
-from rich.console import Console
 
 QUESTION = "What is the magic number?"
 DECOYS = 40

@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 
+from rich.console import Console
+from rich.table import Table
+
 from divebell import wasm
 from divebell.cli.exits import FAILED, Exit
 from divebell.engine import Engine
@@ -16,8 +19,6 @@ from divebell.runtime.pages import can_map, can_protect
 from divebell.runtime.stack import stack_bytes
 from divebell.sandbox import Sandbox
 from divebell.wasm import GuestError
-from rich.console import Console
-from rich.table import Table
 
 Row = tuple[str, str, str]  # what, how it is, what that means
 GOOD, SLOW, BAD = "good", "slower", "problem"

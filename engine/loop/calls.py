@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import anyio
+
 from divebell.bridge.errors import BudgetExceeded
 from divebell.bridge.meter import Account, Hold, Meter
 from divebell.errors import ModelError, ModelUnavailable, UnknownModel
@@ -67,12 +68,16 @@ class Calls:
             left = self.meter.seconds_left
             timeout = CALL_TIMEOUT_SECONDS if left is None else min(CALL_TIMEOUT_SECONDS, max(left, 0.001))
             request = Request(
-                messages=tuple(messages), max_output_tokens=max_output_tokens, timeout_seconds=timeout, metadata=self._metadata
+                messages=tuple(messages),
+                max_output_tokens=max_output_tokens,
+                timeout_seconds=timeout,
+                metadata=self._metadata,
             )
             try:
                 with anyio.fail_after(timeout):
                     completion = await model.complete(request)
             except TimeoutError:
+                self.meter.check_time()
                 raise ModelUnavailable(f"{model.name} did not answer within {timeout:g} s", model=model.name) from None
             except ModelError:
                 raise

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import anyio
 import anyio.to_thread
+
 from divebell.cell import Cell
 from divebell.context import Context
 from divebell.engine import Engine

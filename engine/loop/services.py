@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 import anyio.from_thread
 import anyio.lowlevel
+
 from divebell.bridge import wire
 from divebell.bridge.door import Outcome, Refused
 from divebell.bridge.errors import BudgetExceeded

@@ -14,14 +14,16 @@ from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
+
 from divebell.errors import ConfigurationError, ModelError
 from divebell.models.openai_errors import Where, is_unknown_field, translate
 from divebell.models.openai_reply import TIER, encodable, read_completion
 from divebell.models.protocol import Completion, Request
 
 if TYPE_CHECKING:
-    from divebell.models.openai_client import LoopClients
     from openai import AsyncOpenAI
+
+    from divebell.models.openai_client import LoopClients
 
 OFFICIAL_URL = "https://api.openai.com/v1"
 OFFICIAL_HOST = "api.openai.com"  # and its regional subdomains

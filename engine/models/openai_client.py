@@ -14,8 +14,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import httpx2
-from divebell.models.openai_errors import ReplyTooLong
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+
+from divebell.models.openai_errors import ReplyTooLong
 
 NO_KEY = "none"  # the client insists on a key; endpoints that need none ignore this one
 CONNECT_SECONDS = 20.0

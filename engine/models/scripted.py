@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 import anyio
+
 from divebell.errors import ConfigurationError, ModelError
 from divebell.models.protocol import Completion, Request, Usage
 

@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import wasmtime
+
 from divebell import wasm
 from divebell.errors import CacheError
 from divebell.runtime import native

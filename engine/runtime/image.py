@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 
 import msgpack
+
 from divebell import wasm
 from divebell.bridge import wire
 from divebell.errors import SandboxError

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import ratio
+
 from divebell.bridge import wire
 from divebell.context import Context
 from divebell.engine import default_engine

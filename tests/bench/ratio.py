@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import programs
+
 from divebell.limits import Limits
 from divebell.sandbox import Sandbox
 

@@ -231,7 +231,7 @@ def test_an_unknown_model(server: ChatServer, text_file: Path) -> None:
         ([QUESTION, "-c", "{file}", "--budget", "much"], 2, "'much'"),
         ([QUESTION, "-c", "{file}", "--budget", "-1"], 2, "'-1'"),
         ([QUESTION, "-c", "{file}", "--budget", "nan"], 2, "'nan'"),
-        ([QUESTION, "-c", "{file}", "--budget", "1"], 3, "the price of 'root' is not known"),
+        ([QUESTION, "-c", "{file}", "--budget", "1"], 2, "the price of 'root' is not known"),
         ([QUESTION, "-c", "{file}", "--rate", "root"], 2, "--rate must look like"),
         ([QUESTION, "-c", "{file}", "--rate", "root=1"], 2, "--rate must look like"),
         ([QUESTION, "-c", "{file}", "--rate", "=1/2"], 2, "--rate must look like"),

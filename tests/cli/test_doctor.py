@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from divebell import __version__
 
+from divebell import __version__
 from tests.support.chat_server import KEY
 from tests.support.command import Done, run
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import wasmtime
+
 from divebell import CacheError
 from divebell.runtime import compiled, native
 
@@ -56,7 +57,9 @@ def test_a_module_is_compiled_once_and_then_loaded(engine: wasmtime.Engine, cach
 
 
 @pytest.mark.parametrize("damage", ["empty", "one_byte", "head", "half", "all_but_one_byte", "noise", "text"])
-def test_a_damaged_file_is_compiled_anew(engine: wasmtime.Engine, cache: Path, compiles: list[int], damage: str) -> None:
+def test_a_damaged_file_is_compiled_anew(
+    engine: wasmtime.Engine, cache: Path, compiles: list[int], damage: str
+) -> None:
     compiled.load(engine, epochs=False)
     [path] = cache.iterdir()
     whole = path.read_bytes()
@@ -70,7 +73,9 @@ def test_a_damaged_file_is_compiled_anew(engine: wasmtime.Engine, cache: Path, c
     assert len(compiles) == 2
 
 
-def test_a_file_with_a_flipped_bit_in_its_code_is_compiled_anew(engine: wasmtime.Engine, cache: Path, compiles: list[int]) -> None:
+def test_a_file_with_a_flipped_bit_in_its_code_is_compiled_anew(
+    engine: wasmtime.Engine, cache: Path, compiles: list[int]
+) -> None:
     """wasmtime checks the header only; code with an error in it would run."""
     compiled.load(engine, epochs=False)
     [path] = cache.iterdir()
@@ -88,7 +93,10 @@ def test_a_module_for_other_settings_is_not_taken(cache: Path, compiles: list[in
     compiled.load(epochs, epochs=True)
     assert len(compiles) == 2
     assert len(list(cache.iterdir())) == 2
-    os.replace(cache / f"guest-{compiled.cache_key(epochs=True)}.cwasm", cache / f"guest-{compiled.cache_key(epochs=False)}.cwasm")
+    os.replace(
+        cache / f"guest-{compiled.cache_key(epochs=True)}.cwasm",
+        cache / f"guest-{compiled.cache_key(epochs=False)}.cwasm",
+    )
     assert answer(plain, compiled.load(plain, epochs=False)) == 42
 
 
@@ -141,7 +149,9 @@ def test_a_file_that_cannot_be_trusted_is_not_loaded(
         path.chmod(0o666)
     else:
         path.rename(tmp_path / "moved")
-        {"link": lambda: path.symlink_to(tmp_path / "moved"), "folder": path.mkdir, "fifo": lambda: os.mkfifo(path)}[trap]()
+        {"link": lambda: path.symlink_to(tmp_path / "moved"), "folder": path.mkdir, "fifo": lambda: os.mkfifo(path)}[
+            trap
+        ]()
     assert answer(engine, compiled.load(engine, epochs=False)) == 42
     assert len(compiles) == 2
 

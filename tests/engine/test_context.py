@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from divebell import Context, ContextError, Limits, Sandbox
 from divebell import context as context_module
 from divebell.engine import default_engine
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 PAGE, WASM_PAGE = 4096, 65536
 WIDTHS = {"ascii": ("a", 1), "latin1": ("é", 1), "ucs2": ("漢", 2), "ucs4": ("🤿", 4)}
@@ -36,18 +37,29 @@ def test_every_width_at_page_boundaries(width: str, unit: int, off: int) -> None
     text = text[: unit // size + off]
     with Sandbox(text) as box:
         assert box.run(DIGEST).value == digest(text)
-        assert box.run("context[-1], context[:8], type(context) is str, context == context[:]").value == [text[-1], text[:8], True, True]
+        assert box.run("context[-1], context[:8], type(context) is str, context == context[:]").value == [
+            text[-1],
+            text[:8],
+            True,
+            True,
+        ]
 
 
 @pytest.mark.parametrize("length", [1, 2, PAGE - 1, PAGE, PAGE + 1, WASM_PAGE - 1, WASM_PAGE, WASM_PAGE + 1, 1_000_003])
 def test_bytes_at_page_boundaries(length: int) -> None:
     data = bytes(i * 31 % 256 for i in range(min(length, 70_000))).ljust(length, b"z")
     with Sandbox(data) as box:
-        assert box.run("import hashlib; hashlib.sha256(context).digest(), len(context)").value == [hashlib.sha256(data).digest(), length]
+        assert box.run("import hashlib; hashlib.sha256(context).digest(), len(context)").value == [
+            hashlib.sha256(data).digest(),
+            length,
+        ]
         assert box.run("type(context) is bytes, context[-1]").value == [True, data[-1]]
 
 
-@given(st.text(min_size=0, max_size=300) | st.text(alphabet=st.characters(min_codepoint=0xD7F0, max_codepoint=0x10010), max_size=50))
+@given(
+    st.text(min_size=0, max_size=300)
+    | st.text(alphabet=st.characters(min_codepoint=0xD7F0, max_codepoint=0x10010), max_size=50)
+)
 @settings(max_examples=80, deadline=None)
 def test_any_text_arrives_as_it_is(text: str) -> None:
     with Sandbox(text) as box:
@@ -97,7 +109,11 @@ def test_lists_and_dicts_are_carried_over_by_value() -> None:
     with Sandbox(rows) as one, Sandbox({"rows": rows}) as other:
         plain = [{**row, "tags": list(row["tags"])} for row in rows]
         assert one.run("context").value == plain[:0] or one["context"] == plain
-        assert other.run("type(context).__name__, len(context['rows']), context['rows'][-1]").value == ["dict", 5000, plain[-1]]
+        assert other.run("type(context).__name__, len(context['rows']), context['rows'][-1]").value == [
+            "dict",
+            5000,
+            plain[-1],
+        ]
         one.run("context.clear()")
         assert other.run("len(context['rows'])").value == 5000
     assert len(rows) == 5000
@@ -108,7 +124,9 @@ def test_a_tuple_is_a_list_in_the_guest() -> None:
         assert box.run("context").value == [1, 2]
 
 
-@pytest.mark.parametrize("source", [5, 1.5, object(), {1, 2}, iter([]), lambda: 0, None], ids=lambda source: type(source).__name__)
+@pytest.mark.parametrize(
+    "source", [5, 1.5, object(), {1, 2}, iter([]), lambda: 0, None], ids=lambda source: type(source).__name__
+)
 def test_other_types_are_refused_by_name(source: object) -> None:
     with pytest.raises(ContextError, match=type(source).__name__):
         Context.of(source)  # type: ignore[arg-type]
@@ -156,7 +174,9 @@ def test_one_context_serves_twenty_sandboxes_from_the_same_pages() -> None:
     boxes = [Sandbox(context) for _ in range(20)]
     try:
         with open("/proc/self/maps") as maps:
-            inodes = {line.split()[4] for line in maps if "memfd:divebell-context" in line and line.split()[1] == "r--s"}
+            inodes = {
+                line.split()[4] for line in maps if "memfd:divebell-context" in line and line.split()[1] == "r--s"
+            }
         assert context.shared is not None
         assert str(os.fstat(context.shared.region._file).st_ino) in inodes
         for box in boxes:
@@ -193,12 +213,16 @@ def test_contexts_that_are_dropped_give_their_descriptors_back(tmp_path: Path) -
 
 @pytest.mark.parametrize("name", ["ascii", "utf8", "empty", "bom"])
 def test_a_file_of_text(tmp_path: Path, name: str) -> None:
-    text = {"ascii": "plain\r\ntext\n" * 5000, "utf8": "Käse, 漢字, 🤿\n" * 3000, "empty": "", "bom": "\ufefftext"}[name]
+    text = {"ascii": "plain\r\ntext\n" * 5000, "utf8": "Käse, 漢字, 🤿\n" * 3000, "empty": "", "bom": "\ufefftext"}[
+        name
+    ]
     path = tmp_path / name
     path.write_bytes(text.encode())
     for source in (path, Context.from_file(path), Context.from_file(str(path)), Context.from_file(path, copy=True)):
         with Sandbox(source) as box:
-            assert box.run("context == " + repr(text) if len(text) < 100 else DIGEST).value == (True if len(text) < 100 else digest(text))
+            assert box.run("context == " + repr(text) if len(text) < 100 else DIGEST).value == (
+                True if len(text) < 100 else digest(text)
+            )
 
 
 @pytest.mark.parametrize("length", [0, 1, PAGE - 1, PAGE, PAGE + 1, WASM_PAGE, 1_000_000])
@@ -223,7 +247,9 @@ def test_an_ascii_or_binary_file_is_mapped_and_not_copied(tmp_path: Path) -> Non
     assert os.fstat(copied.shared.region._file).st_ino != path.stat().st_ino
 
 
-def test_a_file_is_mapped_even_if_its_context_is_made_before_anything_else(tmp_path: Path, alone: Callable[..., str]) -> None:
+def test_a_file_is_mapped_even_if_its_context_is_made_before_anything_else(
+    tmp_path: Path, alone: Callable[..., str]
+) -> None:
     path = tmp_path / "file"
     path.write_text("mapped " * 10_000)
     script = (
@@ -263,7 +289,9 @@ def test_a_file_without_permission_is_refused(tmp_path: Path) -> None:
     path.chmod(stat.S_IRUSR)
 
 
-def test_a_mapped_file_that_is_cut_short_costs_the_cell_and_not_the_process(tmp_path: Path, alone: Callable[..., str]) -> None:
+def test_a_mapped_file_that_is_cut_short_costs_the_cell_and_not_the_process(
+    tmp_path: Path, alone: Callable[..., str]
+) -> None:
     path = tmp_path / "file"
     path.write_text("z" * 1_000_000)
     script = f"""

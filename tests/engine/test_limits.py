@@ -4,6 +4,7 @@ import dataclasses
 import time
 
 import pytest
+
 from divebell import ConfigurationError, Limits, Sandbox
 
 

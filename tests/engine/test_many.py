@@ -81,7 +81,11 @@ def test_thirty_two_threads_of_cells_lose_and_cross_nothing() -> None:
                 with Sandbox(limits=short) as box:
                     box["token"] = token
                     deaf = rng.random() < 0.5
-                    code = "while True:\n    try:\n        while True: pass\n    except BaseException: pass" if deaf else "while True: pass"
+                    code = (
+                        "while True:\n    try:\n        while True: pass\n    except BaseException: pass"
+                        if deaf
+                        else "while True: pass"
+                    )
                     cell = box.run(code)
                     check("runaway", cell.error is not None and cell.error.kind in ("TimeoutError", "Killed"), cell)
                     check("after a runaway", box.run("token").value == token, token)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from divebell import Context, Engine, Limits, Sandbox
 from divebell.runtime import dirty, pages
 from divebell.runtime.pages import Region, round_up

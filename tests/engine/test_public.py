@@ -3,15 +3,16 @@
 import inspect
 from collections.abc import Callable
 
-import divebell
 import pytest
+
+import divebell
 from divebell import errors
 
 NAMES = {
     "RLM", "Budget", "BudgetExceeded", "CacheError", "Cell", "CellError", "Completion", "ConfigurationError", "Context",
     "ContextError", "DivebellError", "Engine", "Event", "Limits", "Message", "Model", "ModelError", "ModelRefused",
     "ModelUnavailable", "NotPlainData", "OpenAIChatModel", "Rate", "Request", "Result", "RunError", "Sandbox", "SandboxClosed",
-    "SandboxError", "ScriptedModel", "Snapshot", "Turn", "UnknownModel", "Usage",
+    "SandboxError", "ScriptedModel", "Snapshot", "Turn", "UnknownModel", "UnknownPrice", "Usage",
 }  # fmt: skip
 
 

@@ -11,6 +11,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from divebell import (
     Cell,
     ConfigurationError,
@@ -23,8 +26,6 @@ from divebell import (
     SandboxClosed,
     SandboxError,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 
 @pytest.fixture
@@ -51,7 +52,9 @@ def test_the_last_expression_is_the_value_and_its_repr_is_shown(box: Sandbox) ->
     assert (cell.value, cell.repr, cell.stdout, cell.output) == ("ab", "'ab'", "", "'ab'")
 
 
-@pytest.mark.parametrize("code", ["", "# only a comment", "x = 5", "None", "print", "if 1:\n    5", "5;None", "for x in (): x"])
+@pytest.mark.parametrize(
+    "code", ["", "# only a comment", "x = 5", "None", "print", "if 1:\n    5", "5;None", "for x in (): x"]
+)
 def test_a_cell_without_a_plain_last_expression_has_no_value(box: Sandbox, code: str) -> None:
     cell = box.run(code)
     assert cell.ok
@@ -132,7 +135,9 @@ def test_a_traceback_shows_the_cells_own_lines_and_not_this_packages_frames(box:
     assert str(cell.error) == text
 
 
-@pytest.mark.parametrize("code", ["def f(:", "x = (", "'abc", "\tx = 1\n  y = 2", "return 5", "x = 1 1", "\0", "é = \u20ac"])
+@pytest.mark.parametrize(
+    "code", ["def f(:", "x = (", "'abc", "\tx = 1\n  y = 2", "return 5", "x = 1 1", "\0", "é = \u20ac"]
+)
 def test_a_syntax_error_is_an_error_of_the_cell(box: Sandbox, code: str) -> None:
     cell = box.run(code)
     assert kind_of(cell) in ("SyntaxError", "IndentationError", "TabError", "ValueError")
@@ -179,10 +184,23 @@ def test_seconds_are_those_of_the_cell(box: Sandbox) -> None:
 
 
 def test_contract_names_come_back_after_a_cell_overwrote_or_deleted_them(box: Sandbox) -> None:
-    names = ["llm_query", "llm_query_batched", "llm_batch", "rlm_query", "FINAL", "FINAL_VAR", "SHOW_VARS", "budget", "answer"]
+    names = [
+        "llm_query",
+        "llm_query_batched",
+        "llm_batch",
+        "rlm_query",
+        "FINAL",
+        "FINAL_VAR",
+        "SHOW_VARS",
+        "budget",
+        "answer",
+    ]
     for spoil in (" = ".join(names) + " = None", "del " + ", ".join(names)):
         assert box.run(spoil).ok
-        assert box.run(f"[callable(x) for x in [{', '.join(names[:-1])}]], type(answer).__name__").value == [[True] * 8, "dict"]
+        assert box.run(f"[callable(x) for x in [{', '.join(names[:-1])}]], type(answer).__name__").value == [
+            [True] * 8,
+            "dict",
+        ]
 
 
 def test_the_context_comes_back_after_a_cell_overwrote_it() -> None:
@@ -243,8 +261,16 @@ def test_final_variable_is_the_full_text_and_an_unknown_name_says_which_there_ar
 # Variables
 
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**200), 2**200) | st.floats(allow_nan=False) | st.text() | st.binary(max_size=200),
-    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=5) | st.integers(-(2**70), 2**70), inner, max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**200), 2**200)
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary(max_size=200),
+    lambda inner: (
+        st.lists(inner, max_size=5)
+        | st.dictionaries(st.text(max_size=5) | st.integers(-(2**70), 2**70), inner, max_size=5)
+    ),
     max_leaves=20,
 )
 
@@ -266,7 +292,20 @@ def test_plain_data_goes_in_and_comes_out_the_same(long_lived: Sandbox, value: o
 
 
 def test_special_values_go_in_and_come_out_the_same(box: Sandbox) -> None:
-    for value in (math.inf, -math.inf, -0.0, 2**64, -(2**63) - 1, "\ud800", "\0", "\U0001f92f", b"\xff\0", 1e308, 5e-324, {1: {2.5: None}}):
+    for value in (
+        math.inf,
+        -math.inf,
+        -0.0,
+        2**64,
+        -(2**63) - 1,
+        "\ud800",
+        "\0",
+        "\U0001f92f",
+        b"\xff\0",
+        1e308,
+        5e-324,
+        {1: {2.5: None}},
+    ):
         box["x"] = value
         assert repr(box["x"]) == repr(value)
     box["x"] = math.nan
@@ -301,7 +340,9 @@ def test_data_nested_too_deep_or_in_a_circle_is_refused_on_its_way_in(box: Sandb
             box["x"] = value
 
 
-@pytest.mark.parametrize("code", ["x = object()", "x = {1, 2}", "x = 1 + 2j", "def x(): pass", "x = [[object()]]", "import re as x"])
+@pytest.mark.parametrize(
+    "code", ["x = object()", "x = {1, 2}", "x = 1 + 2j", "def x(): pass", "x = [[object()]]", "import re as x"]
+)
 def test_other_data_is_refused_on_its_way_out(box: Sandbox, code: str) -> None:
     box.run(code)
     with pytest.raises(NotPlainData, match="x"):
@@ -363,7 +404,9 @@ def test_forks_sleep_on_their_own_time(short_limits: Limits) -> None:
         box.run("import time")
         with box.fork() as twin:
             cells: list[Cell] = []
-            sleeper = threading.Thread(target=lambda: cells.append(box.run("for _ in range(8): time.sleep(0.05)\n'slept'")))
+            sleeper = threading.Thread(
+                target=lambda: cells.append(box.run("for _ in range(8): time.sleep(0.05)\n'slept'"))
+            )
             sleeper.start()
             for _ in range(40):
                 cell = twin.run("time.sleep(0.01); 'fine'")
@@ -405,7 +448,9 @@ def test_a_snapshot_can_be_restored_many_times() -> None:
 
 def test_a_snapshot_keeps_megabytes_exactly() -> None:
     with Sandbox("c" * 70_000) as box:
-        box.run("import random, hashlib\nrandom.seed(1)\nx = random.randbytes(20_000_000)\nd = hashlib.sha256(x).hexdigest()")
+        box.run(
+            "import random, hashlib\nrandom.seed(1)\nx = random.randbytes(20_000_000)\nd = hashlib.sha256(x).hexdigest()"
+        )
         with Sandbox.restore(box.snapshot(), "c" * 70_000) as restored:
             assert restored.run("hashlib.sha256(x).hexdigest() == d and context.count('c')").value == 70_000
 
@@ -478,7 +523,10 @@ def test_without_a_seed_everything_is_fresh() -> None:
     seen: list[object] = []
     for _ in range(3):
         with Sandbox() as box:
-            seen += [str(x) for x in box.run("import random, uuid, os\nrandom.random(), str(uuid.uuid4()), os.urandom(8)").value]
+            seen += [
+                str(x)
+                for x in box.run("import random, uuid, os\nrandom.random(), str(uuid.uuid4()), os.urandom(8)").value
+            ]
     assert len(set(seen)) == 9
 
 
@@ -649,7 +697,9 @@ def test_one_failure_does_not_lose_the_batch() -> None:
         return prompt.upper()
 
     with Sandbox(llm=llm) as box:
-        cell = box.run("r = llm_query_batched(['a', 'bad', 'c'])\nr[0], r[2], type(r[1]).__name__, r[1].kind, 'no such luck' in r[1]")
+        cell = box.run(
+            "r = llm_query_batched(['a', 'bad', 'c'])\nr[0], r[2], type(r[1]).__name__, r[1].kind, 'no such luck' in r[1]"
+        )
         assert cell.value == ["A", "C", "FailedCall", "ModelError", True]
         assert kind_of(box.run("llm_query_batched(['bad', 'bad'])")) == "ModelError"
         cell = box.run("llm_query('bad')")
@@ -671,7 +721,9 @@ def test_without_a_function_llm_query_says_how_to_give_one(box: Sandbox) -> None
     assert "Sandbox(llm=" in cell.error.message
 
 
-@pytest.mark.parametrize("call", ["llm_query(5)", "llm_query(['a'])", "llm_query_batched('a')", "llm_query_batched([1])", "llm_query()"])
+@pytest.mark.parametrize(
+    "call", ["llm_query(5)", "llm_query(['a'])", "llm_query_batched('a')", "llm_query_batched([1])", "llm_query()"]
+)
 def test_wrong_arguments_are_type_errors_in_the_cell(call: str) -> None:
     with Sandbox(llm=lambda prompt: prompt) as box:
         assert kind_of(box.run(call)) == "TypeError"
@@ -728,7 +780,11 @@ def test_a_crash_of_the_inner_sandbox_leaves_the_outer_one_alone(short_limits: L
             return cell.error.kind if cell.error else "fine"
 
     with Sandbox(llm=llm) as box:
-        for code, kind in (("import os; os.abort()", "Crash"), ("while True:\n try:\n  while 1: 0\n except BaseException: 0", "Killed"), ("[" * 9000, "MemoryError|SyntaxError|StackOverflow|RecursionError")):
+        for code, kind in (
+            ("import os; os.abort()", "Crash"),
+            ("while True:\n try:\n  while 1: 0\n except BaseException: 0", "Killed"),
+            ("[" * 9000, "MemoryError|SyntaxError|StackOverflow|RecursionError"),
+        ):
             assert box.run(f"llm_query({code!r})").value in kind.split("|")
         assert box.run("1").value == 1
 
@@ -810,7 +866,10 @@ def test_a_sandbox_works_on_a_thread_with_a_small_stack() -> None:
 
 def test_cells_of_one_sandbox_from_many_threads_run_one_after_another(box: Sandbox) -> None:
     box.run("n = 0")
-    threads = [threading.Thread(target=lambda: [box.run("m = n\nfor _ in range(100): pass\nn = m + 1") for _ in range(20)]) for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda: [box.run("m = n\nfor _ in range(100): pass\nn = m + 1") for _ in range(20)])
+        for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -4,8 +4,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from divebell import Cell, Context, Limits, Sandbox
 from threat import FINE, LOST, Attack, Threat
+
+from divebell import Cell, Context, Limits, Sandbox
 
 ENDS_WITHIN_SECONDS = 20.0  # no measure of speed: it tells an end from a hang
 TEXT = "The combination is 31-8-24. " * 400

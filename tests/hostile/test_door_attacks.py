@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 import pytest
-from divebell import Limits, Sandbox
 from threat import FINE, IN_TIME, LOST, Attack, Threat, ending, threats
+
+from divebell import Limits, Sandbox
 
 ASK = """
 import _divebell, msgpack

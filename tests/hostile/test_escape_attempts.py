@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from divebell import Sandbox
 from threat import FINE, LOST, Attack, Threat, ending, threats
+
+from divebell import Sandbox
 
 ABSENT = ending(
     "OSError", "FileNotFoundError", "PermissionError", "NotImplementedError", "ModuleNotFoundError", "ImportError",
@@ -84,7 +85,9 @@ def test_ending_the_interpreter_ends_the_cell_only(attack: Attack, threat: Threa
 
 def test_the_guest_knows_nothing_of_its_host() -> None:
     with Sandbox() as box:
-        seen = box.run("import os, sys, platform\ndict(os.environ), sys.argv, sys.path, os.getcwd(), sys.executable, platform.node()")
+        seen = box.run(
+            "import os, sys, platform\ndict(os.environ), sys.argv, sys.path, os.getcwd(), sys.executable, platform.node()"
+        )
         environment, arguments, path, folder, executable, node = seen.value
         assert (environment, arguments, path, executable) == ({}, [""], [], "")
         assert folder == "/"
@@ -98,6 +101,9 @@ def test_the_guest_knows_nothing_of_its_host() -> None:
 def test_two_sandboxes_share_no_object_and_no_randomness() -> None:
     with Sandbox() as one, Sandbox() as other:
         assert one.run("import json; json.leak = 1; import builtins; builtins.leak = 2; import sys; sys.leak = 3").ok
-        assert other.run("import json, builtins, sys\n[hasattr(m, 'leak') for m in (json, builtins, sys)]").value == [False] * 3
+        assert (
+            other.run("import json, builtins, sys\n[hasattr(m, 'leak') for m in (json, builtins, sys)]").value
+            == [False] * 3
+        )
         draw = "import random, uuid, os\nrandom.random(), str(uuid.uuid4()), os.urandom(16), str(uuid.uuid1())"
         assert not set(one.run(draw).value) & set(other.run(draw).value)

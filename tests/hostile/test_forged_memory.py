@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from divebell import Context, Sandbox
 from forgery import FORGE
 from threat import LOST, Attack, Threat, ending, threats
+
+from divebell import Context, Sandbox
 
 
 def test_the_forged_write_does_write() -> None:
@@ -22,7 +23,13 @@ def test_the_forged_write_does_write() -> None:
 
 @pytest.mark.parametrize(
     ("source", "header"),
-    [("plain text " * 1000, 20), ("Käse " * 1000, 28), ("漢字 " * 1000, 28), ("🤿 " * 1000, 28), (b"bytes " * 1000, 16)],
+    [
+        ("plain text " * 1000, 20),
+        ("Käse " * 1000, 28),
+        ("漢字 " * 1000, 28),
+        ("🤿 " * 1000, 28),
+        (b"bytes " * 1000, 16),
+    ],
     ids=["ascii", "latin1", "ucs2", "ucs4", "bytes"],
 )
 @pytest.mark.parametrize("where", ["first", "middle", "last"])
@@ -87,7 +94,9 @@ def test_a_write_into_the_file_behind_a_mapped_context_traps(tmp_path: Path) -> 
     Threat("recursion_counter", "import sys; sys.setrecursionlimit(10**6)\nw = words(id(object()), 2); f = lambda: f()\nf()"),
 )  # fmt: skip
 def test_wild_reads_and_writes_cost_the_cell_only(attack: Attack, threat: Threat) -> None:
-    attack(threat.code, *(LOST | ending("SystemError", "RecursionError", "TypeError", "MemoryError", None)), before=FORGE)
+    attack(
+        threat.code, *(LOST | ending("SystemError", "RecursionError", "TypeError", "MemoryError", None)), before=FORGE
+    )
 
 
 @threats(

@@ -1,8 +1,9 @@
 """Cells that say too much, or whose values, errors and outputs are traps for whoever describes them."""
 
 import pytest
-from divebell import Limits, NotPlainData, Sandbox, SandboxError
 from threat import FINE, IN_TIME, LOST, Attack, Threat, ending, threats
+
+from divebell import Limits, NotPlainData, Sandbox, SandboxError
 
 
 @threats(
@@ -143,6 +144,10 @@ def test_numbers_whose_hashes_collide_on_the_host_do_not_stop_it(alone: object) 
 @pytest.mark.parametrize("name", ["FINAL", "FINAL_VAR", "answer"])
 def test_a_hostile_answer_costs_its_own_cell_only(attack: Attack, name: str) -> None:
     hostile = "class C:\n    def __str__(self):\n        while True: pass\nx = C()\n"
-    give = {"FINAL": "FINAL(x)", "FINAL_VAR": "FINAL_VAR('x')", "answer": "answer['content'] = x; answer['ready'] = True"}
+    give = {
+        "FINAL": "FINAL(x)",
+        "FINAL_VAR": "FINAL_VAR('x')",
+        "answer": "answer['content'] = x; answer['ready'] = True",
+    }
     cell = attack(hostile + give[name], *IN_TIME)
     assert cell.final is None

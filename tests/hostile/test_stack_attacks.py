@@ -73,7 +73,10 @@ def test_source_text_that_is_too_deep_or_too_long(attack: Attack, threat: Threat
     Threat("import_hooks", "import sys\nclass F:\n    def find_spec(self, name, *a): return __import__(name + 'x')\nsys.meta_path.insert(0, F())\nimport nonesuch"),
 )  # fmt: skip
 def test_recursion_through_python_and_c(attack: Attack, threat: Threat) -> None:
-    attack(threat.code, *(DEEP | ending("ImportError", "ModuleNotFoundError", "TypeError", "SystemError", "ExceptionGroup", FINE)))
+    attack(
+        threat.code,
+        *(DEEP | ending("ImportError", "ModuleNotFoundError", "TypeError", "SystemError", "ExceptionGroup", FINE)),
+    )
 
 
 @threats(

@@ -1,10 +1,13 @@
 """Cells that change the interpreter around them, and this package's own code in it. They may lie about themselves and
 spoil their own cell; never another sandbox, and never the host."""
 
-from divebell import Cell, Limits, Sandbox
 from threat import FINE, IN_TIME, LOST, Attack, Threat, ending, threats
 
-SPOILT = LOST | ending(FINE, "RuntimeError", "TypeError", "NameError", "AttributeError", "ImportError", "SystemError", "ValueError")
+from divebell import Cell, Limits, Sandbox
+
+SPOILT = LOST | ending(
+    FINE, "RuntimeError", "TypeError", "NameError", "AttributeError", "ImportError", "SystemError", "ValueError"
+)
 FINALIZER = "class C:\n    def __del__(self):\n        while True: pass\n"
 
 
@@ -94,9 +97,7 @@ def test_a_forged_outcome_is_cut_to_its_types_and_bounds(attack: Attack, threat:
 
 
 def test_a_forged_error_is_cut_to_its_types_and_bounds(attack: Attack) -> None:
-    cell = attack(
-        _forged("{'error': {'kind': 'K' * 10**6, 'message': 7, 'traceback': 't' * 10**6}}"), "K" * 200
-    )
+    cell = attack(_forged("{'error': {'kind': 'K' * 10**6, 'message': 7, 'traceback': 't' * 10**6}}"), "K" * 200)
     assert cell.error is not None
     assert cell.error.message == ""
     assert len(cell.error.traceback) <= 50_000

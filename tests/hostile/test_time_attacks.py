@@ -3,8 +3,9 @@
 import threading
 import time
 
-from divebell import Cell, Limits, Sandbox
 from threat import FINE, IN_TIME, Attack, Threat, ending, threats
+
+from divebell import Cell, Limits, Sandbox
 
 TIMEOUT = ending("TimeoutError")
 KILLED = ending("Killed")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+
 from divebell import Cell
 
 FINE = None  # among the kinds of error: the cell may also end without one

@@ -1,9 +1,10 @@
 """What a root model's reply means: a table of texts as models write them, the malformed ones above all."""
 
 import pytest
-from divebell.loop.replies import MAX_CODE_BLOCKS, Final, Reply, parse_reply, strip_thinking
 from hypothesis import given
 from hypothesis import strategies as st
+
+from divebell.loop.replies import MAX_CODE_BLOCKS, Final, Reply, parse_reply, strip_thinking
 
 
 def text(value: str) -> Final:

@@ -19,11 +19,11 @@ import anyio
 import httpx2
 import openai
 import pytest
+
 from divebell.errors import ConfigurationError, ModelError, ModelRefused, ModelUnavailable
 from divebell.models import Completion, Model, OpenAIChatModel, Request, Usage
 from divebell.models.openai_client import MAX_ERROR_BYTES
 from divebell.models.openai_errors import EXPLAINED, MAX_PROVIDER_CHARACTERS, Where, translate
-
 from tests.support.chat_server import KEY, ChatServer, Reply, error
 
 # What would lead the client elsewhere. Proxies too: they would be asked for 127.0.0.1.

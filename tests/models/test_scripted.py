@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+
 from divebell.errors import ModelError
 from divebell.models import Completion, Model, Request, ScriptedModel, Usage
 from divebell.models.scripted import count_tokens

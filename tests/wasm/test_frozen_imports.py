@@ -9,6 +9,7 @@ from typing import Any
 import msgpack
 import pytest
 import wasmtime
+
 from divebell import wasm
 
 NEEDS_SOMETHING_THAT_IS_NOT_FROZEN = {

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import wasmtime
+
 from divebell import wasm
 from divebell.wasm.sections import FunctionType, Import, Module, parse
 

@@ -2,6 +2,7 @@
 
 import pytest
 import wasmtime
+
 from divebell.wasm.sections import BULK_MEMORY, FunctionType, Global, Import, MalformedModule, Module, parse
 
 BULK_MEMORY_TEXT = {

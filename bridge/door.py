@@ -7,6 +7,7 @@ work behind an operation is quick. It runs on the guest's thread, and the servic
 A new operation is a name in wire.py, an entry in `_OPERATIONS`, and a method of `Services`.
 """
 
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -104,19 +105,30 @@ class Door:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self.charge: Callable[[float], None] | None = None
+        """Told the seconds that reading requests and writing answers took: the guest pays for them with its time."""
         self.interrupted: BaseException | None = None
         """A KeyboardInterrupt or cancellation that came while a request was answered; the sandbox raises it on."""
 
     def answer(self, packed: bytes) -> bytes:
+        began = time.perf_counter()
         try:
-            request = wire.decode_bounded(packed)
+            try:
+                request = wire.decode_bounded(packed)
+            finally:
+                self._charge(began)
             if not isinstance(request, dict) or request.get("v") != wire.VERSION:
                 return wire.failure(wire.BAD_REQUEST, f"a request is a map with v = {wire.VERSION}")
             name = request.get("op")
             operation = _OPERATIONS.get(name) if type(name) is str else None
             if operation is None:
                 return wire.failure(wire.BAD_REQUEST, f"there is no operation {str(name)[:40]!r}")
-            return wire.success(operation(self._services, request))
+            result = operation(self._services, request)
+            began = time.perf_counter()
+            try:
+                return wire.success(result)
+            finally:
+                self._charge(began)
         except Refused as refused:
             return wire.failure(refused.kind, str(refused))
         except wire.WireError as error:
@@ -126,3 +138,7 @@ class Door:
         except BaseException as interruption:
             self.interrupted = interruption
             return wire.failure(wire.UNAVAILABLE, "the run was interrupted")
+
+    def _charge(self, since: float) -> None:
+        if self.charge is not None:
+            self.charge(time.perf_counter() - since)

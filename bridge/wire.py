@@ -43,6 +43,10 @@ MAX_INTEGER_BYTES = 4096
 _BIG_INTEGER = 1  # extension type: a signed big-endian integer of more than 64 bits
 
 
+_KEY_TYPES = (str, bytes, int, float, bool, type(None))
+_MAX_INTEGER_KEY = (1 << 60) - 1
+
+
 class WireError(ValueError):
     """A message that breaks the format or one of its bounds."""
 
@@ -94,18 +98,27 @@ def decode_bounded(packed: bytes, limit_bytes: int = MAX_MESSAGE_BYTES) -> objec
         raise WireError(f"a message of {len(packed):,} bytes is over the limit of {limit_bytes:,}")
     items = 0
 
-    def count_list(values: list[object]) -> list[object]:
+    def count(more: int) -> None:
         nonlocal items
-        items += len(values) + 1
+        items += more + 1
         if items > MAX_ITEMS:
             raise WireError(f"a message of more than {MAX_ITEMS:,} items")
+
+    def count_list(values: list[object]) -> list[object]:
+        count(len(values))
+        if values and msgpack.Timestamp in set(map(type, values)):
+            raise WireError("a timestamp is not plain data")
         return values
 
     def count_map(pairs: list[tuple[object, object]]) -> dict[object, object]:
-        nonlocal items
-        items += len(pairs) + 1
-        if items > MAX_ITEMS:
-            raise WireError(f"a message of more than {MAX_ITEMS:,} items")
+        count(len(pairs))
+        for key, value in pairs:
+            if type(key) not in _KEY_TYPES or type(value) is msgpack.Timestamp:
+                raise WireError(f"a map of {type(key).__name__} to {type(value).__name__} is not plain data")
+            # Hashes of str and bytes are secret; those of numbers are not, and a map of numbers whose hashes collide
+            # would keep the host busy for hours.
+            if type(key) is int and not -_MAX_INTEGER_KEY <= key <= _MAX_INTEGER_KEY:
+                raise WireError("a map's integer keys have at most 60 bits")
         return dict(pairs)
 
     try:
@@ -123,6 +136,8 @@ def decode_bounded(packed: bytes, limit_bytes: int = MAX_MESSAGE_BYTES) -> objec
         raise
     except Exception as error:  # msgpack raises several kinds, and TypeError for a map key that cannot be hashed
         raise WireError(f"malformed message: {type(error).__name__}: {error}"[:200]) from None
+    if isinstance(message, msgpack.Timestamp):
+        raise WireError("a timestamp is not plain data")
     check_depth(message)
     return message
 

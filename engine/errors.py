@@ -2,7 +2,8 @@
 
 DivebellError
 ├── ConfigurationError      what the application asked for makes no sense; says what to change
-│   └── CacheError          the folder for compiled modules cannot be trusted or used
+│   ├── CacheError          the folder for compiled modules cannot be trusted or used
+│   └── UnknownPrice        a budget in dollars, and a model whose price is not known
 ├── ContextError            the context cannot be read, is of a kind that cannot be shared, or is too large
 ├── SandboxError            the sandbox cannot do what was asked
 │   ├── SandboxClosed       it was closed before

@@ -9,10 +9,12 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from divebell.bridge import wire
 from divebell.bridge.door import Door, Services
@@ -39,6 +41,9 @@ class Snapshot:
     cells: int
     limits: Limits
     seed: int | None
+    context: tuple[object, ...] | None
+    """What tells the context apart: its type, length and form. Another one would not fit the state."""
+    virtual_nanoseconds: int
 
     @property
     def bytes(self) -> int:
@@ -102,6 +107,9 @@ class Sandbox:
                 answer = instance.request(wire.BIND, name=name, value=value)
                 if "ok" not in answer:
                     raise ContextError(f"the context does not fit into the sandbox: {_message(answer)}")
+        except InstanceLost as lost:
+            instance.close()
+            raise ContextError(f"the context does not fit into the sandbox: {lost}") from None
         except MemoryError as error:
             instance.close()
             raise ContextError(f"the context does not fit into the sandbox's memory limit: {error}") from None
@@ -120,8 +128,8 @@ class Sandbox:
         if len(code) > MAX_CODE_CHARACTERS:
             message = f"the code has {len(code):,} characters; a cell may have {MAX_CODE_CHARACTERS:,}"
             return Cell(error=CellError(kind="ValueError", message=message, traceback=f"ValueError: {message}"))
-        with self._lock:
-            self._alive()
+        with self._alone():
+            before = self._saved
             self._save()
             self._cells += 1
             started = time.perf_counter()
@@ -133,20 +141,20 @@ class Sandbox:
                     output_characters=self.limits.output_characters,
                     cell_seconds=float(self.limits.cell_seconds),
                 )
+                if "ok" not in answer:
+                    raise self._broken(before, _message(answer))
             except _Restored as lost:
                 return Cell(error=lost.error, seconds=time.perf_counter() - started, restored=True)
+            except MemoryError as error:
+                failure = CellError(kind="MemoryError", message=str(error), traceback=f"MemoryError: {error}")
+                return Cell(error=failure, seconds=time.perf_counter() - started)
             finally:
                 self._pass_on_interruption()
-            if "ok" in answer:
-                return cell_from_guest(answer["ok"], self.limits, time.perf_counter() - started)
-            message = _message(answer)
-            error = CellError(kind="RuntimeError", message=message, traceback=f"RuntimeError: {message}")
-            return Cell(error=error, seconds=time.perf_counter() - started)
+            return cell_from_guest(answer["ok"], self.limits, time.perf_counter() - started)
 
     def __getitem__(self, name: str) -> Any:
         """A variable's value, as plain data. KeyError if there is none, NotPlainData if it is something else."""
-        with self._lock:
-            self._alive()
+        with self._alone():
             self._save()
             answer = self._ask_or_raise(wire.GET, name=_checked_name(name))
             if "ok" in answer:
@@ -155,8 +163,7 @@ class Sandbox:
 
     def __setitem__(self, name: str, value: object) -> None:
         """Set a variable to plain data: None, bool, int, float, str, bytes, list, tuple, dict."""
-        with self._lock:
-            self._alive()
+        with self._alone():
             self._save()
             try:
                 wire.check_depth(value)
@@ -169,8 +176,7 @@ class Sandbox:
 
     def final_variable(self, name: str) -> str:
         """A variable as text, at full length: what FINAL_VAR(name) gives. KeyError, with the names there are."""
-        with self._lock:
-            self._alive()
+        with self._alone():
             self._save()
             answer = self._ask_or_raise(wire.FINAL_VARIABLE, name=str(name)[:1000])
             if "ok" in answer and type(answer["ok"]) is str:
@@ -179,10 +185,12 @@ class Sandbox:
 
     def snapshot(self) -> Snapshot:
         """The state now. It can be given to `restore` any number of times."""
-        with self._lock:
-            self._alive()
+        with self._alone():
             self._save()
-            return Snapshot(self._saved, id(self._image), self._cells, self.limits, self._seed)
+            clock = self._services.virtual_nanoseconds if isinstance(self._services, Clock) else 0
+            return Snapshot(
+                self._saved, id(self._image), self._cells, self.limits, self._seed, _form(self._context), clock
+            )
 
     @classmethod
     def restore(
@@ -206,12 +214,19 @@ class Sandbox:
     def fork(self) -> "Sandbox":
         """A twin with the same state, context and door, independent from now on. Its randomness is fresh, unless the
         sandbox is seeded."""
-        with self._lock:
-            return Sandbox.restore(self.snapshot(), self._context, engine=self._engine, services=self._services)
+        with self._alone():
+            services = self._services.twin() if isinstance(self._services, Clock) else self._services
+            return Sandbox.restore(
+                self.snapshot(), self._context, engine=self._engine, services=cast("Services", services)
+            )
 
     def _take_over(self, snapshot: Snapshot) -> None:
         if snapshot.image_id != id(self._image):
             raise SandboxError("the snapshot was taken in another process, or with another engine")
+        if snapshot.context != _form(self._context):
+            raise SandboxError("the snapshot was taken with another context: give the same one again")
+        if isinstance(self._services, Clock):
+            self._services.virtual_nanoseconds = snapshot.virtual_nanoseconds
         if snapshot.state is None:
             return
         before = self._instance
@@ -232,6 +247,7 @@ class Sandbox:
 
     def close(self) -> None:
         """Give everything back. A running cell is ended first."""
+        self._refuse_from_inside()
         self.cancel()
         with self._lock:
             self._closed = True
@@ -246,6 +262,19 @@ class Sandbox:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _frames: TracebackType | None
     ) -> None:
         self.close()
+
+    def _refuse_from_inside(self) -> None:
+        if id(self) in _inside.get():
+            raise SandboxError("a sandbox cannot be used by its own llm function while its cell waits; fork it before")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the sandbox, alive, for one operation. Others wait; its own llm function is refused, as it would wait
+        for ever."""
+        self._refuse_from_inside()
+        with self._lock:
+            self._alive()
+            yield
 
     def _alive(self) -> None:
         if self._closed:
@@ -264,19 +293,49 @@ class Sandbox:
         """Ask the guest; if that kills it, put the saved state back and raise _Restored."""
         instance = self._instance
         assert instance is not None
+        self._door.charge = instance.guard.spend
         if isinstance(self._services, Clock):
             self._services.guard = instance.guard
+        token = _inside.set(_inside.get() | {id(self)})
+        if op == wire.RUN:
+            self._changed = True  # now, because Ctrl-C may come before the answer is here
         try:
             answer = instance.request(op, self._door.answer, **arguments)
         except InstanceLost as lost:
-            instance.close()
-            self._instance = None
-            self._instance = self._start(self._saved)
-            message = f"{lost}; the sandbox is back in its state before this cell"
-            raise _Restored(CellError(kind=lost.kind, message=message, traceback=f"{lost.kind}: {message}")) from None
-        if op == wire.RUN:
-            self._changed = True
+            raise self._restored(lost.kind, f"{lost}; the sandbox is back in its state before this cell") from None
+        finally:
+            _inside.reset(token)
+            if instance.interrupted is not None:
+                self._door.interrupted, instance.interrupted = instance.interrupted, None
         return answer
+
+    def _restored(self, kind: str, message: str) -> "_Restored":
+        """Put the saved state back into a new instance; returns what tells of it."""
+        if self._instance is not None:
+            self._instance.close()
+            self._instance = None
+        self._instance = self._start(self._saved)
+        self._changed = False
+        return _Restored(CellError(kind=kind, message=message, traceback=f"{kind}: {message}"))
+
+    def _broken(self, before: Checkpoint | None, reason: str) -> "_Restored":
+        """The guest's own machinery failed: this cell broke it, or the one before. Undo as much as makes it work."""
+        for state in (self._saved, before, None):
+            self._saved = state
+            restored = self._restored("BrokenGuest", f"cells broke the sandbox's own code ({reason[:200]}); undone")
+            if self._works():
+                break
+        return restored
+
+    def _works(self) -> bool:
+        """Whether the guest runs an empty cell."""
+        assert self._instance is not None
+        arguments = {"code": "", "number": 0, "output_characters": 1, "cell_seconds": 1.0}
+        try:
+            outcome = self._instance.request(wire.RUN, **arguments).get("ok")
+        except InstanceLost:
+            return False
+        return isinstance(outcome, dict) and outcome.get("error") is None
 
     def _ask_or_raise(self, op: str, **arguments: Any) -> dict[str, Any]:
         try:
@@ -290,6 +349,16 @@ class Sandbox:
         interruption, self._door.interrupted = self._door.interrupted, None
         if interruption is not None:
             raise interruption
+
+
+_inside: ContextVar[frozenset[int]] = ContextVar("divebell_inside", default=frozenset())
+"""The sandboxes (by id) whose cells wait for the code that runs in this context."""
+
+
+def _form(context: Context | None) -> tuple[object, ...] | None:
+    if context is None:
+        return None
+    return context.type_name, context.length, context.shared.kind if context.shared is not None else None
 
 
 class _Restored(Exception):
@@ -330,6 +399,3 @@ def _variable_error(name: str, answer: dict[str, Any]) -> Exception:
     if kind == "WireError":
         return NotPlainData(f"{name}: {_message(answer)}")
     return SandboxError(f"{name}: {_message(answer)}")
-
-
-__all__: Sequence[str] = ("Sandbox", "Snapshot")

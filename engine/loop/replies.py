@@ -151,7 +151,7 @@ def _block_end(lines: list[str], start: int, fence: str, language: str) -> tuple
     """Where the block's body lies, and the line after the block.
 
     A fence line closes it. But code may hold fence lines itself, in the prompts that it writes: where the code up to
-    the first such line is not Python and up to a later one is, the later one counts. A line that opens another code block
+    the first such line is not Python and up to a later one is, the later one counts. A line that opens another block
     before this one is closed ends this one.
     """
     first: int | None = None

@@ -61,15 +61,15 @@ class Instance:
         self._watchdog = watchdog
         self._epochs = epochs
         self._context = context
-        self._shared_from = image.memory_bytes + HEADER_BYTES
-        span = 0
+        self._shared_from = self._shared_to = span = 0
         if context is not None:
             # One page more than the text: CPython wants a zero after the last character.
             span = HEADER_BYTES + round_up(context.region.length + PAGE_BYTES, native.WASM_PAGE_BYTES)
-        self._shared_to = image.memory_bytes + span
+            self._shared_from, self._shared_to = image.memory_bytes + HEADER_BYTES, image.memory_bytes + span
         self._limit_bytes = min(image.memory_bytes + span + limits.memory_bytes, (1 << 32) - native.WASM_PAGE_BYTES)
         self._native = image.spawn(self._limit_bytes)
         self.guard = Guard(watchdog, self._interrupt, self._kill)
+        self.interrupted: BaseException | None = None
         self._handler: Handler = _no_handler
         self._pending = b""
         self._calls_left = 0
@@ -123,9 +123,18 @@ class Instance:
     def _allow(self) -> None:
         self.guard.allow(self._limits.cell_seconds, self._limits.grace_seconds)
 
+    def _is_private(self, at: int, length: int) -> bool:
+        """Whether [at, at + length) is the guest's own memory, which the host may touch at the guest's word.
+
+        The shared context is not: to write there would fault in host code, which ends the process, and so would reading
+        a mapped file that was cut short.
+        """
+        end = at + length
+        return end <= self._native.memory_bytes and (end <= self._shared_from or at >= self._shared_to)
+
     def _check_range(self, at: int, length: int) -> None:
-        if at + length > self._native.memory_bytes:
-            raise InstanceLost("BrokenGuest", "the guest named memory that it does not have")
+        if not self._is_private(at, length):
+            raise InstanceLost("BrokenGuest", "the guest named memory that is not its own")
 
     def _read_answer(self, at: int, length: int) -> dict[str, Any]:
         if at == 0 or length > wire.MAX_MESSAGE_BYTES:
@@ -146,7 +155,7 @@ class Instance:
             self._arm_epoch()
             if not self.guard.enter():
                 raise InstanceLost("Killed", "the sandbox was killed")
-            returned = with_guest_stack(lambda: self._native.call(name, self._door, *arguments))
+            returned = with_guest_stack(lambda: self._native.call(name, self._door, *arguments), self.guard.expire)
             if not self.guard.leave():
                 raise self._killed()
             return returned
@@ -184,11 +193,20 @@ class Instance:
         return InstanceLost("Crash", f"the cell crashed the interpreter: {reason}")
 
     def _door(self, request: int, length: int, response: int, capacity: int) -> int:
-        """The guest calls: see wasm/ABI.md, `divebell.call`. Nothing that it passes can make this raise."""
+        """The guest calls: see wasm/ABI.md, `divebell.call`. Nothing that it passes can make this raise; if Ctrl-C does,
+        the guest is killed, because its guard may be in the wrong state."""
+        try:
+            return self._answered(request, length, response, capacity)
+        except BaseException as raised:
+            self.interrupted = raised
+            self.guard.expire()
+            self.guard.enter()
+            return -1
+
+    def _answered(self, request: int, length: int, response: int, capacity: int) -> int:
         if not self.guard.leave():
             return -1
-        size = self._native.memory_bytes
-        if request + length > size or response + capacity > size:
+        if not self._is_private(request, length) or not self._is_private(response, capacity):
             answered = -1
         else:
             answered = self._answer(request, length, response, capacity)
@@ -198,10 +216,10 @@ class Instance:
     def _answer(self, request: int, length: int, response: int, capacity: int) -> int:
         base = self._native.address
         self._calls_left -= 1
+        if self._calls_left < 0:
+            return -1
         if length == 0:
             answer, self._pending = self._pending, b""
-        elif self._calls_left < 0:
-            return -1
         elif length > wire.MAX_MESSAGE_BYTES:
             answer = wire.failure(wire.BAD_REQUEST, f"a request of {length:,} bytes is over {wire.MAX_MESSAGE_BYTES:,}")
         else:
@@ -225,6 +243,8 @@ class Instance:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Lay a checkpoint over a fresh instance of the same image, limits and context."""
         self._native.grow(checkpoint.memory_bytes)
+        if not all(self._is_private(offset, len(data)) for offset, data in checkpoint.runs):
+            raise InstanceLost("SnapshotError", "the state does not fit this sandbox: its context was another one")
         for offset, data in checkpoint.runs:
             ctypes.memmove(self._native.address + offset, data, len(data))
 

@@ -60,7 +60,7 @@ def make_engine(*, epochs: bool) -> wasmtime.Engine:
     return wasmtime.Engine(config)
 
 
-_current = threading.local()  # .door: the function of the instance that runs on this thread
+_current = threading.local()  # .door: the function of the instance that runs on this thread; .raised: what came of it
 
 
 @ffi.wasmtime_func_unchecked_callback_t  # type: ignore[untyped-decorator]
@@ -72,7 +72,8 @@ def _call_door(_data: int, _caller: Any, values: Any, _count: int) -> int:
             values[2].i32 & 0xFFFFFFFF,
             values[3].i32 & 0xFFFFFFFF,
         )
-    except BaseException:  # unreachable by the contract of DoorFunction; a refusal is the safe answer all the same
+    except BaseException as raised:  # Ctrl-C can come anywhere; it is raised where the guest was called from
+        _current.raised = raised
         length = -1
     values[0].i64 = length & 0xFFFFFFFF
     return 0
@@ -201,6 +202,9 @@ class NativeInstance:
             )
         finally:
             _current.door = before
+        if getattr(_current, "raised", None) is not None:
+            interruption, _current.raised = _current.raised, None
+            raise interruption
         if trap:
             raised = wasmtime.Trap._from_ptr(trap)
             code = raised.trap_code

@@ -7,10 +7,12 @@ with small stacks (musl, macOS, `threading.stack_size`), platforms where the siz
 that is used inside the door function of another.
 """
 
+import _thread
 import ctypes
 import sys
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from divebell.runtime.native import WASM_STACK_BYTES
@@ -50,36 +52,59 @@ def _has_room() -> bool:
         return bool(_here.has_room)
 
 
-def with_guest_stack(function: Callable[[], Result]) -> Result:
-    """Call `function`, which runs a guest, on a thread whose stack is deep enough."""
+def with_guest_stack(function: Callable[[], Result], cancel: Callable[[], None]) -> Result:
+    """Call `function`, which runs a guest, on a thread whose stack is deep enough.
+
+    It never returns before the guest has stopped: where Ctrl-C comes meanwhile, `cancel` ends it first.
+    """
     if not getattr(_here, "inside", False) and _has_room():
         _here.inside = True
         try:
             return function()
         finally:
             _here.inside = False
-    return _on_own_thread(function)
+    return _on_own_thread(function, cancel)
 
 
-def _on_own_thread(function: Callable[[], Result]) -> Result:
+def _on_own_thread(function: Callable[[], Result], cancel: Callable[[], None]) -> Result:
     results: list[Result] = []
     errors: list[BaseException] = []
+    # Whoever takes the claim first decides whether the function runs: Ctrl-C may come at any line of this thread, also
+    # when the other has been started and before this one has noted that it was.
+    claim, finished = threading.Lock(), threading.Event()
 
     def run() -> None:
+        if not claim.acquire(blocking=False):
+            return
         _here.has_room = True
         try:
-            results.append(with_guest_stack(function))
+            results.append(with_guest_stack(function, cancel))
         except BaseException as error:
             errors.append(error)
-
-    with _stack_size_lock:
-        before = threading.stack_size(_THREAD_STACK_BYTES)
-        try:
-            thread = threading.Thread(target=run, name="divebell-guest", daemon=True)
-            thread.start()
         finally:
-            threading.stack_size(before)
-    thread.join()
+            finished.set()
+
+    interruption: BaseException | None = None
+    try:
+        with _stack_size_lock:
+            before = threading.stack_size(_THREAD_STACK_BYTES)
+            try:
+                _thread.start_new_thread(copy_context().run, (run,))
+            finally:
+                threading.stack_size(before)
+    except BaseException as raised:
+        if claim.acquire(blocking=False):
+            raise
+        interruption = raised
+        cancel()
+    while not finished.is_set():
+        try:
+            finished.wait()
+        except BaseException as raised:
+            interruption = raised
+            cancel()
+    if interruption is not None:
+        raise interruption
     if errors:
         raise errors[0]
     return results[0]

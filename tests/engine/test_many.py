@@ -5,10 +5,15 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 
 from divebell import Context, Limits, Sandbox
 
 SOAK_SECONDS = float(os.environ.get("DIVEBELL_SOAK_SECONDS", "8"))
+
+
+def echo_with(token: str) -> Callable[[str], str]:
+    return lambda prompt: f"{prompt}|{token}"
 
 
 def test_two_hundred_sandboxes_alive_at_once_each_keep_their_state() -> None:
@@ -58,7 +63,7 @@ def test_thirty_two_threads_of_cells_lose_and_cross_nothing() -> None:
         rng = random.Random(number)
         while time.monotonic() < until and not wrong:
             token = f"{number}-{rng.random()}"
-            with Sandbox(context, llm=lambda prompt, token=token: f"{prompt}|{token}", limits=limits) as box:
+            with Sandbox(context, llm=echo_with(token), limits=limits) as box:
                 box["token"] = token
                 cell = box.run("print(token); llm_query(token)")
                 check("ask", (cell.value, cell.stdout) == (f"{token}|{token}", token + "\n"), cell)

@@ -320,6 +320,21 @@ def test_a_value_of_many_megabytes_goes_in_and_comes_out(box: Sandbox) -> None:
     assert box["x"] == value
 
 
+@pytest.mark.parametrize("source", [None, "a context"], ids=["without_context", "with_context"])
+@pytest.mark.parametrize("megabytes", [1, 11, 12, 13, 14, 30, 40])
+def test_long_messages_work_wherever_the_heap_puts_them(source: str | None, megabytes: int) -> None:
+    """Both ways and both sides: buffers of such sizes lie across whatever boundaries the guest's memory has."""
+    size = megabytes << 20
+    with Sandbox(source, llm=lambda prompt: "r" * size) as box:
+        assert box.run("len(llm_query('x'))").value == size
+        box["x"] = "v" * size
+        assert box.run("len(x)").value == size
+    with Sandbox(source, llm=lambda prompt: str(len(prompt))) as box:
+        assert box.run(f"llm_query('p' * {size})").value == str(size)
+        assert box.run(f"x = 'v' * {size - 1000}").ok
+        assert len(box["x"]) == size - 1000
+
+
 @pytest.mark.parametrize(
     "value", [object(), {1, 2}, Decimal(1), len, [object()], {"a": {1}}, 1 << 40_000, iter(b"x")], ids=lambda value: type(value).__name__
 )  # fmt: skip
@@ -507,7 +522,7 @@ import random, uuid, os, secrets, time, datetime
 def test_a_seed_repeats_everything() -> None:
     def draws(seed: int) -> object:
         with Sandbox("text", seed=seed) as box:
-            return [box.run(DRAWS).value, box.run("time.sleep(1000)").error, box.run(DRAWS).value]
+            return [box.run(DRAWS).value, kind_of(box.run("time.sleep(1000)")), box.run(DRAWS).value]
 
     assert draws(7) == draws(7)
     assert draws(7) != draws(8)
@@ -782,7 +797,7 @@ def test_a_crash_of_the_inner_sandbox_leaves_the_outer_one_alone(short_limits: L
     with Sandbox(llm=llm) as box:
         for code, kind in (
             ("import os; os.abort()", "Crash"),
-            ("while True:\n try:\n  while 1: 0\n except BaseException: 0", "Killed"),
+            ("sum(iter(int, 1))", "Killed"),
             ("[" * 9000, "MemoryError|SyntaxError|StackOverflow|RecursionError"),
         ):
             assert box.run(f"llm_query({code!r})").value in kind.split("|")

@@ -43,7 +43,7 @@ RAISING_ERROR = "class E(Exception):\n    def __{0}__(self): {1}\nraise E()"
 @threats(
     Threat("repr_that_loops", CLASS.format("repr", "\n        while True: pass") + "C()", ending("TimeoutError")),
     Threat("repr_that_raises", CLASS.format("repr", "1 / 0") + "C()", ending("ZeroDivisionError")),
-    Threat("repr_that_exits", CLASS.format("repr", "raise SystemExit") + "C()"),
+    Threat("repr_that_exits", CLASS.format("repr", "raise SystemExit") + "C()", ending(FINE, "SystemExit")),
     Threat("repr_that_is_no_str", CLASS.format("repr", "return 1") + "C()", ending("TypeError")),
     Threat("repr_that_is_huge", CLASS.format("repr", "return 'x' * 30_000_000") + "C()"),
     Threat("repr_that_prints", CLASS.format("repr", "\n        while True: print('x')") + "C()", ending("TimeoutError")),

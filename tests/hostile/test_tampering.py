@@ -75,7 +75,7 @@ OUTCOME = {"stdout": "", "stderr": "", "missing": 0, "repr": None, "error": None
 
 
 def _forged(outcome: str) -> str:
-    return f"import divebell_guest.boot as b, divebell_guest.wire as w\ne = w.encode\nw.encode = lambda *a: (setattr(w, 'encode', e), e({{'v': 1, 'ok': {outcome}}}))[1]"  # noqa: E501
+    return f"import divebell_guest.boot as b, divebell_guest.wire as w\ne = w.encode\nw.encode = lambda *a: (setattr(w, 'encode', e), e({{'v': 1, 'ok': {outcome}}}))[1]"
 
 
 @threats(
@@ -106,7 +106,6 @@ def test_a_forged_error_is_cut_to_its_types_and_bounds(attack: Attack) -> None:
 @threats(
     Threat("operations_cleared", "import divebell_guest.boot as b; b.OPERATIONS.clear()"),
     Threat("run_replaced_by_garbage", "import divebell_guest.boot as b; b.OPERATIONS['run'] = lambda **a: object()"),
-    Threat("run_replaced_by_a_loop", "import divebell_guest.boot as b\ndef f(**a):\n    while True: pass\nb.OPERATIONS['run'] = f"),
     Threat("cell_code_replaced", "import divebell_guest.cell as c\nc.run.__code__ = (lambda code, number, output_characters, cell_seconds: 1 / 0).__code__"),
     Threat("decoder_replaced", "import divebell_guest.wire as w; w.decode = lambda p: 1 / 0"),
     Threat("finish_replaced", "import divebell_guest.models as m; m.finish = None"),

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import _divebell
 from divebell_guest import cell, models, wire
+from divebell_guest.values import plain, type_name
 
 # Bound in every sandbox from the start, because model-written code uses them without an import.
 PRESET = (
@@ -65,7 +66,7 @@ def _set(name: str, value: object) -> None:
 def _get(name: str) -> object:
     if name not in models.namespace:
         raise NameError(f"there is no variable {name!r}")
-    return models.namespace[name]
+    return plain(models.namespace[name])
 
 
 OPERATIONS = {
@@ -90,8 +91,8 @@ def dispatch(request: memoryview) -> bytes:
         answer = {"v": wire.VERSION, "ok": OPERATIONS[arguments.pop("op")](**arguments)}
         return wire.encode(answer, wire.MAX_MESSAGE_BYTES)
     except BaseException as error:
-        kind = type(error).__name__
-        return wire.encode({"v": wire.VERSION, "error": {"kind": kind, "message": str(error)[:2000]}})
+        message = str(error)[:2000] if isinstance(error, Exception) else ""
+        return wire.encode({"v": wire.VERSION, "error": {"kind": type_name(error), "message": message}})
 
 
 def _boot() -> None:

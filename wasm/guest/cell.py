@@ -2,17 +2,22 @@
 
 import ast
 import linecache
+import signal
 import sys
 import traceback
 import types
+from builtins import BaseException, SystemExit, compile, exec, isinstance, len, repr, str, type  # noqa: UP029
 
 from divebell_guest import models, wire
 from divebell_guest.output import Output
+from divebell_guest.values import plain, type_name
 
 CELLS_WITH_SOURCE = 200  # tracebacks can show the lines of this many of the latest cells
 MAX_TRACEBACK_FRAMES = 40
 MAX_ERROR_CHARACTERS = 20_000
 MAX_VALUE_MESSAGE_BYTES = 1 << 20  # a last value larger than this comes back as its repr alone
+
+# Cells may replace what `builtins` holds, hence the import above: this module keeps its own.
 
 _VALUE = "__divebell_value__"
 _ABSENT = object()
@@ -26,6 +31,7 @@ class _Interruption:
 
     allowed = False
     seconds = 0.0
+    raised: TimeoutError | None = None
 
 
 interruption = _Interruption()
@@ -33,12 +39,13 @@ interruption = _Interruption()
 
 def on_interrupt(signal_number: int, frame: object) -> None:
     if interruption.allowed:
-        raise TimeoutError(f"the cell ran longer than its limit of {interruption.seconds:g} s")
+        interruption.raised = TimeoutError(f"the cell ran longer than its limit of {interruption.seconds:g} s")
+        raise interruption.raised
 
 
 def _compile(code: str, filename: str) -> tuple[types.CodeType, bool]:
     """The code object, and whether it leaves the value of a last bare expression behind."""
-    tree = ast.parse(code, filename)
+    tree: ast.Module = compile(code, filename, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)  # type: ignore[assignment]
     last = tree.body[-1] if tree.body else None
     if not isinstance(last, ast.Expr):
         return compile(tree, filename, "exec", dont_inherit=True), False
@@ -71,14 +78,16 @@ def _describe(error: BaseException) -> dict[str, str]:
         )
         text = "".join(report.format())
     except BaseException as second:  # a __str__ that raises, or the interrupt while it runs
-        message = text = f"{type(error).__name__} (its description failed: {type(second).__name__})"
+        message = text = f"{type_name(error)} (its description failed: {type_name(second)})"
     if len(text) > MAX_ERROR_CHARACTERS:
         half = MAX_ERROR_CHARACTERS // 2
         text = f"{text[:half]}\n[... {len(text) - 2 * half:,} characters not shown ...]\n{text[-half:]}"
-    return {"kind": type(error).__name__, "message": message[:MAX_ERROR_CHARACTERS], "traceback": text}
+    return {"kind": type_name(error), "message": message[:MAX_ERROR_CHARACTERS], "traceback": text}
 
 
 def _remember_source(filename: str, number: int, code: str) -> None:
+    if type(linecache.cache) is not dict:  # a cell's doing
+        linecache.cache = {}
     linecache.cache[filename] = (len(code), None, code.splitlines(True), filename)
     linecache.cache.pop(f"<cell {number - CELLS_WITH_SOURCE}>", None)
 
@@ -95,6 +104,8 @@ def run(code: str, number: int, output_characters: int, cell_seconds: float) -> 
     stderr.reset(output_characters)
     sys.stdout, sys.stderr = stdout, stderr
     interruption.seconds = cell_seconds
+    if signal.getsignal(signal.SIGALRM) is not on_interrupt:  # a cell's doing
+        signal.signal(signal.SIGALRM, on_interrupt)
     value: object = _ABSENT
     shown: str | None = None
     error: dict[str, str] | None = None
@@ -106,15 +117,18 @@ def run(code: str, number: int, output_characters: int, cell_seconds: float) -> 
         compiled, has_value = _compile(code, filename)
         try:
             exec(compiled, models.namespace)
+            value = models.namespace.pop(_VALUE, _ABSENT) if has_value else _ABSENT
+            if value is not None and value is not _ABSENT:
+                shown = _bounded_repr(value, output_characters)
         except SystemExit as exit:
             exit_status = _exit_status(exit.code)
-        value = models.namespace.pop(_VALUE, _ABSENT) if has_value else _ABSENT
-        if value is not None and value is not _ABSENT:
-            shown = _bounded_repr(value, output_characters)
         final = models.finish.taken()
         interruption.allowed = False
     except BaseException as raised:
         final = None  # an answer from a cell that failed does not count
+        if raised is interruption.raised:  # it is repeated until the cell ends, and must not interrupt its own report
+            interruption.allowed = False
+            raised.__cause__ = raised.__context__ = None
         try:
             error = _describe(raised)
             interruption.allowed = False
@@ -150,18 +164,17 @@ def _exit_status(code: object) -> int:
         return 0
     if type(code) is int:
         return code if abs(code) < 2**31 else 1
-    stderr.write(f"{code if type(code) is str else type(code).__name__}\n")
+    stderr.write(f"{code if type(code) is str else type_name(code)}\n")
     return 1
 
 
 def _add_value(outcome: dict[str, object], value: object) -> None:
     """Send the value itself along where it is plain data of modest size."""
-    if isinstance(value, (str, bytes, list, tuple, dict)) and len(value) > MAX_VALUE_MESSAGE_BYTES:
+    if type(value) in (str, bytes, list, tuple, dict) and len(value) > MAX_VALUE_MESSAGE_BYTES:  # type: ignore[arg-type]
         return
-    if isinstance(value, (type(None), bool, int, float, str, bytes, list, tuple, dict)):
-        try:
-            wire.check_depth(value)
-            wire.encode(value, MAX_VALUE_MESSAGE_BYTES)
-        except wire.WireError:
-            return
-        outcome["value"] = value
+    try:
+        data = plain(value)
+        wire.encode(data, MAX_VALUE_MESSAGE_BYTES)
+    except wire.WireError:
+        return
+    outcome["value"] = data

@@ -5,6 +5,7 @@ from typing import Any
 
 import _divebell
 from divebell_guest import wire
+from divebell_guest.values import plain, type_name
 
 # `__main__`'s dictionary; boot.py sets it.
 namespace: dict[str, object] = {}
@@ -47,7 +48,7 @@ def ask(op: str, **arguments: object) -> Any:
     arguments["v"] = wire.VERSION
     arguments["op"] = op
     try:
-        request = wire.encode(arguments, wire.MAX_MESSAGE_BYTES)
+        request = wire.encode(plain(arguments), wire.MAX_MESSAGE_BYTES)
     except wire.WireError as error:
         raise BadRequest(str(error)) from None
     answer = wire.decode(_divebell.call(request))
@@ -60,7 +61,7 @@ def ask(op: str, **arguments: object) -> Any:
 def _text(prompt: object, what: str) -> str:
     if isinstance(prompt, str):
         return prompt
-    raise TypeError(f"{what} must be a str, not {type(prompt).__name__}; str(...) or json.dumps(...) makes one")
+    raise TypeError(f"{what} must be a str, not {type_name(prompt)}; str(...) or json.dumps(...) makes one")
 
 
 def _prompts(prompts: Iterable[object], name: str) -> list[str]:
@@ -138,6 +139,7 @@ class Finish:
             self.answer.update(given)
         if self.text is None and isinstance(self.answer, dict) and self.answer.get("ready") is True:
             self.text = as_text(self.answer.get("content", ""))
+        self.answer["ready"] = False
         text, self.text = self.text, None
         return text
 
@@ -179,7 +181,7 @@ def SHOW_VARS() -> str:
     for name in own_names():
         value = namespace[name]
         size = f", length {len(value):,}" if isinstance(value, (str, bytes, list, tuple, dict, set)) else ""
-        lines.append(f"{name}: {type(value).__name__}{size}")
+        lines.append(f"{name}: {type_name(value)}{size}")
     shown = "\n".join(lines) or "no variables yet"
     print(shown)
     return shown

@@ -1,0 +1,61 @@
+"""Plain data out of whatever a cell made: exact types only, so that encoding it runs no code of the cell's."""
+
+from builtins import float, int, issubclass, len, list, map, set, str, tuple, type  # noqa: UP029  (cells may replace them)
+from typing import Any
+
+from divebell_guest import wire
+
+_SCALARS = frozenset({type(None), bool, int, float, str, bytes})
+_TYPE_NAME = type.__dict__["__name__"].__get__
+
+
+def type_name(value: object) -> str:
+    """The name of the value's type, whatever its metaclass says."""
+    name: str = _TYPE_NAME(type(value))
+    return name
+
+
+def plain(value: Any, depth: int = 0) -> object:
+    """The value as plain data: subclasses as what they extend, tuples as lists. WireError where it is none."""
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if depth > wire.MAX_DEPTH - 4:  # the answer around it nests too
+        raise wire.WireError(f"it is nested more than {wire.MAX_DEPTH - 4} deep")
+    if isinstance(value, (list, tuple)):
+        items = (
+            list(value) if kind in (list, tuple) else list((list if isinstance(value, list) else tuple).__iter__(value))
+        )
+        if len(items) > wire.MAX_ITEMS:
+            raise wire.WireError(f"it has more than {wire.MAX_ITEMS:,} items")
+        return items if _SCALARS.issuperset(set(map(type, items))) else [plain(item, depth + 1) for item in items]
+    if issubclass(kind, dict):
+        if dict.__len__(value) > wire.MAX_ITEMS:
+            raise wire.WireError(f"it has more than {wire.MAX_ITEMS:,} entries")
+        return {_key(key): plain(item, depth + 1) for key, item in dict.items(value)}
+    return _scalar(value)
+
+
+def _key(key: object) -> object:
+    key = _scalar(key)
+    if type(key) is int and key.bit_length() > 60:
+        raise wire.WireError("an integer of more than 60 bits is a key in it")
+    return key
+
+
+def _scalar(value: Any) -> object:
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if issubclass(kind, str):
+        return str.__str__(value)
+    if issubclass(kind, int):
+        return int.__index__(value)
+    if issubclass(kind, float):
+        return float.__float__(value)
+    if issubclass(kind, bytes):
+        return bytes(memoryview(value))
+    raise wire.WireError(
+        f"{type_name(value)} is not plain data; plain data is None, bool, int, float, str, bytes, list, tuple and dict "
+        "of these"
+    )

@@ -269,7 +269,7 @@ plain = st.recursive(
     | st.binary(max_size=200),
     lambda inner: (
         st.lists(inner, max_size=5)
-        | st.dictionaries(st.text(max_size=5) | st.integers(-(2**70), 2**70), inner, max_size=5)
+        | st.dictionaries(st.text(max_size=5) | st.integers(-(2**60) + 1, 2**60 - 1), inner, max_size=5)
     ),
     max_leaves=20,
 )

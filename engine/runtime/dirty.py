@@ -9,16 +9,14 @@ privilege for the process's own pages.
 import array
 import ctypes
 import mmap
+import operator
 import os
 
 _PAGE_BYTES = mmap.PAGESIZE
 _PAGE_IS_FILE, _PAGE_IS_PRESENT, _PAGE_IS_SWAPPED, _PAGE_IS_ZERO = 1 << 2, 1 << 3, 1 << 4, 1 << 5
 _PAGEMAP_SCAN = 0xC0606610  # _IOWR('f', 16, struct pm_scan_arg)
-_MAX_REGIONS = 4096  # per call; longer answers are fetched in turns
-
-
-class _Region(ctypes.Structure):
-    _fields_ = [("start", ctypes.c_uint64), ("end", ctypes.c_uint64), ("categories", ctypes.c_uint64)]
+_REGION_WORDS = 3
+_MAX_REGIONS = 512  # per call; longer answers are fetched in turns
 
 
 class _ScanArguments(ctypes.Structure):
@@ -61,7 +59,10 @@ def scan_works() -> bool | None:
 
 
 def written_runs(address: int, start: int, end: int) -> list[tuple[int, int]]:
-    """The (offset, length) runs of pages in [address + start, address + end) that are the process's own."""
+    """The (offset, length) runs of pages in [address + start, address + end) that are the process's own.
+
+    In order; two runs may touch.
+    """
     global _scan_works
     if _scan_works is not False:
         runs = _by_scan(address, start, end)
@@ -74,22 +75,25 @@ def written_runs(address: int, start: int, end: int) -> list[tuple[int, int]]:
 
 def _by_scan(address: int, start: int, end: int) -> list[tuple[int, int]] | None:
     assert _libc is not None
-    regions = (_Region * _MAX_REGIONS)()
+    regions = array.array("Q", bytes(_REGION_WORDS * 8 * _MAX_REGIONS))  # start, end, categories; start, end, ...
+    regions_at, _ = regions.buffer_info()
     unwanted = _PAGE_IS_FILE | _PAGE_IS_ZERO
     there = _PAGE_IS_PRESENT | _PAGE_IS_SWAPPED
     runs: list[tuple[int, int]] = []
     first, last = address + start, address + end
     while first < last:
         arguments = _ScanArguments(
-            ctypes.sizeof(_ScanArguments), 0, first, last, 0, ctypes.addressof(regions), _MAX_REGIONS, 0,
+            ctypes.sizeof(_ScanArguments), 0, first, last, 0, regions_at, _MAX_REGIONS, 0,
             unwanted, unwanted, there, there,
         )  # fmt: skip
         count = _libc.ioctl(_pagemap_file(), ctypes.c_ulong(_PAGEMAP_SCAN), ctypes.byref(arguments))
         if count < 0:
             return None
-        for i in range(count):
-            found = regions[i]
-            append_run(runs, found.start - address, found.end - found.start)
+        # By slices of the array, not region by region: this runs before every cell (measured for 104 regions: 25 us
+        # in all, where reading ctypes structures took 41; 12 of each are the kernel's).
+        words = _REGION_WORDS * count
+        starts, ends = regions[0:words:_REGION_WORDS], regions[1:words:_REGION_WORDS]
+        runs += zip(map((-address).__add__, starts), map(operator.sub, ends, starts), strict=True)
         if count < _MAX_REGIONS:
             break
         first = arguments.walk_end

@@ -13,7 +13,7 @@ from divebell.bridge import wire
 from divebell.limits import Limits
 from divebell.runtime import image as images
 from divebell.runtime import native
-from divebell.runtime.pages import PAGE_BYTES, Region, protect_nothing, round_up
+from divebell.runtime.pages import PAGE_BYTES, Region, copy_runs, lay_runs, protect_nothing, round_up
 from divebell.runtime.stack import with_guest_stack
 from divebell.runtime.watchdog import REPEAT_SECONDS, Guard, Watchdog, set_bits, write_word
 
@@ -40,14 +40,18 @@ class SharedContext:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """An instance's state between two cells: the pages that differ from the image."""
+    """An instance's state between two cells: the pages that differ from the image.
+
+    `runs` says where they go, as (offset, length) in order; `data` holds them one after another.
+    """
 
     memory_bytes: int
-    runs: tuple[tuple[int, bytes], ...]
+    runs: tuple[tuple[int, int], ...]
+    data: bytes
 
     @property
     def bytes(self) -> int:
-        return sum(len(data) for _, data in self.runs)
+        return len(self.data)
 
 
 class Instance:
@@ -193,8 +197,8 @@ class Instance:
         return InstanceLost("Crash", f"the cell crashed the interpreter: {reason}")
 
     def _door(self, request: int, length: int, response: int, capacity: int) -> int:
-        """The guest calls: see wasm/ABI.md, `divebell.call`. Nothing that it passes can make this raise; if Ctrl-C does,
-        the guest is killed, because its guard may be in the wrong state."""
+        """The guest calls: see wasm/ABI.md, `divebell.call`. Nothing that it passes can make this raise; if Ctrl-C
+        does, the guest is killed, because its guard may be in the wrong state."""
         try:
             return self._answered(request, length, response, capacity)
         except BaseException as raised:
@@ -233,20 +237,18 @@ class Instance:
     def checkpoint(self) -> Checkpoint:
         """The state now. Only between cells."""
         base, size = self._native.address, self._native.memory_bytes
-        runs = []
+        runs: list[tuple[int, int]] = []
         for start, end in ((0, min(self._shared_from, size)), (self._shared_to, size)):
             if start < end:
-                for offset, length in self._image.region.changed_runs(base, start, end):
-                    runs.append((offset, ctypes.string_at(base + offset, length)))
-        return Checkpoint(size, tuple(runs))
+                runs += self._image.region.changed_runs(base, start, end)
+        return Checkpoint(size, tuple(runs), copy_runs(base, runs))
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Lay a checkpoint over a fresh instance of the same image, limits and context."""
         self._native.grow(checkpoint.memory_bytes)
-        if not all(self._is_private(offset, len(data)) for offset, data in checkpoint.runs):
+        if not all(self._is_private(offset, length) for offset, length in checkpoint.runs):
             raise InstanceLost("SnapshotError", "the state does not fit this sandbox: its context was another one")
-        for offset, data in checkpoint.runs:
-            ctypes.memmove(self._native.address + offset, data, len(data))
+        lay_runs(self._native.address, checkpoint.runs, checkpoint.data)
 
     def cancel(self) -> None:
         """End the running cell as soon as can be. From any thread."""

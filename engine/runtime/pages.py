@@ -15,7 +15,7 @@ import ctypes
 import mmap
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from divebell.runtime.dirty import append_run, written_runs
@@ -31,6 +31,32 @@ if _libc is not None:
         ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long
     ]  # fmt: skip
     _libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+
+
+_WholeMemory = ctypes.c_char * (1 << 32)  # what 32-bit offsets can reach; made once, since ctypes makes it slowly
+
+
+def _memory(address: int) -> memoryview:
+    return memoryview(_WholeMemory.from_address(address)).cast("B")
+
+
+def copy_runs(address: int, runs: list[tuple[int, int]]) -> bytes:
+    """The bytes of the (offset, length) runs from `address`, joined.
+
+    One join of slices and one block, not a block and a ctypes call for each run: this runs before every cell (measured
+    for 104 runs of 512 KiB in all: 22 us, where `string_at` took 44 and left the C library much to trim and to fault in
+    again).
+    """
+    memory = _memory(address)
+    return b"".join([memory[offset : offset + length] for offset, length in runs])
+
+
+def lay_runs(address: int, runs: Iterable[tuple[int, int]], data: bytes) -> None:
+    """Write back what `copy_runs` copied."""
+    memory, source, at = _memory(address), memoryview(data), 0
+    for offset, length in runs:
+        memory[offset : offset + length] = source[at : at + length]
+        at += length
 
 
 def round_up(length: int, unit: int = PAGE_BYTES) -> int:

@@ -33,6 +33,9 @@ extern unsigned char divebell_mailbox[MAILBOX_BYTES];
 /* immortal.c */
 struct _object *divebell_immortalize(struct _object *module, struct _object *unused);
 
+/* settle.c */
+struct _object *divebell_settle(struct _object *module, struct _object *unused);
+
 /* guest.c */
 struct _object *divebell_attach_function(void);
 

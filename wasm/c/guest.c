@@ -62,8 +62,9 @@ static int fail(void)
     return -1;
 }
 
-/* `payload` is a msgpack map {module name: source}; the module `divebell_guest.boot` among them is run last and answers
- * requests from then on. 0 on success. */
+/* `payload` is a msgpack map {module name: source}; the module `divebell_guest.boot` among them is run last, arranges the
+ * image with its `settle`, and answers requests from then on. The payload, if `divebell_reserve` made it, is freed. 0 on
+ * success. */
 int32_t EXPORT(divebell_boot)(const char *payload, uint32_t length)
 {
     static const char load_modules[] =
@@ -106,13 +107,22 @@ int32_t EXPORT(divebell_boot)(const char *payload, uint32_t length)
     if (done == NULL)
         return fail();
     Py_DECREF(done);
-    PyObject *boot = PyObject_CallFunction(PyDict_GetItemString(names, "load"), "y#", payload, (Py_ssize_t)length);
+    PyObject *bytes = PyBytes_FromStringAndSize(payload, length);
+    PyObject *load = PyDict_GetItemString(names, "load");
+    PyObject *boot = bytes && load ? PyObject_CallOneArg(load, bytes) : NULL;
     if (boot == NULL)
         return fail();
+    /* All that only boot needs is freed first, so that its room is among the holes that settling fills. */
+    Py_DECREF(bytes);
+    Py_DECREF(names);
+    divebell_reserve(0);
+    PyObject *settled = PyObject_CallMethod(boot, "settle", NULL);
+    if (settled == NULL)
+        return fail();
+    Py_DECREF(settled);
     dispatch_function = PyObject_GetAttrString(boot, "dispatch");
     attach_function = PyObject_GetAttrString(boot, "attach");
     Py_DECREF(boot);
-    Py_DECREF(names);
     return dispatch_function && attach_function ? 0 : fail();
 }
 

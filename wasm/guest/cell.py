@@ -102,7 +102,9 @@ def run(code: str, number: int, output_characters: int, cell_seconds: float) -> 
     filename = f"<cell {number}>"
     stdout.reset(output_characters)
     stderr.reset(output_characters)
-    sys.stdout, sys.stderr = stdout, stderr
+    # Only where a cell changed them, since writing what is there already would copy a page.
+    if getattr(sys, "stdout", None) is not stdout or getattr(sys, "stderr", None) is not stderr:
+        sys.stdout, sys.stderr = stdout, stderr
     interruption.seconds = cell_seconds
     if signal.getsignal(signal.SIGALRM) is not on_interrupt:  # a cell's doing
         signal.signal(signal.SIGALRM, on_interrupt)

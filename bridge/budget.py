@@ -4,12 +4,14 @@ A budget is a plan; bridge/meter.py keeps the accounts.
 """
 
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from divebell.bridge.errors import ConfigurationError
 
-PICODOLLARS_PER_DOLLAR = 10**12
-MAX_DOLLARS = Decimal(1_000_000_000)
+_PICODOLLAR_DIGITS = 12
+MAX_DOLLARS = 1_000_000_000
+MAX_PICODOLLARS = MAX_DOLLARS * 10**_PICODOLLAR_DIGITS
+MAX_AMOUNT_CHARACTERS = 100
 MAX_COUNT = 10**15
 
 
@@ -19,21 +21,32 @@ def picodollars(amount: "str | int | Decimal", what: str = "dollars") -> int:
         raise ConfigurationError(
             f'{what} must be a str, int or Decimal, not {type(amount).__name__}; write "0.30" for 30 cents'
         )
+    text = str(amount).strip().removeprefix("$")
     try:
-        exact = Decimal(amount.strip().removeprefix("$") if isinstance(amount, str) else amount)
-    except InvalidOperation:
-        raise ConfigurationError(f'{what} must be a number such as "0.30", not {amount!r}') from None
-    if not exact.is_finite() or not 0 <= exact <= MAX_DOLLARS:
-        raise ConfigurationError(f"{what} must be from 0 to {MAX_DOLLARS:,}, not {amount!r}")
-    scaled = exact.scaleb(12)
-    if scaled != scaled.to_integral_value():
-        raise ConfigurationError(f"{what} has more than 12 decimal places: {amount!r}")
-    return int(scaled)
+        sign, digits, exponent = Decimal(text).as_tuple() if len(text) <= MAX_AMOUNT_CHARACTERS else (0, (), "n")
+    except ArithmeticError:  # InvalidOperation, unless the application has switched that off
+        sign, digits, exponent = 0, (), "n"
+    if not isinstance(exponent, int):
+        raise ConfigurationError(f'{what} must be a number such as "0.30", not {text[:50]!r}')
+    # Whole numbers from here on: Decimal's own arithmetic rounds as the application has set it up to.
+    number = int("".join(map(str, digits)) or "0")
+    shift = exponent + _PICODOLLAR_DIGITS
+    if (sign and number) or (number and shift > len(str(MAX_PICODOLLARS))):
+        raise ConfigurationError(f"{what} must be from 0 to {MAX_DOLLARS:,}, not {text[:50]}")
+    whole: int
+    rest: int
+    whole, rest = (number * 10**shift, 0) if shift >= 0 or not number else divmod(number, 10 ** min(-shift, 1000))
+    if rest:
+        raise ConfigurationError(f"{what} has more than 12 decimal places: {text[:50]}")
+    if whole > MAX_PICODOLLARS:
+        raise ConfigurationError(f"{what} must be from 0 to {MAX_DOLLARS:,}, not {text[:50]}")
+    return whole
 
 
 def dollars(amount_picodollars: int) -> Decimal:
     """Pico-dollars as dollars, exactly."""
-    return Decimal(amount_picodollars).scaleb(-12)
+    digits = tuple(map(int, str(abs(amount_picodollars))))
+    return Decimal((amount_picodollars < 0, digits, -_PICODOLLAR_DIGITS))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass, field
 
 from divebell.bridge.budget import Budget, dollars
-from divebell.bridge.errors import BudgetExceeded, UnknownPrice
+from divebell.bridge.errors import BudgetExceeded, ConfigurationError, UnknownPrice
 from divebell.bridge.rates import FREE, Rate, RateCard
 
 TOKENS_PER_MESSAGE = 16  # framing: role, separators
@@ -106,6 +106,8 @@ class Meter:
 
     def hold(self, model: str, texts: list[str], max_output_tokens: int) -> Hold:
         """Set the worst case of one call aside, or raise BudgetExceeded. `settle` or `forfeit` closes the hold."""
+        if max_output_tokens < 1:
+            raise ConfigurationError(f"a call needs an output limit of 1 token or more, not {max_output_tokens}")
         rate = self.rate_of(model)
         input_tokens = worst_case_input_tokens(texts)
         worst = rate.hold_picodollars(input_tokens, max_output_tokens)
@@ -150,7 +152,9 @@ class Meter:
             )  # fmt: skip
 
     def settle(self, hold: Hold, input_tokens: int, output_tokens: int, cached_input_tokens: int) -> Account:
-        """Replace the hold by what the provider reported. Returns what was booked."""
+        """Replace the hold by what the provider reported, or by the whole hold where that makes no sense."""
+        if min(input_tokens, output_tokens, cached_input_tokens) < 0 or cached_input_tokens > input_tokens:
+            return self.forfeit(hold)
         cost = hold.rate.cost_picodollars(input_tokens, output_tokens, cached_input_tokens)
         booked = Account(0, input_tokens, output_tokens, cached_input_tokens, cost)
         return self._close(hold, booked)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from divebell.bridge.budget import picodollars
+from divebell.bridge.budget import MAX_PICODOLLARS, picodollars
 from divebell.bridge.errors import ConfigurationError
 
 CARD_DATE = "2026-11-23"
@@ -20,6 +20,11 @@ class Rate:
     input_picodollars: int
     output_picodollars: int
     cached_input_picodollars: int | None = None
+
+    def __post_init__(self) -> None:
+        for amount in (self.input_picodollars, self.output_picodollars, self.cached_input_picodollars or 0):
+            if type(amount) is not int or not 0 <= amount <= MAX_PICODOLLARS:
+                raise ConfigurationError(f"a rate is a whole number of pico-dollars, 0 or more, not {amount!r}")
 
     @classmethod
     def per_million(

@@ -39,6 +39,7 @@ MAX_VALUE_BYTES = 256 << 20  # one value that the host sends in (`box["x"] = ...
 MAX_ITEMS = 1_000_000  # list elements and map entries in one message, all together
 MAX_DEPTH = 64  # nesting of lists and maps
 MAX_INTEGER_BYTES = 4096
+MAX_NUMBER_KEYS = 5_000  # keys of one map that are numbers
 
 _BIG_INTEGER = 1  # extension type: a signed big-endian integer of more than 64 bits
 
@@ -69,9 +70,14 @@ def _decode_extension(code: int, data: bytes) -> int:
     return int.from_bytes(data, "big", signed=True)
 
 
-def encode(message: object, limit_bytes: int = MAX_VALUE_BYTES) -> bytes:
-    """Encode plain data. Raises WireError where the data is not plain, too deep, or over `limit_bytes` encoded."""
+def encode(message: object, limit_bytes: int = MAX_VALUE_BYTES, *, is_plain: bool = False) -> bytes:
+    """Encode plain data. Raises WireError where the data is not plain, too deep, or over `limit_bytes` encoded.
+
+    `is_plain` says that the message is known to be plain, and leaves out the look at each of its parts.
+    """
     try:
+        if not is_plain:
+            check_plain(message)
         # msgpack's own buffer may grow a little past the limit before it notices; it is checked again below.
         packed: bytes = msgpack.packb(message, default=_encode_other, unicode_errors="surrogatepass")
     except WireError:
@@ -112,13 +118,11 @@ def decode_bounded(packed: bytes, limit_bytes: int = MAX_MESSAGE_BYTES) -> objec
 
     def count_map(pairs: list[tuple[object, object]]) -> dict[object, object]:
         count(len(pairs))
-        for key, value in pairs:
-            if type(key) not in _KEY_TYPES or type(value) is msgpack.Timestamp:
-                raise WireError(f"a map of {type(key).__name__} to {type(value).__name__} is not plain data")
-            # Hashes of str and bytes are secret; those of numbers are not, and a map of numbers whose hashes collide
-            # would keep the host busy for hours.
-            if type(key) is int and not -_MAX_INTEGER_KEY <= key <= _MAX_INTEGER_KEY:
-                raise WireError("a map's integer keys have at most 60 bits")
+        if not pairs:
+            return {}
+        if msgpack.Timestamp in {type(value) for _, value in pairs}:
+            raise WireError("a timestamp is not plain data")
+        check_keys([key for key, _ in pairs])
         return dict(pairs)
 
     try:
@@ -136,26 +140,44 @@ def decode_bounded(packed: bytes, limit_bytes: int = MAX_MESSAGE_BYTES) -> objec
         raise
     except Exception as error:  # msgpack raises several kinds, and TypeError for a map key that cannot be hashed
         raise WireError(f"malformed message: {type(error).__name__}: {error}"[:200]) from None
-    if isinstance(message, msgpack.Timestamp):
-        raise WireError("a timestamp is not plain data")
-    check_depth(message)
+    check_plain(message)
     return message
 
 
-def check_depth(message: object) -> None:
-    """Raise WireError where lists and maps nest deeper than MAX_DEPTH."""
+def check_plain(message: object) -> None:
+    """Raise WireError where lists and maps nest deeper than MAX_DEPTH, or hold msgpack's own types."""
     level: list[object] = [message]
     for _ in range(MAX_DEPTH):
         below: list[object] = []
         for value in level:
+            if isinstance(value, (msgpack.ExtType, msgpack.Timestamp)):
+                raise WireError(f"{type(value).__name__} is not plain data")
             if isinstance(value, (list, tuple)):
                 below.extend(value)
             elif isinstance(value, dict):
+                below.extend(value)
                 below.extend(value.values())
         if not below:
             return
         level = below
     raise WireError(f"nested more than {MAX_DEPTH} deep")
+
+
+def check_keys(keys: list[object]) -> None:
+    """Raise WireError where a map's keys are not plain, or are numbers that could keep a dict busy for hours.
+
+    Hashes of str and bytes are secret in each process. Those of numbers are not: big ones can be chosen to collide, and
+    many small ones to follow each other's path through the table.
+    """
+    kinds = [type(key) for key in keys]
+    unknown = set(kinds).difference(_KEY_TYPES)
+    if unknown:
+        raise WireError(f"{unknown.pop().__name__} cannot be a key")
+    numbers = kinds.count(int) + kinds.count(float)
+    if numbers > MAX_NUMBER_KEYS:
+        raise WireError(f"{numbers:,} keys that are numbers are over the limit of {MAX_NUMBER_KEYS:,}: use str keys")
+    if any(type(key) is int and not -_MAX_INTEGER_KEY <= key <= _MAX_INTEGER_KEY for key in keys):
+        raise WireError("integers that are keys have at most 60 bits")
 
 
 def success(value: object) -> bytes:

@@ -78,8 +78,9 @@ class Context:
         """
         try:
             file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0))
-        except OSError as error:
-            raise ContextError(f"cannot read {path}: {error.strerror}") from None
+        except (OSError, ValueError) as error:  # ValueError: a name with a null byte
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise ContextError(f"cannot read {path}: {reason}") from None
         try:
             status = os.fstat(file)
             if not stat.S_ISREG(status.st_mode):
@@ -140,7 +141,6 @@ class Context:
     def _of_value(cls, value: "list[object] | tuple[object, ...] | dict[str, object]") -> "Context":
         plain = list(value) if isinstance(value, tuple) else value
         try:
-            wire.check_depth(plain)
             wire.encode(plain)
         except wire.WireError as error:
             raise ContextError(f"the context cannot be carried into the sandbox: {error}") from None

@@ -166,7 +166,6 @@ class Sandbox:
         with self._alone():
             self._save()
             try:
-                wire.check_depth(value)
                 answer = self._ask_or_raise(wire.SET, name=_checked_name(name), value=value)
             except wire.WireError as error:
                 raise NotPlainData(f"{name} cannot be set: {error}") from None
@@ -330,7 +329,7 @@ class Sandbox:
     def _works(self) -> bool:
         """Whether the guest runs an empty cell."""
         assert self._instance is not None
-        arguments = {"code": "", "number": 0, "output_characters": 1, "cell_seconds": 1.0}
+        arguments: dict[str, Any] = {"code": "", "number": 0, "output_characters": 1, "cell_seconds": 1.0}
         try:
             outcome = self._instance.request(wire.RUN, **arguments).get("ok")
         except InstanceLost:

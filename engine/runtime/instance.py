@@ -15,7 +15,7 @@ from divebell.runtime import image as images
 from divebell.runtime import native
 from divebell.runtime.pages import PAGE_BYTES, Region, copy_runs, lay_runs, protect_nothing, round_up
 from divebell.runtime.stack import with_guest_stack
-from divebell.runtime.watchdog import REPEAT_SECONDS, Guard, Watchdog, set_bits, write_word
+from divebell.runtime.watchdog import Guard, State, Watchdog, set_bits, write_word
 
 HEADER_BYTES = native.WASM_PAGE_BYTES  # writable memory below an attached context; its last bytes are the header
 Handler = Callable[[bytes], bytes]  # answers one request of the guest; never raises
@@ -72,7 +72,9 @@ class Instance:
             self._shared_from, self._shared_to = image.memory_bytes + HEADER_BYTES, image.memory_bytes + span
         self._limit_bytes = min(image.memory_bytes + span + limits.memory_bytes, (1 << 32) - native.WASM_PAGE_BYTES)
         self._native = image.spawn(self._limit_bytes)
-        self.guard = Guard(watchdog, self._interrupt, self._kill)
+        self.guard = guard = Guard(watchdog, self._interrupt, self._kill)
+        if epochs:
+            self._native.watch_epochs(lambda: guard.state is State.KILLED)
         self.interrupted: BaseException | None = None
         self._handler: Handler = _no_handler
         self._pending = b""
@@ -89,6 +91,7 @@ class Instance:
         set_bits(base + layout.eval_breaker, layout.eval_breaker_bit)
 
     def _kill(self) -> None:
+        """Called by the guard, which then counts as killed; where epochs are used, the next tick sees that."""
         if not self._epochs:
             protect_nothing(self._native.address, native.MEMORY_RESERVATION_BYTES)
 
@@ -156,7 +159,6 @@ class Instance:
         """Run guest code under the watchdog."""
         self._watchdog.add(self.guard)
         try:
-            self._arm_epoch()
             if not self.guard.enter():
                 raise InstanceLost("Killed", "the sandbox was killed")
             returned = with_guest_stack(lambda: self._native.call(name, self._door, *arguments), self.guard.expire)
@@ -169,11 +171,6 @@ class Instance:
             self.guard.leave()
             self._watchdog.remove(self.guard)
 
-    def _arm_epoch(self) -> None:
-        if self._epochs:
-            left = max(self.guard.hard_left_seconds, 0.0)
-            self._native.set_epoch_deadline(max(int(left / REPEAT_SECONDS) + 2, 1))
-
     def _killed(self) -> InstanceLost:
         limits = self._limits
         return InstanceLost(
@@ -183,7 +180,7 @@ class Instance:
         )
 
     def _lost(self, trap: native.GuestTrap) -> InstanceLost:
-        if not self.guard.leave() or trap.code == "INTERRUPT":
+        if not self.guard.leave():
             return self._killed()
         if trap.code == "STACK_OVERFLOW":
             return InstanceLost("StackOverflow", "the cell used up the interpreter's stack")
@@ -214,7 +211,6 @@ class Instance:
             answered = -1
         else:
             answered = self._answer(request, length, response, capacity)
-        self._arm_epoch()
         return answered if self.guard.enter() else -1
 
     def _answer(self, request: int, length: int, response: int, capacity: int) -> int:

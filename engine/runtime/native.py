@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import wasmtime
+from wasmtime import _bindings
 from wasmtime import _ffi as ffi
 
 WASM_PAGE_BYTES = 65536
@@ -110,7 +111,10 @@ def _text(name: str) -> Any:
     return ctypes.create_string_buffer(name.encode())
 
 
-_ONE_VALUE = ffi.wasmtime_val_raw_t * 1
+_install_epoch_callback = _bindings._wasmtime_store_epoch_deadline_callback
+_EpochCallback = ctypes.CFUNCTYPE(
+    ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_uint64), ctypes.POINTER(ctypes.c_uint8)
+)
 _FIVE_VALUES = ffi.wasmtime_val_raw_t * 5
 
 
@@ -152,6 +156,25 @@ class NativeInstance:
 
     def set_epoch_deadline(self, ticks: int) -> None:
         ffi.wasmtime_context_set_epoch_deadline(self._context, ticks)
+
+    def watch_epochs(self, must_stop: Callable[[], bool]) -> None:
+        """Ask `must_stop` at each tick of the epoch while the guest runs, and end the guest when it says so."""
+
+        def at_tick(_context: int, _data: int, more_ticks: Any, kind: Any) -> int | None:
+            more_ticks[0], kind[0] = 1, 0
+            try:
+                if not must_stop():
+                    return None
+            except BaseException as raised:  # Ctrl-C; raised again where the guest was called from
+                _current.raised = raised
+            error = ffi.wasmtime_error_new(_text("the watchdog ended the cell"))
+            return ctypes.cast(error, ctypes.c_void_p).value
+
+        self._at_tick = _EpochCallback(at_tick)
+        install = ffi.wasmtime_store_epoch_deadline_callback
+        callback_type, finalizer_type = _install_epoch_callback.argtypes[1], _install_epoch_callback.argtypes[3]
+        install(self._store.ptr(), ctypes.cast(self._at_tick, callback_type), None, ctypes.cast(None, finalizer_type))  # type: ignore[arg-type, type-var]
+        self.set_epoch_deadline(1)
 
     @property
     def memory_bytes(self) -> int:

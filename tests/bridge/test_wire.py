@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import msgpack
@@ -19,7 +20,7 @@ scalars = (
     | st.text()
     | st.binary(max_size=100)
 )
-keys = st.text(max_size=8) | st.integers(-(2**63), 2**64 - 1) | st.booleans() | st.none() | st.binary(max_size=8)
+keys = st.text(max_size=8) | st.integers(-(2**60) + 1, 2**60 - 1) | st.booleans() | st.none() | st.binary(max_size=8)
 plain = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=6) | st.dictionaries(keys, inner, max_size=6), max_leaves=30
 )
@@ -222,6 +223,34 @@ def test_keys_whose_hashes_collide_are_refused_before_they_cost_quadratic_time()
     packed = b"\xdf" + (5000).to_bytes(4, "big") + b"".join(key + b"\xc0" for key in colliding)
     with pytest.raises(wire.WireError):
         wire.decode_bounded(packed)
+
+
+@pytest.mark.parametrize("key", [2**60, -(2**60), 2**63, 2**64 - 1, 2**64, 2**61 - 1])
+def test_an_integer_key_over_its_bits_is_refused(key: int) -> None:
+    assert wire.decode_bounded(wire.encode({2**60 - 1: 1, -(2**60) + 1: 2})) == {2**60 - 1: 1, -(2**60) + 1: 2}
+    with pytest.raises(wire.WireError):
+        wire.decode_bounded(wire.encode({key: 1}))
+
+
+def test_keys_that_fill_each_others_places_do_not_stop_the_host(alone: Callable[..., str]) -> None:
+    """Small integers hash to themselves, and a dict's search goes from place i to 5 * i + 1: keys that follow that path
+    fill it, and each further key that lands on it walks to its end. 640,000 such keys are a message of 4.5 MB."""
+    script = """
+import msgpack
+from divebell.bridge import wire
+place, keys = 1, []
+for _ in range(448_000):
+    keys.append(place)
+    place = (5 * place + 1) % 2**20
+keys += [n * 2**20 + 1 for n in range(1, 192_001)]
+packed = b"\\xdf" + len(keys).to_bytes(4, "big") + b"".join(msgpack.packb(key) + b"\\xc0" for key in keys)
+try:
+    wire.decode_bounded(packed)
+except wire.WireError:
+    pass
+print("ended")
+"""
+    assert alone(script, seconds=10).strip() == "ended"
 
 
 @pytest.mark.parametrize(

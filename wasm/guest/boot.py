@@ -13,6 +13,7 @@ import socket
 import sys
 import types
 import uuid
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import _divebell
@@ -86,7 +87,7 @@ def _get(name: str) -> object:
     return plain(models.namespace[name])
 
 
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[..., object]] = {
     wire.RUN: cell.run,
     wire.GET: _get,
     wire.SET: _set,
@@ -102,10 +103,10 @@ def dispatch(request: memoryview) -> bytes:
         sandbox.is_seeded = True
         reseed()
     try:
-        arguments = wire.decode(request)
+        arguments: Any = wire.decode(request)
         del arguments["v"]
         answer = {"v": wire.VERSION, "ok": OPERATIONS[arguments.pop("op")](**arguments)}
-        return wire.encode(answer, wire.MAX_MESSAGE_BYTES)
+        return wire.encode(answer, wire.MAX_MESSAGE_BYTES, is_plain=True)
     except BaseException as error:
         message = str(error)[:2000] if isinstance(error, Exception) else ""
         return wire.encode({"v": wire.VERSION, "error": {"kind": type_name(error), "message": message}})
@@ -121,18 +122,18 @@ def _boot() -> None:
     models.preset.update({name: sys.modules[name] for name in PRESET})
     models.namespace.update(models.preset)
     models.restore_contract()
-    sys.stdin = sys.__stdin__ = io.StringIO("")
+    vars(sys).update(dict.fromkeys(("stdin", "__stdin__"), io.StringIO("")))
     _use_streams(cell.stdout, cell.stderr)
     sys.argv = [""]
-    os._exit = _exit
+    os._exit = _exit  # type: ignore[assignment]
     socket.getaddrinfo = _no_network
     socket.create_connection = _no_network
     signal.signal(signal.SIGALRM, cell.on_interrupt)
 
 
 def _use_streams(stdout: output.Output, stderr: output.Output) -> None:
-    sys.stdout = sys.__stdout__ = cell.stdout = stdout
-    sys.stderr = sys.__stderr__ = cell.stderr = stderr
+    cell.stdout, cell.stderr = stdout, stderr
+    vars(sys).update(stdout=stdout, __stdout__=stdout, stderr=stderr, __stderr__=stderr)
 
 
 def settle() -> None:

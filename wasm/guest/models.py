@@ -48,14 +48,14 @@ def ask(op: str, **arguments: object) -> Any:
     arguments["v"] = wire.VERSION
     arguments["op"] = op
     try:
-        request = wire.encode(plain(arguments), wire.MAX_MESSAGE_BYTES)
+        request = wire.encode(plain(arguments), wire.MAX_MESSAGE_BYTES, is_plain=True)
     except wire.WireError as error:
         raise BadRequest(str(error)) from None
-    answer = wire.decode(_divebell.call(request))
+    answer: Any = wire.decode(_divebell.call(request))
     if "ok" in answer:
         return answer["ok"]
-    error = answer["error"]
-    raise ERRORS.get(error["kind"], ModelError)(error["message"])
+    refusal = answer["error"]
+    raise ERRORS.get(refusal["kind"], ModelError)(refusal["message"])
 
 
 def _text(prompt: object, what: str) -> str:
@@ -122,7 +122,8 @@ def recursive_llm(query: str, context: object = None) -> str:
 
 def budget() -> dict[str, object]:
     """What is left for this run: dollars, tokens, calls, seconds, depth (None where there is no limit)."""
-    return ask(wire.BUDGET)
+    left: dict[str, object] = ask(wire.BUDGET)
+    return left
 
 
 class Finish:

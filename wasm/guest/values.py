@@ -1,6 +1,6 @@
 """Plain data out of whatever a cell made: exact types only, so that encoding it runs no code of the cell's."""
 
-from builtins import float, int, issubclass, len, list, map, set, str, tuple, type  # noqa: UP029  (cells may replace them)
+from builtins import float, int, issubclass, len, list, map, set, str, tuple, type, zip  # noqa: UP029  (cells may replace them)
 from typing import Any
 
 from divebell_guest import wire
@@ -32,15 +32,10 @@ def plain(value: Any, depth: int = 0) -> object:
     if issubclass(kind, dict):
         if dict.__len__(value) > wire.MAX_ITEMS:
             raise wire.WireError(f"it has more than {wire.MAX_ITEMS:,} entries")
-        return {_key(key): plain(item, depth + 1) for key, item in dict.items(value)}
+        keys = [_scalar(key) for key in dict.keys(value)]
+        wire.check_keys(keys)
+        return {key: plain(item, depth + 1) for key, item in zip(keys, dict.values(value), strict=True)}
     return _scalar(value)
-
-
-def _key(key: object) -> object:
-    key = _scalar(key)
-    if type(key) is int and key.bit_length() > 60:
-        raise wire.WireError("an integer of more than 60 bits is a key in it")
-    return key
 
 
 def _scalar(value: Any) -> object:

@@ -32,14 +32,14 @@ def picodollars(amount: "str | int | Decimal", what: str = "dollars") -> int:
     number = int("".join(map(str, digits)) or "0")
     shift = exponent + _PICODOLLAR_DIGITS
     if (sign and number) or (number and shift > len(str(MAX_PICODOLLARS))):
-        raise ConfigurationError(f"{what} must be from 0 to {MAX_DOLLARS:,}, not {text[:50]}")
+        raise ConfigurationError(f"{what} must be from 0 to {MAX_DOLLARS:,}, not {text[:50]!r}")
     whole: int
     rest: int
     whole, rest = (number * 10**shift, 0) if shift >= 0 or not number else divmod(number, 10 ** min(-shift, 1000))
     if rest:
-        raise ConfigurationError(f"{what} has more than 12 decimal places: {text[:50]}")
+        raise ConfigurationError(f"{what} has more than 12 decimal places: {text[:50]!r}")
     if whole > MAX_PICODOLLARS:
-        raise ConfigurationError(f"{what} must be from 0 to {MAX_DOLLARS:,}, not {text[:50]}")
+        raise ConfigurationError(f"{what} must be from 0 to {MAX_DOLLARS:,}, not {text[:50]!r}")
     return whole
 
 

@@ -85,42 +85,25 @@ def _from_file(engine: wasmtime.Engine, path: Path) -> wasmtime.Module | None:
     ):
         return None
     try:
-        if _checksum_file(path).read_text("ascii") != _checksum(path.read_bytes()):
-            return None  # damaged; wasmtime itself looks only at the header
         return wasmtime.Module.deserialize_file(engine, str(path))
-    except (wasmtime.WasmtimeError, OSError, ValueError):  # or made for other processor features: compile anew
+    except wasmtime.WasmtimeError:  # cut short, or made for other processor features: compile anew
         return None
 
 
-def _checksum_file(path: Path) -> Path:
-    return path.with_suffix(".sha256")
-
-
-def _checksum(compiled: bytes) -> str:
-    return hashlib.sha256(compiled).hexdigest()
-
-
 def _store(path: Path, compiled: bytes) -> None:
-    """Keep the module and its checksum, and remove the oldest of other versions. A full disk only costs the cache."""
+    """Write beside and rename, so that no process ever loads half a file. A full disk only costs the cache."""
     try:
-        _write(path, compiled)
-        _write(_checksum_file(path), _checksum(compiled).encode())
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(compiled)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
         old = sorted(path.parent.glob("guest-*.cwasm"), key=lambda one: one.stat().st_mtime)
         for superseded in old[:-KEPT_FILES]:
             superseded.unlink(missing_ok=True)
-            _checksum_file(superseded).unlink(missing_ok=True)
     except OSError:
         pass
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write beside and rename, so that no process ever loads half a file."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise

@@ -229,7 +229,7 @@ class Accounts(RuleBasedStateMachine):
         target=holds,
         model=st.sampled_from(["m", "free", "dear"]),
         characters=st.integers(0, 5000),
-        output=st.integers(0, 5000),
+        output=st.integers(1, 5000),
     )
     def hold(self, model: str, characters: int, output: int) -> Hold | None:
         try:

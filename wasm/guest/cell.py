@@ -176,7 +176,7 @@ def _add_value(outcome: dict[str, object], value: object) -> None:
         return
     try:
         data = plain(value)
-        wire.encode(data, MAX_VALUE_MESSAGE_BYTES)
+        wire.encode(data, MAX_VALUE_MESSAGE_BYTES, is_plain=True)
     except wire.WireError:
         return
     outcome["value"] = data

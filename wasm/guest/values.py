@@ -22,10 +22,8 @@ def plain(value: Any, depth: int = 0) -> object:
         return value
     if depth > wire.MAX_DEPTH - 4:  # the answer around it nests too
         raise wire.WireError(f"it is nested more than {wire.MAX_DEPTH - 4} deep")
-    if isinstance(value, (list, tuple)):
-        items = (
-            list(value) if kind in (list, tuple) else list((list if isinstance(value, list) else tuple).__iter__(value))
-        )
+    if issubclass(kind, (list, tuple)):
+        items = [*_own_iterator(kind)(value)]
         if len(items) > wire.MAX_ITEMS:
             raise wire.WireError(f"it has more than {wire.MAX_ITEMS:,} items")
         return items if _SCALARS.issuperset(set(map(type, items))) else [plain(item, depth + 1) for item in items]
@@ -36,6 +34,11 @@ def plain(value: Any, depth: int = 0) -> object:
         wire.check_keys(keys)
         return {key: plain(item, depth + 1) for key, item in zip(keys, dict.values(value), strict=True)}
     return _scalar(value)
+
+
+def _own_iterator(kind: type) -> Any:
+    """How the type itself iterates, whatever a subclass says."""
+    return list.__iter__ if issubclass(kind, list) else tuple.__iter__
 
 
 def _scalar(value: Any) -> object:

@@ -15,6 +15,7 @@ from divebell.bridge.budget import Budget
 from divebell.bridge.rates import Rate
 from divebell.cli.display import Display, summary_line
 from divebell.cli.exits import FAILED, Exit
+from divebell.engine import default_engine
 from divebell.models.protocol import Request
 from divebell.models.scripted import ScriptedModel
 from divebell.rlm import RLM
@@ -116,7 +117,12 @@ def demo(console: Console, *, lines: int, seed: int, budget: str) -> None:
     console.print(f"building {lines:,} lines and hiding a magic number in one of them ...", highlight=False)
     began = time.perf_counter()
     text, number, place = build_lines(lines, seed)
-    console.print(f"{len(text) / 1e6:,.1f} MB of text in {time.perf_counter() - began:.1f} s\n", highlight=False)
+    console.print(f"{len(text) / 1e6:,.1f} MB of text in {time.perf_counter() - began:.1f} s", highlight=False)
+    began = time.perf_counter()
+    console.print("preparing the sandbox (compiled once on a machine, which takes some seconds) ...", highlight=False)
+    engine = default_engine()
+    engine.warm()
+    console.print(f"ready in {time.perf_counter() - began:.1f} s\n", highlight=False)
     display = Display(console)
     rlm = RLM(
         ScriptedModel("demo-root", root_policy),
@@ -125,6 +131,7 @@ def demo(console: Console, *, lines: int, seed: int, budget: str) -> None:
         rates={"demo-root": Rate.per_million("1.25", "10"), "demo-reader": Rate.per_million("0.25", "2")},
         max_output_tokens=1_000,
         sub_max_output_tokens=50,
+        engine=engine,
         on_event=display.on_event,
     )
     with display:

@@ -13,6 +13,7 @@ from divebell.bridge import wire
 from divebell.limits import Limits
 from divebell.runtime import image as images
 from divebell.runtime import native
+from divebell.runtime.ctrl_c import CtrlC
 from divebell.runtime.pages import PAGE_BYTES, Region, copy_runs, lay_runs, protect_nothing, round_up
 from divebell.runtime.stack import with_guest_stack
 from divebell.runtime.watchdog import Guard, State, Watchdog, set_bits, write_word
@@ -77,6 +78,7 @@ class Instance:
             self._native.watch_epochs(lambda: guard.state is State.KILLED)
         self.interrupted: BaseException | None = None
         self._handler: Handler = _no_handler
+        self._ctrl_c = CtrlC(self.guard.expire)
         self._pending = b""
         self._calls_left = 0
         if context is not None:
@@ -158,7 +160,9 @@ class Instance:
     def _call(self, name: str, *arguments: int) -> int:
         """Run guest code under the watchdog."""
         self._watchdog.add(self.guard)
+        self._ctrl_c = ctrl_c = CtrlC(self.guard.expire)
         try:
+            ctrl_c.defer()
             if not self.guard.enter():
                 raise InstanceLost("Killed", "the sandbox was killed")
             returned = with_guest_stack(lambda: self._native.call(name, self._door, *arguments), self.guard.expire)
@@ -168,8 +172,11 @@ class Instance:
         except native.GuestTrap as trap:
             raise self._lost(trap) from None
         finally:
+            ctrl_c.restore()
             self.guard.leave()
             self._watchdog.remove(self.guard)
+            if ctrl_c.came:
+                self.interrupted = KeyboardInterrupt()
 
     def _killed(self) -> InstanceLost:
         limits = self._limits
@@ -223,7 +230,12 @@ class Instance:
         elif length > wire.MAX_MESSAGE_BYTES:
             answer = wire.failure(wire.BAD_REQUEST, f"a request of {length:,} bytes is over {wire.MAX_MESSAGE_BYTES:,}")
         else:
-            answer = self._handler(ctypes.string_at(base + request, length))
+            packed = ctypes.string_at(base + request, length)
+            self._ctrl_c.restore()
+            try:
+                answer = self._handler(packed)
+            finally:
+                self._ctrl_c.defer()
         if len(answer) <= capacity:
             ctypes.memmove(base + response, answer, len(answer))
         elif length:

@@ -6,6 +6,7 @@ from typing import Any
 from divebell_guest import wire
 
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
+_TEXT = frozenset({str})
 _TYPE_NAME = type.__dict__["__name__"].__get__
 
 
@@ -30,7 +31,9 @@ def plain(value: Any, depth: int = 0) -> object:
     if issubclass(kind, dict):
         if dict.__len__(value) > wire.MAX_ITEMS:
             raise wire.WireError(f"it has more than {wire.MAX_ITEMS:,} entries")
-        keys = [_scalar(key) for key in dict.keys(value)]
+        keys = list(dict.keys(value))
+        if not _TEXT.issuperset(map(type, keys)):
+            keys = [_scalar(key) for key in keys]
         wire.check_keys(keys)
         return {key: plain(item, depth + 1) for key, item in zip(keys, dict.values(value), strict=True)}
     return _scalar(value)

@@ -1,0 +1,47 @@
+"""Ctrl-C while a guest runs on the main thread.
+
+CPython runs signal handlers between bytecodes of the main thread. While a guest runs there are none, and the next one
+is the first of the door's callback, before any `try` of ours: a KeyboardInterrupt raised there is dropped by ctypes. So
+for the time that the guest runs, the handler only takes note and cancels the cell, and the exception is raised
+afterwards. While the host answers the guest, and the application's own functions run, Ctrl-C works as ever.
+
+An application that has a SIGINT handler of its own keeps it.
+"""
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+# The functions under signal's own, which spend microseconds on making enumerations of their results.
+_get: Callable[[int], Any] = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
+_set: Callable[[int, Any], Any] = getattr(signal.signal, "__wrapped__", signal.signal)
+
+
+class CtrlC:
+    """Defers KeyboardInterrupt for one call into a guest. Does nothing on other threads."""
+
+    def __init__(self, cancel: Callable[[], None]) -> None:
+        self._cancel = cancel
+        self._applies = threading.get_ident() == threading.main_thread().ident
+        self.came = False
+
+    def defer(self) -> None:
+        """From now on take note only."""
+        if self._is_here() and _get(signal.SIGINT) is signal.default_int_handler:
+            _set(signal.SIGINT, self._note)
+
+    def restore(self) -> None:
+        """From now on raise KeyboardInterrupt, as Python does."""
+        # A bound method is made anew each time, so they are compared by ==.
+        if self._is_here() and _get(signal.SIGINT) == self._note:
+            _set(signal.SIGINT, signal.default_int_handler)
+
+    def _is_here(self) -> bool:
+        """The guest of a nested sandbox runs, and calls the door, on a thread of its own."""
+        return self._applies and threading.get_ident() == threading.main_thread().ident
+
+    def _note(self, _signal: int, _frame: FrameType | None) -> None:
+        self.came = True
+        self._cancel()

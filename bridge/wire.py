@@ -45,6 +45,7 @@ _BIG_INTEGER = 1  # extension type: a signed big-endian integer of more than 64 
 
 
 _KEY_TYPES = (str, bytes, int, float, bool, type(None))
+_SCALARS = frozenset(_KEY_TYPES)
 _SECRETLY_HASHED = frozenset({str, bytes})
 _MAX_INTEGER_KEY = (1 << 60) - 1
 
@@ -151,13 +152,17 @@ def check_plain(message: object) -> None:
     for _ in range(MAX_DEPTH):
         below: list[object] = []
         for value in level:
+            kind = type(value)
+            if kind in _SCALARS:
+                continue
             if isinstance(value, (msgpack.ExtType, msgpack.Timestamp)):
-                raise WireError(f"{type(value).__name__} is not plain data")
+                raise WireError(f"{kind.__name__} is not plain data")
             if isinstance(value, (list, tuple)):
                 below.extend(value)
             elif isinstance(value, dict):
-                below.extend(value)
                 below.extend(value.values())
+                if not _SCALARS.issuperset(map(type, value)):
+                    below.extend(value)
         if not below:
             return
         level = below

@@ -4,6 +4,7 @@ It asks the mirror that the machine's apt is set up for; the address of none is 
 signature with Debian's keyring, and the caller checks the sha256 besides.
 """
 
+import contextlib
 import shutil
 from functools import cache
 from pathlib import Path
@@ -21,10 +22,15 @@ def package(work: Work, suite: str, name: str, version: str, folder: Path) -> Pa
 
 
 def source_file(work: Work, suite: str, source: str, file: str, folder: Path) -> Path:
-    """Download a source package and return one of its files."""
-    _apt(work, suite, ["source", "--download-only", source], folder)
+    """Download a source package and return one of its files.
+
+    A mirror may be in the middle of an update and lack another part of the package (its changes, its description). That
+    is no matter as long as this file came; the caller checks its hash.
+    """
+    with contextlib.suppress(BuildError):
+        _apt(work, suite, ["source", "--download-only", source], folder)
     if not (folder / file).exists():
-        raise BuildError(f"Debian's {suite} no longer holds {file}: put it into {work.downloads} by hand")
+        raise BuildError(f"Debian's {suite} does not hold {file} at the moment: put it into {work.downloads} by hand")
     return folder / file
 
 

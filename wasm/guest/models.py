@@ -44,11 +44,11 @@ class FailedCall(str):
 
 
 def ask(op: str, **arguments: object) -> Any:
-    """One request through the door. Raises what the host says went wrong."""
+    """One request through the door, with plain arguments. Raises what the host says went wrong."""
     arguments["v"] = wire.VERSION
     arguments["op"] = op
     try:
-        request = wire.encode(plain(arguments), wire.MAX_MESSAGE_BYTES, is_plain=True)
+        request = wire.encode(arguments, wire.MAX_MESSAGE_BYTES, is_plain=True)
     except wire.WireError as error:
         raise BadRequest(str(error)) from None
     answer: Any = wire.decode(_divebell.call(request))
@@ -59,9 +59,22 @@ def ask(op: str, **arguments: object) -> Any:
 
 
 def _text(prompt: object, what: str) -> str:
-    if isinstance(prompt, str):
+    if type(prompt) is str:
         return prompt
+    if isinstance(prompt, str):
+        return str.__str__(prompt)
     raise TypeError(f"{what} must be a str, not {type_name(prompt)}; str(...) or json.dumps(...) makes one")
+
+
+def _name(model: object) -> str | None:
+    return None if model is None else _text(model, "the model's name")
+
+
+def _context(context: object) -> object:
+    try:
+        return plain(context)
+    except wire.WireError as error:
+        raise BadRequest(f"this cannot be a context: {error}") from None
 
 
 def _prompts(prompts: Iterable[object], name: str) -> list[str]:
@@ -93,17 +106,18 @@ def _many(outcomes: list[dict[str, str]]) -> list[str]:
 
 def llm_query(prompt: str, model: str | None = None) -> str:
     """Ask a language model; returns its reply. `model` names one of the models that this run may use."""
-    return _one(ask(wire.QUERY, prompts=[_text(prompt, "the prompt")], model=model)[0])
+    return _one(ask(wire.QUERY, prompts=[_text(prompt, "the prompt")], model=_name(model))[0])
 
 
 def llm_query_batched(prompts: list[str], model: str | None = None) -> list[str]:
     """Ask about many prompts at once. They run concurrently; the replies come back in the prompts' order."""
-    return _many(ask(wire.QUERY, prompts=_prompts(prompts, "llm_query_batched"), model=model))
+    return _many(ask(wire.QUERY, prompts=_prompts(prompts, "llm_query_batched"), model=_name(model)))
 
 
 def rlm_query(prompt: str, context: object = None, model: str | None = None) -> str:
     """Ask a child RLM: it gets `context` (by default this one's) in a sandbox of its own and writes code as you do."""
-    return _one(ask(wire.CHILD, prompts=[_text(prompt, "the prompt")], contexts=[context], model=model)[0])
+    asked = [_text(prompt, "the prompt")]
+    return _one(ask(wire.CHILD, prompts=asked, contexts=[_context(context)], model=_name(model))[0])
 
 
 def rlm_query_batched(prompts: list[str], contexts: list[object] | None = None, model: str | None = None) -> list[str]:
@@ -112,7 +126,7 @@ def rlm_query_batched(prompts: list[str], contexts: list[object] | None = None, 
     given = [None] * len(asked) if contexts is None else list(contexts)
     if len(given) != len(asked):
         raise ValueError(f"{len(asked)} prompts but {len(given)} contexts")
-    return _many(ask(wire.CHILD, prompts=asked, contexts=given, model=model))
+    return _many(ask(wire.CHILD, prompts=asked, contexts=[_context(context) for context in given], model=_name(model)))
 
 
 def recursive_llm(query: str, context: object = None) -> str:

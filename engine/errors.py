@@ -16,6 +16,8 @@ DivebellError
 └── RunError                the run ended without an answer
 """
 
+from typing import Any
+
 from divebell.bridge.errors import BudgetExceeded, ConfigurationError, DivebellError, UnknownPrice
 
 
@@ -40,11 +42,27 @@ class NotPlainData(SandboxError, TypeError):
 
 
 class ModelError(DivebellError):
-    """A model call failed. `model` is its name."""
+    """A model call failed. `model` is its name.
 
-    def __init__(self, message: str, *, model: str = "") -> None:
+    never_ran: the call surely did not run, so it cost nothing and its hold is given back. Only where that is certain:
+        the connection was never made, or the endpoint refused the request.
+    may_retry: the same call may succeed later. retry_after_seconds: the endpoint's own word on when, if it gave one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        model: str = "",
+        never_ran: bool = False,
+        may_retry: bool = False,
+        retry_after_seconds: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.model = model
+        self.never_ran = never_ran
+        self.may_retry = may_retry
+        self.retry_after_seconds = retry_after_seconds
 
 
 class ModelUnavailable(ModelError):
@@ -54,8 +72,8 @@ class ModelUnavailable(ModelError):
 class ModelRefused(ModelError):
     """The endpoint answered no. `status` is the HTTP status, 0 where there was none."""
 
-    def __init__(self, message: str, *, model: str = "", status: int = 0) -> None:
-        super().__init__(message, model=model)
+    def __init__(self, message: str, *, model: str = "", status: int = 0, **more: Any) -> None:
+        super().__init__(message, model=model, **more)
         self.status = status
 
 

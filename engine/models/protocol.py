@@ -20,6 +20,9 @@ class Usage:
     output_tokens: int = 0
     cached_input_tokens: int = 0
     """The part of `input_tokens` that the provider read from its prefix cache."""
+    cache_write_tokens: int = 0
+    """The part of `input_tokens` that the provider wrote to its prefix cache, where it reports that: some charge more
+    for it."""
 
 
 @dataclass(frozen=True, kw_only=True)

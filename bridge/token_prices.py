@@ -1,0 +1,172 @@
+"""`Rate`: what a model's tokens cost, as integers, and the two sums that the meter needs of it: hold and cost.
+
+Guaranteed: a call within so many input and output tokens never costs more than the hold for these numbers, whichever
+part of its input was cached or written to the cache, and on whichever side of a long-prompt threshold it ends up.
+
+Not modelled: what Divebell never asks a provider for, such as batches, other service tiers, searches, images, sound and
+caches kept longer than by default. A host whose models do must give a rate that covers it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+from divebell.bridge.budget import MAX_COUNT, MAX_PICODOLLARS, picodollars
+from divebell.bridge.errors import ConfigurationError
+
+MAX_LONG_PROMPTS = 16
+MAX_TOKENS_PER_BYTE = 64
+_ASCII = bytes(range(128))
+
+
+def _picodollars_per_token(dollars_per_million: "str | Decimal", what: str) -> int:
+    whole, rest = divmod(picodollars(dollars_per_million, what), 1_000_000)
+    if rest:
+        raise ConfigurationError(f"{what} has more than 6 decimal places per million tokens: {dollars_per_million!r}")
+    return whole
+
+
+@dataclass(frozen=True)
+class LongPrompt:
+    """A call whose input is over `over_input_tokens` is charged at `rate`, all of its tokens, the first ones too."""
+
+    over_input_tokens: int
+    rate: "Rate"
+
+    def __post_init__(self) -> None:
+        if type(self.over_input_tokens) is not int or not 0 <= self.over_input_tokens <= MAX_COUNT:
+            raise ConfigurationError(
+                f"over_input_tokens is a whole number from 0 to {MAX_COUNT:,}, not {self.over_input_tokens!r}"
+            )
+        if not isinstance(self.rate, Rate) or self.rate.long_prompts or self.rate.max_tokens_per_byte != 1:
+            raise ConfigurationError("the rate of a long prompt is a Rate of prices alone, without long prompts of its own")
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Whole pico-dollars per token. Raises ConfigurationError for anything else."""
+
+    input_picodollars: int
+    output_picodollars: int
+    """Reasoning tokens are output tokens."""
+    cached_input_picodollars: int | None = None
+    """Input that the provider read from its prefix cache; None: as other input."""
+    cache_write_picodollars: int | None = None
+    """Input that the provider wrote to its prefix cache, dearer than other input with some; None: as other input."""
+    long_prompts: tuple[LongPrompt, ...] = ()
+    """In ascending order. The last one whose threshold the input is over is the rate of the whole call."""
+    max_tokens_per_byte: int = 1
+    """The most input tokens for each UTF-8 byte sent that is not ASCII. Over 1 for tokenizers that normalise first: at
+    worst 3 for NFC (U+1D1C0), 11 for NFKC (U+FDFA). Normalising leaves ASCII alone: a token of it is a byte or more."""
+
+    def __post_init__(self) -> None:
+        cached, written = self.cached_input_picodollars, self.cache_write_picodollars
+        for amount in (self.input_picodollars, self.output_picodollars, cached or 0, written or 0):
+            if type(amount) is not int or not 0 <= amount <= MAX_PICODOLLARS:
+                raise ConfigurationError(f"a rate is a whole number of pico-dollars, 0 or more, not {amount!r}")
+        factor = self.max_tokens_per_byte
+        if type(factor) is not int or not 1 <= factor <= MAX_TOKENS_PER_BYTE:
+            raise ConfigurationError(
+                f"max_tokens_per_byte is a whole number from 1 to {MAX_TOKENS_PER_BYTE}, not {factor!r}"
+            )
+        tiers = self.long_prompts
+        if not isinstance(tiers, tuple) or not all(isinstance(tier, LongPrompt) for tier in tiers):
+            raise ConfigurationError("long_prompts is a tuple of LongPrompt")
+        starts = [tier.over_input_tokens for tier in tiers]
+        if len(tiers) > MAX_LONG_PROMPTS or starts != sorted(set(starts)):
+            raise ConfigurationError(f"long_prompts are at most {MAX_LONG_PROMPTS}, each over more tokens than the last")
+
+    @classmethod
+    def per_million(
+        cls,
+        input: "str | Decimal",
+        output: "str | Decimal",
+        cached_input: "str | Decimal | None" = None,
+        *,
+        cache_write: "str | Decimal | None" = None,
+        long_prompts: tuple[LongPrompt, ...] = (),
+        max_tokens_per_byte: int = 1,
+    ) -> "Rate":
+        """A rate as providers print it: dollars per million tokens, for example `Rate.per_million("0.25", "2.00")`."""
+        return cls(
+            _picodollars_per_token(input, "the input rate"),
+            _picodollars_per_token(output, "the output rate"),
+            None if cached_input is None else _picodollars_per_token(cached_input, "the cached input rate"),
+            None if cache_write is None else _picodollars_per_token(cache_write, "the cache write rate"),
+            long_prompts,
+            max_tokens_per_byte,
+        )
+
+    def most_input_tokens(self, text: str) -> int:
+        """The most input tokens that this text can be, without the framing around it."""
+        if text.isascii():
+            return len(text)
+        sent = text.encode("utf-8", "surrogatepass")
+        if self.max_tokens_per_byte == 1:
+            return len(sent)
+        beyond_ascii = len(sent.translate(None, _ASCII))
+        return len(sent) + (self.max_tokens_per_byte - 1) * beyond_ascii
+
+    def hold_picodollars(self, input_tokens: int, output_tokens: int) -> int:
+        """The most that a call of at most so many tokens can cost. It never falls as either number grows."""
+        return max(
+            inputs * rate._dearest_input_picodollars + output_tokens * rate.output_picodollars
+            for inputs, rate in self._reachable(input_tokens)
+        )
+
+    def cost_picodollars(
+        self, input_tokens: int, output_tokens: int, cached_input_tokens: int = 0, cache_write_tokens: int = 0
+    ) -> int:
+        """What a call of exactly so many tokens costs; the cached and the written ones are among `input_tokens`.
+
+        Where they are more than these, the numbers cannot be true, and all of the input costs the dearest it may.
+        ConfigurationError for a number below 0.
+        """
+        if min(input_tokens, output_tokens, cached_input_tokens, cache_write_tokens) < 0:
+            raise ConfigurationError("a call cannot have fewer than 0 tokens")
+        *_, (_, rate) = self._reachable(input_tokens)
+        output = output_tokens * rate.output_picodollars
+        fresh = input_tokens - cached_input_tokens - cache_write_tokens
+        if fresh < 0:
+            return input_tokens * rate._dearest_input_picodollars + output
+        return (
+            fresh * rate.input_picodollars
+            + cached_input_tokens * rate._or_input(rate.cached_input_picodollars)
+            + cache_write_tokens * rate._or_input(rate.cache_write_picodollars)
+            + output
+        )
+
+    def output_tokens_within(self, picodollars: int, input_tokens: int) -> int | None:
+        """The most output tokens for which the hold, with that input, fits into `picodollars`.
+
+        None: as many as one likes, for output is free. 0 also where not even the input fits.
+        """
+        most: int | None = None
+        for inputs, rate in self._reachable(input_tokens):
+            left = picodollars - inputs * rate._dearest_input_picodollars
+            if left < 0:
+                return 0
+            if rate.output_picodollars:
+                fits = left // rate.output_picodollars
+                most = fits if most is None else min(most, fits)
+        return most
+
+    def _reachable(self, input_tokens: int) -> "Iterator[tuple[int, Rate]]":
+        """Each rate that a call of at most so much input may be charged at, with the most input that it can have then."""
+        rate = self
+        for tier in self.long_prompts:
+            if input_tokens <= tier.over_input_tokens:
+                break
+            yield tier.over_input_tokens, rate
+            rate = tier.rate
+        yield input_tokens, rate
+
+    @property
+    def _dearest_input_picodollars(self) -> int:
+        return max(self.input_picodollars, self.cached_input_picodollars or 0, self.cache_write_picodollars or 0)
+
+    def _or_input(self, amount: int | None) -> int:
+        return self.input_picodollars if amount is None else amount
+
+
+FREE = Rate(0, 0)

@@ -16,9 +16,12 @@ DivebellError
 └── RunError                the run ended without an answer
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from divebell.bridge.errors import BudgetExceeded, ConfigurationError, DivebellError, UnknownPrice
+
+if TYPE_CHECKING:
+    from divebell.models.protocol import Usage
 
 
 class CacheError(ConfigurationError):
@@ -47,6 +50,8 @@ class ModelError(DivebellError):
     never_ran: the call surely did not run, so it cost nothing and its hold is given back. Only where that is certain:
         the connection was never made, or the endpoint refused the request.
     may_retry: the same call may succeed later. retry_after_seconds: the endpoint's own word on when, if it gave one.
+    usage: what the call used, where it ran and was counted although its reply cannot be passed on: its hold is settled
+        with that. None where nobody can say: the whole hold is spent, unless the call never ran.
     """
 
     def __init__(
@@ -57,12 +62,14 @@ class ModelError(DivebellError):
         never_ran: bool = False,
         may_retry: bool = False,
         retry_after_seconds: float | None = None,
+        usage: "Usage | None" = None,
     ) -> None:
         super().__init__(message)
         self.model = model
         self.never_ran = never_ran
         self.may_retry = may_retry
         self.retry_after_seconds = retry_after_seconds
+        self.usage = usage
 
 
 class ModelUnavailable(ModelError):

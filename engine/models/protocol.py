@@ -1,15 +1,57 @@
 """What a language model is to Divebell: one async method, and a name that the rate card knows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypedDict, runtime_checkable
+from typing import Literal, NotRequired, Protocol, TypedDict, runtime_checkable
+
+from divebell.models.schema import schema_text
+
+Detail = Literal["high", "low"]
+
+
+class TextPart(TypedDict):
+    """Text in a message that also has images."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ImagePart(TypedDict):
+    """An image in a message, as the bytes of its file.
+
+    media_type: "image/png", "image/jpeg", "image/gif" or "image/webp". detail: "high" (the default), or "low" for a
+    coarse and cheap look.
+    """
+
+    type: Literal["image"]
+    media_type: str
+    data: bytes
+    detail: NotRequired[Detail]
+
+
+Part = TextPart | ImagePart
+Content = str | Sequence[Part]
 
 
 class Message(TypedDict):
-    """One chat message. `role` is "system", "user" or "assistant"."""
+    """One chat message. `role` is "system", "user" or "assistant". Only a user's message may hold images."""
 
     role: str
-    content: str
+    content: Content
+
+
+def texts_of(message: Message) -> list[str]:
+    """The message's texts, in order."""
+    content = message["content"]
+    if isinstance(content, str):
+        return [content]
+    return [part["text"] for part in content if part["type"] == "text"]
+
+
+def images_of(message: Message) -> list[ImagePart]:
+    """The message's images, in order."""
+    content = message["content"]
+    return [] if isinstance(content, str) else [part for part in content if part["type"] == "image"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +64,7 @@ class Usage:
     """The part of `input_tokens` that the provider read from its prefix cache."""
     cache_write_tokens: int = 0
     """The part of `input_tokens` that the provider wrote to its prefix cache, where it reports that: some charge more
-    for it."""
+    for it. No token is in both parts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +86,23 @@ class Request:
     """The most that the reply may take, reasoning included. The adapter must send it to the provider: the hold rests on
     it."""
     timeout_seconds: float = 600.0
+    """Of the whole call, waiting for a place at the model included."""
     metadata: dict[str, str] = field(default_factory=dict)
     """For the provider's own bookkeeping: "cache_key", "tenant". Never prompts, never secrets."""
+    schema: Mapping[str, object] | None = None
+    """A JSON Schema that the reply is asked to keep to. Whether it does, the caller checks."""
+    temperature: float | None = None
+    """None for the model's own."""
+
+    def sent_texts(self) -> list[str]:
+        """Every text that is sent and billed as input: the messages' and the schema's. Images are not among them, and
+        neither are roles and framing. ModelError (never ran) where the schema cannot be sent."""
+        texts = [text for message in self.messages for text in texts_of(message)]
+        return texts if self.schema is None else [*texts, schema_text(self.schema)]
+
+    def sent_images(self) -> list[ImagePart]:
+        """Every image that is sent."""
+        return [image for message in self.messages for image in images_of(message)]
 
 
 @runtime_checkable
@@ -53,7 +110,8 @@ class Model(Protocol):
     """A language model.
 
     `complete` may run many times at once. It raises ModelError (or a subclass), and nothing else, when the call failed;
-    it never retries by itself, because a retry is a new hold. It does not guarantee that a failed call cost nothing.
+    it never retries by itself, because a retry is a new hold. It does not guarantee that a failed call cost nothing:
+    only an error with `never_ran` says so.
     """
 
     @property

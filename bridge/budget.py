@@ -5,6 +5,7 @@ A budget is a plan; bridge/meter.py keeps the accounts.
 
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TypeVar
 
 from divebell.bridge.errors import ConfigurationError
 
@@ -87,3 +88,23 @@ class Budget:
     @property
     def cap_picodollars(self) -> int | None:
         return None if self.dollars is None else picodollars(self.dollars)
+
+    def within(self, other: "Budget | None") -> "Budget":
+        """This budget, with each limit no higher than the other's."""
+        if other is None:
+            return self
+        mine, theirs = self.cap_picodollars, other.cap_picodollars
+        return Budget(
+            dollars=self.dollars if theirs is None or (mine is not None and mine <= theirs) else other.dollars,
+            tokens=_lower(self.tokens, other.tokens),
+            calls=_lower(self.calls, other.calls),
+            seconds=_lower(self.seconds, other.seconds),
+            depth=min(self.depth, other.depth),
+        )
+
+
+_Number = TypeVar("_Number", int, float)
+
+
+def _lower(one: "_Number | None", other: "_Number | None") -> "_Number | None":
+    return other if one is None else one if other is None else min(one, other)

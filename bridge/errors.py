@@ -23,7 +23,8 @@ class UnknownPrice(ConfigurationError):
 class BudgetExceeded(DivebellError):
     """A limit of the run's budget does not allow more.
 
-    `limit` names it ("dollars", "tokens", "calls", "seconds", "depth"); `cap`, `spent` and `held` are in its unit.
+    `limit` names it ("dollars", "tokens", "calls", "seconds", "depth"); `cap`, `spent` and `held` are in its unit, and
+    `path` names the account that is used up: a run ("0"), a child ("0.2"), a tenant or one of its days.
     `waiting_helps` tells that the call could fit once calls in flight have settled for less than they hold.
     """
 
@@ -35,6 +36,7 @@ class BudgetExceeded(DivebellError):
         cap: object = None,
         spent: object = None,
         held: object = None,
+        path: str = "",
         waiting_helps: bool = False,
     ) -> None:
         super().__init__(message)
@@ -42,4 +44,13 @@ class BudgetExceeded(DivebellError):
         self.cap = cap
         self.spent = spent
         self.held = held
+        self.path = path
         self.waiting_helps = waiting_helps
+
+
+class LedgerError(DivebellError):
+    """The ledger cannot be read or written, or what was asked of it makes no sense. No money was moved."""
+
+
+class LedgerBusy(LedgerError):
+    """Another process is writing to the ledger just now. The same call succeeds a moment later."""

@@ -1,219 +1,362 @@
-"""The meter: counts calls, tokens and money of one run and its children, and stops what does not fit.
+"""The meter: one run's own view of its budget. Hold before a call, settle after it; children get an allotment.
 
 How it counts. Before a call, `hold` sets aside the worst that the call can cost: every UTF-8 byte sent as a token (a
-byte-level token covers at least one byte), a margin for the framing, and the whole output limit that is sent to the
-provider. After the call, `settle` replaces the hold by what the provider reported. A call whose usage is not known
-(a timeout, an error, a cancellation, a reply without usage) costs its whole hold.
+byte-level token covers at least one byte), a margin for the framing, at the dearest input rate; and the whole output
+limit that is sent to the provider. After the call, `settle` replaces the hold by what the provider reported. A call
+whose cost is not known (a timeout, an error, a cancellation, a reply without usage) is `forfeit`: it costs its whole
+hold. Only a call that surely never ran is refunded.
 
-Guaranteed: at every moment `spent + held <= cap` for dollars and tokens, and calls are never more than their cap, over
-a run and all its children, from any number of threads; so that the run's cost never exceeds its cap under the rate
-card, given a provider that honours the output limit it was sent and bills by byte-level tokens. Where a provider
-reports more than was held, the truth is booked, and the meter takes no more calls.
+Guaranteed: `spent + held <= cap` at every moment, for dollars, tokens and calls, over a run and all its children, from
+any number of threads (ledger.py); so that a run's cost never exceeds its cap under the rate card, given a provider that
+honours the output limit it was sent and bills by byte-level tokens. Where a provider reports more than it was allowed,
+the truth is booked, and the run takes no more calls.
 
-Not guaranteed: to use the budget up. A call whose worst case does not fit beside the holds in flight is refused, with
-`waiting_helps` where it may fit once they have settled; the caller waits then (engine/loop/calls.py).
+Not guaranteed: to use the budget up. Whoever calls `hold` waits where `waiting_helps` says so (engine/loop/calls.py).
 """
 
+import logging
+import secrets
 import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
 
 from divebell.bridge.budget import Budget, dollars
-from divebell.bridge.errors import BudgetExceeded, ConfigurationError, UnknownPrice
+from divebell.bridge.errors import BudgetExceeded, ConfigurationError, LedgerError, UnknownPrice
+from divebell.bridge.escrow import NOTHING, Amounts, Caps, Fixed
+from divebell.bridge.ledger import Ledger
+from divebell.bridge.memory_ledger import MemoryLedger
 from divebell.bridge.rates import FREE, Rate, RateCard
+from divebell.bridge.tally import Tally
 
 TOKENS_PER_MESSAGE = 16  # framing: role, separators
 TOKENS_PER_REQUEST = 64
+RESERVE_FRACTION = 8
+"""A run keeps back what its last call needs, but never more than an eighth of its budget."""
+
+_log = logging.getLogger("divebell.budget")
 
 
-def worst_case_input_tokens(texts: list[str]) -> int:
+def worst_case_input_tokens(texts: Sequence[str], rate: Rate = FREE) -> int:
     """The most input tokens that messages with these texts can be."""
-    sent_bytes = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
-    return sent_bytes + TOKENS_PER_MESSAGE * len(texts) + TOKENS_PER_REQUEST
+    return sum(map(rate.most_input_tokens, texts)) + TOKENS_PER_MESSAGE * len(texts) + TOKENS_PER_REQUEST
 
 
-@dataclass
-class Account:
-    """What one model used, or one run in all. `uncertain_*` is the part charged without the provider's word."""
+@dataclass(frozen=True, slots=True)
+class CallBid:
+    """What one call may cost, for any output limit from `least_output_tokens` to `output_tokens` (escrow.Bid)."""
 
-    calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_input_tokens: int = 0
-    spent_picodollars: int = 0
-    uncertain_calls: int = 0
-    uncertain_picodollars: int = 0
+    rate: Rate
+    input_tokens: int
+    output_tokens: int
+    least_output_tokens: int
 
-    def add(self, other: "Account") -> None:
-        for name in self.__dataclass_fields__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+    def amounts(self, output_tokens: int) -> Amounts:
+        worst = self.rate.hold_picodollars(self.input_tokens, output_tokens)
+        return Amounts(worst, self.input_tokens + output_tokens, 1)
+
+    def output_tokens_within(self, room: Caps) -> int:
+        most = self.output_tokens
+        if room.picodollars is not None:
+            within = self.rate.output_tokens_within(room.picodollars, self.input_tokens)
+            most = most if within is None else min(most, within)
+        if room.tokens is not None:
+            most = min(most, room.tokens - self.input_tokens)
+        return max(most, 0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Hold:
-    """Set aside for one call until it is settled. Settled exactly once, in `Meter.settle` or `Meter.forfeit`."""
+    """Set aside for one call. Ended exactly once, by `settle`, `forfeit` or `refund` of the meter that gave it.
 
-    number: int
+    `output_tokens` is the limit to send to the provider: the hold rests on it.
+    """
+
+    id: str
     model: str
     rate: Rate
     input_tokens: int
     output_tokens: int
-    picodollars: int
+    amounts: Amounts
 
-
-@dataclass
-class _State:
-    total: Account = field(default_factory=Account)
-    by_model: dict[str, Account] = field(default_factory=dict)
-    held_tokens: int = 0
-    held_picodollars: int = 0
-    holds: int = 0
-    open: set[int] = field(default_factory=set)  # the numbers of the holds that are not settled
-    frozen: str | None = None
+    @property
+    def picodollars(self) -> int:
+        return self.amounts.picodollars
 
 
 class Meter:
-    """The accounts of one run; its children share them. Thread-safe."""
+    """The budget of one run, or of a child. Thread-safe. Whoever makes one closes it.
 
-    def __init__(self, budget: Budget, rates: RateCard) -> None:
+    ledger: where the account is; by default this run's own, in memory.
+    parent_account: the tenant's account for today, in that ledger.
+    Raises BudgetExceeded where the tenant has nothing left.
+    """
+
+    def __init__(
+        self,
+        budget: Budget,
+        rates: RateCard,
+        *,
+        ledger: Ledger | None = None,
+        parent_account: str | None = None,
+        run_id: str | None = None,
+    ) -> None:
+        run_id = run_id or secrets.token_hex(16)
+        self.ledger = ledger or MemoryLedger()
+        wanted = Caps(budget.cap_picodollars, budget.tokens, budget.calls)
+        deadline = None if budget.seconds is None else time.monotonic() + budget.seconds
+        self._begin(budget, rates, run_id, "0", deadline, None)
+        self.ledger.open(self._account, kind="run", path=f"run {run_id[:12]}", parent=parent_account, wanted=wanted)
+        self._is_capped = self.ledger.room(self._account).picodollars is not None
+
+    def _begin(
+        self, budget: Budget, rates: RateCard, run_id: str, path: str, deadline: float | None, parent: "Meter | None"
+    ) -> None:
         self.budget = budget
+        self.run_id = run_id
+        self.path = path
         self._rates = rates
-        self._lock = threading.Lock()
-        self._state = _State()
-        self._cap_picodollars = budget.cap_picodollars
-        self._started = time.monotonic()
+        self._account = f"run:{run_id}/{path}"
+        self._deadline = deadline
+        self._parent = parent
+        self._children: list[Meter] = []
+        self._lock: threading.Lock = parent._lock if parent is not None else threading.Lock()  # one for the tree
+        self._total = Tally()
+        self._by_model: dict[str, Tally] = {}
+        self._open: dict[str, Hold] = {}
+        self._holds = 0
+        self._reserve: str | None = None
+        self._frozen = ""
+        self._closed = False
+
+    def child(self, path: str, sharing: int) -> "Meter":
+        """The meter of a child run, with an allotment: an equal share of what is free now for each of the `sharing`
+        that are to share it. What the child leaves comes back when it is closed. BudgetExceeded if nothing is free."""
+        child = object.__new__(Meter)
+        child._begin(self.budget, self._rates, self.run_id, path, self._deadline, self)
+        child.ledger = self.ledger
+        share = Caps(
+            *(None if free is None else -(-free // max(sharing, 1)) for free in self.ledger.room(self._account))
+        )
+        self.check_time()
+        named = f"run {self.run_id[:12]}, child {path}"
+        self.ledger.open(child._account, kind="child", path=named, parent=self._account, wanted=_at_least_one(share))
+        child._is_capped = self._is_capped
+        with self._lock:
+            self._children = [each for each in self._children if not each._closed] + [child]
+        return child
 
     def rate_of(self, model: str) -> Rate:
         """The model's rate. UnknownPrice if there is none and there is a cap in dollars to hold."""
         rate = self._rates.rate(model)
         if rate is not None:
             return rate
-        if self._cap_picodollars is None:
+        if not self._is_capped:
             return FREE
         raise UnknownPrice(model)
 
     @property
     def seconds_left(self) -> float | None:
-        if self.budget.seconds is None:
-            return None
-        return max(self.budget.seconds - (time.monotonic() - self._started), 0.0)
+        return None if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
 
     def check_time(self) -> None:
         """Raise BudgetExceeded if the budget's seconds are over."""
         left, cap = self.seconds_left, self.budget.seconds
         if left is not None and left <= 0:
-            raise BudgetExceeded(f"the budget's {cap:g} s are over", limit="seconds", cap=cap, spent=cap)
+            raise BudgetExceeded(
+                f"the budget's {cap:g} s are over", limit="seconds", cap=cap, spent=cap, path=f"run {self.run_id[:12]}"
+            )
 
-    def hold(self, model: str, texts: list[str], max_output_tokens: int) -> Hold:
-        """Set the worst case of one call aside, or raise BudgetExceeded. `settle` or `forfeit` closes the hold."""
+    def hold(
+        self,
+        model: str,
+        texts: Sequence[str],
+        max_output_tokens: int,
+        *,
+        least_output_tokens: int | None = None,
+        other_input_tokens: int = 0,
+        name: str | None = None,
+        is_last: bool = False,
+    ) -> Hold:
+        """Set the worst case of one call aside. `settle`, `forfeit` or `refund` ends the hold.
+
+        least_output_tokens: how far the output limit may be lowered for the call to fit; by default not at all.
+        other_input_tokens: the worst case of what is sent beside the texts, such as images.
+        name: tells this call from the run's others, and each attempt at it from the others; by default a number.
+        is_last: this is the call that `keep_back` kept something back for.
+
+        Raises BudgetExceeded where it does not fit, with `waiting_helps` where it may once calls in flight have ended.
+        """
         if max_output_tokens < 1:
             raise ConfigurationError(f"a call needs an output limit of 1 token or more, not {max_output_tokens}")
+        self.check_time()
         rate = self.rate_of(model)
-        input_tokens = worst_case_input_tokens(texts)
-        worst = rate.hold_picodollars(input_tokens, max_output_tokens)
+        input_tokens = worst_case_input_tokens(texts, rate) + other_input_tokens
+        least = max_output_tokens if least_output_tokens is None else min(least_output_tokens, max_output_tokens)
+        bid = CallBid(rate, input_tokens, max_output_tokens, max(least, 1))
+        hold_id = self._new_id(name)
+        output_tokens = self.ledger.hold(
+            self._account, hold_id, bid, model=model, replacing=self._reserve if is_last else None
+        )
+        hold = Hold(hold_id, model, rate, input_tokens, output_tokens, bid.amounts(output_tokens))
         with self._lock:
-            state = self._state
-            state.holds += 1
-            hold = Hold(state.holds, model, rate, input_tokens, max_output_tokens, worst)
-            self._check(hold)
-            state.held_tokens += input_tokens + max_output_tokens
-            state.held_picodollars += hold.picodollars
-            state.total.calls += 1
-            state.by_model.setdefault(model, Account()).calls += 1
-            state.open.add(hold.number)
+            self._open[hold_id] = hold
+            self._count(model, Tally(calls=1))
         return hold
 
-    def _check(self, hold: Hold) -> None:
-        state, budget, total = self._state, self.budget, self._state.total
-        if state.frozen is not None:
-            raise BudgetExceeded(state.frozen, limit="dollars")
-        if budget.calls is not None and total.calls >= budget.calls:
-            raise BudgetExceeded(
-                f"all {budget.calls:,} calls of the budget are used", limit="calls", cap=budget.calls, spent=total.calls
-            )
-        self.check_time()
-        spent_tokens = total.input_tokens + total.output_tokens
-        needed = hold.input_tokens + hold.output_tokens
-        if budget.tokens is not None and spent_tokens + state.held_tokens + needed > budget.tokens:
-            raise BudgetExceeded(
-                f"the call may take {needed:,} tokens, and {budget.tokens - spent_tokens - state.held_tokens:,} of "
-                f"{budget.tokens:,} are free",
-                limit="tokens", cap=budget.tokens, spent=spent_tokens, held=state.held_tokens,
-                waiting_helps=bool(state.open) and spent_tokens + needed <= budget.tokens,
-            )  # fmt: skip
-        cap = self._cap_picodollars
-        if cap is not None and total.spent_picodollars + state.held_picodollars + hold.picodollars > cap:
-            needs, free = dollars(hold.picodollars), dollars(cap - total.spent_picodollars - state.held_picodollars)
-            raise BudgetExceeded(
-                f"the call may cost ${needs:f}, and ${free:f} of ${dollars(cap):f} is free",
-                limit="dollars", cap=dollars(cap), spent=dollars(total.spent_picodollars),
-                held=dollars(state.held_picodollars),
-                waiting_helps=bool(state.open) and total.spent_picodollars + hold.picodollars <= cap,
-            )  # fmt: skip
+    def keep_back(self, model: str, input_tokens: int, output_tokens: int) -> None:
+        """Keep something back for the run's last call, so that a run whose budget is used up can still answer.
 
-    def settle(self, hold: Hold, input_tokens: int, output_tokens: int, cached_input_tokens: int) -> Account:
-        """Replace the hold by what the provider reported, or by the whole hold where that makes no sense."""
-        if min(input_tokens, output_tokens, cached_input_tokens) < 0 or cached_input_tokens > input_tokens:
-            return self.forfeit(hold)
-        cost = hold.rate.cost_picodollars(input_tokens, output_tokens, cached_input_tokens)
-        booked = Account(0, input_tokens, output_tokens, cached_input_tokens, cost)
-        return self._close(hold, booked)
+        What a call of that size needs, but at most an eighth of what is free. Without limits there is nothing to keep.
+        """
+        free = self.ledger.room(self._account)
+        if free == Caps() or self._reserve is not None:
+            return
+        worst = CallBid(self.rate_of(model), input_tokens, output_tokens, output_tokens).amounts(output_tokens)
+        kept = [
+            0 if left is None else min(amount, left // RESERVE_FRACTION)
+            for amount, left in zip(worst[:2], free[:2], strict=True)
+        ]
+        calls = 1 if free.calls is not None and free.calls > 1 else 0
+        reserve = self._new_id("reserve")
+        try:
+            amounts = Amounts(kept[0], kept[1], calls)
+            self.ledger.hold(self._account, reserve, Fixed(amounts), model=model, reserve=True)
+        except BudgetExceeded:  # another run of the tenant was quicker
+            return
+        self._reserve = reserve
 
-    def forfeit(self, hold: Hold) -> Account:
-        """The call's cost is not known: it costs its whole hold."""
-        booked = Account(0, hold.input_tokens, hold.output_tokens, 0, hold.picodollars, 1, hold.picodollars)
-        return self._close(hold, booked)
-
-    def _close(self, hold: Hold, booked: Account) -> Account:
+    def _new_id(self, name: str | None) -> str:
+        """Unique for the run, its place in the tree and the call, and the same when the run is repeated."""
         with self._lock:
-            state = self._state
-            if hold.number not in state.open:
-                raise AssertionError("a hold is settled exactly once")
-            state.open.discard(hold.number)
-            state.held_tokens -= hold.input_tokens + hold.output_tokens
-            state.held_picodollars -= hold.picodollars
-            state.total.add(booked)
-            state.by_model[hold.model].add(booked)
-            over = booked.input_tokens > hold.input_tokens or booked.output_tokens > hold.output_tokens
-            if over and (self._cap_picodollars is not None or self.budget.tokens is not None):
-                state.frozen = (
-                    f"{hold.model!r} used more tokens than the most that its request allowed; "
-                    "the cost is booked, and the budget takes no more calls"
-                )
-            return booked
+            self._holds += 1
+            name = name if name is not None else f"call {self._holds}"
+        return sha256(f"{self._account}\n{name}".encode("utf-8", "surrogatepass")).hexdigest()[:40]
+
+    def settle(
+        self,
+        hold: Hold,
+        input_tokens: int,
+        output_tokens: int,
+        cached_input_tokens: int = 0,
+        cache_write_tokens: int = 0,
+    ) -> Tally:
+        """Replace the hold by what the provider reported, or by the whole hold where that makes no sense."""
+        numbers = (input_tokens, output_tokens, cached_input_tokens, cache_write_tokens)
+        if min(numbers) < 0 or cached_input_tokens + cache_write_tokens > input_tokens:
+            return self.forfeit(hold)
+        cost = hold.rate.cost_picodollars(*numbers)
+        overrun = input_tokens > hold.input_tokens or output_tokens > hold.output_tokens
+        booked = Tally(0, *numbers, spent_picodollars=cost)
+        return self._end(hold, booked, Amounts(cost, input_tokens + output_tokens, 1), "settled", overrun)
+
+    def forfeit(self, hold: Hold) -> Tally:
+        """The call's cost is not known: it costs its whole hold."""
+        return self._end(hold, _whole(hold), hold.amounts, "uncertain")
+
+    def refund(self, hold: Hold) -> Tally:
+        """The call surely never ran: it cost nothing."""
+        return self._end(hold, Tally(calls=-1, refunded_calls=1), NOTHING, "refunded")
+
+    def _end(self, hold: Hold, booked: Tally, spent: Amounts, state: str, overrun: bool = False) -> Tally:
+        with self._lock:
+            if self._open.pop(hold.id, None) is None:
+                if self._closed:  # the run ended first, and charged the whole hold
+                    return _whole(hold)
+                raise AssertionError("a hold is ended exactly once")
+        try:
+            ended_as = self.ledger.settle(hold.id, spent, state=state, overrun=overrun).state
+        except LedgerError:
+            with self._lock:
+                over = self._closed
+                if not over:
+                    self._open[hold.id] = hold
+            if not over:
+                raise
+            ended_as = "uncertain"
+        if ended_as != state:  # the account was closed before, or this process taken for dead
+            booked, overrun = _whole(hold), False
+        with self._lock:
+            self._count(hold.model, booked)
+        if overrun and (self._is_capped or self.budget.tokens is not None):
+            self._freeze(hold, booked)
+        return booked
+
+    def _freeze(self, hold: Hold, booked: Tally) -> None:
+        self._frozen = (
+            f"{hold.model!r} used {booked.input_tokens:,} + {booked.output_tokens:,} tokens, and its request allowed "
+            f"{hold.input_tokens:,} + {hold.output_tokens:,}: the cost is booked, and the run takes no more calls"
+        )
+        _log.error("the budget of run %s is frozen: %s", self.run_id, self._frozen)
+        meter: Meter | None = self._parent
+        while meter is not None:
+            meter._frozen = meter._frozen or self._frozen
+            meter = meter._parent
+
+    def _count(self, model: str, booked: Tally) -> None:
+        """Into this run's tally, and its parents'. The lock is held."""
+        meter: Meter | None = self
+        while meter is not None:
+            meter._total.add(booked)
+            meter._by_model.setdefault(model, Tally()).add(booked)
+            meter = meter._parent
+
+    def close(self) -> None:
+        """End the account: calls in flight are charged in full, and what is left is the parent's or tenant's again.
+
+        Raises LedgerError where the ledger cannot be written; the account is then closed by Ledger.recover.
+        """
+        for child in list(self._children):
+            child.close()
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            left_open, self._open = list(self._open.values()), {}
+            for hold in left_open:
+                self._count(hold.model, _whole(hold))
+        try:
+            self.ledger.close_account(self._account)
+        except LedgerError:
+            self._closed = False
+            raise
 
     def summary(self) -> dict[str, object]:
-        """What has been used: {"calls", "input_tokens", ..., "dollars": Decimal, "models": {name: the same}}."""
+        """What has been used, children included: {"calls", "input_tokens", ..., "dollars": Decimal, "models": {name:
+        the same}}; "frozen" says why the run takes no more calls, where a provider broke its limit."""
         with self._lock:
-            state = self._state
             return {
-                **_as_dict(state.total),
-                "held_dollars": dollars(state.held_picodollars),
-                "models": {name: _as_dict(account) for name, account in state.by_model.items()},
+                **self._total.as_dict(),
+                "held_dollars": dollars(self._held_picodollars()),
+                "frozen": self._frozen,
+                "models": {name: tally.as_dict() for name, tally in self._by_model.items()},
             }
+
+    def _held_picodollars(self) -> int:
+        own = sum(hold.picodollars for hold in self._open.values())
+        return own + sum(child._held_picodollars() for child in self._children)
 
     def left(self) -> dict[str, object]:
         """What is free now, None where there is no limit: for `budget()` in a cell. Plain data."""
-        with self._lock:
-            state, total, budget = self._state, self._state.total, self.budget
-            spent_tokens = total.input_tokens + total.output_tokens
-            cap = self._cap_picodollars
-            free = None if cap is None else max(cap - total.spent_picodollars - state.held_picodollars, 0)
-            return {
-                "dollars": None if free is None else float(dollars(free)),
-                "tokens": None if budget.tokens is None else max(budget.tokens - spent_tokens - state.held_tokens, 0),
-                "calls": None if budget.calls is None else budget.calls - total.calls,
-                "seconds": self.seconds_left,
-            }
+        free = self.ledger.room(self._account)
+        return {
+            "dollars": None if free.picodollars is None else float(dollars(free.picodollars)),
+            "tokens": free.tokens,
+            "calls": free.calls,
+            "seconds": self.seconds_left,
+        }
 
 
-def _as_dict(account: Account) -> dict[str, object]:
-    return {
-        "calls": account.calls,
-        "input_tokens": account.input_tokens,
-        "output_tokens": account.output_tokens,
-        "cached_input_tokens": account.cached_input_tokens,
-        "dollars": dollars(account.spent_picodollars),
-        "uncertain_calls": account.uncertain_calls,
-        "uncertain_dollars": dollars(account.uncertain_picodollars),
-    }
+def _at_least_one(share: Caps) -> Caps:
+    return Caps(*(None if each is None else max(each, 1) for each in share))
+
+
+def _whole(hold: Hold) -> Tally:
+    return Tally(
+        input_tokens=hold.input_tokens,
+        output_tokens=hold.output_tokens,
+        spent_picodollars=hold.picodollars,
+        uncertain_calls=1,
+        uncertain_picodollars=hold.picodollars,
+    )

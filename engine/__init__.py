@@ -4,7 +4,10 @@
 """
 
 from divebell.bridge.budget import Budget
-from divebell.bridge.rates import Rate
+from divebell.bridge.ledger import Ledger
+from divebell.bridge.memory_ledger import MemoryLedger
+from divebell.bridge.rates import Rate, RateCard
+from divebell.bridge.sqlite_ledger import SQLiteLedger
 from divebell.cell import Cell, CellError
 from divebell.context import Context
 from divebell.engine import Engine
@@ -14,6 +17,8 @@ from divebell.errors import (
     ConfigurationError,
     ContextError,
     DivebellError,
+    LedgerBusy,
+    LedgerError,
     ModelError,
     ModelRefused,
     ModelUnavailable,
@@ -27,9 +32,11 @@ from divebell.errors import (
 from divebell.events import Event
 from divebell.limits import Limits
 from divebell.loop.result import Result, Turn
+from divebell.loop.stop import Stop
 from divebell.models import Completion, Message, Model, OpenAIChatModel, Request, ScriptedModel, Usage
 from divebell.rlm import RLM
 from divebell.sandbox import Sandbox, Snapshot
+from divebell.tenant import Tenant
 
 __version__ = "0.1.0"
 
@@ -47,7 +54,11 @@ __all__ = [
     "DivebellError",
     "Engine",
     "Event",
+    "Ledger",
+    "LedgerBusy",
+    "LedgerError",
     "Limits",
+    "MemoryLedger",
     "Message",
     "Model",
     "ModelError",
@@ -56,14 +67,18 @@ __all__ = [
     "NotPlainData",
     "OpenAIChatModel",
     "Rate",
+    "RateCard",
     "Request",
     "Result",
     "RunError",
+    "SQLiteLedger",
     "Sandbox",
     "SandboxClosed",
     "SandboxError",
     "ScriptedModel",
     "Snapshot",
+    "Stop",
+    "Tenant",
     "Turn",
     "UnknownModel",
     "UnknownPrice",

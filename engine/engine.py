@@ -1,4 +1,5 @@
-"""The engine: what all sandboxes of an application share. The compiled guest, its images, the watchdog.
+"""The engine: what all sandboxes and runs of an application share. The compiled guest, its images, the watchdog; the
+ledger, the prices, the models and limits that are the default.
 
 Made lazily by whatever first needs one, or explicitly by an application. It costs nothing while no guest runs: no
 thread, no timer.
@@ -6,27 +7,105 @@ thread, no timer.
 
 import os
 import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from divebell.bridge.budget import Budget
+from divebell.bridge.ledger import Ledger
+from divebell.bridge.memory_ledger import MemoryLedger
+from divebell.bridge.rates import Rate, RateCard
+from divebell.errors import ConfigurationError
+from divebell.limits import Limits
 from divebell.runtime import compiled, native
 from divebell.runtime.image import REPRODUCIBLE_KEY, Image, boot
 from divebell.runtime.pages import can_protect
 from divebell.runtime.watchdog import Watchdog
 
+if TYPE_CHECKING:
+    from divebell.models.protocol import Model
+    from divebell.rlm import RLM
+    from divebell.tenant import Tenant
+
 
 class Engine:
-    """Compiled guest, images and watchdog. Thread-safe; one per process is usual.
+    """Compiled guest, images, watchdog, ledger. Thread-safe; one per process is usual.
 
-    `epochs` compiles the guest with checks that end a runaway cell, where the operating system cannot take its memory
+    models: by name; `engine.rlm("fast")` looks names up here first, and code may name them in llm_query(model=...).
+    ledger: where budgets are kept: a Ledger, or the path of a SQLite file that many processes may share; by default in
+        memory. A ledger given as a path is closed with the engine.
+    limits: of every sandbox, where it is given none of its own.
+    rates: prices that the pinned rate card does not have, or has otherwise.
+    epochs: compiles the guest with checks that end a runaway cell, where the operating system cannot take its memory
     away (Windows), or where DIVEBELL_EPOCHS=1 asks for it. The guest then runs about a third slower.
     """
 
-    def __init__(self, *, epochs: bool | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        models: "Mapping[str, str | Model] | None" = None,
+        ledger: "Ledger | Path | str | None" = None,
+        limits: Limits | None = None,
+        rates: Mapping[str, Rate] | None = None,
+        epochs: bool | None = None,
+    ) -> None:
+        self.models = dict(models or {})
+        self.limits = limits or Limits()
+        self.rates = RateCard(rates)
+        self._owns_ledger = not isinstance(ledger, Ledger)
+        self.ledger = ledger if isinstance(ledger, Ledger) else _opened(ledger)
         wanted = os.environ.get("DIVEBELL_EPOCHS", "") in ("1", "true", "yes") if epochs is None else epochs
         self.epochs = wanted or not can_protect()
         self._lock = threading.Lock()
         self._module: native.NativeModule | None = None
         self._images: dict[bool, Image] = {}
         self._watchdog: Watchdog | None = None
+
+    def rlm(self, model: "str | Model | None" = None, sub_model: "str | Model | None" = None, **options: Any) -> "RLM":
+        """An RLM of this engine. Takes what RLM takes; names of models are looked up in the engine's first. Without a
+        model, the engine's only one (or its first) is the root."""
+        from divebell.rlm import RLM
+
+        if model is None:
+            if not self.models:
+                raise ConfigurationError("name a model: engine.rlm('gpt-5'), or give the engine some with models={...}")
+            model = next(iter(self.models.values()))
+        chosen = {**self.models, **(options.pop("models", None) or {})}
+        return RLM(self._model(model), self._model(sub_model), models=chosen, engine=self, **options)
+
+    def _model(self, given: "str | Model | None") -> Any:
+        return self.models.get(given, given) if isinstance(given, str) else given
+
+    def tenant(
+        self,
+        name: str,
+        *,
+        budget: Budget | None = None,
+        per_day: Budget | None = None,
+        total: Budget | None = None,
+        rates: Mapping[str, Rate] | None = None,
+    ) -> "Tenant":
+        """Somebody with caps of its own: `budget` for each run, `per_day`, and `total`. See Tenant.
+
+        The caps are written to the ledger, and a later call with others replaces them; what was spent stays spent.
+        Raises ConfigurationError for a name or a cap that makes no sense, LedgerError if the ledger cannot be written.
+        """
+        from divebell.tenant import Tenant
+
+        tenant = Tenant(name=name, engine=self, per_run=budget, per_day=per_day, total=total, rates=dict(rates or {}))
+        tenant.account_for_today()
+        return tenant
+
+    def close(self) -> None:
+        """Give the ledger back, if the engine opened it. Runs that are still going then fail."""
+        if self._owns_ledger:
+            self.ledger.close()
+
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
 
     def warm(self) -> None:
         """Compile or load the guest and boot the image now, rather than with the first sandbox."""
@@ -50,6 +129,14 @@ class Engine:
                 assert self._module is not None, "a sandbox asks for its image first"
                 self._watchdog = Watchdog(self._module.engine.increment_epoch if self.epochs else None)
             return self._watchdog
+
+
+def _opened(ledger: "Path | str | None") -> Ledger:
+    if ledger is None:
+        return MemoryLedger()
+    from divebell.bridge.sqlite_ledger import SQLiteLedger
+
+    return SQLiteLedger(ledger)
 
 
 _default: Engine | None = None

@@ -8,7 +8,9 @@ DivebellError
 ├── SandboxError            the sandbox cannot do what was asked
 │   ├── SandboxClosed       it was closed before
 │   └── NotPlainData        the value cannot cross between host and guest
-├── BudgetExceeded          a limit of the run's budget does not allow more; carries limit, cap, spent, held
+├── BudgetExceeded          a limit of the run's budget does not allow more; carries limit, cap, spent, held, path
+├── LedgerError             the ledger cannot be read or written
+│   └── LedgerBusy          another process writes to it just now
 ├── ModelError              a model call failed; carries the model's name
 │   ├── ModelUnavailable    the endpoint did not answer: unreachable, timed out, 5xx
 │   ├── ModelRefused        the endpoint answered no: key, name, request, rate limit
@@ -18,7 +20,14 @@ DivebellError
 
 from typing import TYPE_CHECKING, Any
 
-from divebell.bridge.errors import BudgetExceeded, ConfigurationError, DivebellError, UnknownPrice
+from divebell.bridge.errors import (
+    BudgetExceeded,
+    ConfigurationError,
+    DivebellError,
+    LedgerBusy,
+    LedgerError,
+    UnknownPrice,
+)
 
 if TYPE_CHECKING:
     from divebell.models.protocol import Usage
@@ -98,6 +107,8 @@ __all__ = [
     "ConfigurationError",
     "ContextError",
     "DivebellError",
+    "LedgerBusy",
+    "LedgerError",
     "ModelError",
     "ModelRefused",
     "ModelUnavailable",

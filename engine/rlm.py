@@ -3,26 +3,30 @@
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import sniffio
 
 from divebell.bridge.budget import Budget
 from divebell.bridge.errors import BudgetExceeded
+from divebell.bridge.ledger import Ledger
 from divebell.bridge.meter import Meter
-from divebell.bridge.rates import Rate, RateCard
+from divebell.bridge.rates import Rate
 from divebell.context import Context, Source
 from divebell.engine import Engine, default_engine
 from divebell.errors import ConfigurationError, ContextError
 from divebell.events import EventListener
 from divebell.limits import Limits
-from divebell.loop.calls import Calls
+from divebell.loop.cache_key import cache_key
+from divebell.loop.calls import Calls, patiently
 from divebell.loop.result import Result
 from divebell.loop.run import MAX_QUERY_CHARACTERS, Run, Settings
 from divebell.models import OpenAIChatModel
 from divebell.models.protocol import Model
+from divebell.tenant import Tenant
 
 
 class RLM:
@@ -37,6 +41,10 @@ class RLM:
     rates: prices of models that the built-in rate card does not know (needed for a budget in dollars).
     seed: makes the guests' randomness, hash order and clock repeat.
     concurrency: model calls at once, over the run and its children.
+    on_exhausted: what happens when a limit ends the turns: "answer" asks the root model once more for its best answer,
+        out of what was kept back for that; "raise" raises BudgetExceeded (or RunError, if the turns ran out).
+    tenant: for whom this runs: its caps per run, per day and in total apply, and its prices; see Engine.tenant.
+    ledger: where the budgets are kept; by default the engine's, which by default is in memory.
     base_url, api_key: where names of models are looked up; by default the OpenAI API and $OPENAI_API_KEY.
     on_event: told of everything that happens; see Event.
 
@@ -63,6 +71,9 @@ class RLM:
         base_url: str | None = None,
         api_key: str | None = None,
         engine: Engine | None = None,
+        tenant: Tenant | None = None,
+        ledger: Ledger | None = None,
+        on_exhausted: Literal["answer", "raise"] = "answer",
         on_event: EventListener | None = None,
     ) -> None:
         for name, value, most in (
@@ -76,8 +87,17 @@ class RLM:
         ):
             if type(value) is not int or not 1 <= value <= most:
                 raise ConfigurationError(f"{name} must be a whole number from 1 to {most:,}, not {value!r}")
-        self._budget = budget or Budget()
-        self._rates = RateCard(rates)
+        if on_exhausted not in ("answer", "raise"):
+            raise ConfigurationError(f"on_exhausted must be 'answer' or 'raise', not {on_exhausted!r}")
+        engine = engine or (tenant.engine if tenant is not None else default_engine())
+        if tenant is not None and tenant.engine is not engine:
+            raise ConfigurationError("the tenant belongs to another engine: leave out engine, or make it there")
+        if tenant is not None and ledger is not None and ledger is not engine.ledger:
+            raise ConfigurationError("a tenant's money is in its engine's ledger: leave out ledger")
+        self._tenant = tenant
+        self._ledger = ledger or engine.ledger
+        self._budget = (budget or Budget()).within(tenant.per_run if tenant is not None else None)
+        self._rates = engine.rates.with_overrides({**(tenant.rates if tenant is not None else {}), **(rates or {})})
 
         def as_model(given: "str | Model") -> Model:
             return OpenAIChatModel(given, api_key=api_key, base_url=base_url) if isinstance(given, str) else given
@@ -96,10 +116,14 @@ class RLM:
             observation_characters=observation_characters,
             sub_characters=sub_characters,
             child_concurrency=child_concurrency,
-            limits=limits or Limits(),
+            limits=limits or engine.limits,
             seed=seed,
-            engine=engine or default_engine(),
+            engine=engine,
             listener=on_event,
+            seconds=self._budget.seconds,
+            on_exhausted=on_exhausted,
+            metadata={},
+            sub_metadata={} if tenant is None else {"tenant": tenant.name},
         )
         self._concurrency = concurrency
         self._lock = threading.Lock()
@@ -133,11 +157,15 @@ class RLM:
         prepared = await anyio.to_thread.run_sync(Context.of, context)
         if prepared.length == 0:
             raise ContextError("the context is empty: there is nothing to answer from")
-        meter = Meter(self._budget, self._rates)
-        self._check_prices(meter)
-        calls = Calls(meter, self._settings.models, concurrency=self._concurrency, metadata={})
-        run = Run(self._settings, calls, context=prepared, query=query, path="0", depth=0, started=time.monotonic())
+        tenant = self._tenant
+        account = None if tenant is None else await patiently(tenant.account_for_today)
+        meter = await patiently(lambda: Meter(self._budget, self._rates, ledger=self._ledger, parent_account=account))
         try:
+            self._check_prices(meter)
+            key = cache_key(tenant.name if tenant is not None else "", prepared, query)
+            settings = replace(self._settings, metadata={**self._settings.sub_metadata, "cache_key": key})
+            calls = Calls(settings.models, concurrency=self._concurrency)
+            run = Run(settings, calls, meter, context=prepared, query=query, depth=0, started=time.monotonic())
             with anyio.fail_after(self._budget.seconds):
                 return await run.answer()
         except TimeoutError:
@@ -146,8 +174,11 @@ class RLM:
                 limit="seconds",
                 cap=self._budget.seconds,
                 spent=self._budget.seconds,
+                path=f"run {meter.run_id[:12]}",
             ) from None
         finally:
+            with anyio.CancelScope(shield=True):
+                await patiently(meter.close)
             self._add(meter.summary())
 
     def _check_prices(self, meter: Meter) -> None:
@@ -172,7 +203,10 @@ class RLM:
             self._total = _empty_summary()
 
 
-_COUNTED = ("calls", "input_tokens", "output_tokens", "cached_input_tokens", "uncertain_calls")
+_COUNTED = (
+    "calls", "input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "uncertain_calls",
+    "refunded_calls",
+)  # fmt: skip
 _MONEY = ("dollars", "uncertain_dollars")
 
 

@@ -1,41 +1,64 @@
-"""One metered model call: hold, call, settle. The only place that closes a hold."""
+"""One metered model call: hold, call, settle. The only place that ends a hold.
 
+Guaranteed: no call is sent without a hold for its worst case, and every hold ends, whatever becomes of the call:
+settled by the provider's own count, refunded where the call surely never ran, and else charged in full. A retry is a
+call of its own, with a hold of its own.
+
+Backpressure. A call that does not fit beside those in flight waits until they have settled, first come, first served in
+each account; so near its cap a run slows down instead of failing. It waits without a place among the concurrent calls,
+because what it waits for (a child, say) may need that place.
+"""
+
+import logging
+import random
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import anyio
 
-from divebell.bridge.errors import BudgetExceeded
-from divebell.bridge.meter import Account, Hold, Meter
+from divebell.bridge.errors import BudgetExceeded, LedgerBusy, LedgerError
+from divebell.bridge.meter import Hold, Meter
+from divebell.bridge.tally import Tally
 from divebell.errors import ModelError, ModelUnavailable, UnknownModel
-from divebell.models.protocol import Completion, Message, Model, Request
+from divebell.models.images import worst_case_image_tokens
+from divebell.models.protocol import Completion, Model, Request
 
 CALL_TIMEOUT_SECONDS = 600.0
 MAX_REPLY_CHARACTERS = 16 << 20
+MAX_ATTEMPTS = 4
+FIRST_RETRY_SECONDS = 0.5
+MAX_RETRY_SECONDS = 60.0
+"""What is waited before a retry at most. An endpoint that asks for more has its call fail at once instead."""
+LOOK_AGAIN_SECONDS = 0.05  # where others share the ledger, nobody tells us that they settled
+RECOVER_SECONDS = 2.0  # waiting for so long, look whether somebody died holding what we wait for
+LEDGER_PATIENCE_SECONDS = 30.0
+
+_log = logging.getLogger("divebell.budget")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """A finished call: the completion, what it cost, how long it took."""
+    """A finished call: the completion, what it cost, how long the last attempt took, how many there were."""
 
     completion: Completion
-    booked: Account
+    booked: Tally
     seconds: float
+    attempts: int = 1
 
 
 class Calls:
-    """Makes the model calls of one query, all its children's included. Bounded concurrency; calls near the budget's cap
-    wait for those in flight to settle."""
+    """Makes the model calls of one query, all its children's included: at most `concurrency` at once."""
 
-    def __init__(
-        self, meter: Meter, models: Mapping[str, Model], *, concurrency: int, metadata: dict[str, str]
-    ) -> None:
-        self.meter = meter
+    def __init__(self, models: Mapping[str, Model], *, concurrency: int) -> None:
         self._models = models
-        self._limiter = anyio.CapacityLimiter(concurrency)
+        self._places = anyio.Semaphore(concurrency)
+        self._gates: WeakKeyDictionary[Meter, anyio.Lock] = WeakKeyDictionary()
         self._settled = anyio.Event()
-        self._metadata = metadata
+        self._quiet_until: dict[str, float] = {}  # by model: the endpoint asked for a pause
 
     def model(self, name: str) -> Model:
         """The model of that name, if this run may use it. UnknownModel, with the names that it may use."""
@@ -45,54 +68,175 @@ class Calls:
             raise UnknownModel(f"this run may not use a model named {name[:100]!r}; it may use: {allowed}", model=name)
         return found
 
-    async def __call__(self, model: Model, messages: Sequence[Message], max_output_tokens: int) -> Call:
-        """Raises BudgetExceeded where the call may not be made, ModelError where it was made and failed."""
-        async with self._limiter:
-            hold = await self._hold(model.name, [message["content"] for message in messages], max_output_tokens)
-            return await self._made(model, messages, max_output_tokens, hold)
+    async def __call__(
+        self,
+        meter: Meter,
+        model: Model,
+        request: Request,
+        *,
+        least_output_tokens: int | None = None,
+        name: str | None = None,
+        is_last: bool = False,
+    ) -> Call:
+        """Make the call; it is tried again where the endpoint says that this may help.
 
-    async def _hold(self, name: str, texts: list[str], max_output_tokens: int) -> Hold:
-        while True:
-            settled = self._settled
+        The output limit of the request may be lowered to `least_output_tokens` where the budget has no room for more.
+        Raises BudgetExceeded where the call may not be made, ModelError where it was made and failed.
+        """
+        failure: ModelError | None = None
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            await self._until_quiet_is_over(model.name)
             try:
-                return self.meter.hold(name, texts, max_output_tokens)
-            except BudgetExceeded as refusal:
-                if not refusal.waiting_helps:
-                    raise
-            await settled.wait()
-
-    async def _made(self, model: Model, messages: Sequence[Message], max_output_tokens: int, hold: Hold) -> Call:
-        started = time.monotonic()
-        booked: Account | None = None
-        try:
-            left = self.meter.seconds_left
-            timeout = CALL_TIMEOUT_SECONDS if left is None else min(CALL_TIMEOUT_SECONDS, max(left, 0.001))
-            request = Request(
-                messages=tuple(messages),
-                max_output_tokens=max_output_tokens,
-                timeout_seconds=timeout,
-                metadata=self._metadata,
-            )
-            try:
-                with anyio.fail_after(timeout):
-                    completion = await model.complete(request)
-            except TimeoutError:
-                self.meter.check_time()
-                raise ModelUnavailable(f"{model.name} did not answer within {timeout:g} s", model=model.name) from None
-            except ModelError:
+                named = None if name is None else f"{name}, attempt {attempt}"
+                hold = await self._held(meter, model, request, least_output_tokens, named, is_last)
+            except BudgetExceeded:
+                if failure is not None:
+                    raise failure from None
                 raise
-            except Exception as error:  # an adapter that breaks its contract
-                raise ModelError(f"{model.name} failed: {type(error).__name__}: {error}", model=model.name) from error
-            if len(completion.text) > MAX_REPLY_CHARACTERS:
-                raise ModelError(f"{model.name} replied with {len(completion.text):,} characters", model=model.name)
-            usage = completion.usage
-            if usage is not None:
-                booked = self.meter.settle(hold, usage.input_tokens, usage.output_tokens, usage.cached_input_tokens)
-            else:
-                booked = self.meter.forfeit(hold)
-            return Call(completion=completion, booked=booked, seconds=time.monotonic() - started)
+            try:
+                started = time.monotonic()
+                completion, booked = await self._made(meter, model, request, hold)
+                return Call(completion=completion, booked=booked, seconds=time.monotonic() - started, attempts=attempt)
+            except ModelError as error:
+                failure = error
+                seconds = _retry_seconds(error, attempt)
+                left = meter.seconds_left
+                if seconds is None or attempt == MAX_ATTEMPTS or (left is not None and seconds >= left):
+                    raise
+            finally:
+                self._places.release()
+            if failure.retry_after_seconds is not None:
+                self._quiet_until[model.name] = time.monotonic() + seconds
+            await anyio.sleep(seconds)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _until_quiet_is_over(self, name: str) -> None:
+        while (left := self._quiet_until.get(name, 0.0) - time.monotonic()) > 0:
+            await anyio.sleep(left * random.uniform(1.0, 1.2))
+
+    async def _held(
+        self, meter: Meter, model: Model, request: Request, least: int | None, name: str | None, is_last: bool
+    ) -> Hold:
+        """A hold, and with it a place among the concurrent calls."""
+        texts = request.sent_texts()
+        image_tokens = sum(worst_case_image_tokens(image, model.name) for image in request.sent_images())
+        async with self._gates.setdefault(meter, anyio.Lock()):
+            waiting_since = time.monotonic()
+            while True:
+                await self._places.acquire()
+                settled = self._settled
+                try:
+                    return await patiently(
+                        lambda: meter.hold(
+                            model.name,
+                            texts,
+                            request.max_output_tokens,
+                            least_output_tokens=least,
+                            other_input_tokens=image_tokens,
+                            name=name,
+                            is_last=is_last,
+                        )
+                    )
+                except BudgetExceeded as refusal:
+                    self._places.release()
+                    if not refusal.waiting_helps:
+                        raise
+                except BaseException:
+                    self._places.release()
+                    raise
+                waiting_since = await self._look_again(meter, settled, waiting_since)
+
+    async def _look_again(self, meter: Meter, settled: anyio.Event, since: float) -> float:
+        """Wait until something has settled, here or elsewhere. Returns since when nobody looked for the dead."""
+        with anyio.move_on_after(LOOK_AGAIN_SECONDS * random.uniform(0.5, 1.5)):
+            await settled.wait()
+        if time.monotonic() - since < RECOVER_SECONDS:
+            return since
+        await patiently(meter.ledger.recover)
+        return time.monotonic()
+
+    async def _made(self, meter: Meter, model: Model, request: Request, hold: Hold) -> tuple[Completion, Tally]:
+        def end() -> Tally:
+            return meter.forfeit(hold)
+
+        failed = True
+        booked = Tally()
+        try:
+            completion = await _completed(meter, model, replace(request, max_output_tokens=hold.output_tokens))
+            end = _settlement(meter, hold, completion)
+            failed = False
+        except ModelError as error:
+            if error.never_ran:
+                end = _refund(meter, hold)
+            elif error.usage is not None:
+                end = _settlement(meter, hold, Completion(text="", usage=error.usage))
+            raise
         finally:
-            if booked is None:
-                self.meter.forfeit(hold)
+            with anyio.CancelScope(shield=True):
+                try:
+                    booked = await patiently(end)
+                except LedgerError as error:
+                    _log.error("a hold stays open, and counts as spent: %s", error)
+                    if not failed:
+                        raise
             self._settled.set()
             self._settled = anyio.Event()
+        return completion, booked
+
+
+def _settlement(meter: Meter, hold: Hold, completion: Completion) -> Callable[[], Tally]:
+    usage = completion.usage
+    if usage is None:
+        return lambda: meter.forfeit(hold)
+    return lambda: meter.settle(
+        hold, usage.input_tokens, usage.output_tokens, usage.cached_input_tokens, usage.cache_write_tokens
+    )
+
+
+def _refund(meter: Meter, hold: Hold) -> Callable[[], Tally]:
+    return lambda: meter.refund(hold)
+
+
+async def _completed(meter: Meter, model: Model, request: Request) -> Completion:
+    """The model's reply. ModelError, or BudgetExceeded where the budget's seconds end first."""
+    left = meter.seconds_left
+    timeout = CALL_TIMEOUT_SECONDS if left is None else min(CALL_TIMEOUT_SECONDS, max(left, 0.001))
+    try:
+        with anyio.fail_after(timeout):
+            completion = await model.complete(replace(request, timeout_seconds=timeout))
+    except TimeoutError:
+        meter.check_time()
+        raise ModelUnavailable(f"{model.name} did not answer within {timeout:g} s", model=model.name) from None
+    except ModelError:
+        raise
+    except Exception as error:  # an adapter that breaks its contract
+        raise ModelError(f"{model.name} failed: {type(error).__name__}: {error}", model=model.name) from error
+    if len(completion.text) > MAX_REPLY_CHARACTERS:
+        raise ModelError(
+            f"{model.name} replied with {len(completion.text):,} characters", model=model.name, usage=completion.usage
+        )
+    return completion
+
+
+def _retry_seconds(error: ModelError, attempt: int) -> float | None:
+    """How long to wait before the next attempt; None where there should be none. With jitter, so that calls that
+    failed together do not come back together."""
+    if not error.may_retry:
+        return None
+    asked = error.retry_after_seconds
+    if asked is not None:
+        return None if asked > MAX_RETRY_SECONDS else asked * random.uniform(1.0, 1.1)
+    doubled: float = FIRST_RETRY_SECONDS * 2 ** (attempt - 1)
+    return min(doubled, MAX_RETRY_SECONDS) * random.uniform(0.5, 1.0)
+
+
+async def patiently(operation: Callable[[], _T]) -> _T:
+    """The ledger's operation, tried again while another process is writing to it. LedgerBusy if that does not end."""
+    until = time.monotonic() + LEDGER_PATIENCE_SECONDS
+    while True:
+        try:
+            return operation()
+        except LedgerBusy:
+            if time.monotonic() > until:
+                raise
+        await anyio.sleep(random.uniform(0.001, 0.02))

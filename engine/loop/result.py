@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from divebell.cell import Cell
+from divebell.loop.stop import Stop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,13 +20,15 @@ class Turn:
 class Result:
     """A finished run.
 
-    status: "answered" (the model gave its answer) or "exhausted" (the iterations ran out, and the answer is what the
+    status: "answered" (the model gave its answer) or "exhausted" (a limit ended its turns, and the answer is what the
     model said when it was asked for its best one).
-    spend: as RLM.cost_summary(), for this run alone.
+    stopped_by: that limit; None for an answer that came by itself.
+    spend: as RLM.cost_summary(), for this run and its children.
     """
 
     answer: str
     status: str
+    stopped_by: Stop | None = None
     iterations: int
     seconds: float
     spend: dict[str, Any]

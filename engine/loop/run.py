@@ -1,33 +1,43 @@
 """The loop: root model, code, cells, observation, until there is an answer.
 
-One `Run` is one RLM: the query's own, or a child's. They share the query's meter and models; each has its own sandbox.
-The history is append-only, so that a provider's prefix cache serves every turn after the first.
+One `Run` is one RLM: the query's own, or a child's. Each has its own sandbox and its own meter, a child's with an
+allotment of its parent's budget; they share the query's models. The history is append-only, so that a provider's prefix
+cache serves every turn after the first.
+
+A run whose turns are ended by a limit makes one last call, out of what was kept back for it, for the best answer so
+far.
 """
 
 import contextlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
 import anyio.to_thread
 
+from divebell.bridge.meter import Meter
 from divebell.cell import Cell
 from divebell.context import Context
 from divebell.engine import Engine
-from divebell.errors import ContextError, ModelError
+from divebell.errors import BudgetExceeded, ContextError, ModelError, RunError
 from divebell.events import Event, EventListener
 from divebell.limits import Limits
-from divebell.loop import observation
-from divebell.loop.calls import Call, Calls
+from divebell.loop import landing, observation
+from divebell.loop.allotments import Allotments
+from divebell.loop.calls import Call, Calls, patiently
 from divebell.loop.prompts import render
 from divebell.loop.replies import Final, parse_reply, strip_thinking
 from divebell.loop.result import Result, Turn
 from divebell.loop.services import RunServices
-from divebell.models.protocol import Message, Model
+from divebell.loop.stop import Stop
+from divebell.models.protocol import Message, Model, Request
 from divebell.sandbox import Sandbox
 
 MAX_QUERY_CHARACTERS = 100_000
+ROOT_LEAST_OUTPUT_TOKENS = 1_024
+"""How far a call's output limit is lowered where the budget has no room for more; under it the call is refused."""
+SUB_LEAST_OUTPUT_TOKENS = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,24 +58,39 @@ class Settings:
     seed: int | None
     engine: Engine
     listener: EventListener | None
+    seconds: float | None
+    on_exhausted: str
+    metadata: dict[str, str]
+    sub_metadata: dict[str, str]
 
 
 class Run:
     """One RLM at work. `path` is its place in the tree of runs, `depth` its level: 0 for the query's own."""
 
     def __init__(
-        self, settings: Settings, calls: Calls, *, context: Context, query: str, path: str, depth: int, started: float
+        self,
+        settings: Settings,
+        calls: Calls,
+        meter: Meter,
+        *,
+        context: Context,
+        query: str,
+        depth: int,
+        started: float,
     ) -> None:
         self._settings = settings
         self._calls = calls
+        self._meter = meter
         self._context = context
         self._query = query
-        self._path = path
+        self._path = meter.path
         self._depth = depth
         self._started = started
         self._turn = 0
         self._children = 0
+        self._allotments = Allotments(meter, concurrency=settings.child_concurrency)
         self._sub_calls = 0
+        self._trace: list[Turn] = []
 
     def _tell(self, kind: str, **data: object) -> None:
         listener = self._settings.listener
@@ -90,7 +115,7 @@ class Run:
         )
         box = await anyio.to_thread.run_sync(self._sandbox, services, limiter=_threads())
         try:
-            text, status, trace = await self._turns(box)
+            text, stop = await self._to_the_end(box, services)
         finally:
             services.close()
             box.cancel()
@@ -98,13 +123,14 @@ class Run:
                 await anyio.to_thread.run_sync(box.close, limiter=_threads())
         result = Result(
             answer=text,
-            status=status,
-            iterations=len(trace),
+            status="answered" if stop is None else "exhausted",
+            stopped_by=stop,
+            iterations=len(self._trace),
             seconds=time.monotonic() - began,
-            spend=self._calls.meter.summary(),
-            trace=tuple(trace),
+            spend=self._meter.summary(),
+            trace=tuple(self._trace),
         )
-        self._tell("answer", answer=text, status=status, spend=result.spend)
+        self._tell("answer", answer=text, status=result.status, stopped_by=stop, spend=result.spend)
         return result
 
     def _sandbox(self, services: RunServices) -> Sandbox:
@@ -113,23 +139,60 @@ class Run:
             self._context, limits=settings.limits, seed=settings.seed, engine=settings.engine, services=services
         )
 
-    async def _turns(self, box: Sandbox) -> tuple[str, str, list[Turn]]:
+    async def _to_the_end(self, box: Sandbox, services: RunServices) -> tuple[str, Stop | None]:
+        """The answer, and the limit that ended the turns, if one did."""
         settings = self._settings
         history: list[Message] = [
             {"role": "system", "content": self._system_prompt()},
             {"role": "user", "content": render("question", query=self._query)},
         ]
-        trace: list[Turn] = []
+        opening = len(history)
+        await patiently(lambda: self._meter.keep_back(settings.root.name, *landing.reserve_tokens(history)))
+        refusal: BudgetExceeded | None = None
+        try:
+            with anyio.fail_after(self._seconds_for_turns()):
+                text = await self._turns(box, history)
+            if text is not None:
+                return text, None
+            stop = Stop(limit="iterations", cap=settings.max_iterations, spent=self._turn, path=self._path)
+        except BudgetExceeded as error:
+            refusal, stop = error, Stop.of(error)
+        except TimeoutError:
+            refusal = self._time_is_up()
+            stop = Stop.of(refusal)
+        if settings.on_exhausted == "raise":
+            raise refusal or RunError(f"no answer after {settings.max_iterations} turns")
+        services.close()
+        self._tell("limit", limit=stop.limit, cap=stop.cap, spent=stop.spent, held=stop.held, account=stop.path)
+        return await self._land(box, history, opening, refusal), stop
+
+    def _seconds_for_turns(self) -> float | None:
+        left, seconds = self._meter.seconds_left, self._settings.seconds
+        if left is None or seconds is None:
+            return None
+        kept = landing.reserved_seconds(seconds, self._depth) if self._settings.on_exhausted == "answer" else 0.0
+        return max(left - kept, 0.0)
+
+    def _time_is_up(self) -> BudgetExceeded:
+        seconds = self._settings.seconds
+        spent = time.monotonic() - self._started
+        return BudgetExceeded(
+            f"the run has used its budget of {seconds:g} s", limit="seconds", cap=seconds, spent=spent, path=self._path
+        )
+
+    async def _turns(self, box: Sandbox, history: list[Message]) -> str | None:
+        """The answer that the model gives by itself; None when its turns are over."""
+        settings = self._settings
         for self._turn in range(1, settings.max_iterations + 1):
             began = time.monotonic()
             reply = await self._ask_root(history)
             history.append({"role": "assistant", "content": reply})
             parsed = parse_reply(reply)
             cells = await self._run_cells(box, parsed.code_blocks)
-            trace.append(Turn(reply=reply, cells=tuple(cells), seconds=time.monotonic() - began))
+            self._trace.append(Turn(reply=reply, cells=tuple(cells), seconds=time.monotonic() - began))
             answer, problem = await self._answer_of(box, cells, parsed.final)
             if answer is not None:
-                return answer, "answered", trace
+                return answer
             if not cells:
                 seen = problem or render("no_code")
             else:
@@ -138,13 +201,40 @@ class Run:
                 seen = f"{seen}\n\n{problem}" if problem else seen
             turn = render("continue", observation=seen, turn=self._turn + 1, turns=settings.max_iterations)
             history.append({"role": "user", "content": turn if self._turn < settings.max_iterations else seen})
-        history[-1] = {"role": "user", "content": f"{history[-1]['content']}\n\n{render('exhausted')}"}
-        return await self._best_answer(box, await self._ask_root(history)), "exhausted", trace
+        return None
 
-    async def _ask_root(self, history: list[Message]) -> str:
-        call = await self._calls(self._settings.root, history, self._settings.root_output_tokens)
+    async def _land(self, box: Sandbox, history: list[Message], opening: int, refusal: BudgetExceeded | None) -> str:
+        """The best answer so far, for what was kept back. Raises the refusal if that is not enough for a call."""
+        self._turn += 1
+        for messages in landing.last_messages(history, opening, render("exhausted")):
+            try:
+                reply = await self._ask_root(messages, is_last=True)
+            except BudgetExceeded as error:
+                refusal = refusal or error
+                continue
+            except ModelError as error:
+                if refusal is None:
+                    raise
+                raise refusal from error
+            return await self._best_answer(box, reply)
+        assert refusal is not None
+        raise refusal
+
+    async def _ask_root(self, history: list[Message], *, is_last: bool = False) -> str:
+        settings = self._settings
+        request = Request(
+            messages=tuple(history), max_output_tokens=settings.root_output_tokens, metadata=settings.metadata
+        )
+        call = await self._calls(
+            self._meter,
+            settings.root,
+            request,
+            least_output_tokens=landing.LEAST_OUTPUT_TOKENS if is_last else ROOT_LEAST_OUTPUT_TOKENS,
+            name=f"turn {self._turn}, {len(history)} messages" if is_last else f"turn {self._turn}",
+            is_last=is_last,
+        )
         reply = strip_thinking(call.completion.text)
-        self._tell("reply", reply=reply, **_facts(call, self._settings.root.name))
+        self._tell("reply", reply=reply, **_facts(call, settings.root.name))
         return reply
 
     async def _run_cells(self, box: Sandbox, blocks: tuple[str, ...]) -> list[Cell]:
@@ -202,14 +292,24 @@ class Run:
         )
 
     def _left(self) -> dict[str, object]:
-        return {**self._calls.meter.left(), "depth": self._settings.max_depth - self._depth}
+        return {**self._meter.left(), "depth": self._settings.max_depth - self._depth}
 
     async def _sub_query(self, prompt: str, model: str | None) -> str:
         chosen = self._settings.sub if model is None else self._calls.model(model)
         self._sub_calls += 1
         number = self._sub_calls
         try:
-            call = await self._calls(chosen, [{"role": "user", "content": prompt}], self._settings.sub_output_tokens)
+            call = await self._calls(
+                self._meter,
+                chosen,
+                Request(
+                    messages=({"role": "user", "content": prompt},),
+                    max_output_tokens=self._settings.sub_output_tokens,
+                    metadata=self._settings.sub_metadata,
+                ),
+                least_output_tokens=SUB_LEAST_OUTPUT_TOKENS,
+                name=f"sub-call {number}",
+            )
         except Exception as error:
             self._tell("call", number=number, model=chosen.name, prompt=prompt, error=str(error))
             raise
@@ -227,22 +327,29 @@ class Run:
             prepared = self._context if context is None else Context.of(context)  # type: ignore[arg-type]
         except ContextError as error:
             raise ModelError(f"the child cannot have this context: {error}") from None
-        child = Run(
-            self._child_settings(model),
-            self._calls,
-            context=prepared,
-            query=prompt,
-            path=f"{self._path}.{number}",
-            depth=self._depth + 1,
-            started=self._started,
+        async with self._allotments.next(f"{self._path}.{number}") as meter:
+            child = Run(
+                self._child_settings(model),
+                self._calls,
+                meter,
+                context=prepared,
+                query=prompt,
+                depth=self._depth + 1,
+                started=self._started,
+            )
+            result = await child.answer()
+        self._tell(
+            "child",
+            number=number,
+            prompt=prompt,
+            answer=result.answer,
+            iterations=result.iterations,
+            status=result.status,
+            spend=result.spend,
         )
-        result = await child.answer()
-        self._tell("child", number=number, prompt=prompt, answer=result.answer, iterations=result.iterations)
         return result.answer
 
     def _child_settings(self, model: str | None) -> Settings:
-        from dataclasses import replace
-
         root = self._settings.sub if model is None else self._calls.model(model)
         return replace(self._settings, root=root)
 

@@ -118,7 +118,7 @@ def test_calls_are_counted_when_they_start() -> None:
     meter.forfeit(meter.hold("m", ["x"], 1))
     with pytest.raises(BudgetExceeded) as refused:
         meter.hold("m", ["x"], 1)
-    assert (refused.value.limit, refused.value.cap, refused.value.spent) == ("calls", 2, 2)
+    assert (refused.value.limit, refused.value.cap, refused.value.spent, refused.value.held) == ("calls", 2, 1, 1)
     assert meter.left()["calls"] == 0
 
 
@@ -220,7 +220,7 @@ class Accounts(RuleBasedStateMachine):
     def begin(self, dollars: Decimal | None, tokens: int | None, calls: int | None) -> None:
         self.budget = Budget(dollars=dollars, tokens=tokens, calls=calls)
         self.meter = Meter(self.budget, CARD)
-        self.open: dict[int, Hold] = {}
+        self.open: dict[str, Hold] = {}
         self.expected_picodollars = 0
         self.expected_calls = 0
         self.refusals: list[tuple[str, bool, int]] = []
@@ -237,7 +237,7 @@ class Accounts(RuleBasedStateMachine):
         except BudgetExceeded as refused:
             self.refusals.append((refused.limit, refused.waiting_helps, len(self.open)))
             return None
-        self.open[hold.number] = hold
+        self.open[hold.id] = hold
         self.expected_calls += 1
         return hold
 
@@ -248,14 +248,14 @@ class Accounts(RuleBasedStateMachine):
         used, written = data.draw(st.integers(0, hold.input_tokens)), data.draw(st.integers(0, hold.output_tokens))
         booked = self.meter.settle(hold, used, written, data.draw(st.integers(0, used)))
         self.expected_picodollars += booked.spent_picodollars
-        del self.open[hold.number]
+        del self.open[hold.id]
 
     @rule(hold=consumes(holds))
     def forfeit(self, hold: Hold | None) -> None:
         if hold is None:
             return
         self.expected_picodollars += self.meter.forfeit(hold).spent_picodollars
-        del self.open[hold.number]
+        del self.open[hold.id]
 
     @invariant()
     def caps_hold(self) -> None:
@@ -288,7 +288,7 @@ TestAccounts.settings = settings(max_examples=60, stateful_step_count=30, deadli
 def test_threads_that_race_for_the_last_cent_never_overspend() -> None:
     meter = Meter(Budget(dollars="0.05", calls=1000), CARD)
     over: list[object] = []
-    granted: list[int] = []
+    granted: list[str] = []
 
     def race() -> None:
         for _ in range(200):
@@ -296,11 +296,11 @@ def test_threads_that_race_for_the_last_cent_never_overspend() -> None:
                 hold = meter.hold("m", ["x" * 920], 100)
             except BudgetExceeded:
                 continue
-            granted.append(hold.number)
+            granted.append(hold.id)
             summary = meter.summary()
             if summary["dollars"] + summary["held_dollars"] > Decimal("0.05"):  # type: ignore[operator]
                 over.append(summary)
-            meter.settle(hold, 1000, hold.number % 100, 0)
+            meter.settle(hold, 1000, len(granted) % 100, 0)
 
     threads = [threading.Thread(target=race) for _ in range(8)]
     for thread in threads:

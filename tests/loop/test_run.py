@@ -191,8 +191,9 @@ def test_a_cap_on_calls_holds_and_the_guest_can_see_it() -> None:
         block("r = llm_query_batched(['x'] * 10)\nFINAL(f\"{r.count('sub-reply')} {budget()['calls']}\")"),
         budget=Budget(calls=4),
     )
-    assert result.answer == "3 0"
-    assert result.spend["calls"] == 4
+    # One call for the root, one kept back for its last answer, two are left.
+    assert result.answer == "2 0"
+    assert result.spend["calls"] == 3
 
 
 def test_a_cap_in_dollars_holds_over_a_batch() -> None:
@@ -227,9 +228,10 @@ def test_an_unknown_price_is_refused_before_the_first_call() -> None:
 
 
 def test_a_run_ends_at_its_seconds() -> None:
+    endless = block("while True: llm_query('x')")
     with pytest.raises(BudgetExceeded) as raised:
-        run(block("while True: llm_query('x')"), budget=Budget(seconds=0.5), limits=Limits(cell_seconds=30))
-    assert raised.value.limit == "seconds"
+        run(endless, budget=Budget(seconds=0.5), limits=Limits(cell_seconds=30), on_exhausted="raise")
+    assert (raised.value.limit, raised.value.cap) == ("seconds", 0.5)
 
 
 def test_a_failing_root_model_is_an_error_of_ours() -> None:

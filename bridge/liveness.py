@@ -1,0 +1,70 @@
+"""Whether a process that shares a ledger is still alive, without heartbeats: it holds a lock on a file of its own.
+
+The operating system lets go of the lock when the process dies, however it dies. Guaranteed: a process that is alive is
+never taken for dead, also from another container on the same machine, where process numbers would mislead. Not
+guaranteed: anything between machines; a ledger's file belongs on a local disk (SQLite's WAL needs that too).
+"""
+
+import contextlib
+import os
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+class LifeLine:
+    """This process's lock on its file, for as long as the process lives or until `close`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: int | None = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        if not _lock(self._file):
+            os.close(self._file)
+            raise OSError(f"{path} is locked by another process")
+
+    def close(self) -> None:
+        """Let go, and remove the file."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                os.close(self._file)
+            self._file = None
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+
+    def forget(self) -> None:
+        """In a forked child: close the copy, which would otherwise keep the parent's lock after the parent's death."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                os.close(self._file)
+            self._file = None
+
+
+def is_alive(path: Path) -> bool:
+    """Whether a process holds the lock of that file. A file that is not there is nobody's."""
+    try:
+        file = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # it cannot be told, and money is not to be taken from the living
+    try:
+        return not _lock(file)
+    finally:
+        os.close(file)
+
+
+def _lock(file: int) -> bool:
+    """Take the lock if it is free."""
+    try:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            import msvcrt
+
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+    except OSError:
+        return False
+    return True

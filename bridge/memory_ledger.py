@@ -1,0 +1,75 @@
+"""A ledger in this process's memory: for runs whose budgets concern nobody else."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from divebell.bridge.escrow import Account, HoldEntry
+from divebell.bridge.ledger import Books, Ledger
+
+
+class MemoryLedger(Ledger):
+    """Accounts in memory. Thread-safe.
+
+    A run that has closed is forgotten, so it grows with its tenants, their days and the runs that are open.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._books = _MemoryBooks()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Books]:
+        # Nothing is rolled back: the ledger's operations change the accounts only once all of it fits.
+        with self._lock:
+            yield self._books
+
+
+class _MemoryBooks:
+    """The accounts themselves. What a transaction changes is changed at once; `put` only has to know what is new."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[str, Account] = {}
+        self._children: dict[str, set[str]] = {}
+        self._holds: dict[str, HoldEntry] = {}
+        self._of_account: dict[str, set[str]] = {}
+
+    def account(self, account_id: str) -> Account | None:
+        return self._accounts.get(account_id)
+
+    def put_account(self, account: Account) -> None:
+        if account.id in self._accounts:
+            return
+        self._accounts[account.id] = account
+        if account.parent is not None:
+            self._children.setdefault(account.parent, set()).add(account.id)
+
+    def hold(self, hold_id: str) -> HoldEntry | None:
+        return self._holds.get(hold_id)
+
+    def put_hold(self, entry: HoldEntry) -> None:
+        if entry.id not in self._holds:
+            self._holds[entry.id] = entry
+            self._of_account.setdefault(entry.account, set()).add(entry.id)
+
+    def open_holds(self, account_id: str) -> list[HoldEntry]:
+        entries = [self._holds[hold_id] for hold_id in self._of_account.get(account_id, ())]
+        return [entry for entry in entries if entry.state == "held"]
+
+    def open_children(self, account_id: str) -> list[Account]:
+        children = [self._accounts[child] for child in self._children.get(account_id, ())]
+        return [child for child in children if child.is_open]
+
+    def drop_closed(self, account: Account) -> None:
+        """Forget a run with all under it. A child stays until its run closes, so that its late calls are known."""
+        if account.kind != "run":
+            return
+        if account.parent is not None:
+            self._children[account.parent].discard(account.id)
+        below = [account.id]
+        while below:
+            each = below.pop()
+            below.extend(self._children.pop(each, ()))
+            for hold_id in self._of_account.pop(each, ()):
+                del self._holds[hold_id]
+            del self._accounts[each]

@@ -1,0 +1,49 @@
+"""What was used, counted by model: for people to read. Limits are kept elsewhere (escrow.py)."""
+
+from dataclasses import dataclass
+
+from divebell.bridge.budget import dollars
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one model used, or one run in all. `uncertain_*` is the part charged without the provider's word.
+
+    `cached_input_tokens` and `cache_write_tokens` are parts of `input_tokens`: what the provider read from its prefix
+    cache and wrote to it.
+    """
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    spent_picodollars: int = 0
+    uncertain_calls: int = 0
+    uncertain_picodollars: int = 0
+    refunded_calls: int = 0
+
+    def add(self, other: "Tally") -> None:
+        self.calls += other.calls
+        self.input_tokens += other.input_tokens
+        self.output_tokens += other.output_tokens
+        self.cached_input_tokens += other.cached_input_tokens
+        self.cache_write_tokens += other.cache_write_tokens
+        self.spent_picodollars += other.spent_picodollars
+        self.uncertain_calls += other.uncertain_calls
+        self.uncertain_picodollars += other.uncertain_picodollars
+        self.refunded_calls += other.refunded_calls
+
+    def as_dict(self) -> dict[str, object]:
+        """For Result.spend: the counts, and the money as Decimal dollars."""
+        return {
+            "calls": self.calls,
+            "input_tokens": self.input_tokens,
+            "output_tokens": self.output_tokens,
+            "cached_input_tokens": self.cached_input_tokens,
+            "cache_write_tokens": self.cache_write_tokens,
+            "dollars": dollars(self.spent_picodollars),
+            "uncertain_calls": self.uncertain_calls,
+            "uncertain_dollars": dollars(self.uncertain_picodollars),
+            "refunded_calls": self.refunded_calls,
+        }

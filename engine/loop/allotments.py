@@ -1,0 +1,41 @@
+"""The budgets of a run's children: who may start, and with how much."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from divebell.bridge.meter import Meter
+from divebell.loop.calls import patiently
+
+
+class Allotments:
+    """Gives each child a place among the `concurrency` at work, and an allotment out of the run's budget.
+
+    What is free is shared equally by the children that wait for their turn (all of a batch, at first) and the run
+    itself. So no child can spend what its siblings or its parent need; what it leaves over goes to those after it.
+    """
+
+    def __init__(self, meter: Meter, *, concurrency: int) -> None:
+        self._meter = meter
+        self._places = anyio.Semaphore(concurrency)
+        self._waiting = 0
+
+    @asynccontextmanager
+    async def next(self, path: str) -> AsyncIterator[Meter]:
+        """A child's meter, open for as long as the context. BudgetExceeded where nothing is free for it."""
+        self._waiting += 1
+        try:
+            await self._places.acquire()
+            sharing = self._waiting + 1
+        finally:
+            self._waiting -= 1
+        try:
+            meter = await patiently(lambda: self._meter.child(path, sharing))
+            try:
+                yield meter
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await patiently(meter.close)
+        finally:
+            self._places.release()

@@ -1,0 +1,26 @@
+"""What stopped a run before its model gave an answer by itself."""
+
+from dataclasses import dataclass
+
+from divebell.bridge.errors import BudgetExceeded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stop:
+    """The limit that ended a run's turns.
+
+    limit: "dollars", "tokens", "calls", "seconds", or "iterations".
+    cap, spent, held: in the limit's unit (Decimal for dollars), as they were then; None where that makes no sense.
+    path: whose limit it was: the run's, a child's ("... child 0.2"), a tenant's or that of one of its days.
+    """
+
+    limit: str
+    cap: object = None
+    spent: object = None
+    held: object = None
+    path: str = ""
+
+    @classmethod
+    def of(cls, refusal: BudgetExceeded) -> "Stop":
+        """What a refusal says."""
+        return cls(limit=refusal.limit, cap=refusal.cap, spent=refusal.spent, held=refusal.held, path=refusal.path)

@@ -1,0 +1,49 @@
+"""A tenant: somebody for whom an application runs queries, with caps of its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from divebell.bridge.budget import Budget
+from divebell.bridge.escrow import NO_CAPS, Caps
+from divebell.bridge.rates import Rate
+from divebell.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from divebell.engine import Engine
+    from divebell.rlm import RLM
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tenant:
+    """Made by Engine.tenant.
+
+    per_run: what one run may use at most; a run's own budget can only be lower. per_day: what its runs of one day (of
+    UTC) may use together; total: what they may use in all. Of these two, dollars, tokens and calls count.
+    rates: prices that only this tenant has.
+    """
+
+    name: str
+    engine: "Engine"
+    per_run: Budget | None = None
+    per_day: Budget | None = None
+    total: Budget | None = None
+    rates: Mapping[str, Rate] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for what in ("per_day", "total"):
+            budget = getattr(self, what)
+            if budget is not None and budget.seconds is not None:
+                raise ConfigurationError(f"{what} cannot limit seconds: give a limit of seconds per run, in budget")
+
+    def account_for_today(self) -> str:
+        """Write the caps into the ledger, and return the id of today's account there."""
+        return self.engine.ledger.tenant(self.name, total=_caps(self.total), per_day=_caps(self.per_day))
+
+    def rlm(self, *arguments: Any, **options: Any) -> "RLM":
+        """An RLM that runs for this tenant. Takes what RLM takes."""
+        return self.engine.rlm(*arguments, tenant=self, **options)
+
+
+def _caps(budget: Budget | None) -> Caps:
+    return NO_CAPS if budget is None else Caps(budget.cap_picodollars, budget.tokens, budget.calls)

@@ -107,7 +107,7 @@ class Meter:
         wanted = Caps(budget.cap_picodollars, budget.tokens, budget.calls)
         deadline = None if budget.seconds is None else time.monotonic() + budget.seconds
         self._begin(budget, rates, run_id, "0", deadline, None)
-        self.ledger.open(self._account, kind="run", path=f"run {run_id[:12]}", parent=parent_account, wanted=wanted)
+        self.ledger.open(self._account, kind="run", path=self.where, parent=parent_account, wanted=wanted)
         self._is_capped = self.ledger.room(self._account).picodollars is not None
 
     def _begin(
@@ -140,8 +140,9 @@ class Meter:
             *(None if free is None else -(-free // max(sharing, 1)) for free in self.ledger.room(self._account))
         )
         self.check_time()
-        named = f"run {self.run_id[:12]}, child {path}"
-        self.ledger.open(child._account, kind="child", path=named, parent=self._account, wanted=_at_least_one(share))
+        self.ledger.open(
+            child._account, kind="child", path=child.where, parent=self._account, wanted=_at_least_one(share)
+        )
         child._is_capped = self._is_capped
         with self._lock:
             self._children = [each for each in self._children if not each._closed] + [child]
@@ -157,6 +158,12 @@ class Meter:
         raise UnknownPrice(model)
 
     @property
+    def where(self) -> str:
+        """Whose budget this is, for people: what errors name as `path`."""
+        name = f"run {self.run_id[:12]}"
+        return name if self._parent is None else f"{name}, child {self.path}"
+
+    @property
     def seconds_left(self) -> float | None:
         return None if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
 
@@ -165,7 +172,7 @@ class Meter:
         left, cap = self.seconds_left, self.budget.seconds
         if left is not None and left <= 0:
             raise BudgetExceeded(
-                f"the budget's {cap:g} s are over", limit="seconds", cap=cap, spent=cap, path=f"run {self.run_id[:12]}"
+                f"the budget's {cap:g} s are over", limit="seconds", cap=cap, spent=cap, path=self.where
             )
 
     def hold(

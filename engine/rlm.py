@@ -174,7 +174,7 @@ class RLM:
                 limit="seconds",
                 cap=self._budget.seconds,
                 spent=self._budget.seconds,
-                path=f"run {meter.run_id[:12]}",
+                path=meter.where,
             ) from None
         finally:
             with anyio.CancelScope(shield=True):

@@ -147,14 +147,15 @@ class Run:
             {"role": "user", "content": render("question", query=self._query)},
         ]
         opening = len(history)
-        await patiently(lambda: self._meter.keep_back(settings.root.name, *landing.reserve_tokens(history)))
+        if settings.on_exhausted == "answer":
+            await patiently(lambda: self._meter.keep_back(settings.root.name, *landing.reserve_tokens(history)))
         refusal: BudgetExceeded | None = None
         try:
             with anyio.fail_after(self._seconds_for_turns()):
                 text = await self._turns(box, history)
             if text is not None:
                 return text, None
-            stop = Stop(limit="iterations", cap=settings.max_iterations, spent=self._turn, path=self._path)
+            stop = Stop(limit="iterations", cap=settings.max_iterations, spent=self._turn, path=self._meter.where)
         except BudgetExceeded as error:
             refusal, stop = error, Stop.of(error)
         except TimeoutError:
@@ -177,7 +178,11 @@ class Run:
         seconds = self._settings.seconds
         spent = time.monotonic() - self._started
         return BudgetExceeded(
-            f"the run has used its budget of {seconds:g} s", limit="seconds", cap=seconds, spent=spent, path=self._path
+            f"the run has used its budget of {seconds:g} s",
+            limit="seconds",
+            cap=seconds,
+            spent=spent,
+            path=self._meter.where,
         )
 
     async def _turns(self, box: Sandbox, history: list[Message]) -> str | None:

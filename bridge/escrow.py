@@ -47,7 +47,8 @@ _LIMITS = range(len(LIMIT_NAMES))
 
 @dataclass(slots=True)
 class Account:
-    """One account. `kind` is "tenant", "day", "run" or "child"; `path` is what people read.
+    """One account. `kind` is "tenant", "daily" (the caps of each day), "day", "run" or "child"; `path` is
+    what people read.
 
     reserved: the part of `held` that waits for a run's last call, so that no other call can count on it.
     """

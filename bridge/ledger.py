@@ -21,7 +21,7 @@ from typing import Protocol
 
 from divebell.bridge import escrow
 from divebell.bridge.errors import ConfigurationError, LedgerError
-from divebell.bridge.escrow import NO_CAPS, NOTHING, Account, Amounts, Bid, Caps, HoldEntry
+from divebell.bridge.escrow import NOTHING, Account, Amounts, Bid, Caps, HoldEntry
 
 MAX_TENANT_NAME = 100
 MAX_TREE_DEPTH = 64  # accounts from a leaf to its root: 32 children, a run, a day, a tenant, and room
@@ -67,22 +67,33 @@ class Ledger(ABC):
         """Post the holds of dead processes as spent, and close their accounts. Returns how many holds that were."""
         return 0
 
-    def tenant(self, name: str, *, total: Caps = NO_CAPS, per_day: Caps = NO_CAPS, today: date | None = None) -> str:
-        """Make sure that the tenant and its account for today exist, with these caps. Returns the id of today's.
+    def tenant(
+        self, name: str, *, total: Caps | None = None, per_day: Caps | None = None, today: date | None = None
+    ) -> str:
+        """Make sure that the tenant and its account for today exist. Returns the id of today's.
 
+        Caps that are given replace those there were; None keeps them, so that nobody lifts a cap by not naming it.
         A day is a day of UTC; a run counts on the day on which it began.
         """
         _check_tenant(name)
         day = (today or datetime.now(UTC).date()).isoformat()
-        tenant_id, day_id = f"tenant:{name}", f"tenant:{name}@{day}"
+        tenant_id = f"tenant:{name}"
         with self._transaction() as books:
             tenant = books.account(tenant_id) or Account(tenant_id, "tenant", name)
-            _set_caps(tenant, total)
-            books.put_account(tenant)
-            account = books.account(day_id) or Account(day_id, "day", f"{name}, {day}", tenant_id)
-            _set_caps(account, per_day)
-            books.put_account(account)
-        return day_id
+            # Keeps the caps of all days; nothing is ever booked in it.
+            daily = books.account(f"{tenant_id}@daily") or Account(
+                f"{tenant_id}@daily", "daily", f"{name}, each day", tenant_id
+            )
+            account = books.account(f"{tenant_id}@{day}") or Account(
+                f"{tenant_id}@{day}", "day", f"{name}, {day}", tenant_id
+            )
+            if total is not None:
+                _set_caps(tenant, total)
+            if per_day is not None:
+                _set_caps(daily, per_day)
+            _set_caps(account, daily.caps)
+            _put(books, [tenant, daily, account])
+            return account.id
 
     def open(self, account_id: str, *, kind: str, path: str, parent: str | None, wanted: Caps) -> Caps:
         """Open a run's or a child's account, and return the caps that it got: no more than its parent has free.

@@ -42,7 +42,7 @@ CREATE TABLE workers (
 ) STRICT;
 CREATE TABLE accounts (
     id TEXT PRIMARY KEY,
-    kind TEXT NOT NULL CHECK (kind IN ('tenant', 'day', 'run', 'child')),
+    kind TEXT NOT NULL CHECK (kind IN ('tenant', 'daily', 'day', 'run', 'child')),
     path TEXT NOT NULL,
     parent TEXT REFERENCES accounts (id),
     worker INTEGER REFERENCES workers (id),

@@ -87,7 +87,8 @@ class Engine:
     ) -> "Tenant":
         """Somebody with caps of its own: `budget` for each run, `per_day`, and `total`. See Tenant.
 
-        The caps are written to the ledger, and a later call with others replaces them; what was spent stays spent.
+        The last two are written to the ledger, and a later call with others replaces them; what was spent stays spent.
+        Left out, they stay as the ledger has them.
         Raises ConfigurationError for a name or a cap that makes no sense, LedgerError if the ledger cannot be written.
         """
         from divebell.tenant import Tenant

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from divebell.bridge.budget import Budget
-from divebell.bridge.escrow import NO_CAPS, Caps
+from divebell.bridge.escrow import Caps
 from divebell.bridge.rates import Rate
 from divebell.errors import ConfigurationError
 
@@ -45,5 +45,5 @@ class Tenant:
         return self.engine.rlm(*arguments, tenant=self, **options)
 
 
-def _caps(budget: Budget | None) -> Caps:
-    return NO_CAPS if budget is None else Caps(budget.cap_picodollars, budget.tokens, budget.calls)
+def _caps(budget: Budget | None) -> Caps | None:
+    return None if budget is None else Caps(budget.cap_picodollars, budget.tokens, budget.calls)

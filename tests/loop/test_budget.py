@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -309,6 +310,21 @@ def test_a_tenant_with_nothing_left_is_refused_before_any_call() -> None:
         tenant_rlm(engine, budget=Budget(dollars="0.10"), total=Budget(dollars="0")).run(CONTEXT, "q")
     assert raised.value.path == "acme"
     assert rlm.cost_summary()["calls"] == 0
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_cap_that_is_not_named_again_stays_and_an_empty_budget_lifts_it(shared: bool, tmp_path: Path) -> None:
+    with Engine(ledger=tmp_path / "ledger.db" if shared else None) as engine:
+        engine.tenant("acme", per_day=Budget(calls=5), total=Budget(dollars="2"))
+        engine.tenant("acme")
+        ledger = engine.ledger
+        tomorrow = ledger.account(ledger.tenant("acme", today=date(2100, 1, 1)))
+        total = ledger.account("tenant:acme")
+        assert tomorrow is not None
+        assert total is not None
+        assert (tomorrow.caps, total.caps) == ((None, None, 5), (2 * 10**12, None, None))
+        engine.tenant("acme", total=Budget())
+        assert ledger.room(ledger.tenant("acme")) == (None, None, 5)
 
 
 def test_a_tenants_price_is_its_own() -> None:

@@ -19,7 +19,8 @@ class Tenant:
     """Made by Engine.tenant.
 
     per_run: what one run may use at most; a run's own budget can only be lower. per_day: what its runs of one day (of
-    UTC) may use together; total: what they may use in all. Of these two, dollars, tokens and calls count.
+    UTC) may use together; total: what they may use in all. Of these two, dollars, tokens and calls count; None keeps
+    the caps that the ledger has, and Budget() lifts them.
     rates: prices that only this tenant has.
     """
 

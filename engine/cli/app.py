@@ -3,7 +3,7 @@
 import io
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -82,6 +82,16 @@ def _budget(dollars: str | None, tokens: int | None, calls: int | None, seconds:
         raise Exit(USAGE, f"--budget: {error}") from None
 
 
+def _cap(option: str, dollars: str | None) -> "Budget | None":
+    from divebell.bridge.budget import Budget
+    from divebell.errors import ConfigurationError
+
+    try:
+        return None if dollars is None else Budget(dollars=dollars)
+    except ConfigurationError as error:
+        raise Exit(USAGE, f"{option}: {error}") from None
+
+
 @app.command()
 def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.")],
@@ -108,6 +118,25 @@ def ask(
         typer.Option(help="A model's price, MODEL=INPUT/OUTPUT in dollars per million tokens: local=0/0"),
     ] = None,
     max_iterations: Annotated[int, typer.Option(min=1, max=10_000, help="Turns of the root model.")] = 20,
+    on_exhausted: Annotated[
+        Literal["answer", "raise"],
+        typer.Option(help="When a limit ends the run: ask for the best answer so far, or fail with status 3."),
+    ] = "answer",
+    ledger: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="DIVEBELL_LEDGER", help="A SQLite file that keeps the budgets of many runs."
+        ),
+    ] = None,
+    tenant: Annotated[
+        str | None, typer.Option(help="For whom this runs: the caps that the ledger has for them apply.")
+    ] = None,
+    per_day: Annotated[
+        str | None, typer.Option(help="From now on, the most that the tenant may spend in a day, in dollars.")
+    ] = None,
+    total: Annotated[
+        str | None, typer.Option(help="From now on, the most that the tenant may spend in all, in dollars.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer and nothing else.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print answer, status and spend as JSON.")] = False,
 ) -> None:
@@ -115,6 +144,7 @@ def ask(
 
     The key is read from OPENAI_API_KEY. Exit status: 1 the model failed, 2 bad input, 3 over budget.
     """
+    from divebell.cli.ask import Purse
     from divebell.cli.ask import ask as work
 
     work(
@@ -125,6 +155,8 @@ def ask(
         sub_model=sub_model,
         base_url=base_url,
         budget=_budget(budget, tokens, calls, seconds, depth),
+        purse=Purse(ledger=ledger, tenant=tenant, per_day=_cap("--per-day", per_day), total=_cap("--total", total)),
+        on_exhausted=on_exhausted,
         rates=rate or [],
         max_iterations=max_iterations,
         quiet=quiet or as_json,

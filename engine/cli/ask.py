@@ -2,7 +2,11 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 
@@ -11,9 +15,12 @@ from divebell.bridge.rates import Rate
 from divebell.cli.display import Display, safe, summary_line
 from divebell.cli.exits import USAGE, Exit
 from divebell.context import Context, Source
+from divebell.engine import Engine, default_engine
 from divebell.errors import ContextError
 from divebell.loop.result import Result
+from divebell.loop.stop import Stop
 from divebell.rlm import RLM
+from divebell.tenant import Tenant
 
 MAX_STDIN_BYTES = 2 << 30
 
@@ -57,6 +64,38 @@ def parse_rates(rates: list[str]) -> dict[str, Rate]:
     return parsed
 
 
+@dataclass(frozen=True, kw_only=True)
+class Purse:
+    """Whose money it is, and where it is counted."""
+
+    ledger: Path | None
+    tenant: str | None
+    per_day: Budget | None
+    total: Budget | None
+
+    @contextmanager
+    def opened(self) -> Iterator[tuple[Engine, Tenant | None]]:
+        """The engine to run with, and the tenant to run for."""
+        if self.tenant is None and (self.per_day is not None or self.total is not None):
+            raise Exit(USAGE, "--per-day and --total are caps of a tenant: name one with --tenant NAME --ledger FILE")
+        if self.ledger is None:
+            if self.tenant is not None:
+                raise Exit(USAGE, "--tenant needs --ledger FILE, where what the tenant spends is kept")
+            if self.per_day is not None or self.total is not None:
+                raise Exit(
+                    USAGE, "--per-day and --total are caps of a tenant: name one with --tenant NAME --ledger FILE"
+                )
+            yield default_engine(), None
+            return
+        if self.tenant is None and (self.per_day is not None or self.total is not None):
+            raise Exit(USAGE, "--per-day and --total are caps of a tenant: name one with --tenant NAME")
+        with Engine(ledger=self.ledger) as engine:
+            if self.tenant is None:
+                yield engine, None
+            else:
+                yield engine, engine.tenant(self.tenant, per_day=self.per_day, total=self.total)
+
+
 def ask(
     console: Console,
     question: str,
@@ -66,6 +105,8 @@ def ask(
     sub_model: str | None,
     base_url: str | None,
     budget: Budget,
+    purse: Purse,
+    on_exhausted: Literal["answer", "raise"],
     rates: list[str],
     max_iterations: int,
     quiet: bool,
@@ -75,32 +116,46 @@ def ask(
     if not question.strip():
         raise Exit(USAGE, "the question is empty")
     display = Display(console, quiet=quiet)
-    rlm = RLM(
-        model,
-        sub_model,
-        base_url=base_url,
-        budget=budget,
-        rates=parse_rates(rates),
-        max_iterations=max_iterations,
-        on_event=display.on_event,
-    )
-    context = read_context(paths)
-    with display:
-        result = rlm.run(context, question)
+    with purse.opened() as (engine, tenant):
+        rlm = RLM(
+            model,
+            sub_model,
+            base_url=base_url,
+            budget=budget,
+            engine=engine,
+            tenant=tenant,
+            on_exhausted=on_exhausted,
+            rates=parse_rates(rates),
+            max_iterations=max_iterations,
+            on_event=display.on_event,
+        )
+        context = read_context(paths)
+        with display:
+            result = rlm.run(context, question)
     if as_json:
-        print(json.dumps(_as_json(result), indent=2))
+        print(json.dumps(_as_json(result), indent=2, default=str))
         return
     if not quiet:
-        note = "" if result.status == "answered" else " (the turns ran out: this is the model's best answer)"
-        console.print(f"\n{summary_line(result)}{note}", highlight=False, markup=False)
+        console.print(f"\n{summary_line(result)}", highlight=False, markup=False)
+        if result.stopped_by is not None:
+            console.print(_note(result.stopped_by), highlight=False, markup=False)
     print(safe(result.answer) if sys.stdout.isatty() else result.answer)
+
+
+def _note(stop: Stop) -> str:
+    """That the answer is only the best so far, and why."""
+    if stop.limit == "iterations":
+        return f"the {stop.cap} turns ran out: this is the model's best answer so far (--max-iterations gives it more)"
+    cap = f"${stop.cap}" if stop.limit == "dollars" else f"{stop.cap} {stop.limit}"
+    return f"the budget of {cap} ({stop.path}) is used up: this is the model's best answer so far"
 
 
 def _as_json(result: Result) -> dict[str, object]:
     return {
         "answer": result.answer,
         "status": result.status,
+        "stopped_by": None if result.stopped_by is None else asdict(result.stopped_by),
         "iterations": result.iterations,
         "seconds": round(result.seconds, 3),
-        "spend": json.loads(json.dumps(result.spend, default=str)),
+        "spend": result.spend,
     }

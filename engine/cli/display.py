@@ -147,6 +147,10 @@ class Display:
             "call", f"{data['number']}  {prompt}  →  {one_line(reply, LINE_CHARACTERS // 2)}{cost}", "magenta", event
         )
 
+    def _on_limit(self, event: Event) -> None:
+        data = event.data
+        self._line("limit", f"{data['limit']} ({data['account']}): asking for the best answer so far", "yellow", event)
+
     def _on_child(self, event: Event) -> None:
         self._line("child", f"{event.data['number']} answered: {one_line(event.data['answer'])}", "blue", event)
 

@@ -105,9 +105,7 @@ def ask(
     depth: Annotated[int, typer.Option(min=0, max=32, help="How deep children may go.")] = 1,
     rate: Annotated[
         list[str] | None,
-        typer.Option(
-            help="A model's price, MODEL=INPUT/OUTPUT or MODEL=INPUT/OUTPUT/CACHED in dollars per million tokens: local=0/0"
-        ),
+        typer.Option(help="A model's price, MODEL=INPUT/OUTPUT(/CACHED) in dollars per million tokens: local=0/0"),
     ] = None,
     max_iterations: Annotated[int, typer.Option(min=1, max=10_000, help="Turns of the root model.")] = 20,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer and nothing else.")] = False,

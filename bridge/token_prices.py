@@ -3,7 +3,7 @@
 Guaranteed: a call within so many input and output tokens never costs more than the hold for these numbers, whichever
 part of its input was cached or written to the cache, and on whichever side of a long-prompt threshold it ends up.
 
-Not modelled: what Divebell never asks a provider for, such as batches, other service tiers, searches, images, sound and
+Not modelled: what Divebell never asks a provider for, such as batches, other service tiers, searches, sound and
 caches kept longer than by default. A host whose models do must give a rate that covers it.
 """
 

@@ -91,9 +91,9 @@ NOT_CHAT = re.compile(
 )
 """Other endpoints than chat, other things than text, models that search unasked, and agents with many outputs."""
 
-TOKENS_PER_BYTE = {"anthropic": 11, "cohere": 3, "meta": 11, "x-ai": 11}
-"""Tokenizers that normalise to NFC (3) or, like the last one that Anthropic published, NFKC (11); and 11 where a maker
-publishes none. The others' take bytes, or fall back to them, and normalise nothing."""
+TOKENS_PER_BYTE = {"anthropic": 11, "cohere": 3, "meta": 11, "minimax": 11, "x-ai": 11}
+"""Tokenizers that normalise to NFC (3) or, like the last one that Anthropic published (its countTokens), NFKC (11); and
+11 where none is published or looked at. The others' take bytes, or fall back to them, and normalise nothing."""
 QWEN_TOKENS_PER_BYTE = 3  # NFC
 
 

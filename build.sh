@@ -56,7 +56,7 @@ check_types() {
     cp wasm/guest/_divebell.pyi "$target/inside"
     (cd "$target/inside" && MYPYPATH=. ../../bin/python -m mypy --config-file ../../../pyproject.toml \
         --python-version 3.13 -p divebell_guest)
-    .venv/bin/python -m mypy --config-file pyproject.toml wasm/build wasm/sections.py
+    .venv/bin/python -m mypy --config-file pyproject.toml wasm/build wasm/sections.py scripts
 }
 
 verb=${1:-help}

@@ -1,4 +1,4 @@
-"""The rate card that comes with Divebell: `rate_card.json`, written by scripts/rate_card.py, dated, never updated alone.
+"""The rate card that comes with Divebell: `rate_card.json`, dated, written by scripts/rate_card.py and by nothing else.
 
 It is read when it is first needed, and each rate is made when it is first asked for: importing costs nothing.
 """

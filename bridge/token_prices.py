@@ -3,7 +3,7 @@
 Guaranteed: a call within so many input and output tokens never costs more than the hold for these numbers, whichever
 part of its input was cached or written to the cache, and on whichever side of a long-prompt threshold it ends up.
 
-Not modelled: what Divebell never asks a provider for, such as batches, other service tiers, searches, images, sound and
+Not modelled: what Divebell never asks a provider for, such as batches, other service tiers, searches, sound and
 caches kept longer than by default. A host whose models do must give a rate that covers it.
 """
 
@@ -39,7 +39,9 @@ class LongPrompt:
                 f"over_input_tokens is a whole number from 0 to {MAX_COUNT:,}, not {self.over_input_tokens!r}"
             )
         if not isinstance(self.rate, Rate) or self.rate.long_prompts or self.rate.max_tokens_per_byte != 1:
-            raise ConfigurationError("the rate of a long prompt is a Rate of prices alone, without long prompts of its own")
+            raise ConfigurationError(
+                "the rate of a long prompt is a Rate of prices alone, without long prompts of its own"
+            )
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,9 @@ class Rate:
             raise ConfigurationError("long_prompts is a tuple of LongPrompt")
         starts = [tier.over_input_tokens for tier in tiers]
         if len(tiers) > MAX_LONG_PROMPTS or starts != sorted(set(starts)):
-            raise ConfigurationError(f"long_prompts are at most {MAX_LONG_PROMPTS}, each over more tokens than the last")
+            raise ConfigurationError(
+                f"long_prompts are at most {MAX_LONG_PROMPTS}, each over more tokens than the last"
+            )
 
     @classmethod
     def per_million(
@@ -152,7 +156,7 @@ class Rate:
         return most
 
     def _reachable(self, input_tokens: int) -> "Iterator[tuple[int, Rate]]":
-        """Each rate that a call of at most so much input may be charged at, with the most input that it can have then."""
+        """Each rate that a call of at most so much input may be charged at, with the most input it can have then."""
         rate = self
         for tier in self.long_prompts:
             if input_tokens <= tier.over_input_tokens:

@@ -18,9 +18,9 @@ No name that moves ("latest"), for it may come to mean a dearer model; none in a
 
 Which prices. Those of a plain request for text at the standard service tier: input, output, cached input, cache write
 (the default duration), and their long-prompt tiers. Searches, sound in, batches and other tiers, which Divebell never
-asks for, are passed over; a model that makes something else than text, or does more than it is asked, is left out. Of prices that
-depend on the time of day, or begin after the card's date, the dearest is taken. A price of 0, a price that is missing,
-and one that is no whole number of pico-dollars per token leave the model out: fail closed.
+asks for, are passed over; a model that makes something else than text, or does more than it is asked, is left out. Of
+prices that depend on the time of day, or begin after the card's date, the dearest is taken. A price of 0, one that is
+missing, and one that is no whole number of pico-dollars per token leave the model out: fail closed.
 """
 
 import argparse
@@ -89,11 +89,11 @@ NOT_CHAT = re.compile(
     r"audio|computer-use|deep-research|embed|guard|image|-live|moderation|multi-agent|ocr|realtime|search-preview"
     r"|streaming|transcribe|tts|turbo-instruct|voice|voxtral|whisper|^(ada|babbage|curie|davinci|text-|ft:)"
 )
-"""Other endpoints than chat, other things than text, models that search unasked, and agents, which have many outputs."""
+"""Other endpoints than chat, other things than text, models that search unasked, and agents with many outputs."""
 
-TOKENS_PER_BYTE = {"anthropic": 11, "cohere": 3, "meta": 11, "x-ai": 11}
-"""Tokenizers that normalise to NFC (3) or, like the last one that Anthropic published, NFKC (11); and 11 where a maker
-publishes none. The others' take bytes, or fall back to them, and normalise nothing."""
+TOKENS_PER_BYTE = {"anthropic": 11, "cohere": 3, "meta": 11, "minimax": 11, "x-ai": 11}
+"""Tokenizers that normalise to NFC (3) or, like the last one that Anthropic published (its countTokens), NFKC (11); and
+11 where none is published or looked at. The others' take bytes, or fall back to them, and normalise nothing."""
 QWEN_TOKENS_PER_BYTE = 3  # NFC
 
 

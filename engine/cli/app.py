@@ -115,7 +115,7 @@ def ask(
     depth: Annotated[int, typer.Option(min=0, max=32, help="How deep children may go.")] = 1,
     rate: Annotated[
         list[str] | None,
-        typer.Option(help="A model's price, MODEL=INPUT/OUTPUT in dollars per million tokens: local=0/0"),
+        typer.Option(help="A model's price, MODEL=INPUT/OUTPUT(/CACHED) in dollars per million tokens: local=0/0"),
     ] = None,
     max_iterations: Annotated[int, typer.Option(min=1, max=10_000, help="Turns of the root model.")] = 20,
     on_exhausted: Annotated[
@@ -179,6 +179,18 @@ def execute(
     from divebell.limits import Limits
 
     work(file, context, Limits(cell_seconds=seconds, memory_bytes=memory_mib << 20), seed)
+
+
+@app.command()
+def prices(
+    model: Annotated[str | None, typer.Argument(help="A model's exact name; without one, all that are known.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what models cost by the rate card, per million tokens. Exit status 2 for a model that is not on it."""
+    from divebell.cli.prices import prices as work
+
+    console = Console(soft_wrap=True)
+    work(console if console.is_terminal else Console(width=240), model, as_json=as_json)
 
 
 @app.command()

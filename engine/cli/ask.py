@@ -53,14 +53,18 @@ def _one(path: Path) -> Context:
 
 
 def parse_rates(rates: list[str]) -> dict[str, Rate]:
-    """`MODEL=INPUT/OUTPUT`, in dollars per million tokens."""
+    """`MODEL=INPUT/OUTPUT` or `MODEL=INPUT/OUTPUT/CACHED`, in dollars per million tokens."""
     parsed = {}
     for text in rates:
         model, _, prices = text.rpartition("=")
         parts = prices.split("/")
-        if not model or len(parts) != 2:
-            raise Exit(USAGE, f"--rate must look like my-model=0.25/2.00 (dollars per million tokens), not {text!r}")
-        parsed[model] = Rate.per_million(parts[0], parts[1])
+        if not model or not 2 <= len(parts) <= 3:
+            raise Exit(
+                USAGE,
+                "--rate must look like my-model=0.25/2.00 or, with cached input, my-model=0.25/2.00/0.03 "
+                f"(dollars per million tokens), not {text!r}",
+            )
+        parsed[model] = Rate.per_million(*parts)
     return parsed
 
 

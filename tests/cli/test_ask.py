@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from divebell.bridge.rates import Rate
+from divebell.cli.ask import parse_rates
 from tests.support.chat_server import KEY, ChatServer, Reply, error
 from tests.support.command import Done, run, start
 
@@ -235,7 +237,9 @@ def test_an_unknown_model(server: ChatServer, text_file: Path) -> None:
         ([QUESTION, "-c", "{file}", "--rate", "root"], 2, "--rate must look like"),
         ([QUESTION, "-c", "{file}", "--rate", "root=1"], 2, "--rate must look like"),
         ([QUESTION, "-c", "{file}", "--rate", "=1/2"], 2, "--rate must look like"),
-        ([QUESTION, "-c", "{file}", "--rate", "root=1/2/3"], 2, "--rate must look like"),
+        ([QUESTION, "-c", "{file}", "--rate", "root=1/2/3/4"], 2, "--rate must look like"),
+        ([QUESTION, "-c", "{file}", "--rate", "root=1/2/"], 2, "the cached input rate"),
+        ([QUESTION, "-c", "{file}", "--rate", "root=1/2/x"], 2, "'x'"),
         ([QUESTION, "-c", "{file}", "--rate", "root=a/b"], 2, "'a'"),
         ([QUESTION, "-c", "{file}", "--rate", "root=-1/2"], 2, "'-1'"),
         ([QUESTION, "-c", "{file}", "--base-url", "localhost:80"], 2, "base_url must look like"),
@@ -305,6 +309,18 @@ def test_over_the_budgets_time(server: ChatServer, text_file: Path) -> None:
 def test_within_budget(server: ChatServer, text_file: Path) -> None:
     done = ask(server, QUESTION, "-c", str(text_file), "--budget", "1", "--rate", "root=1/2", "--rate", "sub=0/0", "-q")
     assert done == Done(0, "4711\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("m=1/2", Rate.per_million("1", "2")),
+        ("m=1/2/0.1", Rate.per_million("1", "2", "0.1")),
+        ("m=0/0/0", Rate.per_million("0", "0", "0")),
+    ],
+)
+def test_a_rate_may_say_what_cached_input_costs(text: str, rate: Rate) -> None:
+    assert parse_rates([text, f"a=b{text[1:]}"]) == {"m": rate, "a=b": rate}
 
 
 # --- Ctrl-C

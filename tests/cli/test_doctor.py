@@ -48,7 +48,7 @@ def test_version() -> None:
     assert run("--version") == Done(0, f"divebell {__version__}\n", "")
 
 
-@pytest.mark.parametrize("command", ["", "ask", "exec", "demo", "doctor"])
+@pytest.mark.parametrize("command", ["", "ask", "exec", "demo", "prices", "doctor"])
 def test_help(command: str) -> None:
     done = run(*([command] if command else []), "--help")
     assert (done.status, done.stderr) == (0, "")

@@ -6,7 +6,7 @@
 from divebell.bridge.budget import Budget
 from divebell.bridge.ledger import Ledger
 from divebell.bridge.memory_ledger import MemoryLedger
-from divebell.bridge.rates import Rate, RateCard
+from divebell.bridge.rates import LongPrompt, Rate, RateCard
 from divebell.bridge.sqlite_ledger import SQLiteLedger
 from divebell.cell import Cell, CellError
 from divebell.context import Context
@@ -58,6 +58,7 @@ __all__ = [
     "LedgerBusy",
     "LedgerError",
     "Limits",
+    "LongPrompt",
     "MemoryLedger",
     "Message",
     "Model",

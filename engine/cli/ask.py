@@ -85,14 +85,8 @@ class Purse:
         if self.ledger is None:
             if self.tenant is not None:
                 raise Exit(USAGE, "--tenant needs --ledger FILE, where what the tenant spends is kept")
-            if self.per_day is not None or self.total is not None:
-                raise Exit(
-                    USAGE, "--per-day and --total are caps of a tenant: name one with --tenant NAME --ledger FILE"
-                )
             yield default_engine(), None
             return
-        if self.tenant is None and (self.per_day is not None or self.total is not None):
-            raise Exit(USAGE, "--per-day and --total are caps of a tenant: name one with --tenant NAME")
         with Engine(ledger=self.ledger) as engine:
             if self.tenant is None:
                 yield engine, None

@@ -14,7 +14,7 @@ Guaranteed: the functions here change nothing unless all of it fits. Not guarant
 processes, which is the ledger's business (ledger.py), as is remembering which hold is open.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple, Protocol
@@ -71,6 +71,10 @@ class Account:
         cap = self.caps[limit]
         return None if cap is None else cap - self.spent[limit] - self.held[limit]
 
+    def free_once_settled(self, limit: int) -> int | None:
+        cap = self.caps[limit]
+        return None if cap is None else cap - self.spent[limit] - self.reserved[limit]
+
 
 Chain = Sequence[Account]
 """An account, its parent, and so on up to the root."""
@@ -119,9 +123,18 @@ def touched(chain: Chain, limit: int) -> Iterator[Account]:
 
 def room(chain: Chain) -> Caps:
     """What is free for the first account now, in each limit; None where nothing limits it."""
+    return _least(chain, Account.free)
+
+
+def room_once_settled(chain: Chain) -> Caps:
+    """What would be free if all that is in flight cost nothing. The reserve of a last call is not in flight."""
+    return _least(chain, Account.free_once_settled)
+
+
+def _least(chain: Chain, free_in: Callable[[Account, int], int | None]) -> Caps:
     free: list[int | None] = []
     for limit in _LIMITS:
-        each = [left for account in touched(chain, limit) if (left := account.free(limit)) is not None]
+        each = [left for account in touched(chain, limit) if (left := free_in(account, limit)) is not None]
         free.append(max(min(each), 0) if each else None)
     return Caps(*free)
 
@@ -130,7 +143,8 @@ def decide(chain: Chain, bid: Bid) -> int:
     """The output limit with which the bid may be held now. BudgetExceeded where it may not.
 
     In full if that fits. If it could fit in full once calls in flight have settled, it is better to wait for them
-    (`waiting_helps`). If it never could, the output limit is lowered to what is free, down to the bid's least.
+    (`waiting_helps`). If it never could, the output limit is lowered to fit, down to the bid's least; but not to less
+    than half of what it could still be once these have settled.
     """
     for account in chain:
         if account.frozen:
@@ -142,12 +156,13 @@ def decide(chain: Chain, bid: Bid) -> int:
         return bid.output_tokens
     if refusal.waiting_helps or bid.least_output_tokens >= bid.output_tokens:
         raise refusal
-    lowered = min(bid.output_tokens_within(room(chain)), bid.output_tokens)
-    least = bid.least_output_tokens if lowered < bid.least_output_tokens else lowered
-    refusal = _refusal(chain, bid.amounts(least))
-    if refusal is not None:
-        raise refusal
-    return least
+    now = bid.output_tokens_within(room(chain))
+    later = bid.output_tokens_within(room_once_settled(chain))
+    if now >= bid.least_output_tokens and 2 * now >= later and _refusal(chain, bid.amounts(now)) is None:
+        return now
+    refusal = _refusal(chain, bid.amounts(bid.least_output_tokens)) or refusal
+    refusal.waiting_helps = refusal.waiting_helps or now < later >= bid.least_output_tokens
+    raise refusal
 
 
 def _refusal(chain: Chain, needed: Amounts) -> BudgetExceeded | None:

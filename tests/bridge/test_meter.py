@@ -311,3 +311,24 @@ def test_threads_that_race_for_the_last_cent_never_overspend() -> None:
     assert len(set(granted)) == len(granted)
     assert spent(meter) <= Decimal("0.05")
     assert meter.summary()["held_dollars"] == 0
+
+
+def test_a_call_too_big_for_the_money_left_has_its_output_limit_lowered_never_its_hold_alone() -> None:
+    meter = Meter(Budget(dollars="0.002"), CARD)
+    hold = meter.hold("m", ["x" * 920], 10_000, least_output_tokens=50)
+    assert hold.output_tokens == 100
+    assert hold.picodollars == RATE.hold_picodollars(1000, 100) == 2 * 10**9
+    meter.settle(hold, 1000, 60, 0)
+    with pytest.raises(BudgetExceeded) as refused:
+        meter.hold("m", ["x" * 920], 10_000, least_output_tokens=50)
+    assert not refused.value.waiting_helps
+
+
+def test_an_output_limit_is_not_lowered_far_while_calls_in_flight_may_make_room() -> None:
+    meter = Meter(Budget(dollars="0.01"), CARD)
+    first = meter.hold("m", [""], 900)
+    with pytest.raises(BudgetExceeded) as refused:
+        meter.hold("m", [""], 10_000, least_output_tokens=10)
+    assert refused.value.waiting_helps
+    meter.settle(first, 80, 100, 0)
+    assert meter.hold("m", [""], 10_000, least_output_tokens=10).output_tokens == 884

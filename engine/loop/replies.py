@@ -2,51 +2,48 @@
 
 Pure functions, linear in the reply's length. They never raise: whatever a model writes has a reading.
 
-The rules for an answer in the reply's text. `FINAL(...)` or `FINAL_VAR(...)` counts only outside of code blocks, and
-only alone on its line or lines; mentioned in prose, in a list, or as a placeholder it does not. The last one wins.
-Inside of code the same names are functions, and this module does not look at them.
+Code is what stands in a fenced block marked `repl`, `python` or `py`; or in the only block, if that has no mark and is
+Python with the contract's names; or the whole reply, if it has no block and is that. An answer in the reply's text is
+read by finals.py. Inside of code the same names are functions, and this module does not look at them, with one
+exception: a block that is nothing but `FINAL(...)` and not Python is the answer.
+
+What a model thinks aloud between `<think>` and `</think>` is neither code nor answer.
 """
 
 import ast
 import re
 import textwrap
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+
+from divebell.loop.finals import Final, Scan, find_at, labelled_final, last_final, only_final
+from divebell.loop.python_text import compiles, parsed
 
 MAX_CODE_BLOCKS = 64
 MAX_REPLY_CHARACTERS = 8 << 20
-MAX_LITERAL_CHARACTERS = 1 << 20
 MAX_FENCE_TRIES = 8  # fence lines inside a code block that are tried as its end
 
 CODE_LANGUAGES = frozenset({"repl", "python", "py", "python3"})
-_CONTRACT_NAMES = re.compile(
-    r"\b(context|llm_query|llm_query_batched|llm_batch|rlm_query|FINAL|FINAL_VAR|SHOW_VARS|answer|print)\b"
-)
+_TEXT_LANGUAGES = frozenset({"", "text", "txt", "plaintext", "markdown", "md", "final", "answer"})
+_CONTRACT_NAMES = frozenset(
+    (
+        "context", "llm_query", "llm_query_batched", "llm_batch", "batch_llm_query", "rlm_query", "rlm_query_batched",
+        "recursive_llm", "allm_query", "arlm_query", "FINAL", "FINAL_VAR", "SUBMIT", "SHOW_VARS", "budget", "history",
+        "answer", "print",
+    )
+)  # fmt: skip
+_ANSWERING = frozenset({"FINAL", "FINAL_VAR", "SUBMIT"})
 _LIST_MARKER = re.compile(r"[ \t]*+(?:[-*+]|\d{1,3}[.)])[ \t]++(?=```|~~~)")
-_FINAL_START = re.compile(r"[ \t]*+(?:(?:\*\*|__|`)[ \t]*+)?(FINAL_VAR|FINAL)[ \t]*+\(")
-_ONLY_MARKUP = re.compile(r"[\s*_`.;!]*+$")
-_PLACEHOLDER = re.compile(
-    r"""[\s"'<\[{]*+(\.\.\.|…|your[ _]?(final[ _])?answer( here)?|(the )?final[ _]?answer( here)?|answer( here)?)"""
-    r"""[\s"'>\]}]*+$""",
-    re.IGNORECASE,
-)
-_THINKING = re.compile(r"\s*+<(think|thinking)>")
-
-
-@dataclass(frozen=True)
-class Final:
-    """An answer in a reply's text. kind: "text" (value is the answer) or "variable" (value is its name)."""
-
-    kind: str
-    value: str
+_ONE_LINE = re.compile(r"[ \t]*+```[ \t]*+(repl|python3?|py)[ \t]++([^`\n]++)```[ \t]*+$", re.IGNORECASE)
+_THINKING = re.compile(r"\s*+<(think|thinking)>", re.IGNORECASE)
+_THOUGHT_END = re.compile(r"^[ \t]*+</(?:think|thinking)>", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a reply asks for: code to run, in order, and an answer."""
+    """What a reply asks for: code to run, in order, and an answer.
+
+    The answer counts only after all of the code ran without an error: that is the loop's to see to.
+    """
 
     code_blocks: tuple[str, ...]
     final: Final | None
@@ -59,30 +56,49 @@ class _Block:
 
 
 def strip_thinking(text: str) -> str:
-    """The reply without the `<think>...</think>` that some open models begin with."""
+    """The reply without the `<think>...</think>` that some open models begin with. Some leave out the first tag."""
     opening = _THINKING.match(text)
-    if opening is None:
+    if opening is not None:
+        closing = f"</{opening[1]}>"
+        at = text.find(closing, opening.end())
+        return text if at < 0 else text[at + len(closing) :].lstrip()
+    ending = _THOUGHT_END.search(text)
+    if ending is None or _THINKING.search(text, 0, ending.start()):
         return text
-    closing = f"</{opening[1]}>"
-    at = text.find(closing)
-    return text if at < 0 else text[at + len(closing) :].lstrip()
+    return text[ending.end() :].lstrip()
 
 
 def parse_reply(text: str) -> Reply:
     """Read a reply. Total: every text has a reading."""
-    text = text[:MAX_REPLY_CHARACTERS].replace("\r\n", "\n")
+    text = strip_thinking(text[:MAX_REPLY_CHARACTERS].replace("\r\n", "\n"))
     prose, blocks = _split(text)
-    marked = [block.code for block in blocks if block.language in CODE_LANGUAGES and block.code.strip()]
-    final = _last_final(prose)
-    if not marked:
-        unmarked = [block.code for block in blocks if not block.language and block.code.strip()]
-        if len(unmarked) == 1:
-            inside = _last_final(unmarked[0]) if _is_only_a_final(unmarked[0]) else None
-            if inside is not None:
-                return Reply((), inside)
-            if _looks_like_code(unmarked[0]):
-                marked = unmarked
-    return Reply(tuple(marked[:MAX_CODE_BLOCKS]), final)
+    blocks = [block for block in blocks if block.code.strip()]
+    final = last_final(prose)
+    marked: list[str] = []
+    for block in blocks:
+        if block.language in CODE_LANGUAGES:
+            alone = None if compiles(block.code) else only_final(block.code)
+            final = final or alone
+            if alone is None:
+                marked.append(block.code)
+    if marked:
+        return Reply(tuple(marked[:MAX_CODE_BLOCKS]), final or _final_in_a_fence(blocks))
+    if not blocks and _is_code(text, statements=True):
+        return Reply((textwrap.dedent(text).strip("\n"),), None)
+    unmarked = [block.code for block in blocks if not block.language]
+    if len(unmarked) == 1 and _is_code(unmarked[0]):
+        return Reply((unmarked[0],), final)
+    return Reply((), final or _final_in_a_fence(blocks) or labelled_final(prose))
+
+
+def _final_in_a_fence(blocks: list[_Block]) -> Final | None:
+    """The answer that fills a block of its own, one that is marked as text or has no mark."""
+    for block in reversed(blocks):
+        if block.language in _TEXT_LANGUAGES:
+            final = only_final(block.code)
+            if final is not None:
+                return final
+    return None
 
 
 def _fence(line: str) -> tuple[str, str] | None:
@@ -101,50 +117,56 @@ def _language(info: str) -> str:
     return words[0].strip("{}.").lower() if words else ""
 
 
-_warnings_lock = threading.Lock()
-
-
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Parsing warns of stray escapes, as in a regular expression; the texts are not ours, so neither are the warnings.
-
-    Python's filters are one list for all threads, hence the lock.
-    """
-    with _warnings_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def _compiles(code: str) -> bool:
-    if len(code) > MAX_LITERAL_CHARACTERS:
-        return False
-    try:
-        with _without_warnings():
-            ast.parse(code)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return False
-    return True
-
-
 def _split(text: str) -> tuple[str, list[_Block]]:
-    """The prose (each fenced block replaced by an empty line) and the fenced blocks."""
+    """The prose (each fenced block replaced by an empty line) and the fenced blocks.
+
+    A block inside of an answer belongs to the answer: `FINAL(` before it, `)` after it.
+    """
     lines = text.split("\n")
     prose: list[str] = []
     blocks: list[_Block] = []
-    at = 0
+    scan = Scan(text)
+    at, position = 0, 0
     while at < len(lines):
+        start = at
         line = lines[at]
         marker = _LIST_MARKER.match(line)
         opening = _fence(line[marker.end() :] if marker else line)
         at += 1
-        if opening is None:
-            prose.append(line)
-            continue
-        fence, language = opening[0], _language(opening[1])
-        body_end, at = _block_end(lines, at, fence, language)
-        blocks.append(_Block(language, textwrap.dedent("\n".join(lines[body_end[0] : body_end[1]]))))
-        prose.append("")
+        if opening is not None:
+            fence, language = opening[0], _language(opening[1])
+            body_end, at = _block_end(lines, at, fence, language)
+            blocks.append(_Block(language, textwrap.dedent("\n".join(lines[body_end[0] : body_end[1]]))))
+            prose.append("")
+        elif one_line := _ONE_LINE.match(line):
+            blocks.append(_Block(one_line[1].lower(), one_line[2].strip()))
+            prose.append("")
+        elif _THINKING.match(line):
+            at = _thought_end(lines, start)
+            prose.append("")
+        else:
+            at += _answer_lines(text, position, scan)
+            prose.extend(lines[start:at])
+        position += sum(map(len, lines[start:at])) + at - start
     return "\n".join(prose), blocks
+
+
+def _thought_end(lines: list[str], start: int) -> int:
+    """The line after the thought that begins on this one; a thought that does not end is all the rest."""
+    for at in range(start, len(lines)):
+        if "</think" in lines[at].lower():
+            return at + 1
+    return len(lines)
+
+
+def _answer_lines(text: str, position: int, scan: Scan) -> int:
+    """How many lines after this one belong to the answer that begins on it, because it has whole blocks in it."""
+    found = find_at(text, position, scan, may_be_open=False)
+    if found is None or "\n" not in found.content:
+        return 0
+    lines = text[position : found.end].split("\n")
+    fences = sum(_fence(line) is not None for line in lines)
+    return len(lines) - 1 if fences and fences % 2 == 0 else 0
 
 
 def _block_end(lines: list[str], start: int, fence: str, language: str) -> tuple[tuple[int, int], int]:
@@ -168,7 +190,7 @@ def _block_end(lines: list[str], start: int, fence: str, language: str) -> tuple
             if closes:
                 return (start, at), at + 1
             continue
-        if _compiles(textwrap.dedent("\n".join(lines[start:at]))):
+        if compiles(textwrap.dedent("\n".join(lines[start:at]))):
             return (start, at), at + 1 if closes else at
         tries += 1
         if closes and first is None:
@@ -180,118 +202,34 @@ def _block_end(lines: list[str], start: int, fence: str, language: str) -> tuple
     return (start, len(lines)), len(lines)
 
 
-def _looks_like_code(block: str) -> bool:
-    """Whether an unmarked block is Python that uses the contract's names: models forget the mark."""
-    return bool(_CONTRACT_NAMES.search(block)) and _compiles(block)
+def _is_code(text: str, *, statements: bool = False) -> bool:
+    """Whether a text without a mark is Python that uses the contract's names: models forget the mark, and the fence.
 
-
-def _is_only_a_final(block: str) -> bool:
-    stripped = block.strip()
-    start = _FINAL_START.match(stripped)
-    if start is None:
-        return False
-    content, after = _balanced(stripped, start.end())
-    return content is not None and not stripped[after:].strip() and not _is_code_call(start[1], content)
-
-
-def _is_code_call(name: str, content: str) -> bool:
-    """FINAL(total) in a block is a call with a variable; FINAL(42) or FINAL(The answer is 42) is the answer itself."""
-    return name == "FINAL" and content.strip().isidentifier()
-
-
-def _last_final(prose: str) -> Final | None:
-    """The last FINAL or FINAL_VAR that stands alone at the start of a line."""
-    final: Final | None = None
-    position = 0
-    while position < len(prose):
-        end = prose.find("\n", position)
-        end = len(prose) if end < 0 else end
-        start = _FINAL_START.match(prose[position:end])
-        position, found = _read_final(prose, position, end, start) if start else (end + 1, None)
-        final = found or final
-    return final
-
-
-def _read_final(prose: str, line: int, line_end: int, start: "re.Match[str]") -> tuple[int, Final | None]:
-    """The final that starts on this line, and where to go on."""
-    begin = line + start.end()
-    content, after = _balanced(prose, begin)
-    if content is None:  # never closed: everything up to the end is the answer
-        content, after = prose[begin:].rstrip().removesuffix(")"), len(prose)
-    rest_end = prose.find("\n", after)
-    rest_end = len(prose) if rest_end < 0 else rest_end
-    if not _ONLY_MARKUP.match(prose[after:rest_end]):
-        return line_end + 1, None
-    return rest_end + 1, _as_final(start[1], content)
-
-
-def _as_final(name: str, content: str) -> Final | None:
-    content = content.strip()
-    if not content or _PLACEHOLDER.match(content[:100]):
-        return None
-    if name == "FINAL_VAR":
-        variable = content.strip("\"'` \t")
-        if variable.isidentifier():
-            return Final("variable", variable)
-    return Final("text", _unquoted(content))
-
-
-def _unquoted(content: str) -> str:
-    """The value of a single Python string literal, or what a pair of quotes holds; anything else as it is."""
-    quote = content[:1]
-    if quote not in ("'", '"') or len(content) > MAX_LITERAL_CHARACTERS:
-        return content
-    try:
-        with _without_warnings():
-            value = ast.literal_eval(content)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        inside = content[1:-1]
-        return inside if len(content) > 1 and content[-1] == quote and quote not in inside else content
-    return value if isinstance(value, str) else content
-
-
-_QUOTED_OR_PAREN = re.compile(r"[()\"'\\\n]")
-
-
-def _balanced(text: str, begin: int) -> tuple[str | None, int]:
-    """The text from `begin` to the parenthesis that closes the one before it, and the position after that.
-
-    Parentheses inside quotes do not count where the quotes are closed; an apostrophe in prose is not a quote. Where
-    that reading finds no end, quotes are ignored.
+    With `statements` it must also do something: an answer alone is not code, nor is a sentence that happens to parse.
     """
-    for heed_quotes in (True, False):
-        depth, at = 1, begin
-        while found := _QUOTED_OR_PAREN.search(text, at):
-            mark, at = found[0], found.end()
-            if mark == "(":
-                depth += 1
-            elif mark == ")":
-                depth -= 1
-                if depth == 0:
-                    return text[begin : found.start()], at
-            elif heed_quotes and mark in "\"'" and _opens_literal(text, found.start(), begin):
-                closing = _end_of_literal(text, found.start())
-                if closing is None:
-                    break
-                at = closing
-    return None, begin
+    if not any(name in text for name in _CONTRACT_NAMES):
+        return False
+    tree = parsed(textwrap.dedent(text))
+    if tree is None:
+        return False
+    nodes = list(ast.walk(tree))
+    if not any(isinstance(node, ast.Name) and node.id in _CONTRACT_NAMES for node in nodes):
+        return False
+    if statements:
+        return any(isinstance(node, (ast.Assign, ast.AugAssign, ast.For)) or _calls_another(node) for node in nodes)
+    return only_final(text) is None or _calls_with_a_name(tree)
 
 
-def _opens_literal(text: str, at: int, begin: int) -> bool:
-    """A quote opens a literal at the very start, or after a separator; `it's` does not."""
-    return at == begin or text[at - 1] in " \t\n(,[{:=+"
+def _calls_another(node: ast.AST) -> bool:
+    """Whether it calls one of the contract's functions, other than to answer."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        return False
+    return node.func.id in _CONTRACT_NAMES and node.func.id not in _ANSWERING
 
 
-def _end_of_literal(text: str, at: int) -> int | None:
-    """The position after the literal that opens at `at`; None where it does not close."""
-    quote = text[at]
-    mark = quote * 3 if text.startswith(quote * 3, at) else quote
-    position = at + len(mark)
-    while True:
-        end = text.find(mark, position)
-        if end < 0 or (len(mark) == 1 and "\n" in text[position:end]):
-            return None
-        slashes = len(text[position:end]) - len(text[position:end].rstrip("\\"))
-        if slashes % 2 == 0:
-            return end + len(mark)
-        position = end + 1
+def _calls_with_a_name(tree: ast.Module) -> bool:
+    """FINAL(total) in a block is a call with a variable; FINAL(42) is the answer itself."""
+    value = tree.body[0].value if len(tree.body) == 1 and isinstance(tree.body[0], ast.Expr) else None
+    return not isinstance(value, ast.Call) or any(
+        isinstance(node, ast.Name) for part in (*value.args, *value.keywords) for node in ast.walk(part)
+    )

@@ -1,0 +1,49 @@
+"""Whether a text is Python. The texts are a model's: nothing here runs them, and nothing they hold raises.
+
+Python's parser takes a few hundred bytes of memory a character, so only texts up to a bound are given to it.
+"""
+
+import ast
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+MAX_PARSED_CHARACTERS = 1 << 20
+
+_warnings_lock = threading.Lock()
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Parsing warns of stray escapes, as in a regular expression; the texts are not ours, so neither are the warnings.
+
+    Python's filters are one list for all threads, hence the lock.
+    """
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def parsed(code: str) -> ast.Module | None:
+    """The code's syntax tree; None if it is not Python or over MAX_PARSED_CHARACTERS."""
+    if len(code) > MAX_PARSED_CHARACTERS:
+        return None
+    try:
+        with _without_warnings():
+            return ast.parse(code)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return None
+
+
+def parsed_expression(source: str) -> ast.expr | None:
+    """The tree of one expression, which may go over several lines; None if the source is no single expression."""
+    module = parsed(f"(\n{source}\n)")
+    if module is None or len(module.body) != 1:
+        return None
+    statement = module.body[0]
+    return statement.value if isinstance(statement, ast.Expr) else None
+
+
+def compiles(code: str) -> bool:
+    return parsed(code) is not None

@@ -8,6 +8,8 @@ DivebellError
 ├── SandboxError            the sandbox cannot do what was asked
 │   ├── SandboxClosed       it was closed before
 │   └── NotPlainData        the value cannot cross between host and guest
+├── SchemaRefused           a schema that sandboxed code gave for a sub-call's reply is not taken; says what to change
+├── AnswerError             an answer does not fit its schema; carries one line for each problem
 ├── BudgetExceeded          a limit of the run's budget does not allow more; carries limit, cap, spent, held, path
 ├── LedgerError             the ledger cannot be read or written
 │   └── LedgerBusy          another process writes to it just now
@@ -51,6 +53,28 @@ class SandboxClosed(SandboxError):
 
 class NotPlainData(SandboxError, TypeError):
     """Only None, bool, int, float, str, bytes, list, tuple and dict of these cross between host and guest."""
+
+
+class SchemaRefused(DivebellError, ValueError):
+    """A schema from inside a sandbox has a keyword that is not taken from there, or is over a bound."""
+
+
+class AnswerError(DivebellError, ValueError):
+    """An answer does not fit its schema.
+
+    errors: one line for each problem (where, what was expected, what was given), at most MAX_ERRORS of at most
+        MAX_CHARACTERS, to be shown to the model that is to repair it.
+    """
+
+    MAX_ERRORS = 10
+    MAX_CHARACTERS = 300
+
+    def __init__(self, errors: tuple[str, ...]) -> None:
+        lines = [error[: self.MAX_CHARACTERS] for error in dict.fromkeys(errors)]
+        if len(lines) > self.MAX_ERRORS:
+            lines[self.MAX_ERRORS - 1 :] = [f"and {len(lines) - self.MAX_ERRORS + 1:,} more"]
+        self.errors = tuple(lines)
+        super().__init__("; ".join(self.errors))
 
 
 class ModelError(DivebellError):
@@ -102,6 +126,7 @@ class RunError(DivebellError):
 
 
 __all__ = [
+    "AnswerError",
     "BudgetExceeded",
     "CacheError",
     "ConfigurationError",
@@ -116,6 +141,7 @@ __all__ = [
     "RunError",
     "SandboxClosed",
     "SandboxError",
+    "SchemaRefused",
     "UnknownModel",
     "UnknownPrice",
 ]

@@ -1,0 +1,159 @@
+"""The schema that an application gives for its answers: `RLM(..., output=Schema)`.
+
+The schema is the application's and trusted; the answer is a model's and is not. Whatever answer is given, `validate`
+returns the typed object or raises AnswerError with lines that a model can repair it from, in bounded time and memory
+(values.py and checking.py say which bounds), as far as the application's own validators are.
+"""
+
+import sys
+import typing
+from functools import cached_property, reduce
+from inspect import isroutine
+from operator import or_
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from divebell.errors import AnswerError, ConfigurationError
+from divebell.schemas.checking import Checker
+from divebell.schemas.describe import fields_of, in_words, resolved
+from divebell.schemas.values import line, measure, parse_json, path_of, printable, shown
+
+
+class AnswerSchema:
+    """What an answer must look like. Make one with `of`."""
+
+    def __init__(self, json_schema: dict[str, Any], checker: Checker | None, adapter: Any) -> None:
+        self._json_schema = json_schema
+        self._checker = checker
+        self._adapter = adapter
+
+    @classmethod
+    def of(cls, given: object) -> "AnswerSchema":
+        """From a pydantic model, a dataclass, a TypedDict, any other type that pydantic takes (`list[int]`, a Literal,
+        `int`), or a JSON Schema as a dict. Raises ConfigurationError where it is none of these.
+        """
+        if isinstance(given, AnswerSchema):
+            return given
+        if isinstance(given, dict):
+            if not given:
+                raise ConfigurationError("the JSON Schema for the answer is empty: say at least its type")
+            return cls(given, Checker(given), None)
+        if given is None or isinstance(given, (str, bytes, int, float, list, tuple, set)) or isroutine(given):
+            raise ConfigurationError(
+                "a schema is a pydantic model, a dataclass, a TypedDict, a type or a JSON Schema as a dict, "
+                f"not {shown(given)}"
+            )
+        from pydantic import TypeAdapter
+
+        try:
+            adapter: Any = TypeAdapter(_portable(given))
+            return cls(adapter.json_schema(), None, adapter)
+        except Exception as error:  # pydantic has several kinds, and an application's hooks any
+            reason = " ".join(str(error).split("\n\nFor further")[0].split())[:300]
+            raise ConfigurationError(f"{given!r} cannot be a schema: {reason}"[:500]) from None
+
+    def json_schema(self) -> dict[str, Any]:
+        """The schema as JSON Schema, for a prompt or a provider's response format."""
+        return self._json_schema
+
+    @cached_property
+    def field_names(self) -> tuple[str, ...]:
+        """The fields of the answer, in order; empty where the answer is no object with fields."""
+        return fields_of(self._json_schema)
+
+    @cached_property
+    def is_text(self) -> bool:
+        """Whether any answer is a string: then FINAL's text is the value, and is not read as JSON."""
+        return resolved(self._json_schema, self._json_schema).get("type") == "string"
+
+    def describe(self) -> str:
+        """The fields with their types and descriptions, one a line, for a prompt; or the type where there are none."""
+        return in_words(self._json_schema)
+
+    def validate(self, value: object) -> object:
+        """The typed object of an answer given as plain data: an instance of the type that the schema was made of; plain
+        data for a JSON Schema. Raises AnswerError where it does not fit.
+        """
+        if self._checker is not None:
+            return self._checker.check(value)
+        measure(value)
+        from pydantic import ValidationError
+
+        try:
+            result: object = self._adapter.validate_python(value)
+        except ValidationError as error:
+            raise AnswerError(_worded(error)) from None
+        except RecursionError:
+            raise AnswerError(("the answer is nested too deep",)) from None
+        except Exception as error:  # a validator of the application's that did not expect such a value
+            raise AnswerError((printable(f"{type(error).__name__}: {error}"[:300]),)) from None
+        return result
+
+    def validate_text(self, text: str) -> object:
+        """As `validate`, for an answer given as text: JSON, also in a fence; the text itself where that fits."""
+        if self.is_text:
+            return self._text_or_quoted(text)
+        try:
+            value = parse_json(text)
+        except AnswerError as not_json:
+            try:
+                return self.validate(text.strip())
+            except AnswerError:
+                raise not_json from None
+        return self.validate(value)
+
+    def _text_or_quoted(self, text: str) -> object:
+        try:
+            return self.validate(text)
+        except AnswerError as error:
+            for other in (text.strip(), text.strip()[1:-1] if text.strip()[:1] == '"' else text.strip()):
+                try:
+                    return self.validate(other)
+                except AnswerError:
+                    continue
+            raise error from None
+
+
+def _worded(error: Any) -> tuple[str, ...]:
+    """pydantic's errors, one line each."""
+    lines = []
+    for one in error.errors(include_url=False, include_context=False)[: AnswerError.MAX_ERRORS * 5]:
+        where = path_of(one["loc"])
+        if one["type"] == "missing":
+            lines.append(line(where, "missing"))
+        elif one["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            lines.append(line(where, "is not a field of it"))
+        else:
+            lines.append(line(where, printable(f"{one['msg'][:200]}, given {shown(one['input'])}")))
+    return tuple(lines)
+
+
+def _portable(given: Any) -> Any:
+    """`given` with each typing.TypedDict as one of typing_extensions: before Python 3.12 pydantic takes no other."""
+    if sys.version_info >= (3, 12):
+        return given
+    if typing.is_typeddict(given) and type(given).__module__ == "typing":
+        return _portable_typed_dict(given)
+    origin, arguments = get_origin(given), get_args(given)
+    if origin is None or not arguments or origin is typing.Literal:
+        return given
+    portable = tuple(_portable(argument) for argument in arguments)
+    if origin in (Union, UnionType):
+        return reduce(or_, portable)
+    if origin is Annotated:
+        return Annotated[(portable[0], *given.__metadata__)]
+    return origin[portable if len(portable) > 1 else portable[0]]
+
+
+def _portable_typed_dict(given: Any) -> Any:
+    import typing_extensions
+
+    hints = typing.get_type_hints(given, include_extras=True)
+    fields = {}
+    for name, hint in hints.items():
+        kind = get_args(hint)[0] if get_origin(hint) in (typing.Required, typing.NotRequired) else hint
+        marker = typing_extensions.Required if name in given.__required_keys__ else typing_extensions.NotRequired
+        fields[name] = marker[_portable(kind)]
+    made = typing_extensions.TypedDict(given.__name__, fields)  # type: ignore[operator]
+    made.__doc__ = given.__doc__
+    return made

@@ -1,0 +1,212 @@
+"""Checking a value against a JSON Schema, with problems worded for a model that is to repair them.
+
+The checking itself is the `jsonschema` library's. What is changed for hostile values:
+- a pattern is run by the Rust engine that pydantic brings, which is linear in the text, and never by `re`, which a
+  text can keep busy for years; patterns that need look-around or back-references are refused when the schema is given;
+- `uniqueItems` is linear;
+- nothing is ever fetched: a `$ref` leads into the schema itself, or the schema is refused;
+- the parts of the value times the parts of the schema are bounded before the work begins.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from divebell.errors import AnswerError, ConfigurationError
+from divebell.schemas.values import as_json, line, measure, path_of, printable, shown
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+
+MAX_STEPS = 5_000_000
+"""Parts of the value times parts of the schema; 200 characters count as a part."""
+MAX_READ_ERRORS = 50
+MAX_LISTED = 12
+
+_MAPS = ("properties", "$defs", "definitions", "dependentSchemas", "patternProperties")
+_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
+_SINGLE = (
+    "items", "additionalProperties", "additionalItems", "not", "if", "then", "else", "contains", "propertyNames",
+    "unevaluatedItems", "unevaluatedProperties",
+)  # fmt: skip
+
+
+def subschemas(schema: Mapping[str, Any]) -> Iterator[object]:
+    """The schemas directly inside of this one."""
+    for name in _MAPS:
+        if isinstance(schema.get(name), dict):
+            yield from schema[name].values()
+    for name in (*_LISTS, *_SINGLE):
+        inside = schema.get(name)
+        if isinstance(inside, list):
+            yield from inside
+        elif isinstance(inside, (dict, bool)):
+            yield inside
+
+
+def walk(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The schema and all that are inside of it."""
+    waiting: list[object] = [schema]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            yield one
+            waiting.extend(subschemas(one))
+
+
+class Checker:
+    """A JSON Schema, ready to check. Raises ConfigurationError where it is not one, or uses what is refused here."""
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        from jsonschema import Draft202012Validator
+        from jsonschema.exceptions import SchemaError
+        from jsonschema.validators import extend, validator_for
+        from referencing import Registry
+
+        self._patterns: dict[str, Any] = {}
+        schema = {name: value for name, value in schema.items() if name != "$id"}
+        try:
+            self._parts = _weight(schema)
+            kind = validator_for(schema, default=Draft202012Validator)
+            kind.check_schema(schema)
+            for part in walk(schema):
+                self._prepare(part, schema)
+        except SchemaError as error:
+            where = path_of(list(error.absolute_path))
+            raise ConfigurationError(f"this is not a JSON Schema: {line(where, error.message[:300])}") from None
+        except RecursionError:
+            raise ConfigurationError("the JSON Schema is nested too deep, or holds itself") from None
+        keywords = {"pattern": self._pattern, "uniqueItems": _unique_items}
+        registry: Any = Registry()
+        self._validator = extend(kind, keywords)(schema, registry=registry)
+
+    def _prepare(self, part: Mapping[str, Any], root: dict[str, Any]) -> None:
+        for name in ("patternProperties", "$dynamicRef", "$recursiveRef", "$id"):
+            if name in part:
+                raise ConfigurationError(f"a JSON Schema with {name} is not taken here: name the properties one by one")
+        if "$ref" in part:
+            _check_reference(part["$ref"], root)
+        if "pattern" in part:
+            self._patterns[part["pattern"]] = _compiled(part["pattern"])
+
+    def _pattern(self, _validator: object, pattern: str, value: object, _schema: object) -> "Iterator[ValidationError]":
+        from jsonschema.exceptions import ValidationError
+        from pydantic_core import ValidationError as Mismatch
+
+        if isinstance(value, str):
+            try:
+                self._patterns[pattern].validate_python(value)
+            except Mismatch:
+                yield ValidationError("does not match")
+
+    def check(self, value: object) -> object:
+        """The value as JSON has it. Raises AnswerError where it does not fit the schema."""
+        size = measure(value)
+        if (size.parts + size.characters // 200) * self._parts > MAX_STEPS:
+            raise AnswerError(("the answer is too large to be checked against its schema: give a shorter one",))
+        plain = as_json(value)
+        try:
+            errors = list(islice(self._validator.iter_errors(plain), MAX_READ_ERRORS))
+        except RecursionError:
+            raise AnswerError(("the answer is nested too deep",)) from None
+        if errors:
+            raise AnswerError(tuple(_worded(error) for error in errors))
+        return plain
+
+
+def _weight(schema: object) -> int:
+    """All parts of the schema, its enums' and names too."""
+    if isinstance(schema, dict):
+        return 1 + sum(1 + _weight(part) for part in schema.values())
+    if isinstance(schema, (list, tuple)):
+        return 1 + sum(_weight(part) for part in schema)
+    return 1
+
+
+def _check_reference(reference: object, root: dict[str, Any]) -> None:
+    problem = f"$ref {shown(reference)} leads nowhere inside of this schema, and nothing is fetched: put it into $defs"
+    if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
+        raise ConfigurationError(problem)
+    target: Any = root
+    for step in reference[2:].split("/") if reference != "#" else []:
+        name = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(target, list) and name.isdigit() and int(name) < len(target):
+            target = target[int(name)]
+        elif isinstance(target, dict) and name in target:
+            target = target[name]
+        else:
+            raise ConfigurationError(problem)
+
+
+def _compiled(pattern: object) -> Any:
+    from pydantic_core import SchemaError, SchemaValidator, core_schema
+
+    try:
+        return SchemaValidator(core_schema.str_schema(pattern=str(pattern), regex_engine="rust-regex"))
+    except SchemaError:
+        raise ConfigurationError(
+            f"the pattern {shown(pattern)} cannot be run in linear time (look-around and back-references cannot): "
+            "write it without, or use a pydantic model with a validator of your own"
+        ) from None
+
+
+def _unique_items(_validator: object, wanted: object, value: object, _schema: object) -> "Iterator[ValidationError]":
+    from jsonschema.exceptions import ValidationError
+
+    if not wanted or not isinstance(value, list):
+        return
+    seen: set[str] = set()
+    for number, item in enumerate(value):
+        key = json.dumps(item, sort_keys=True)
+        if key in seen:
+            yield ValidationError(f"item {number} is there twice")
+            return
+        seen.add(key)
+
+
+def _worded(error: "ValidationError") -> str:
+    """One line: where, what was expected, what was given."""
+    where = path_of(list(error.absolute_path))
+    if error.validator in ("anyOf", "oneOf") and error.context:
+        return _of_branches(error, where)
+    return line(where, _problem(error))
+
+
+def _of_branches(error: "ValidationError", where: str) -> str:
+    """What none of several schemas took: what they expected; or what is wrong by the one that came nearest."""
+    nearest = max(error.context or [], key=lambda inner: (len(inner.absolute_path), inner.validator != "type"))
+    if len(nearest.absolute_path) > len(error.absolute_path) or nearest.validator != "type":
+        return _worded(nearest)
+    expected = [_types(inner.validator_value) for inner in islice(error.context or [], MAX_LISTED)]
+    return line(where, f"expected {' or '.join(dict.fromkeys(expected))}, given {shown(error.instance)}")
+
+
+def _types(value: object) -> str:
+    return " or ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _problem(error: "ValidationError") -> str:
+    rule, wanted, given = str(error.validator), error.validator_value, error.instance
+    if rule == "type":
+        return f"expected {_types(wanted)}, given {shown(given)}"
+    if rule == "required":
+        missing = [shown(name) for name in wanted if name not in given]  # each is an error of its own: one line for all
+        return f"missing: {', '.join(missing[:MAX_LISTED])}"
+    if rule in ("additionalProperties", "unevaluatedProperties") and isinstance(given, dict):
+        known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
+        unknown = [shown(name) for name in given if name not in known]
+        return f"not a field of it: {', '.join(unknown[:MAX_LISTED])}"
+    if rule == "enum":
+        return f"expected one of {', '.join(shown(one) for one in wanted[:MAX_LISTED])}, given {shown(given)}"
+    if rule == "const":
+        return f"expected {shown(wanted)}, given {shown(given)}"
+    if isinstance(wanted, (int, float, str)) and rule != "uniqueItems":
+        return f"must have {rule} {shown(wanted)}, given {_measured(rule, given)}"
+    return printable(error.message[:200])
+
+
+def _measured(rule: str, given: object) -> str:
+    if rule in ("minLength", "maxLength") and isinstance(given, str):
+        return f"{len(given):,} characters"
+    return shown(given)

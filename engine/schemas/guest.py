@@ -1,0 +1,168 @@
+"""A schema that sandboxed code gave for a sub-call's reply: `llm_query(prompt, schema={...})`.
+
+The schema itself is hostile here. It is copied keyword by keyword from a short list whose cost is known; a keyword with
+another meaning (`pattern`, `$ref`, conditions) is refused with a sentence, and annotations are left out. Nothing of it
+is run or fetched. What is left is checked as any other schema, under the same bound on the work (checking.py).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from divebell.errors import AnswerError, ConfigurationError, SchemaRefused
+from divebell.schemas.checking import Checker
+from divebell.schemas.describe import in_words
+from divebell.schemas.values import as_json, measure, parse_json, shown
+
+MAX_SCHEMA_CHARACTERS = 16_384
+MAX_SCHEMA_PARTS = 1_000
+MAX_SCHEMA_DEPTH = 12
+MAX_ENUM = 200
+MAX_ALTERNATIVES = 20
+
+_TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
+_ANNOTATIONS = frozenset(
+    {"title", "default", "examples", "$schema", "$id", "$comment", "format", "deprecated", "strict"}
+)
+_COUNTS = ("minLength", "maxLength", "minItems", "maxItems")
+_NUMBERS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+
+
+class GuestSchema:
+    """What a sub-call's reply must look like. Make one with `of`."""
+
+    def __init__(self, json_schema: dict[str, Any]) -> None:
+        self._json_schema = json_schema
+        self._checker = Checker(json_schema)
+
+    @classmethod
+    def of(cls, given: object) -> "GuestSchema":
+        """From a JSON Schema as decoded from the door. Raises SchemaRefused, with what to change."""
+        try:
+            size = measure(given)
+            plain = as_json(given)
+        except AnswerError as error:
+            raise SchemaRefused(f"the schema is not plain JSON: {error}") from None
+        if size.parts > MAX_SCHEMA_PARTS or size.characters > MAX_SCHEMA_CHARACTERS:
+            raise SchemaRefused(
+                f"the schema is too large: at most {MAX_SCHEMA_PARTS:,} parts and {MAX_SCHEMA_CHARACTERS:,} characters"
+            )
+        if not isinstance(plain, dict) or not plain:
+            raise SchemaRefused("a schema is a dict such as {'type': 'object', 'properties': {...}}")
+        try:
+            return cls(_copied(plain, 0))
+        except ConfigurationError as error:
+            raise SchemaRefused(str(error)) from None
+
+    def json_schema(self) -> dict[str, Any]:
+        """The schema with the keywords that count, for a provider's response format."""
+        return self._json_schema
+
+    def describe(self) -> str:
+        """The fields with their types, for a prompt."""
+        return in_words(self._json_schema)
+
+    def parse_reply(self, text: str) -> object:
+        """The plain value that a model's reply holds. Raises AnswerError where there is none, or it does not fit."""
+        if self._json_schema.get("type") == "string":
+            return self._checker.check(text.strip())
+        return self._checker.check(parse_json(text))
+
+
+def _copied(schema: object, depth: int) -> dict[str, Any]:
+    if depth > MAX_SCHEMA_DEPTH:
+        raise SchemaRefused(f"the schema is nested more than {MAX_SCHEMA_DEPTH} deep")
+    if not isinstance(schema, dict):
+        raise SchemaRefused(f"a schema is a dict, not {shown(schema)}")
+    copy: dict[str, Any] = {}
+    for name, value in schema.items():
+        if name in _ANNOTATIONS:
+            continue
+        rule = _RULES.get(name)
+        if rule is None:
+            raise SchemaRefused(
+                f"the keyword {shown(name)} is not taken in a schema here; use {', '.join(sorted(_RULES))}"
+            )
+        copy[name] = rule(name, value, depth)
+    return copy
+
+
+def _type(name: str, value: object, _depth: int) -> object:
+    kinds = value if isinstance(value, list) else [value]
+    if not kinds or not all(isinstance(kind, str) and kind in _TYPES for kind in kinds):
+        raise SchemaRefused(f"type must be of {', '.join(sorted(_TYPES))}, not {shown(value)}")
+    return list(dict.fromkeys(kinds)) if isinstance(value, list) else value
+
+
+def _properties(name: str, value: object, depth: int) -> object:
+    if not isinstance(value, dict):
+        raise SchemaRefused(f"properties must be a dict of field and schema, not {shown(value)}")
+    return {field: _copied(part, depth + 1) for field, part in value.items()}
+
+
+def _required(name: str, value: object, _depth: int) -> object:
+    if not isinstance(value, list) or not all(isinstance(field, str) for field in value):
+        raise SchemaRefused("required must be a list of the fields' names, beside properties")
+    return list(dict.fromkeys(value))
+
+
+def _schema(name: str, value: object, depth: int) -> object:
+    return _copied(value, depth + 1)
+
+
+def _schema_or_bool(name: str, value: object, depth: int) -> object:
+    return value if isinstance(value, bool) else _copied(value, depth + 1)
+
+
+def _alternatives(name: str, value: object, depth: int) -> object:
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_ALTERNATIVES:
+        raise SchemaRefused(f"{name} must be a list of 1 to {MAX_ALTERNATIVES} schemas")
+    return [_copied(part, depth + 1) for part in value]
+
+
+def _enum(name: str, value: object, _depth: int) -> object:
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_ENUM or any(map(_is_nested, value)):
+        raise SchemaRefused(f"enum must be a list of 1 to {MAX_ENUM} strings, numbers, booleans or None")
+    return list(value)
+
+
+def _const(name: str, value: object, _depth: int) -> object:
+    if _is_nested(value):
+        raise SchemaRefused("const must be a string, a number, a boolean or None")
+    return value
+
+
+def _is_nested(value: object) -> bool:
+    return isinstance(value, (list, dict))
+
+
+def _count(name: str, value: object, _depth: int) -> object:
+    if type(value) is not int or value < 0:
+        raise SchemaRefused(f"{name} must be a whole number, not {shown(value)}")
+    return value
+
+
+def _number(name: str, value: object, _depth: int) -> object:
+    if type(value) not in (int, float):
+        raise SchemaRefused(f"{name} must be a number, not {shown(value)}")
+    return value
+
+
+def _description(name: str, value: object, _depth: int) -> object:
+    if not isinstance(value, str):
+        raise SchemaRefused(f"description must be a string, not {shown(value)}")
+    return value
+
+
+_RULES: dict[str, Callable[[str, object, int], object]] = {
+    "type": _type,
+    "description": _description,
+    "properties": _properties,
+    "required": _required,
+    "items": _schema,
+    "additionalProperties": _schema_or_bool,
+    "anyOf": _alternatives,
+    "enum": _enum,
+    "const": _const,
+    **dict.fromkeys(_COUNTS, _count),
+    **dict.fromkeys(_NUMBERS, _number),
+}

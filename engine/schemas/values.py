@@ -1,0 +1,184 @@
+"""Values that a model gave, before anything else looks at them: bounds, JSON, and how a sentence shows them.
+
+Every value is hostile. `measure` bounds it first, so that what comes after may walk it without bounds of its own.
+"""
+
+import ast
+import json
+import math
+import re
+from dataclasses import dataclass
+from typing import NoReturn
+
+from divebell.errors import AnswerError
+from divebell.loop.python_text import parsed_expression
+
+MAX_DEPTH = 64
+MAX_PARTS = 200_000
+MAX_CHARACTERS = 64 << 20
+MAX_INTEGER_BITS = 4096
+MAX_LITERAL_CHARACTERS = 100_000
+MAX_SHOWN_CHARACTERS = 60
+
+_SCALARS = frozenset({str, bytes, int, float, bool, type(None)})
+_JSON_BLOCK = re.compile(r"^[ \t]*+```[ \t]*+(?:json5?|)[ \t]*+\n(.*?)^[ \t]*+```[ \t]*+$", re.DOTALL | re.MULTILINE)
+_JSON_START = re.compile(r"[\[{]")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many parts (values and keys) a value has, and how many characters and bytes they hold."""
+
+    parts: int
+    characters: int
+
+
+def measure(value: object) -> Size:
+    """The size of plain data. Raises AnswerError where it is over a bound, or is not plain data."""
+    parts = characters = 0
+    level: list[object] = [value]
+    for _ in range(MAX_DEPTH):
+        below: list[object] = []
+        for part in level:
+            inside = _inside(part)
+            parts += 1
+            characters += len(part) if isinstance(part, (str, bytes)) else 0
+            if parts + len(below) + len(inside) > MAX_PARTS or characters > MAX_CHARACTERS:
+                raise AnswerError(
+                    (f"the answer is too large: at most {MAX_PARTS:,} values and {MAX_CHARACTERS:,} characters",)
+                )
+            below.extend(inside)
+        if not below:
+            return Size(parts, characters)
+        level = below
+    raise AnswerError((f"the answer is nested more than {MAX_DEPTH} deep",))
+
+
+def _inside(part: object) -> "list[object] | tuple[object, ...]":
+    """The parts of a part, its keys among them. Raises AnswerError where it is not plain data."""
+    kind = type(part)
+    if kind is dict:
+        items: dict[object, object] = part  # type: ignore[assignment]
+        return [*items, *items.values()]
+    if kind is list or kind is tuple:
+        return part  # type: ignore[return-value]
+    if kind is int and part.bit_length() > MAX_INTEGER_BITS:  # type: ignore[attr-defined]
+        raise AnswerError((f"an integer has more than {MAX_INTEGER_BITS:,} bits",))
+    if kind not in _SCALARS:
+        raise AnswerError((f"{kind.__name__} is not plain data",))
+    return ()
+
+
+def as_json(value: object) -> object:
+    """The value as JSON has it: tuples are lists. Raises AnswerError for what JSON cannot hold. `measure` it before."""
+    if isinstance(value, (list, tuple)):
+        return [as_json(part) for part in value]
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                raise AnswerError((f"the key {shown(key)} is not a string",))
+        return {key: as_json(part) for key, part in value.items()}
+    if isinstance(value, bytes):
+        raise AnswerError(("bytes are not JSON: decode them",))
+    if isinstance(value, float) and not math.isfinite(value):
+        raise AnswerError((f"{value} is not a JSON number",))
+    return value
+
+
+def parse_json(text: str) -> object:
+    """The value that a text holds: JSON, alone, in a fence, or after some words; or a Python literal.
+
+    Raises AnswerError where there is none.
+    """
+    text = text.strip()
+    if len(text) > MAX_CHARACTERS:
+        raise AnswerError((f"the answer has {len(text):,} characters; at most {MAX_CHARACTERS:,} are read",))
+    try:
+        return _loads(text)
+    except AnswerError as error:
+        problem = error
+    block = _JSON_BLOCK.search(text)
+    start = _JSON_START.search(text)
+    for attempt in (
+        lambda: _loads(block[1]) if block else None,
+        lambda: _decoder.raw_decode(text, start.start())[0] if start else None,
+        lambda: _literal(text),
+    ):
+        try:
+            value = attempt()
+        except (AnswerError, ValueError, RecursionError):
+            continue
+        if value is not None:
+            return value
+    raise problem
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise AnswerError((f"{name} is not a JSON number",))
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def _loads(text: str) -> object:
+    try:
+        value: object = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise AnswerError(("the JSON is nested too deep",)) from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise AnswerError((f"the answer is not JSON: {error.msg} at {where}; it begins with {shown(text)}",)) from None
+    except ValueError as error:  # an integer of too many digits
+        raise AnswerError((f"the answer is not JSON: {error}"[:200],)) from None
+    return value
+
+
+def _literal(text: str) -> object:
+    """A dict or list as Python writes it, with single quotes and True."""
+    if len(text) > MAX_LITERAL_CHARACTERS or not text.startswith(("[", "{", "(")):
+        return None
+    tree = parsed_expression(text)
+    return None if tree is None else ast.literal_eval(tree)
+
+
+def shown(value: object) -> str:
+    """The value in a few words, for a sentence to a model. Never long, always printable."""
+    if isinstance(value, (str, bytes)):
+        cut = value[:MAX_SHOWN_CHARACTERS]
+        return printable(f"{cut!r}..." if len(value) > MAX_SHOWN_CHARACTERS else repr(cut))
+    if isinstance(value, (list, tuple)):
+        return f"a list of {len(value):,}"
+    if isinstance(value, dict):
+        keys = ", ".join(shown(key) for key in list(value)[:5])
+        return f"an object with {keys}{', ...' if len(value) > 5 else ''}" if value else "an empty object"
+    if isinstance(value, int) and value.bit_length() > 256:
+        return f"an integer of {value.bit_length():,} bits"
+    if value is None or isinstance(value, (bool, int, float)):
+        return {None: "null", True: "true", False: "false"}.get(value, repr(value)) if _is_word(value) else repr(value)
+    return f"a {type(value).__name__}"
+
+
+def _is_word(value: object) -> bool:
+    return value is None or isinstance(value, bool)
+
+
+def printable(text: str) -> str:
+    """One line that any encoding of Unicode can carry."""
+    line = text.encode("utf-8", "backslashreplace").decode()
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in line)
+
+
+def path_of(parts: "list[object] | tuple[object, ...]") -> str:
+    """Where in the answer: `rows[3].name`. Empty for the answer as a whole."""
+    path = ""
+    for part in list(parts)[:20]:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        else:
+            name = printable(str(part)[:MAX_SHOWN_CHARACTERS])
+            path += f".{name}" if path else name
+    return path
+
+
+def line(path: str, problem: str) -> str:
+    return f"{path}: {problem}" if path else problem

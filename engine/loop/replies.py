@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from divebell.loop.finals import Final, Scan, find_at, labelled_final, last_final, only_final
 from divebell.loop.python_text import compiles, parsed
 
+__all__ = ["Final", "Reply", "parse_reply", "strip_thinking"]
+
 MAX_CODE_BLOCKS = 64
 MAX_REPLY_CHARACTERS = 8 << 20
 MAX_FENCE_TRIES = 8  # fence lines inside a code block that are tried as its end

@@ -154,6 +154,7 @@ def _portable_typed_dict(given: Any) -> Any:
         kind = get_args(hint)[0] if get_origin(hint) in (typing.Required, typing.NotRequired) else hint
         marker = typing_extensions.Required if name in given.__required_keys__ else typing_extensions.NotRequired
         fields[name] = marker[_portable(kind)]
-    made = typing_extensions.TypedDict(given.__name__, fields)  # type: ignore[operator]
+    make: Any = typing_extensions.TypedDict
+    made = make(given.__name__, fields)
     made.__doc__ = given.__doc__
     return made

@@ -153,13 +153,9 @@ def shown(value: object) -> str:
         return f"an object with {keys}{', ...' if len(value) > 5 else ''}" if value else "an empty object"
     if isinstance(value, int) and value.bit_length() > 256:
         return f"an integer of {value.bit_length():,} bits"
-    if value is None or isinstance(value, (bool, int, float)):
-        return {None: "null", True: "true", False: "false"}.get(value, repr(value)) if _is_word(value) else repr(value)
-    return f"a {type(value).__name__}"
-
-
-def _is_word(value: object) -> bool:
-    return value is None or isinstance(value, bool)
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return repr(value) if isinstance(value, (int, float)) else f"a {type(value).__name__}"
 
 
 def printable(text: str) -> str:

@@ -194,6 +194,26 @@ def prices(
 
 
 @app.command()
+def prompts(
+    question: Annotated[str, typer.Argument(help="The question of the run.")] = "What is it about?",
+    context: Annotated[
+        list[Path] | None, typer.Option("--context", "-c", help="A file of the context; again for more files.")
+    ] = None,
+    depth: Annotated[int, typer.Option(min=0, max=32, help="The level of the run: 0, or a child's.")] = 0,
+    max_depth: Annotated[int, typer.Option(min=0, max=32, help="How deep children may go.")] = 1,
+    tool: Annotated[
+        list[str] | None, typer.Option(help="A function of the application: 'lookup(name: str) -> dict: What it does.'")
+    ] = None,
+    schema: Annotated[Path | None, typer.Option(help="A file with the JSON Schema of the answer.")] = None,
+    small: Annotated[bool, typer.Option("--small", help="The prompts for small models.")] = False,
+) -> None:
+    """Print what a model sees at the beginning of a run. Nothing is sent."""
+    from divebell.cli.prompts import prompts as work
+
+    work(question, context or [], depth=depth, max_depth=max_depth, tools=tool or [], schema=schema, small=small)
+
+
+@app.command()
 def doctor() -> None:
     """Say what this machine can do, and warm the caches."""
     from divebell.cli.doctor import doctor as work

@@ -29,7 +29,7 @@ _START = re.compile(rf"{_SPACE}(?:(?:\*\*\*?|___?|`{{1,3}}){_SPACE}|[*_](?=[FS])
 _ONLY_MARKUP = re.compile(rf"\)*+[\s*_`.;!\u3002{_INVISIBLE}]*+(?:#[^\n]*+|(?:<\|\w{{1,20}}\|>|</\w{{1,20}}>)\s*+)?$")
 _PLACEHOLDER = re.compile(
     r"""[\s"'<\[{]*+(\.\.\.|…|(your|my)[ _]?(final[ _])?answer( here)?|(the )?final[ _]?answer( here)?|answer here|"""
-    r"""insert \w+ here|field ?= ?value(, ?\.\.\.)?)[\s"'>\]}]*+$""",
+    r"""insert \w+ here|field ?= ?value(, ?\.\.\.)?|(\w++ ?= ?(\.\.\.|…)(, ?)?)++(\.\.\.)?)[\s"'>\]}]*+$""",
     re.IGNORECASE,
 )
 _LABELLED = re.compile(

@@ -176,6 +176,7 @@ DOES_NOT_COUNT: dict[str, str] = {
     "placeholder in brackets": "FINAL(<your_answer>)",
     "placeholder of dots": "FINAL(...)",
     "submit's placeholder": "SUBMIT(field=value, ...)",
+    "submit's placeholder with the fields": "SUBMIT(name=..., total=...)",
     "lower case": "final(42)",
     "capitalised": "Final(42)",
     "a label is not a call": "FINAL: 42",

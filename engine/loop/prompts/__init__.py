@@ -1,15 +1,35 @@
-"""The texts that the engine sends to models: one file each, beside this one. `$name` marks what is filled in."""
+"""The texts that the engine sends to models: one file each, beside this one. `$name` marks what is filled in.
 
-from functools import cache
-from importlib import resources
-from string import Template
+Change a file, and what models are told is changed; `divebell prompts` prints the result. Which is sent when:
 
+- `system`, or `system_small` for weak models: the first message of a run, with these parts in it:
+  `look_str`, `look_bytes`, `look_list`, `look_dict` (first code, by the context's type); `preview`, where there is one;
+  `child`, if the run is one; `children`, or `no_children` at the depth limit; `models` and `tools`, where there are
+  some; `answer_text` and `finish_text`, or with an output schema `answer_schema` and `finish_schema`.
+- `question`: the second message.
+- `continue`: after each turn, with what its code printed.
+- `no_code`, `failed_code`, `no_variable`, `bad_expression`, `bad_answer`: in place of that or after it, where a reply
+  had nothing to run, or an answer that did not count.
+- `exhausted` (no turns left) or `landing` (a budget used up), with `last_text` or `last_schema` in it: the last one.
+- `compacted`: in place of old turns, at the end of the question, where the history outgrew the model's window
+  (history.py).
+- `reply_schema`: after the prompt of `llm_query(prompt, schema=...)`.
 
-@cache
-def _template(name: str) -> Template:
-    return Template((resources.files(__name__) / f"{name}.md").read_text("utf-8"))
+What is filled in may be hostile (a preview, an error's text): it is never read for `$name` again. Everything but the
+question, the observation and the application's own texts is short.
+"""
 
+from divebell.loop.prompts.system import PromptFacts, ToolFacts, budget_line, opening_messages, system_prompt
+from divebell.loop.prompts.templates import render
+from divebell.loop.prompts.turns import Turns, reply_schema
 
-def render(name: str, **values: object) -> str:
-    """The prompt of that name, filled in. KeyError if a value is missing."""
-    return _template(name).substitute(values).strip()
+__all__ = [
+    "PromptFacts",
+    "ToolFacts",
+    "Turns",
+    "budget_line",
+    "opening_messages",
+    "render",
+    "reply_schema",
+    "system_prompt",
+]

@@ -1,0 +1,74 @@
+"""`divebell prompts`: what a model would see at the beginning of a run, by the functions that the loop itself uses."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from divebell.cli.ask import read_context
+from divebell.cli.display import safe
+from divebell.cli.exits import USAGE, Exit
+from divebell.context import Context
+from divebell.errors import ConfigurationError
+from divebell.loop.prompts import PromptFacts, ToolFacts, opening_messages
+from divebell.loop.run import describe
+from divebell.models.protocol import texts_of
+from divebell.schemas import AnswerSchema
+
+MAX_SCHEMA_FILE_BYTES = 1 << 20
+
+_TOOL = re.compile(r"([A-Za-z_]\w*)(\([^()]*\)(?: *-> *[^:]+)?)(?:: *(.*))?")
+
+
+def parse_tool(text: str) -> ToolFacts:
+    """`lookup(name: str) -> dict: Look a customer up.`"""
+    found = _TOOL.fullmatch(text.strip())
+    if found is None:
+        raise Exit(USAGE, f"--tool must look like 'lookup(name: str) -> dict: Look a customer up.', not {text!r}")
+    return ToolFacts(name=found[1], signature=found[2].strip(), doc=found[3] or "")
+
+
+def read_schema(path: Path) -> AnswerSchema:
+    """A JSON Schema from a file."""
+    try:
+        data = path.read_bytes()[: MAX_SCHEMA_FILE_BYTES + 1]
+        if len(data) > MAX_SCHEMA_FILE_BYTES:
+            raise Exit(USAGE, f"{path} is over {MAX_SCHEMA_FILE_BYTES:,} bytes: too large for a schema")
+        return AnswerSchema.of(json.loads(data))
+    except OSError as error:
+        raise Exit(USAGE, f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, ConfigurationError):
+            raise Exit(USAGE, f"{path}: {error}") from None
+        raise Exit(USAGE, f"{path} is not JSON: {error}") from None
+
+
+def prompts(
+    question: str,
+    paths: list[Path],
+    *,
+    depth: int,
+    max_depth: int,
+    tools: list[str],
+    schema: Path | None,
+    small: bool,
+) -> None:
+    """The first messages on stdout, each behind a line with its role."""
+    if depth > max_depth:
+        raise Exit(USAGE, f"--depth {depth} is deeper than --max-depth {max_depth}")
+    context = Context.of(read_context(paths)) if paths else None
+    typed = read_schema(schema) if schema is not None else None
+    facts = PromptFacts(
+        context_type="str" if context is None else context.type_name,
+        context_description="a str of 1,000,000 characters" if context is None else describe(context),
+        tools=[parse_tool(text) for text in tools],
+        schema_text=None if typed is None else typed.describe(),
+        schema_fields=() if typed is None else typed.field_names,
+        can_have_children=depth < max_depth,
+        depth=depth,
+        max_depth=max_depth,
+        small=small,
+    )
+    for message in opening_messages(facts, question):
+        text = f"=== {message['role']} ===\n" + "\n".join(texts_of(message))
+        print(safe(text) if sys.stdout.isatty() else text)

@@ -1,0 +1,179 @@
+"""A run's messages: append-only, so that a provider's prefix cache serves every turn, until they outgrow the window.
+
+Then the oldest turns are left out at once, enough of them that it will not happen again soon, and from there on the
+messages are append-only again. The system message and the question stay; a note at the end of the question says how
+many turns are missing and that `history` in the REPL has them. (A message of its own for the note would follow another
+message of the user's, which some models' templates refuse.)
+
+Guaranteed: `full` never loses a message, and the first message never changes. After a compaction the messages are
+estimated to be under the limit, if the opening and LEAST_TURN_TOKENS are; the last turn is shortened where it alone is
+too long.
+
+How sizes are estimated: where the provider reported what the messages took (`observe`), that, and for what came since,
+its UTF-8 bytes, which a byte-level tokenizer never exceeds. Before the first report bytes alone count, which is safe
+and about four times too much for English.
+"""
+
+import math
+from collections.abc import Sequence
+
+from divebell.errors import ConfigurationError
+from divebell.loop.observation import shortened
+from divebell.loop.prompts import render
+from divebell.models.protocol import Content, Message, images_of, texts_of
+
+MESSAGE_TOKENS = 16
+"""What a message's frame may take besides its content."""
+IMAGE_TOKENS = 25_000
+KEPT_FRACTION = 0.5
+"""How much of the limit the messages may take after a compaction: the rest is room until the next one."""
+ESTIMATE_MARGIN = 1.25
+LEAST_TURN_TOKENS = 1_000
+MAX_KEPT_TURNS = 10
+_SHORTENING_NOTE_BYTES = 60
+
+
+class History:
+    """The messages of one run. Those before the first assistant's are the opening, which is always kept."""
+
+    def __init__(self, opening: Sequence[Message] = ()) -> None:
+        self._full: list[Message] = []
+        self._sent: list[Message] = []
+        self._bytes: list[int] = []  # of _sent, each with its frame
+        self._opening = 0
+        self._left_out = 0
+        self._observed_messages = 0
+        self._observed_tokens = 0
+        for message in opening:
+            self.append(message["role"], message["content"])
+
+    def append(self, role: str, content: Content) -> None:
+        """Add a message. `role` is "system", "user" or "assistant"."""
+        message: Message = {"role": role, "content": content}
+        if self._opening == len(self._full) and role != "assistant":
+            self._opening += 1
+        self._full.append(message)
+        self._sent.append(message)
+        self._bytes.append(_most_tokens(message))
+
+    @property
+    def messages(self) -> list[Message]:
+        """What to send to the model. A list of its own, so that it stays as it is."""
+        return list(self._sent)
+
+    @property
+    def full(self) -> list[Message]:
+        """Everything that was ever appended, in order."""
+        return list(self._full)
+
+    @property
+    def opening(self) -> int:
+        """How many of the first messages are always kept."""
+        return self._opening
+
+    @property
+    def turns_left_out(self) -> int:
+        """How many of the oldest turns `messages` has no more."""
+        return self._left_out
+
+    @property
+    def tokens(self) -> int:
+        """What `messages` are estimated to take at most."""
+        return self._observed_tokens + sum(self._bytes[self._observed_messages :])
+
+    def observe(self, input_tokens: int) -> None:
+        """What the provider reported for a call with all of `messages`. Call it before anything is appended."""
+        if 0 < input_tokens <= sum(self._bytes):
+            self._observed_messages, self._observed_tokens = len(self._sent), input_tokens
+
+    def compact_if_needed(self, limit_tokens: int) -> bool:
+        """Leave out the oldest turns if `messages` are over the limit; whether it was so.
+
+        limit_tokens: the model's window less the output limit. Raises ConfigurationError where it is not over 0.
+        """
+        if limit_tokens <= 0:
+            raise ConfigurationError(f"the model's window has no room for messages: {limit_tokens:,} tokens")
+        starts = self._turn_starts()
+        if self.tokens <= limit_tokens or not starts:
+            return False
+        rate = self._tokens_per_byte()
+        room = limit_tokens * KEPT_FRACTION / rate - self._opening_bytes(len(starts))
+        kept = 1
+        while kept < min(len(starts) - 1, MAX_KEPT_TURNS) and sum(self._bytes[starts[-kept - 1] :]) <= room:
+            kept += 1
+        turns = self._sent[starts[-kept] :]
+        if kept == 1:
+            room = max(limit_tokens / rate - self._opening_bytes(len(starts)), LEAST_TURN_TOKENS / 2)
+            turns = _cut_to(turns, int(room))
+        self._left_out += len(starts) - kept
+        self._sent = [*self._noted_opening(), *turns]
+        self._bytes = [_most_tokens(message) for message in self._sent]
+        self._observed_messages = len(self._sent)
+        self._observed_tokens = math.ceil(sum(self._bytes) * rate)
+        return True
+
+    def _turn_starts(self) -> list[int]:
+        """Where each turn in `_sent` begins: at an assistant's message."""
+        return [at for at, message in enumerate(self._sent) if at >= self._opening and message["role"] == "assistant"]
+
+    def _tokens_per_byte(self) -> float:
+        observed_bytes = sum(self._bytes[: self._observed_messages])
+        return min(1.0, ESTIMATE_MARGIN * self._observed_tokens / observed_bytes) if observed_bytes else 1.0
+
+    def _opening_bytes(self, more_turns: int) -> int:
+        note = render("compacted", turns=self._left_out + more_turns)
+        return sum(map(_most_tokens, self._full[: self._opening])) + len(note.encode()) + 2
+
+    def _noted_opening(self) -> list[Message]:
+        """The opening, with the note at its end."""
+        opening = self._full[: self._opening]
+        if self._left_out == 0:
+            return opening
+        note = render("compacted", turns=self._left_out)
+        if not opening or opening[-1]["role"] != "user":
+            return [*opening, {"role": "user", "content": note}]
+        content = opening[-1]["content"]
+        noted: Content = (
+            f"{content}\n\n{note}" if isinstance(content, str) else [*content, {"type": "text", "text": note}]
+        )
+        return [*opening[:-1], {"role": "user", "content": noted}]
+
+
+def _most_tokens(message: Message) -> int:
+    text_bytes = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts_of(message))
+    return text_bytes + len(images_of(message)) * IMAGE_TOKENS + MESSAGE_TOKENS
+
+
+def _cut_to(turn: Sequence[Message], room_bytes: int) -> list[Message]:
+    """The turn with its texts shortened so far that it fits, the longer ones first; images are left out then."""
+    if sum(map(_most_tokens, turn)) <= room_bytes:
+        return list(turn)
+    texts = ["\n".join(texts_of(message)) for message in turn]
+    sizes = [len(text.encode("utf-8", "surrogatepass")) for text in texts]
+    room = room_bytes - MESSAGE_TOKENS * len(turn)
+    share = max(_largest_share(sizes, room), 0)
+    return [
+        {"role": message["role"], "content": text if size <= share else _shortened_to(text, share)}
+        for message, text, size in zip(turn, texts, sizes, strict=True)
+    ]
+
+
+def _largest_share(sizes: Sequence[int], room: int) -> int:
+    """The most that each may take so that all fit."""
+    left, waiting = room, sorted(sizes)
+    for number, size in enumerate(waiting):
+        share = left // (len(waiting) - number)
+        if size > share:
+            return share
+        left -= size
+    return max(sizes, default=0)
+
+
+def _shortened_to(text: str, room_bytes: int) -> str:
+    characters = room_bytes - _SHORTENING_NOTE_BYTES
+    while characters > 0:
+        cut = shortened(text, characters)
+        if len(cut.encode("utf-8", "surrogatepass")) <= room_bytes:
+            return cut
+        characters = characters * 3 // 4 - 1
+    return "[...]"

@@ -1,0 +1,166 @@
+"""The first messages of a run: what a model is told of its situation, and nothing that it does not need there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from divebell.loop.prompts.templates import render
+from divebell.models.protocol import Message
+
+MAX_PREVIEW_CHARACTERS = 2_000
+MAX_TOOL_LINES = 40
+MAX_TOOL_CHARACTERS = 200
+MAX_MODELS = 20
+MAX_FIELDS_IN_CALL = 8
+
+_LOOKS = {"str": "look_str", "bytes": "look_bytes", "list": "look_list", "dict": "look_dict"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolFacts:
+    """A function that the application gives to the code: `signature` as in `(name: str) -> dict`, `doc` in full."""
+
+    name: str
+    signature: str
+    doc: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptFacts:
+    """What a run's first messages depend on.
+
+    context_type: "str", "bytes", "list" or "dict". context_description: its size and shape in a line, without a stop.
+    context_preview: its beginning, escaped (Context.preview); None to show nothing of it.
+    context_notes: sentences that the model should know of it.
+    schema_text, schema_fields: AnswerSchema.describe() and .field_names; None where any text is an answer.
+    can_have_children: whether rlm_query has another level. depth: 0 for the query's own run.
+    budget_line: see `budget_line`; None where nothing is limited.
+    models: the names that code may give as `model=`; more than one, or they are not mentioned.
+    small: fewer words and a worked example, for weak models.
+    """
+
+    context_type: str
+    context_description: str
+    context_preview: str | None = None
+    context_notes: Sequence[str] = ()
+    tools: Sequence[ToolFacts] = ()
+    schema_text: str | None = None
+    schema_fields: Sequence[str] = ()
+    can_have_children: bool = False
+    depth: int = 0
+    max_depth: int = 0
+    sub_characters: int = 400_000
+    observation_characters: int = 20_000
+    cell_seconds: float = 10.0
+    budget_line: str | None = None
+    models: Sequence[str] = ()
+    small: bool = False
+
+
+def opening_messages(facts: PromptFacts, query: str) -> list[Message]:
+    """The first turn's messages: system and user."""
+    return [
+        {"role": "system", "content": system_prompt(facts)},
+        {"role": "user", "content": render("question", query=query)},
+    ]
+
+
+def system_prompt(facts: PromptFacts) -> str:
+    """What a run's model is told before the question."""
+    typed = facts.schema_text is not None
+    call = submit_call(facts.schema_fields) if typed else ""
+    example = f"SUBMIT({call})" if typed else "FINAL(', '.join(names))"
+    parts = {
+        "child": " " + render("child", depth=facts.depth, max_depth=facts.max_depth) if facts.depth else "",
+        "look": render(_LOOKS.get(facts.context_type, "look_str")),
+        "context": ". ".join(part.rstrip(".") for part in (facts.context_description, *facts.context_notes)),
+        "sub_characters": f"{facts.sub_characters:,}",
+        "children": _children(facts),
+        "models": _models(facts.models),
+        "tools": _tools(facts.tools),
+        "budget": f" {facts.budget_line}" if facts.budget_line else "",
+        "answer": render("answer_schema", call=call, schema=_indented(facts.schema_text or ""))
+        if typed
+        else render("answer_text"),
+        "finish": render("finish_schema", call=call) if typed else render("finish_text"),
+        "preview": _preview(facts.context_preview),
+        "observation_characters": f"{facts.observation_characters:,}",
+    }
+    if facts.small:
+        return _without_gaps(render("system_small", example=example, **parts))
+    return _without_gaps(render("system", cell_seconds=f"{facts.cell_seconds:g}", **parts))
+
+
+def submit_call(fields: Sequence[str]) -> str:
+    """What stands between SUBMIT's parentheses: `name=..., total=...`."""
+    if not fields:
+        return "value"
+    shown = ", ".join(f"{field}=..." for field in fields[:MAX_FIELDS_IN_CALL] if field.isidentifier())
+    return shown if shown and len(fields) <= MAX_FIELDS_IN_CALL else f"{shown}, ..." if shown else "**fields"
+
+
+def budget_line(left: Mapping[str, object]) -> str | None:
+    """What a run may spend, in a sentence; `left` is Meter.left(). None where nothing is limited."""
+    dollars, tokens, calls, seconds = (left.get(name) for name in ("dollars", "tokens", "calls", "seconds"))
+    parts = [
+        f"${dollars:.{2 if dollars >= 0.1 else 4}f}" if isinstance(dollars, (int, float)) else "",
+        f"{tokens:,} tokens" if isinstance(tokens, int) else "",
+        f"{calls:,} calls" if isinstance(calls, int) else "",
+        f"{seconds:,.0f} seconds" if isinstance(seconds, (int, float)) else "",
+    ]
+    said = [part for part in parts if part]
+    if not said:
+        return None
+    return f"This run may spend {', '.join(said)}: plan for it, and look at `budget()` before a large batch."
+
+
+def _children(facts: PromptFacts) -> str:
+    if facts.can_have_children:
+        return render("children")
+    return "" if facts.small else render("no_children")
+
+
+def _models(names: Sequence[str]) -> str:
+    if len(names) < 2:
+        return ""
+    shown = ", ".join(f'"{name}"' for name in names[:MAX_MODELS])
+    return render("models", models=shown + (", ..." if len(names) > MAX_MODELS else ""))
+
+
+def _tools(tools: Sequence[ToolFacts]) -> str:
+    if not tools:
+        return ""
+    lines = [f"  - `{tool.name}{tool.signature}`{_first_line(tool.doc)}" for tool in tools[:MAX_TOOL_LINES]]
+    lines = [line if len(line) <= MAX_TOOL_CHARACTERS else f"{line[:MAX_TOOL_CHARACTERS]}..." for line in lines]
+    more = [tool.name for tool in tools[MAX_TOOL_LINES:]]
+    if more:
+        lines.append(f"  - and {len(more)} more: {', '.join(more)}"[: 5 * MAX_TOOL_CHARACTERS])
+    return render("tools", tools="\n".join(lines))
+
+
+def _first_line(doc: str) -> str:
+    line = doc.strip().split("\n", 1)[0].strip()
+    return f": {line}" if line else ""
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())
+
+
+def _preview(preview: str | None) -> str:
+    """Each line behind a mark, so that no line of it can look like one of ours, nor end a block."""
+    if not preview:
+        return ""
+    cut = preview[:MAX_PREVIEW_CHARACTERS]
+    lines = "\n".join(f"> {line}" for line in cut.splitlines())
+    return "\n" + render("preview", preview=lines + ("..." if len(preview) > MAX_PREVIEW_CHARACTERS else ""))
+
+
+def _without_gaps(text: str) -> str:
+    """Without the lines that parts which are not needed leave empty: inside of a list none, elsewhere one at most."""
+    kept: list[str] = []
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        following = next((later for later in lines[number + 1 :] if later), "")
+        if line or (kept and kept[-1] and not (following.startswith("- ") and kept[-1].startswith(("- ", "  ")))):
+            kept.append(line)
+    return "\n".join(kept).strip()

@@ -1,0 +1,69 @@
+"""The messages after the first: what a model sees of its turn, and what it is told where an answer did not count."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from divebell.loop.prompts.system import submit_call
+from divebell.loop.prompts.templates import render
+
+MAX_SHOWN_CHARACTERS = 300
+
+
+class Turns:
+    """The messages of one run. `schema_text` and `schema_fields` are as in PromptFacts."""
+
+    def __init__(self, *, schema_text: str | None = None, schema_fields: Sequence[str] = ()) -> None:
+        self._schema_text = schema_text
+        self._finish = "FINAL(...)" if schema_text is None else f"SUBMIT({submit_call(schema_fields)})"
+
+    def following(self, observation: str, turn: int, turns: int) -> str:
+        """After a turn, before turn number `turn` of `turns`."""
+        return render("continue", observation=observation, turn=turn, turns=turns, finish=self._finish)
+
+    def no_code(self) -> str:
+        """The reply had neither code nor an answer."""
+        alone = f"{self._finish} in code" if self._schema_text is not None else "FINAL(your answer) alone on a line"
+        return render("no_code", finish=alone)
+
+    def failed_code(self) -> str:
+        """The reply had an answer in its text, and its code failed."""
+        return render("failed_code")
+
+    def no_variable(self, reason: str) -> str:
+        """FINAL_VAR named no variable. `reason` is the sandbox's sentence."""
+        return render("no_variable", reason=reason)
+
+    def bad_expression(self, source: str, error: str) -> str:
+        """FINAL had Python in it that failed, and that is surely no text."""
+        return render("bad_expression", source=_shown(source), error=_shown(error))
+
+    def bad_answer(self, errors: Sequence[str], repairs_left: int) -> str:
+        """The answer does not fit the schema; `errors` are AnswerError's. `repairs_left` is 1 or more."""
+        left = "once more" if repairs_left == 1 else f"{repairs_left} times more"
+        lines = "\n".join(f"- {error}" for error in errors)
+        return render(
+            "bad_answer", errors=lines, repairs=f"Correct it, and finish with {self._finish}. You can try {left}."
+        )
+
+    def exhausted(self) -> str:
+        """The last message of a run whose turns are over."""
+        return render("exhausted", last=self._last())
+
+    def landing(self, limit: str) -> str:
+        """The last message of a run whose budget for `limit` ("dollars", "tokens", "calls", "seconds") is used up."""
+        return render("landing", limit=limit, last=self._last())
+
+    def _last(self) -> str:
+        return render("last_text") if self._schema_text is None else render("last_schema", schema=self._schema_text)
+
+
+def reply_schema(schema: Mapping[str, Any]) -> str:
+    """What is added to the prompt of a sub-call whose reply must fit a JSON Schema (GuestSchema.json_schema)."""
+    import json
+
+    return render("reply_schema", schema=json.dumps(schema, ensure_ascii=False))
+
+
+def _shown(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= MAX_SHOWN_CHARACTERS else f"{line[:MAX_SHOWN_CHARACTERS]}..."

@@ -1,0 +1,72 @@
+"""`divebell prompts`: exactly what a model would see."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from divebell.loop.prompts import PromptFacts, opening_messages
+from tests.support.command import run
+
+
+def printed(messages: list[dict[str, str]]) -> str:
+    return "".join(f"=== {message['role']} ===\n{message['content']}\n" for message in messages)
+
+
+def test_prints_the_first_messages_of_a_run() -> None:
+    facts = PromptFacts(
+        context_type="str", context_description="a str of 1,000,000 characters", can_have_children=True, max_depth=1
+    )
+    done = run("prompts", "How many?")
+    assert (done.status, done.stderr) == (0, "")
+    assert done.stdout == printed(opening_messages(facts, "How many?"))  # type: ignore[arg-type]
+
+
+def test_prints_the_situation_that_was_asked_for(tmp_path: Path) -> None:
+    context, schema = tmp_path / "context.txt", tmp_path / "schema.json"
+    context.write_text("x" * 1234, "utf-8")
+    schema.write_text(json.dumps({"type": "object", "properties": {"total": {"type": "number"}}}), "utf-8")
+    tool = "lookup(name: str) -> dict: Look a customer up."
+    done = run(
+        *("prompts", "--context", str(context), "--schema", str(schema), "--tool", tool),
+        *("--depth", "2", "--max-depth", "2", "--small"),
+    )
+    assert done.status == 0
+    for told in ("a str of 1,234 characters", "SUBMIT(total=...)", "`lookup(name: str) -> dict`: Look", "level 2 of 2"):
+        assert told in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--depth", "2"), "--depth 2 is deeper than --max-depth 1"),
+        (("--tool", "not a tool"), "--tool must look like"),
+        (("--schema", "/nowhere.json"), "cannot read /nowhere.json: No such file"),
+        (("--context", "/nowhere.txt"), "cannot read /nowhere.txt"),
+        (("--depth", "-1"), "--depth"),
+    ],
+    ids=str,
+)
+def test_bad_input_gets_one_sentence(arguments: tuple[str, ...], sentence: str) -> None:
+    done = run("prompts", *arguments)
+    assert done.status == 2
+    assert sentence in done.sentence
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ('"text"', "JSON Schema as a dict, not 'text'"),
+        ('{"type": "nothing"}', "this is not a JSON Schema: type"),
+        (" " * (1 << 20) + "{}", "too large for a schema"),
+    ],
+    ids=lambda text: text[:12].strip(),
+)
+def test_a_bad_schema_file_gets_one_sentence(tmp_path: Path, content: str, sentence: str) -> None:
+    path = tmp_path / "schema.json"
+    path.write_text(content, "utf-8")
+    done = run("prompts", "--schema", str(path))
+    assert done.status == 2
+    assert sentence in done.sentence

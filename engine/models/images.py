@@ -47,7 +47,9 @@ def worst_case_image_tokens(image: ImagePart, model_name: str = "") -> int:
     patches = min(-(-width // PATCH_PIXELS) * -(-height // PATCH_PIXELS), MAX_PATCHES)
     by_patches = -(-(MAX_LOW_PATCHES if low else patches) * MULTIPLIER_HUNDREDTHS // 100)
     usual = _USUAL.fullmatch(model_name) is not None
-    base, tile = (USUAL_BASE_TOKENS, USUAL_TILE_TOKENS) if usual else (DEAREST_BASE_TOKENS, DEAREST_TILE_TOKENS)
+    base, tile = (
+        (USUAL_BASE_TOKENS, USUAL_TILE_TOKENS) if usual else (DEAREST_BASE_TOKENS, DEAREST_TILE_TOKENS)
+    )
     return max(by_patches, base if low else base + tile * _tiles(width, height))
 
 

@@ -44,6 +44,7 @@ _CONDITION = re.compile(
     r"\b(once|when|after|until|if) (I|we)\b|\b(later|eventually|I would|I['\u2019]d)\b", re.IGNORECASE
 )
 _KEYWORD = re.compile(r"(?:answer|final_answer|value|content|result)\s*+=(?!=)\s*+")
+_SURELY_A_VARIABLE = re.compile(r"(?:\w+_)?(?:answer|ans|results?|res|output|response)(?:_\w+)?", re.ASCII)
 _PAIRS = {"\u201c": "\u201d", "\u201e": "\u201c", "\u2018": "\u2019", "\u00ab": "\u00bb", "\u300c": "\u300d", "`": "`"}
 _QUOTED_OR_PAREN = re.compile(r"[()\uff08\uff09\"'\\\n]")
 
@@ -55,7 +56,8 @@ class Final:
     kind says what `value` is:
     - "text": the answer itself.
     - "variable": a variable's name; the answer is what it holds, and if there is none, there is no answer.
-    - "text_or_variable": a single word. If a cell has defined a variable of that name, its value; else `text`.
+    - "text_or_variable": a single word. If a cell has defined a variable of that name, its value; else `text`. (Names
+      such as `result` or `final_answer` are "variable": nobody answers with them.)
     - "expression": Python. Run `code` as a cell; if it fails or gives None, the answer is `text`, and where `text` is
       None there is no answer, and the model should see the error.
     - "submit": a call of SUBMIT. Run `code` as a cell.
@@ -160,7 +162,7 @@ def _line_end(text: str, position: int) -> int:
 
 def _is_an_answer(content: str) -> bool:
     content = content.strip(_INVISIBLE + " \t\n\u00a0")
-    return bool(content) and not _PLACEHOLDER.match(content[:100])
+    return bool(content) and (content.isidentifier() or not _PLACEHOLDER.match(content[:100]))
 
 
 def _is_conditional(before: str) -> bool:
@@ -178,7 +180,7 @@ def read(name: str, content: str) -> Final:
     content = content[found.end() :] if (found := _KEYWORD.match(content)) and found.end() < len(content) else content
     if _is_name(_bare_of_backticks(content)):
         word = _bare_of_backticks(content)
-        return Final("text_or_variable", word, word)
+        return Final("variable", word) if _SURELY_A_VARIABLE.fullmatch(word) else Final("text_or_variable", word, word)
     return _read_python(content) or Final("text", _unquoted(content))
 
 

@@ -16,6 +16,7 @@ from divebell.schemas.values import as_json, measure, parse_json, shown
 MAX_SCHEMA_CHARACTERS = 16_384
 MAX_SCHEMA_PARTS = 1_000
 MAX_SCHEMA_DEPTH = 12
+MAX_STEPS = 250_000
 MAX_ENUM = 200
 MAX_ALTERNATIVES = 20
 
@@ -32,7 +33,7 @@ class GuestSchema:
 
     def __init__(self, json_schema: dict[str, Any]) -> None:
         self._json_schema = json_schema
-        self._checker = Checker(json_schema)
+        self._checker = Checker(json_schema, max_steps=MAX_STEPS)
 
     @classmethod
     def of(cls, given: object) -> "GuestSchema":

@@ -89,6 +89,31 @@ class AnswerSchema:
             raise AnswerError((printable(f"{type(error).__name__}: {error}"[:300]),)) from None
         return result
 
+    def validate_submitted(self, fields: dict[str, object]) -> object:
+        """As `validate`, for what SUBMIT was given: its fields, or one value, which comes under the name `answer`.
+
+        Models name that value as they like, and give a whole object as one value, or as JSON in a text.
+        """
+        is_object = resolved(self._json_schema, self._json_schema).get("type") == "object"
+        if len(fields) != 1 or next(iter(fields)) in self.field_names:
+            return self.validate(fields)
+        [value] = fields.values()
+        if not is_object:
+            return self.validate(value)
+        try:
+            return self.validate(fields)
+        except AnswerError as error:
+            if "answer" not in fields or not isinstance(value, (str, dict)):
+                raise
+            problem = error
+        if isinstance(value, dict):
+            return self.validate(value)
+        try:
+            value = parse_json(value)
+        except AnswerError:
+            raise problem from None
+        return self.validate(value)
+
     def validate_text(self, text: str) -> object:
         """As `validate`, for an answer given as text: JSON, also in a fence; the text itself where that fits."""
         if self.is_text:

@@ -173,6 +173,44 @@ def test_an_answer_as_text(schema: object, text: str, typed: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("schema", "fields", "typed"),
+    [
+        (Point, {"x": 1, "y": 2}, Point(1, 2)),
+        (Point, {"x": 1}, Point(1)),
+        (Point, {"answer": {"x": 1}}, Point(1)),
+        (Point, {"answer": '{"x": 1}'}, Point(1)),
+        (int, {"answer": 5}, 5),
+        (int, {"total": 5}, 5),
+        (list[int], {"answer": [1]}, [1]),
+        (str, {"answer": "text"}, "text"),
+        (dict[str, int], {"a": 1, "b": 2}, {"a": 1, "b": 2}),
+        (dict[str, int], {"a": 1}, {"a": 1}),
+        ({"properties": {"answer": {"type": "string"}}, "type": "object"}, {"answer": "x"}, {"answer": "x"}),
+    ],
+    ids=str,
+)
+def test_what_submit_was_given(schema: object, fields: dict[str, object], typed: object) -> None:
+    assert AnswerSchema.of(schema).validate_submitted(fields) == typed
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"answer": "no json"}, "x: missing"),
+        ({"answer": "[1]"}, "Input should be a dictionary"),
+        ({"answer": {"y": 1}}, "x: missing"),
+        ({"point": {"x": 1}}, "x: missing"),
+        ({"x": "a"}, "x: Input should be a valid integer"),
+        ({}, "x: missing"),
+    ],
+    ids=str,
+)
+def test_what_submit_was_given_and_does_not_fit(fields: dict[str, object], error: str) -> None:
+    with pytest.raises(AnswerError, match=error):
+        AnswerSchema.of(Point).validate_submitted(fields)
+
+
+@pytest.mark.parametrize(
     ("text", "error"),
     [
         ("the point", r"the answer is not JSON: Expecting value at line 1, column 1; it begins with 'the point'"),

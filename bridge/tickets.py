@@ -87,6 +87,12 @@ class Tickets:
         except Refused as refused:
             self._finish(number, {"kind": refused.kind, "message": str(refused)})
             return
+        except BaseException as error:  # a fault of the host: nobody else would answer this ticket
+            message = f"the host failed to start the call ({type(error).__name__})"
+            self._finish(number, {"kind": wire.MODEL_ERROR, "message": message})
+            if not isinstance(error, Exception):
+                raise
+            return
         with self._changed:
             ticket = self._open.get(number)
             if ticket is not None:

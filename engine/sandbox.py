@@ -156,7 +156,7 @@ class Sandbox:
                     cell_seconds=float(self.limits.cell_seconds),
                 )
                 if "ok" not in answer:
-                    raise self._broken(before, _message(answer))
+                    raise self._broken(before, answer)
             except _Restored as lost:
                 return Cell(error=lost.error, seconds=time.perf_counter() - started, restored=True)
             except MemoryError as error:
@@ -373,11 +373,15 @@ class Sandbox:
         self._changed = False
         return _Restored(CellError(kind=kind, message=message, traceback=f"{kind}: {message}"))
 
-    def _broken(self, before: Checkpoint | None, reason: str) -> "_Restored":
-        """The guest's own machinery failed: this cell broke it, or the one before. Undo as much as makes it work."""
+    def _broken(self, before: Checkpoint | None, answer: dict[str, Any]) -> "_Restored":
+        """The guest could not say what came of the cell: its memory was used up to the last, or this cell, or the one
+        before, broke the guest's own machinery. Undo as much as makes it work."""
+        kind, reason = "BrokenGuest", f"cells broke the sandbox's own code ({_message(answer)[:200]}); undone"
+        if _kind(answer) == "MemoryError":
+            kind, reason = "MemoryError", "the cell used up the sandbox's memory; it is back in its state before the cell"
         for state in (self._saved, before, None):
             self._saved = state
-            restored = self._restored("BrokenGuest", f"cells broke the sandbox's own code ({reason[:200]}); undone")
+            restored = self._restored(kind, reason)
             if self._works():
                 break
         self._bind_again()
@@ -455,9 +459,13 @@ def _message(answer: dict[str, Any]) -> str:
     return text[:2000] if type(text) is str else "the guest gave no reason"
 
 
-def _variable_error(name: str, answer: dict[str, Any]) -> Exception:
+def _kind(answer: dict[str, Any]) -> object:
     error = answer.get("error")
-    kind = error.get("kind") if isinstance(error, dict) else None
+    return error.get("kind") if isinstance(error, dict) else None
+
+
+def _variable_error(name: str, answer: dict[str, Any]) -> Exception:
+    kind = _kind(answer)
     if kind == "NameError":
         return KeyError(name)
     if kind == "WireError":

@@ -66,6 +66,13 @@ def attach(context: object) -> None:
     models.bind("context", context)
 
 
+# Made at boot, because there may be no room for it when it is needed.
+_NO_MEMORY = wire.encode({
+    "v": wire.VERSION,
+    "error": {"kind": "MemoryError", "message": "there was no memory left to report what came of it"},
+})  # fmt: skip
+
+
 class _Sandbox:
     """What this sandbox has not done yet."""
 
@@ -112,6 +119,8 @@ def dispatch(request: memoryview) -> bytes:
         del arguments["v"]
         answer = {"v": wire.VERSION, "ok": OPERATIONS[arguments.pop("op")](**arguments)}
         return wire.encode(answer, wire.MAX_MESSAGE_BYTES, is_plain=True)
+    except MemoryError:
+        return _NO_MEMORY
     except BaseException as error:
         message = str(error)[:2000] if isinstance(error, Exception) else ""
         return wire.encode({"v": wire.VERSION, "error": {"kind": type_name(error), "message": message}})

@@ -1,8 +1,9 @@
 """The host's side of the door: one request of the guest in, one answer out.
 
 Guaranteed: `Door.answer` never raises, whatever bytes it is given; every field of a request is checked for its type and
-its bounds before anything acts on it; an operation that is not in the table below is refused. Not guaranteed: that the
-work behind an operation is quick. It runs on the guest's thread, and the services bound their own waiting.
+its bounds (reading.py) before anything acts on it; an operation that is not in the table below is refused. Not
+guaranteed: that the work behind an operation is quick. `query` and `child` run on the guest's thread until they are
+done, and the services bound their own waiting; a wait for calls that were submitted ends with `stop`.
 
 A new operation is a name in wire.py, an entry in `_OPERATIONS`, and a method of `Services`.
 """
@@ -11,30 +12,42 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from divebell.bridge import wire
+from divebell.bridge import reading, wire
+from divebell.bridge.reading import MAX_BATCH, MAX_MODEL_NAME, Refused
+from divebell.bridge.requests import Call, ChildQuery, Outcome, Query
+from divebell.bridge.tickets import MAX_OPEN, Started, Tickets
 
-MAX_BATCH = 10_000  # prompts in one batch
-MAX_MODEL_NAME = 200
+__all__ = ["MAX_BATCH", "MAX_MODEL_NAME", "Door", "Outcome", "Refused", "Services", "Started"]
 
-Outcome = dict[str, str]
-"""What came of one call: {"text": reply} or {"kind": error, "message": why}."""
-
-
-class Refused(Exception):
-    """The host refuses an operation. `kind` names the exception that the guest raises."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
+MAX_TOOL_CALLS = 10_000
+MAX_ANSWER_BYTES = 16 << 20
 
 
 class Services(Protocol):
     """What stands behind the door. Methods may raise Refused; anything else that they raise is a fault of the host,
     which the guest is told of without its details."""
 
-    def query(self, prompts: list[str], model: str | None) -> list[Outcome]: ...
+    takes_references: bool
+    """Whether a ChildQuery may hold a ContextReference or ContextItem; if not, the guest sends the context itself."""
 
-    def child(self, prompts: list[str], contexts: list[object], model: str | None) -> list[Outcome]: ...
+    def query(self, queries: list[Query]) -> list[Outcome]:
+        """Make the calls, at once, and wait for all of them; their outcomes in order."""
+        ...
+
+    def child(self, children: list[ChildQuery]) -> list[Outcome]: ...
+
+    def start(self, call: Call, done: Callable[[Outcome], None]) -> Started:
+        """Start a call, or a tool's, and return; tell `done` its outcome later, from any thread, also after it was
+        cancelled. Calls of one cell may wait for each other's places, but not for this thread."""
+        ...
+
+    def check_answer(self, value: object) -> str | None:
+        """Why the value does not fit the output schema of the run, for the model to read; None if it does."""
+        ...
+
+    def tool_descriptions(self) -> list[dict[str, object]]:
+        """Name, signature and documentation of each tool that the guest may call; see engine/tools.py."""
+        ...
 
     def budget(self) -> dict[str, object]: ...
 
@@ -44,67 +57,19 @@ class Services(Protocol):
 
     def sleep(self, nanoseconds: int) -> None: ...
 
-
-def _prompts(request: dict[str, Any]) -> list[str]:
-    prompts = request.get("prompts")
-    if not isinstance(prompts, list) or not all(type(prompt) is str for prompt in prompts):
-        raise Refused(wire.BAD_REQUEST, "prompts must be a list of str")
-    if len(prompts) > MAX_BATCH:
-        raise Refused(wire.BAD_REQUEST, f"{len(prompts):,} prompts in one batch; at most {MAX_BATCH:,} are allowed")
-    return prompts
-
-
-def _model(request: dict[str, Any]) -> str | None:
-    model = request.get("model")
-    if model is not None and (type(model) is not str or len(model) > MAX_MODEL_NAME):
-        raise Refused(wire.BAD_REQUEST, "model must be a name or None")
-    return model
-
-
-def _query(services: Services, request: dict[str, Any]) -> object:
-    return services.query(_prompts(request), _model(request))
-
-
-def _child(services: Services, request: dict[str, Any]) -> object:
-    prompts, contexts = _prompts(request), request.get("contexts")
-    if not isinstance(contexts, list) or len(contexts) != len(prompts):
-        raise Refused(wire.BAD_REQUEST, "contexts must be a list with one entry for each prompt")
-    for context in contexts:
-        if not isinstance(context, (type(None), str, bytes, list, dict)):
-            raise Refused(wire.BAD_REQUEST, f"a context is a str, bytes, list or dict, not {type(context).__name__}")
-    return services.child(prompts, contexts, _model(request))
-
-
-def _budget(services: Services, _request: dict[str, Any]) -> object:
-    return services.budget()
-
-
-def _clock(services: Services, _request: dict[str, Any]) -> object:
-    return services.clock()
-
-
-def _sleep(services: Services, request: dict[str, Any]) -> object:
-    nanoseconds = request.get("nanoseconds")
-    if type(nanoseconds) is not int or nanoseconds < 0:
-        raise Refused(wire.BAD_REQUEST, "nanoseconds must be a whole number, 0 or more")
-    services.sleep(nanoseconds)
-    return None
-
-
-_OPERATIONS: dict[str, Callable[[Services, dict[str, Any]], object]] = {
-    wire.QUERY: _query,
-    wire.CHILD: _child,
-    wire.BUDGET: _budget,
-    wire.CLOCK: _clock,
-    wire.SLEEP: _sleep,
-}
+    def waited(self, seconds: float) -> None:
+        """A wait for calls has ended after so many seconds without any."""
+        ...
 
 
 class Door:
     """Answers the guest's requests with the given services."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, *, tool_calls: int = MAX_TOOL_CALLS) -> None:
         self._services = services
+        self._tool_calls = tool_calls
+        self._tool_calls_left = tool_calls
+        self._tickets = Tickets(services.start)
         self.charge: Callable[[float], None] | None = None
         """Told the seconds that reading requests and writing answers took: the guest pays for them with its time."""
         self.interrupted: BaseException | None = None
@@ -123,7 +88,7 @@ class Door:
             operation = _OPERATIONS.get(name) if type(name) is str else None
             if operation is None:
                 return wire.failure(wire.BAD_REQUEST, f"there is no operation {str(name)[:40]!r}")
-            result = operation(self._services, request)
+            result = operation(self, request, len(packed))
             began = time.perf_counter()
             try:
                 return wire.success(result)
@@ -139,6 +104,97 @@ class Door:
             self.interrupted = interruption
             return wire.failure(wire.UNAVAILABLE, "the run was interrupted")
 
+    def begin_cell(self) -> None:
+        """A cell is about to run: it has all its tool calls, and may wait."""
+        self._tool_calls_left = self._tool_calls
+        self._tickets.go_on()
+
+    def end_cell(self) -> None:
+        """The cell is over, however it ended: what it started and did not collect is cancelled."""
+        self._tickets.clear()
+
+    def stop(self) -> None:
+        """End the wait of the running cell, if it waits for calls that it submitted. From any thread."""
+        self._tickets.stop()
+
+    def _query(self, request: dict[str, Any], _size: int) -> object:
+        return self._services.query(reading.queries(request))
+
+    def _child(self, request: dict[str, Any], _size: int) -> object:
+        return self._services.child(self._children(request))
+
+    def _children(self, request: dict[str, Any]) -> list[ChildQuery]:
+        if request.get("references") is not None and not self._services.takes_references:
+            raise Refused(wire.SEND_IN_FULL, "this run's children take no references")
+        return reading.children(request)
+
+    def _tool(self, request: dict[str, Any], size: int) -> object:
+        [number] = self._submitted(wire.TOOL, request, size)
+        [(_, outcome)] = self._tickets.wait([number], None)
+        return outcome
+
+    def _submit(self, request: dict[str, Any], size: int) -> object:
+        return self._submitted(request.get("call"), request, size)
+
+    def _submitted(self, kind: object, request: dict[str, Any], size: int) -> list[int]:
+        calls: list[Call]
+        if kind == wire.QUERY:
+            calls = [*reading.queries(request)]
+        elif kind == wire.CHILD:
+            calls = [*self._children(request)]
+        elif kind == wire.TOOL:
+            calls = [reading.tool_call(request)]
+            if self._tool_calls_left <= 0:
+                raise Refused(wire.TOOL_ERROR, f"a cell may call tools {self._tool_calls:,} times, and has done so")
+            self._tool_calls_left -= 1
+        else:
+            raise Refused(wire.BAD_REQUEST, "call must be query, child or tool")
+        return self._tickets.submit(calls, size)
+
+    def _wait(self, request: dict[str, Any], _size: int) -> object:
+        numbers = None if request.get("tickets") is None else reading.tickets(request, MAX_OPEN)
+        seconds = reading.seconds(request)
+        found = self._tickets.wait(numbers, seconds)
+        if not found and seconds is not None:
+            self._services.waited(seconds)
+        return found
+
+    def _cancel(self, request: dict[str, Any], _size: int) -> object:
+        self._tickets.cancel(reading.tickets(request, MAX_OPEN))
+        return None
+
+    def _check_answer(self, request: dict[str, Any], size: int) -> object:
+        if size > MAX_ANSWER_BYTES:
+            raise Refused(wire.BAD_ANSWER, f"the answer has more than {MAX_ANSWER_BYTES:,} bytes")
+        return self._services.check_answer(request.get("value"))
+
+    def _budget(self, _request: dict[str, Any], _size: int) -> object:
+        return self._services.budget()
+
+    def _clock(self, _request: dict[str, Any], _size: int) -> object:
+        return self._services.clock()
+
+    def _sleep(self, request: dict[str, Any], _size: int) -> object:
+        nanoseconds = request.get("nanoseconds")
+        if type(nanoseconds) is not int or nanoseconds < 0:
+            raise Refused(wire.BAD_REQUEST, "nanoseconds must be a whole number, 0 or more")
+        self._services.sleep(nanoseconds)
+        return None
+
     def _charge(self, since: float) -> None:
         if self.charge is not None:
             self.charge(time.perf_counter() - since)
+
+
+_OPERATIONS: dict[str, Callable[[Door, dict[str, Any], int], object]] = {
+    wire.QUERY: Door._query,
+    wire.CHILD: Door._child,
+    wire.TOOL: Door._tool,
+    wire.SUBMIT: Door._submit,
+    wire.WAIT: Door._wait,
+    wire.CANCEL: Door._cancel,
+    wire.CHECK_ANSWER: Door._check_answer,
+    wire.BUDGET: Door._budget,
+    wire.CLOCK: Door._clock,
+    wire.SLEEP: Door._sleep,
+}

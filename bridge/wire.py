@@ -13,9 +13,15 @@ import msgpack
 
 VERSION = 1
 
-# Operations of the door: the guest asks, the host answers.
-QUERY = "query"  # prompts: [str], model: str | None -> [{"text": str} | {"kind": str, "message": str}]
-CHILD = "child"  # prompts: [str], contexts: [value | None], model: str | None -> as QUERY
+# Operations of the door: the guest asks, the host answers. An outcome is {"text": str}, {"value": plain data}, or
+# {"kind": str, "message": str}, where "error" may name the class of a tool's own exception.
+QUERY = "query"  # prompts: [str], model: str | None, schema: map | None, images: [[image] | None] | None -> [outcome]
+CHILD = "child"  # prompts, contexts: [value | None], references: [reference | None] | None, model -> [outcome]
+TOOL = "tool"  # name, arguments: list, keyword_arguments: map -> outcome
+SUBMIT = "submit"  # call: "query" | "child" | "tool", and that one's arguments -> [ticket], without waiting
+WAIT = "wait"  # tickets: [ticket] | None for all that are open, seconds: number | None -> [[ticket, outcome]]
+CANCEL = "cancel"  # tickets: [ticket] -> None
+CHECK_ANSWER = "check_answer"  # value -> None, or why it does not fit the output schema
 BUDGET = "budget"  # -> what is left of the run's budget: {str: number | str | None}
 CLOCK = "clock"  # -> [real nanoseconds, monotonic nanoseconds]; clock.c reads the answer's last 18 bytes
 SLEEP = "sleep"  # nanoseconds: int -> None
@@ -25,14 +31,21 @@ RUN = "run"  # code, number, output_characters -> the cell's outcome (guest/cell
 GET = "get"  # name -> plain data
 SET = "set"  # name, value -> None
 BIND = "bind"  # name, value: a name that the guest restores after every cell, as it does `context` -> None
+APPEND = "append"  # name, items: put at the end of a bound list -> None
+TOOLS = "tools"  # tools: [{"name", "signature", "documentation", "parameters", "returns"}] (engine/tools.py) -> None
 FINAL_VARIABLE = "final_variable"  # name -> the variable as text, at full length
 RESEED = "reseed"  # -> None; the host has written a new random key
 
 # Kinds of error that the guest raises under the same name.
 BUDGET_EXCEEDED = "BudgetExceeded"
 MODEL_ERROR = "ModelError"
+TOOL_ERROR = "ToolError"
+BAD_ANSWER = "BadAnswer"
 BAD_REQUEST = "BadRequest"
 UNAVAILABLE = "Unavailable"
+# Kinds that the guest's own code acts on.
+BUSY = "Busy"  # too many open calls: collect some, then submit again
+SEND_IN_FULL = "SendInFull"  # no references here: send the context itself
 
 MAX_MESSAGE_BYTES = 64 << 20  # one request of the guest, or one answer of it
 MAX_VALUE_BYTES = 256 << 20  # one value that the host sends in (`box["x"] = ...`, a list or dict as context)
@@ -40,6 +53,7 @@ MAX_ITEMS = 1_000_000  # list elements and map entries in one message, all toget
 MAX_DEPTH = 64  # nesting of lists and maps
 MAX_INTEGER_BYTES = 4096
 MAX_NUMBER_KEYS = 5_000  # keys of one map that are numbers
+MAX_OPEN_CALLS = 10_000  # tickets of one cell
 
 _BIG_INTEGER = 1  # extension type: a signed big-endian integer of more than 64 bits
 

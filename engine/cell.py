@@ -40,7 +40,12 @@ class Cell:
     exit_status: int | None = None
     """What the code gave to sys.exit, if it called that: a number, or 1 for a message, which is in stderr then."""
     final: str | None = None
-    """The answer that the code gave with FINAL, FINAL_VAR or `answer`."""
+    """The answer that the code gave, as text: with FINAL, FINAL_VAR, `answer` or SUBMIT."""
+    final_value: object = None
+    """The value that FINAL, FINAL_VAR or `answer` was given where it is plain data of up to 1 MB, else None."""
+    submitted: dict[str, Any] | None = None
+    """The fields that SUBMIT was given, of up to 16 MB, after `Services.check_answer` accepted them; one value without a
+    name that is no dict comes as {"answer": value}."""
 
     @property
     def ok(self) -> bool:
@@ -58,6 +63,10 @@ def _text(outcome: dict[str, Any], name: str, limit: int) -> str:
     return text[:limit] if type(text) is str else ""
 
 
+def _is_fields(submitted: object) -> bool:
+    return type(submitted) is dict and all(type(name) is str for name in submitted)
+
+
 def cell_from_guest(outcome: object, limits: Limits, seconds: float) -> Cell:
     """Build a Cell from the guest's outcome. A field of a wrong type counts as absent, a text too long is cut."""
     if not isinstance(outcome, dict):
@@ -68,6 +77,7 @@ def cell_from_guest(outcome: object, limits: Limits, seconds: float) -> Cell:
     missing = outcome.get("missing")
     final = outcome.get("final")
     exit_status = outcome.get("exit_status")
+    submitted = outcome.get("submitted")
     return Cell(
         stdout=_text(outcome, "stdout", limit),
         stderr=_text(outcome, "stderr", limit),
@@ -84,4 +94,6 @@ def cell_from_guest(outcome: object, limits: Limits, seconds: float) -> Cell:
         truncated=type(missing) is int and missing > 0,
         exit_status=exit_status if type(exit_status) is int and abs(exit_status) < 2**31 else None,
         final=final if type(final) is str else None,
+        final_value=outcome.get("final_value") if type(final) is str else None,
+        submitted=submitted if _is_fields(submitted) and type(final) is str else None,
     )

@@ -19,6 +19,10 @@ class Limits:
     """What is kept of a cell's stdout, and as much of its stderr and its value's repr: the first and the last half."""
     door_calls: int = 100_000
     """How often one cell may cross the door (clock readings included). Over it: RuntimeError in the cell."""
+    tool_calls: int = 10_000
+    """How often one cell may call tools. Over it: ToolError in the cell."""
+    tool_seconds: float = 60.0
+    """How long one call of a tool may take. Over it: ToolError in the cell; a plain function goes on on its thread."""
 
     def __post_init__(self) -> None:
         upper: dict[str, float] = {
@@ -27,6 +31,8 @@ class Limits:
             "grace_seconds": 3_600,
             "output_characters": 10_000_000,
             "door_calls": 1_000_000_000,
+            "tool_calls": 1_000_000_000,
+            "tool_seconds": 86_400,
         }
         for field in fields(self):
             value = getattr(self, field.name)

@@ -9,8 +9,8 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
@@ -25,6 +25,7 @@ from divebell.errors import ConfigurationError, ContextError, NotPlainData, Sand
 from divebell.limits import Limits
 from divebell.runtime.instance import Checkpoint, Instance, InstanceLost
 from divebell.services import CallableServices, Clock
+from divebell.tools import Tools
 
 MAX_CODE_CHARACTERS = 4_000_000
 
@@ -44,6 +45,8 @@ class Snapshot:
     context: tuple[object, ...] | None
     """What tells the context apart: its type, length and form. Another one would not fit the state."""
     virtual_nanoseconds: int
+    bound: Mapping[str, object]
+    """The names that `bind` set, with their values."""
 
     @property
     def bytes(self) -> int:
@@ -58,6 +61,7 @@ class Sandbox:
     limits: what the sandbox may use; see Limits.
     llm: answers llm_query: a function of the prompt, or of prompt and model name; a plain or an async one. Batches call
         it from several threads (at most 16), or concurrently if it is async.
+    tools: functions that code may call, by name; see Tools. Plain or async; plain ones run on threads of their own.
     seed: makes randomness, hash order and the clock repeat from sandbox to sandbox; by default all are fresh.
     engine: by default the process's own.
 
@@ -71,10 +75,13 @@ class Sandbox:
         *,
         limits: Limits | None = None,
         llm: Callable[..., Any] | None = None,
+        tools: "Tools | Mapping[str, Callable[..., Any]] | None" = None,
         seed: int | None = None,
         engine: Engine | None = None,
         services: Services | None = None,
     ) -> None:
+        if services is not None and tools is not None:
+            raise ConfigurationError("give the tools to the services: a sandbox with services takes none itself")
         self._lock = threading.RLock()
         self._instance: Instance | None = None
         self._closed = False
@@ -83,8 +90,11 @@ class Sandbox:
         self._engine = engine or default_engine()
         self._image = self._engine.image(reproducible=seed is not None)
         self._context = None if context is None else Context.of(context)
-        self._services = services or CallableServices(llm, seeded=seed is not None)
-        self._door = Door(self._services)
+        self._services: Services = services or CallableServices(
+            llm, tools=Tools.of(tools), tool_seconds=self.limits.tool_seconds, seeded=seed is not None
+        )
+        self._tools = self._services.tool_descriptions()
+        self._door = Door(self._services, tool_calls=self.limits.tool_calls)
         self._saved: Checkpoint | None = None
         self._changed = False  # since _saved was taken
         self._cells = 0
@@ -106,7 +116,11 @@ class Sandbox:
             for name, value in self._bound.items():
                 answer = instance.request(wire.BIND, name=name, value=value)
                 if "ok" not in answer:
-                    raise ContextError(f"the context does not fit into the sandbox: {_message(answer)}")
+                    raise ContextError(f"{name} does not fit into the sandbox: {_message(answer)}")
+            if self._tools:
+                answer = instance.request(wire.TOOLS, tools=self._tools)
+                if "ok" not in answer:
+                    raise ContextError(f"the tools do not fit into the sandbox: {_message(answer)}")
         except InstanceLost as lost:
             instance.close()
             raise ContextError(f"the context does not fit into the sandbox: {lost}") from None
@@ -142,7 +156,7 @@ class Sandbox:
                     cell_seconds=float(self.limits.cell_seconds),
                 )
                 if "ok" not in answer:
-                    raise self._broken(before, _message(answer))
+                    raise self._broken(before, answer)
             except _Restored as lost:
                 return Cell(error=lost.error, seconds=time.perf_counter() - started, restored=True)
             except MemoryError as error:
@@ -173,6 +187,30 @@ class Sandbox:
                 raise _variable_error(name, answer)
             self._changed = True
 
+    def bind(self, name: str, value: object) -> None:
+        """Set a name that is put back if a cell overwrites it, as `context` is: `history`, for one. Plain data."""
+        self._bind(wire.BIND, name, {"value": value})
+        self._bound[name] = value
+
+    def append(self, name: str, items: list[object]) -> None:
+        """Put items at the end of a bound list, without sending again what is there. KeyError if it is not bound."""
+        bound = self._bound.get(name)
+        if not isinstance(bound, list):
+            raise KeyError(f"{name!r} is not bound to a list")
+        self._bind(wire.APPEND, name, {"items": items})
+        self._bound[name] = [*bound, *items]
+
+    def _bind(self, op: str, name: str, arguments: dict[str, object]) -> None:
+        with self._alone():
+            self._save()
+            try:
+                answer = self._ask_or_raise(op, name=_checked_name(name), **arguments)
+            except wire.WireError as error:
+                raise NotPlainData(f"{name} cannot be bound: {error}") from None
+            self._changed = True
+            if "ok" not in answer:
+                raise _variable_error(name, answer)
+
     def final_variable(self, name: str) -> str:
         """A variable as text, at full length: what FINAL_VAR(name) gives. KeyError, with the names there are."""
         with self._alone():
@@ -188,7 +226,14 @@ class Sandbox:
             self._save()
             clock = self._services.virtual_nanoseconds if isinstance(self._services, Clock) else 0
             return Snapshot(
-                self._saved, id(self._image), self._cells, self.limits, self._seed, _form(self._context), clock
+                self._saved,
+                id(self._image),
+                self._cells,
+                self.limits,
+                self._seed,
+                _form(self._context),
+                clock,
+                dict(self._bound),
             )
 
     @classmethod
@@ -198,11 +243,15 @@ class Sandbox:
         context: Source | None = None,
         *,
         llm: Callable[..., Any] | None = None,
+        tools: "Tools | Mapping[str, Callable[..., Any]] | None" = None,
         engine: Engine | None = None,
         services: Services | None = None,
     ) -> "Sandbox":
-        """A new sandbox in the snapshot's state. `context` must be what the first one was given."""
-        box = cls(context, limits=snapshot.limits, llm=llm, seed=snapshot.seed, engine=engine, services=services)
+        """A new sandbox in the snapshot's state. `context` must be what the first one was given, and so must `llm` and
+        `tools` be if its code is to find them."""
+        box = cls(
+            context, limits=snapshot.limits, llm=llm, tools=tools, seed=snapshot.seed, engine=engine, services=services
+        )
         try:
             box._take_over(snapshot)
         except BaseException:
@@ -226,6 +275,7 @@ class Sandbox:
             raise SandboxError("the snapshot was taken with another context: give the same one again")
         if isinstance(self._services, Clock):
             self._services.virtual_nanoseconds = snapshot.virtual_nanoseconds
+        self._bound.update(snapshot.bound)
         if snapshot.state is None:
             return
         before = self._instance
@@ -233,6 +283,9 @@ class Sandbox:
         if before is not None:
             before.close()
         self._saved, self._changed, self._cells = snapshot.state, False, snapshot.cells
+        if self._tools:
+            self._ask_or_raise(wire.TOOLS, tools=self._tools)
+            self._changed = True
         if self._seed is None:
             self._instance.seed(_random_key(None))
             self._ask_or_raise(wire.RESEED)
@@ -243,6 +296,7 @@ class Sandbox:
         instance = self._instance
         if instance is not None:
             instance.cancel()
+            self._door.stop()
 
     def close(self) -> None:
         """Give everything back. A running cell is ended first."""
@@ -296,6 +350,7 @@ class Sandbox:
         if isinstance(self._services, Clock):
             self._services.guard = instance.guard
         token = _inside.set(_inside.get() | {id(self)})
+        self._door.begin_cell()
         if op == wire.RUN:
             self._changed = True  # now, because Ctrl-C may come before the answer is here
         try:
@@ -303,6 +358,7 @@ class Sandbox:
         except InstanceLost as lost:
             raise self._restored(lost.kind, f"{lost}; the sandbox is back in its state before this cell") from None
         finally:
+            self._door.end_cell()
             _inside.reset(token)
             if instance.interrupted is not None:
                 self._door.interrupted, instance.interrupted = instance.interrupted, None
@@ -317,14 +373,27 @@ class Sandbox:
         self._changed = False
         return _Restored(CellError(kind=kind, message=message, traceback=f"{kind}: {message}"))
 
-    def _broken(self, before: Checkpoint | None, reason: str) -> "_Restored":
-        """The guest's own machinery failed: this cell broke it, or the one before. Undo as much as makes it work."""
+    def _broken(self, before: Checkpoint | None, answer: dict[str, Any]) -> "_Restored":
+        """The guest could not say what came of the cell: its memory was used up to the last, or this cell, or the one
+        before, broke the guest's own machinery. Undo as much as makes it work."""
+        kind, reason = "BrokenGuest", f"cells broke the sandbox's own code ({_message(answer)[:200]}); undone"
+        if _kind(answer) == "MemoryError":
+            kind, reason = "MemoryError", "the cell used up the sandbox's memory; it is back in its state before the cell"
         for state in (self._saved, before, None):
             self._saved = state
-            restored = self._restored("BrokenGuest", f"cells broke the sandbox's own code ({reason[:200]}); undone")
+            restored = self._restored(kind, reason)
             if self._works():
                 break
+        self._bind_again()
         return restored
+
+    def _bind_again(self) -> None:
+        """An older state has older values of the bound names. A guest that cannot take them is as good as broken."""
+        assert self._instance is not None
+        with suppress(InstanceLost, MemoryError):
+            for name, value in self._bound.items():
+                self._instance.request(wire.BIND, name=name, value=value)
+                self._changed = True
 
     def _works(self) -> bool:
         """Whether the guest runs an empty cell."""
@@ -390,9 +459,13 @@ def _message(answer: dict[str, Any]) -> str:
     return text[:2000] if type(text) is str else "the guest gave no reason"
 
 
-def _variable_error(name: str, answer: dict[str, Any]) -> Exception:
+def _kind(answer: dict[str, Any]) -> object:
     error = answer.get("error")
-    kind = error.get("kind") if isinstance(error, dict) else None
+    return error.get("kind") if isinstance(error, dict) else None
+
+
+def _variable_error(name: str, answer: dict[str, Any]) -> Exception:
+    kind = _kind(answer)
     if kind == "NameError":
         return KeyError(name)
     if kind == "WireError":

@@ -1,11 +1,12 @@
 """What stands behind a plain sandbox's door: the application's own `llm` function, a clock, and sleep.
 
-A run of an RLM has richer services (loop/services.py); both share the clock.
+A run of an RLM has richer services (loop/services.py); both share the clock and the tools.
 """
 
 import asyncio
 import copy
 import inspect
+import json
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +14,14 @@ from contextvars import copy_context
 from typing import Any
 
 from divebell.bridge import wire
-from divebell.bridge.door import Outcome, Refused
+from divebell.bridge.door import Refused, Started
+from divebell.bridge.requests import Call, ChildQuery, Outcome, Query, ToolCall
 from divebell.runtime.watchdog import Guard
+from divebell.tools import Tools
+from divebell.workers import LoopThread, Workers
 
-MAX_THREADS = 16  # that call a plain `llm` function at once
+MAX_THREADS = 16  # that call a plain `llm` function, or plain tools, at once
+MAX_ASYNC_CALLS = 64  # of an async one
 _SLEEP_SLICE_SECONDS = 0.05
 _FIRST_MONOTONIC_NANOSECONDS = 1 << 40
 _SEEDED_START_NANOSECONDS = 1_700_000_000 * 10**9
@@ -65,71 +70,175 @@ class Clock:
             left -= piece
             guard.spend(piece)
 
+    def waited(self, seconds: float) -> None:
+        """A seeded clock has only what it is told: the guest's timers would never be due."""
+        if self._seeded:
+            self.virtual_nanoseconds += int(seconds * 1e9)
 
-class CallableServices(Clock):
+
+class ToolServices(Clock):
+    """Answers calls of tools. A plain one runs on a thread, an async one on an event loop.
+
+    After `tool_seconds` the guest gets an error. A plain function that is still running then cannot be stopped: it keeps
+    its thread until it ends, and so one place of the MAX_THREADS.
+    """
+
+    takes_references = False
+
+    def __init__(self, tools: Tools | None, *, tool_seconds: float, seeded: bool) -> None:
+        super().__init__(seeded=seeded)
+        self._tools = tools or Tools({})
+        self._tool_seconds = tool_seconds
+        self._workers = Workers(MAX_THREADS, "divebell-tool")
+
+    def tool_descriptions(self) -> list[dict[str, object]]:
+        return self._tools.descriptions
+
+    def _start_tool(self, call: ToolCall, done: Callable[[Outcome], None]) -> Started:
+        if self._tools.is_async(call):
+            cancel = self._start_async(lambda: self._tools.acall(call), done)
+        else:
+            cancel = self._workers.start(lambda: done(self._tools.call(call)))
+        return Started(cancel, self._tool_seconds)
+
+    def _start_async(
+        self, function: Callable[[], Coroutine[Any, Any, Outcome]], done: Callable[[Outcome], None]
+    ) -> Callable[[], None]:
+        raise NotImplementedError
+
+    def check_answer(self, value: object) -> str | None:
+        """Nobody gave a schema."""
+        return None
+
+
+class CallableServices(ToolServices):
     """Answers llm_query with a function of the application's."""
 
-    def __init__(self, llm: Callable[..., Any] | None, *, seeded: bool = False) -> None:
-        super().__init__(seeded=seeded)
+    def __init__(
+        self,
+        llm: Callable[..., Any] | None,
+        *,
+        tools: Tools | None = None,
+        tool_seconds: float = 60.0,
+        seeded: bool = False,
+    ) -> None:
+        super().__init__(tools, tool_seconds=tool_seconds, seeded=seeded)
         self._llm = llm
-        self._model_parameter = _model_parameter(llm) if llm is not None else ""
+        self._parameters = _Parameters(llm) if llm is not None else None
         self._is_async = inspect.iscoroutinefunction(llm) or inspect.iscoroutinefunction(
             getattr(llm, "__call__", None)  # noqa: B004  (an object whose call is async)
         )
+        self._llm_workers = Workers(MAX_THREADS, "divebell-llm")
+        self._loop_thread = LoopThread("divebell-async")
 
-    def query(self, prompts: list[str], model: str | None) -> list[Outcome]:
-        if self._llm is None:
-            raise Refused(wire.UNAVAILABLE, "this sandbox has no language model: give it one with Sandbox(llm=...)")
+    def query(self, queries: list[Query]) -> list[Outcome]:
+        self._check()
         if self._is_async:
-            return _run_async(self._gather, prompts, model)
-        if len(prompts) == 1:
-            return [self._call(prompts[0], model)]
-        with ThreadPoolExecutor(min(MAX_THREADS, max(len(prompts), 1)), "divebell-llm") as pool:
+            return _run_async(self._gather, queries)
+        if len(queries) == 1:
+            return [self._call(queries[0])]
+        with ThreadPoolExecutor(min(MAX_THREADS, max(len(queries), 1)), "divebell-llm") as pool:
             # Each in a copy of this context, which knows that it is inside this sandbox's cell (sandbox.py).
-            calls = [pool.submit(copy_context().run, self._call, prompt, model) for prompt in prompts]
+            calls = [pool.submit(copy_context().run, self._call, query) for query in queries]
             return [call.result() for call in calls]
 
-    def _ask(self, prompt: str, model: str | None) -> Any:
-        assert self._llm is not None
-        if self._model_parameter == "":
-            return self._llm(prompt)
-        return self._llm(prompt, model) if self._model_parameter is None else self._llm(prompt, model=model)
+    def child(self, children: list[ChildQuery]) -> list[Outcome]:
+        raise _no_children()
 
-    def _call(self, prompt: str, model: str | None) -> Outcome:
+    def start(self, call: Call, done: Callable[[Outcome], None]) -> Started:
+        if isinstance(call, ToolCall):
+            return self._start_tool(call, done)
+        if isinstance(call, ChildQuery):
+            raise _no_children()
+        self._check()
+        query = call
+        if self._is_async:
+            return Started(self._start_async(lambda: self._acall(query), done))
+        return Started(self._llm_workers.start(lambda: done(self._call_anyhow(query))))
+
+    def _start_async(
+        self, function: Callable[[], Coroutine[Any, Any, Outcome]], done: Callable[[Outcome], None]
+    ) -> Callable[[], None]:
+        async def run() -> None:
+            done(await function())
+
+        return self._loop_thread.start(run)
+
+    def _check(self) -> None:
+        if self._llm is None:
+            raise Refused(wire.UNAVAILABLE, "this sandbox has no language model: give it one with Sandbox(llm=...)")
+
+    def _ask(self, query: Query) -> Any:
+        assert self._llm is not None
+        assert self._parameters is not None
+        arguments, keywords = self._parameters.of(query)
+        return self._llm(query.prompt, *arguments, **keywords)
+
+    def _call(self, query: Query) -> Outcome:
         try:
-            return _reply(self._ask(prompt, model))
+            return _reply(query, self._ask(query))
         except Exception as error:
             return _failed(error)
 
-    async def _gather(self, prompts: list[str], model: str | None) -> list[Outcome]:
-        places = asyncio.Semaphore(MAX_THREADS * 4)
+    def _call_anyhow(self, query: Query) -> Outcome:
+        """On a thread of ours, where nobody else would hear of an interruption."""
+        try:
+            return self._call(query)
+        except BaseException as error:
+            return {"kind": wire.MODEL_ERROR, "message": f"the llm function ended with {type(error).__name__}"}
 
-        async def one(prompt: str) -> Outcome:
+    async def _acall(self, query: Query) -> Outcome:
+        try:
+            return _reply(query, await self._ask(query))
+        except Exception as error:
+            return _failed(error)
+
+    async def _gather(self, queries: list[Query]) -> list[Outcome]:
+        places = asyncio.Semaphore(MAX_ASYNC_CALLS)
+
+        async def one(query: Query) -> Outcome:
             async with places:
-                try:
-                    return _reply(await self._ask(prompt, model))
-                except Exception as error:
-                    return _failed(error)
+                return await self._acall(query)
 
-        return list(await asyncio.gather(*map(one, prompts)))
-
-    def child(self, prompts: list[str], contexts: list[object], model: str | None) -> list[Outcome]:
-        raise Refused(wire.UNAVAILABLE, "a plain sandbox has no child RLMs; llm_query is there")
+        return list(await asyncio.gather(*map(one, queries)))
 
     def budget(self) -> dict[str, object]:
         return {"dollars": None, "tokens": None, "calls": None, "seconds": None, "depth": 0}
 
 
-def _model_parameter(llm: Callable[..., Any]) -> str | None:
-    """How the function takes the model's name: "" not at all, "model" by that name, None as its second argument."""
-    try:
-        parameters = list(inspect.signature(llm).parameters.values())
-    except (TypeError, ValueError):
-        return ""
-    if any(p.name == "model" and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) for p in parameters):
-        return "model"
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return None if len(positional) >= 2 and positional[1].default is inspect.Parameter.empty else ""
+class _Parameters:
+    """How an `llm` function takes what comes beside the prompt: the model's name, by that name or as its second
+    argument, and the images, by that name."""
+
+    def __init__(self, llm: Callable[..., Any]) -> None:
+        try:
+            parameters = list(inspect.signature(llm).parameters.values())
+        except (TypeError, ValueError):
+            parameters = []
+        named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        self._model_by_name = "model" in named
+        self._model_second = (
+            not self._model_by_name and len(positional) >= 2 and positional[1].default is inspect.Parameter.empty
+        )
+        self._images = "images" in named
+        self._schema = "schema" in named
+
+    def of(self, query: Query) -> tuple[list[Any], dict[str, Any]]:
+        keywords: dict[str, Any] = {}
+        if self._model_by_name:
+            keywords["model"] = query.model
+        if self._images:
+            keywords["images"] = list(query.images)
+        elif query.images:
+            raise TypeError("the llm function takes no images: it has no parameter of that name")
+        if self._schema:
+            keywords["schema"] = query.schema
+        return ([query.model] if self._model_second else []), keywords
+
+
+def _no_children() -> Refused:
+    return Refused(wire.UNAVAILABLE, "a plain sandbox has no child RLMs; llm_query is there")
 
 
 def _run_async(function: Callable[..., Coroutine[Any, Any, list[Outcome]]], *arguments: Any) -> list[Outcome]:
@@ -142,10 +251,38 @@ def _run_async(function: Callable[..., Coroutine[Any, Any, list[Outcome]]], *arg
         return pool.submit(copy_context().run, lambda: asyncio.run(function(*arguments))).result()
 
 
-def _reply(text: object) -> Outcome:
+def _reply(query: Query, text: object) -> Outcome:
+    """The text; with a schema its value, of which only the type is checked here: a whole JSON Schema is the loop's."""
+    if query.schema is not None:
+        return {"value": _parsed(text, query.schema) if isinstance(text, str) else _plain(text)}
     if not isinstance(text, str):
         raise TypeError(f"the llm function returned {type(text).__name__}, not str")
     return {"text": text}
+
+
+_JSON_TYPES: dict[object, tuple[type, ...]] = {
+    "object": (dict,), "array": (list,), "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,),
+    "null": (type(None),),
+}  # fmt: skip
+
+
+def _parsed(text: str, schema: dict[str, object]) -> object:
+    stripped = text.strip()
+    if stripped.startswith("```"):  # models like to put JSON in a fence
+        stripped = stripped.split("\n", 1)[-1].rsplit("```", 1)[0]
+    try:
+        value: object = json.loads(stripped)
+    except (ValueError, RecursionError):
+        raise TypeError(f"the reply is not the JSON that the schema asks for: {text[:200]!r}") from None
+    wanted = _JSON_TYPES.get(schema.get("type")) if isinstance(schema.get("type"), str) else None
+    if wanted is not None and (not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted)):
+        raise TypeError(f"the reply is JSON, but not of the type {schema['type']}: {text[:200]!r}")
+    return _plain(value)
+
+
+def _plain(value: object) -> object:
+    wire.encode(value)
+    return value
 
 
 def _failed(error: Exception) -> Outcome:

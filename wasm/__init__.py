@@ -13,7 +13,10 @@ from importlib import resources
 
 __all__ = ["GUEST_MODULES", "GuestError", "Manifest", "guest_sources", "manifest", "module_bytes"]
 
-GUEST_MODULES = ("output", "values", "models", "cell", "boot")
+GUEST_MODULES = (
+    "output", "values", "door", "arguments", "tickets", "fibers", "twins", "queries", "tools", "finish", "models",
+    "executors", "threads", "pools", "loop", "cell", "boot",
+)  # fmt: skip
 """The modules of `divebell_guest`, in the order in which the guest runs their sources: imports come first."""
 
 MODULE_FILE = "guest.wasm.xz"

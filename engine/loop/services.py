@@ -1,51 +1,81 @@
-"""What stands behind the door of a run's sandbox: metered sub-calls, children, the purse.
+"""What stands behind the door of a run's sandbox: metered sub-calls, children, tools, the purse.
 
-The guest's thread calls in here and waits; the work happens on the run's event loop. When the run ends, `close` ends
-what is in flight, and the waiting thread is told so.
+The guest's thread calls in here; the work happens on the run's event loop, in tasks of its own. When the run ends,
+`close` ends what is in flight, and a thread that waits for it is told so.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import anyio
 import anyio.from_thread
 import anyio.lowlevel
 
 from divebell.bridge import wire
-from divebell.bridge.door import Outcome, Refused
+from divebell.bridge.door import Refused, Started
 from divebell.bridge.errors import BudgetExceeded
+from divebell.bridge.requests import Call, ChildQuery, Outcome, Query, ToolCall
 from divebell.errors import DivebellError
-from divebell.services import Clock
+from divebell.services import ToolServices
+from divebell.tools import Tools
 
-Query = Callable[[str, str | None], Awaitable[str]]
-Child = Callable[[str, object, str | None], Awaitable[str]]
+AnswerQuery = Callable[..., Awaitable[object]]
+"""query(prompt, model): the reply. Where the code gave them, `schema=` (a JSON Schema; the reply is plain data then) and
+`images=` (a tuple of bridge.requests.Image) come beside these."""
+AnswerChild = Callable[[str, object, str | None], Awaitable[object]]
+"""child(prompt, context, model). With references=True `context` may be a ContextReference or a ContextItem."""
+CheckAnswer = Callable[[object], str | None]
 Left = Callable[[], dict[str, object]]
 
 
-class RunServices(Clock):
-    """The services of one run. Made on its event loop."""
+class RunServices(ToolServices):
+    """The services of one run. Made on its event loop, which is asyncio's.
 
-    def __init__(self, query: Query, child: Child, left: Left, *, seeded: bool, child_concurrency: int) -> None:
-        super().__init__(seeded=seeded)
+    check_answer: says why the fields of a SUBMIT do not fit the output schema, or None; runs on the guest's thread.
+    tools: what the code may call beside models; tool_seconds: how long one call of a tool may take.
+    references: whether `child` takes references to parts of this run's context; if not, it gets the parts themselves.
+    """
+
+    def __init__(
+        self,
+        query: AnswerQuery,
+        child: AnswerChild,
+        left: Left,
+        *,
+        seeded: bool,
+        child_concurrency: int,
+        check_answer: CheckAnswer | None = None,
+        tools: Tools | None = None,
+        tool_seconds: float = 60.0,
+        references: bool = False,
+    ) -> None:
+        super().__init__(tools, tool_seconds=tool_seconds, seeded=seeded)
         self._query = query
         self._child = child
         self._left = left
+        self._check_answer = check_answer
+        self.takes_references = references
         self._child_limiter = anyio.CapacityLimiter(child_concurrency)
         self._token = anyio.lowlevel.current_token()
+        self._loop = asyncio.get_running_loop()
         self._scopes: set[anyio.CancelScope] = set()
+        self._tasks: set[asyncio.Task[Outcome]] = set()
         self._closed = False
 
-    def query(self, prompts: list[str], model: str | None) -> list[Outcome]:
-        async def one(index: int) -> str:
-            return await self._query(prompts[index], model)
+    def query(self, queries: list[Query]) -> list[Outcome]:
+        return self._all([*queries])
 
-        return self._all(one, len(prompts))
+    def child(self, children: list[ChildQuery]) -> list[Outcome]:
+        return self._all([*children])
 
-    def child(self, prompts: list[str], contexts: list[object], model: str | None) -> list[Outcome]:
-        async def one(index: int) -> str:
-            async with self._child_limiter:
-                return await self._child(prompts[index], contexts[index], model)
+    def start(self, call: Call, done: Callable[[Outcome], None]) -> Started:
+        if isinstance(call, ToolCall):
+            return self._start_tool(call, done)
+        return Started(self._start_async(lambda: self._outcome(call), done))
 
-        return self._all(one, len(prompts))
+    def check_answer(self, value: object) -> str | None:
+        return None if self._check_answer is None else self._check_answer(value)
 
     def budget(self) -> dict[str, object]:
         return self._left()
@@ -58,35 +88,99 @@ class RunServices(Clock):
         self._closed = True
         for scope in self._scopes:
             scope.cancel()
+        for task in self._tasks:
+            task.cancel()
 
-    def _all(self, one: Callable[[int], Awaitable[str]], count: int) -> list[Outcome]:
-        return anyio.from_thread.run(self._within_run, one, count, token=self._token)
+    async def _outcome(self, call: "Query | ChildQuery") -> Outcome:
+        """What came of the call. Raises nothing but cancellation and faults of the host."""
+        try:
+            reply = await self._reply(call)
+        except BudgetExceeded as error:
+            return {"kind": wire.BUDGET_EXCEEDED, "message": str(error)}
+        except DivebellError as error:
+            return {"kind": wire.MODEL_ERROR, "message": str(error)}
+        return {"text": reply} if type(reply) is str and not (isinstance(call, Query) and call.schema) else {"value": reply}
 
-    async def _within_run(self, one: Callable[[int], Awaitable[str]], count: int) -> list[Outcome]:
+    async def _reply(self, call: "Query | ChildQuery") -> object:
+        if isinstance(call, ChildQuery):
+            async with self._child_limiter:
+                return await self._child(call.prompt, call.context, call.model)
+        given: dict[str, object] = {}
+        if call.schema is not None:
+            given["schema"] = call.schema
+        if call.images:
+            given["images"] = call.images
+        return await self._query(call.prompt, call.model, **given)
+
+    def _start_async(
+        self, function: Callable[[], Coroutine[Any, Any, Outcome]], done: Callable[[Outcome], None]
+    ) -> Callable[[], None]:
+        """Run it as a task on the run's loop, without waiting for that. Whatever becomes of the task, `done` is told."""
+        tasks: list[asyncio.Task[Outcome]] = []
+        is_given_up = False
+
+        ended: Outcome = {"kind": wire.UNAVAILABLE, "message": "the run has ended"}
+
+        def finish(task: "asyncio.Task[Outcome]") -> None:
+            self._tasks.discard(task)
+            if task.cancelled():
+                done(ended)
+            elif (error := task.exception()) is not None:
+                done({"kind": wire.MODEL_ERROR, "message": f"the host failed to answer ({type(error).__name__})"})
+            else:
+                done(task.result())
+
+        def begin() -> None:
+            if self._closed or is_given_up:
+                done(ended)
+                return
+            task = self._loop.create_task(function())
+            tasks.append(task)
+            self._tasks.add(task)
+            task.add_done_callback(finish)
+
+        def end() -> None:
+            for task in tasks:
+                task.cancel()
+
+        def cancel() -> None:
+            nonlocal is_given_up
+            is_given_up = True
+            self._on_loop(end)
+
+        if not self._on_loop(begin):
+            raise Refused(wire.UNAVAILABLE, "the run has ended")
+        return cancel
+
+    def _on_loop(self, function: Callable[[], None]) -> bool:
+        try:
+            self._loop.call_soon_threadsafe(function)
+        except RuntimeError:  # the loop is closed: the run ended, and everything on it with it
+            return False
+        return True
+
+    def _all(self, calls: "list[Query | ChildQuery]") -> list[Outcome]:
+        return anyio.from_thread.run(self._within_run, calls, token=self._token)
+
+    async def _within_run(self, calls: "list[Query | ChildQuery]") -> list[Outcome]:
         with anyio.CancelScope() as scope:
             if self._closed:
                 raise Refused(wire.UNAVAILABLE, "the run has ended")
             self._scopes.add(scope)
             try:
-                return await _gather(one, count)
+                return await self._gather(calls)
             finally:
                 self._scopes.discard(scope)
         raise Refused(wire.UNAVAILABLE, "the run has ended")
 
+    async def _gather(self, calls: "list[Query | ChildQuery]") -> list[Outcome]:
+        """All at once, in order; one that fails does not stop the others."""
+        outcomes: list[Outcome] = [{} for _ in calls]
 
-async def _gather(one: Callable[[int], Awaitable[str]], count: int) -> list[Outcome]:
-    """All at once, in order; one that fails does not stop the others."""
-    outcomes: list[Outcome] = [{} for _ in range(count)]
+        async def settle(index: int) -> None:
+            outcomes[index] = await self._outcome(calls[index])
 
-    async def settle(index: int) -> None:
-        try:
-            outcomes[index] = {"text": await one(index)}
-        except BudgetExceeded as error:
-            outcomes[index] = {"kind": wire.BUDGET_EXCEEDED, "message": str(error)}
-        except DivebellError as error:
-            outcomes[index] = {"kind": wire.MODEL_ERROR, "message": str(error)}
-
-    async with anyio.create_task_group() as group:
-        for index in range(count):
-            group.start_soon(settle, index)
-    return outcomes
+        async with anyio.create_task_group() as group:
+            for index in range(len(calls)):
+                group.start_soon(settle, index)
+        return outcomes

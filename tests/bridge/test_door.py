@@ -8,7 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from divebell.bridge import wire
-from divebell.bridge.door import MAX_BATCH, MAX_MODEL_NAME, Door, Refused
+from divebell.bridge.door import MAX_ANSWER_BYTES, MAX_BATCH, MAX_MODEL_NAME, Door, Refused
+from divebell.bridge.reading import MAX_IMAGE_BYTES, MAX_IMAGES, MAX_KEYWORD_ARGUMENTS, MAX_SCHEMA_BYTES
+from divebell.bridge.requests import (
+    Call, ChildQuery, ContextItem, ContextReference, Image, Outcome, Query, ToolCall,
+)  # fmt: skip
+from divebell.bridge.tickets import MAX_OPEN, Started
 
 ERRORS: list[BaseException] = [
     ValueError("secret"), RuntimeError(), MemoryError(), RecursionError(), OSError(5, "secret"), UnicodeError(), AssertionError(),
@@ -30,11 +35,20 @@ class Recorder:
             raise self.result
         return self.result
 
-    def query(self, prompts: list[str], model: str | None) -> Any:
-        return self._did("query", prompts, model)
+    takes_references = True
 
-    def child(self, prompts: list[str], contexts: list[object], model: str | None) -> Any:
-        return self._did("child", prompts, contexts, model)
+    def query(self, queries: list[Query]) -> Any:
+        return self._did("query", queries)
+
+    def child(self, children: list[ChildQuery]) -> Any:
+        return self._did("child", children)
+
+    def start(self, call: Call, done: Callable[[Outcome], None]) -> Started:
+        done(self._did("start", call))
+        return Started(lambda: None)
+
+    def check_answer(self, value: object) -> Any:
+        return self._did("check_answer", value)
 
     def budget(self) -> Any:
         return self._did("budget")
@@ -202,10 +216,113 @@ def test_what_is_right_reaches_the_services_as_it_is() -> None:
     ask(services, op="sleep", nanoseconds=0)
     ask(services, op="budget")
     ask(services, op="clock")
+    ask(services, op="check_answer", value={"a": [1, None]})
     assert services.seen == [
-        ("query", ["a\ud800", ""], "m"), ("query", [], None), ("child", ["a", "b"], [None, {"k": [1]}], None),
-        ("sleep", 0), ("budget",), ("clock",),
+        ("query", [Query("a\ud800", "m"), Query("", "m")]), ("query", []),
+        ("child", [ChildQuery("a"), ChildQuery("b", {"k": [1]})]),
+        ("sleep", 0), ("budget",), ("clock",), ("check_answer", {"a": [1, None]}),
     ]  # fmt: skip
+
+
+def test_schemas_images_and_references_become_types() -> None:
+    services = Recorder([])
+    image = {"media_type": "image/png", "data": b"\x89PNG"}
+    ask(services, op="query", prompts=["a", "b"], schema={"type": "object"}, images=[[image], None])
+    ask(services, op="child", prompts=["a", "b", "c"], contexts=[None, None, "text"],
+        references=[{"slice": [5, 10]}, {"item": "key"}, None])  # fmt: skip
+    assert services.seen == [
+        ("query", [
+            Query("a", None, {"type": "object"}, (Image("image/png", b"\x89PNG"),)),
+            Query("b", None, {"type": "object"}),
+        ]),
+        ("child", [ChildQuery("a", ContextReference(5, 10)), ChildQuery("b", ContextItem("key")), ChildQuery("c", "text")]),
+    ]  # fmt: skip
+
+
+def test_references_are_refused_for_services_that_do_not_take_them() -> None:
+    services = Recorder([])
+    services.takes_references = False
+    answer = ask(services, op="child", prompts=["a"], contexts=[None], references=[{"item": 0}])
+    assert kind(answer) == "SendInFull"
+    assert services.seen == []
+
+
+def nested(depth: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {}
+    for _ in range(depth):
+        schema = {"items": schema}
+    return schema
+
+
+BAD_FIELDS: list[dict[str, Any]] = [
+    *({"op": "query", "prompts": ["x"], "schema": schema} for schema in (
+        "object", 5, [], b"x", {1: 2}, {"a": {None: 1}}, {"a": b"bytes"}, nested(40), {"a": "x" * MAX_SCHEMA_BYTES},
+    )),
+    *({"op": "query", "prompts": ["x"], "images": images} for images in (
+        "x", [], [5], [None, None], [[b"x"]], [[{}]], [[{"media_type": "image/png"}]],
+        [[{"media_type": "image/png", "data": "text"}]], [[{"media_type": "text/html", "data": b""}]],
+        [[{"media_type": "image/", "data": b""}]], [[{"media_type": "image/png\n", "data": b""}]],
+        [[{"media_type": 5, "data": b""}]], [[{"media_type": "image/png", "data": b""}] * (MAX_IMAGES + 1)],
+        [[{"media_type": "image/png", "data": bytes(MAX_IMAGE_BYTES + 1)}]],
+    )),
+    *({"op": "child", "prompts": ["x"], "contexts": [None], "references": references} for references in (
+        "x", [], [5], [None, None], [{}], [{"slice": [1]}], [{"slice": [2, 1]}], [{"slice": [-1, 1]}],
+        [{"slice": [0, 2**70]}], [{"slice": [0, 1.0]}], [{"slice": [False, True]}], [{"slice": "ab"}], [{"item": -1}],
+        [{"item": True}], [{"item": 1.5}], [{"item": b"x"}], [{"item": None}], [{"slice": [0, 1], "item": 1}],
+    )),
+    {"op": "child", "prompts": ["x"], "contexts": ["text"], "references": [{"item": 0}]},
+    *({"op": "tool", "name": name, "arguments": [], "keyword_arguments": {}} for name in (
+        None, 5, "", "a b", "a.b", "__import__('os')", "x" * 101, b"x",
+    )),
+    *({"op": "tool", "name": "x", "arguments": arguments, "keyword_arguments": keywords} for arguments, keywords in (
+        (None, {}), ({}, {}), ("x", {}), ([], None), ([], []), ([], {1: 2}), ([1] * (MAX_KEYWORD_ARGUMENTS + 1), {}),
+        ([], {f"k{n}": 1 for n in range(MAX_KEYWORD_ARGUMENTS + 1)}),
+    )),
+    *({"op": "submit", "call": call, "prompts": ["x"], "contexts": [None]} for call in (
+        None, 5, "wait", "submit", "budget", "sleep", ["query"], {"query": 1},
+    )),
+    *({"op": op, "tickets": tickets} for op in ("wait", "cancel") for tickets in (
+        5, "1", {"1": 1}, ["1"], [None], [1.0], [True], [1, 1], list(range(MAX_OPEN + 1)), [0], [-1], [2**80], [1],
+    )),
+    {"op": "cancel"}, {"op": "wait"}, {"op": "wait", "tickets": None, "seconds": 5},
+    *({"op": "wait", "tickets": [], "seconds": seconds} for seconds in (
+        -1, float("nan"), float("inf"), 2**200, "1", True, [1],
+    )),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("request_", BAD_FIELDS, ids=lambda r: f"{r['op']} {str(list(r.values())[1:])[:50]!r}")
+def test_a_field_that_breaks_its_bounds_is_refused_and_nothing_happens(request_: dict[str, Any]) -> None:
+    services = Recorder([])
+    assert kind(ask(services, **request_)) == "BadRequest"
+    assert services.seen == []
+
+
+def test_an_answer_over_its_bound_is_refused_before_it_is_checked() -> None:
+    services = Recorder()
+    assert kind(ask(services, op="check_answer", value="x" * MAX_ANSWER_BYTES)) == "BadAnswer"
+    assert services.seen == []
+
+
+def test_a_tool_call_reaches_the_services_and_its_outcome_comes_back() -> None:
+    services = Recorder({"value": [1, 2]})
+    assert ask(services, op="tool", name="look", arguments=[1], keyword_arguments={"a": None})["ok"] == {"value": [1, 2]}
+    assert services.seen == [("start", ToolCall("look", (1,), {"a": None}))]
+
+
+def test_a_cell_has_so_many_tool_calls_and_the_next_has_them_again() -> None:
+    services = Recorder({"value": 1})
+    door = Door(services, tool_calls=2)  # type: ignore[arg-type]
+    call = wire.encode({"v": 1, "op": "tool", "name": "look", "arguments": [], "keyword_arguments": {}})
+    submit = wire.encode({"v": 1, "op": "submit", "call": "tool", "name": "x", "arguments": [], "keyword_arguments": {}})
+
+    def kinds(*requests: bytes) -> list[bool]:
+        return ["ok" in wire.decode(door.answer(request)) for request in requests]  # type: ignore[operator]
+
+    assert kinds(call, submit, call, submit) == [True, True, False, False]
+    door.end_cell()
+    door.begin_cell()
+    assert kinds(submit, call, call) == [True, True, False]
 
 
 def test_unknown_fields_are_ignored() -> None:

@@ -2,6 +2,7 @@
 
 import _random
 import ast
+import builtins
 import gc
 import importlib
 import io
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import _divebell
-from divebell_guest import cell, models, output, values, wire
+from divebell_guest import cell, executors, finish, loop, models, output, pools, threads, tickets, values, wire
 from divebell_guest.values import plain, type_name
 
 # Bound in every sandbox from the start, because model-written code uses them without an import.
@@ -42,6 +43,13 @@ def _no_network(*_arguments: object, **_options: object) -> NoReturn:
     raise OSError("there is no network in this sandbox")
 
 
+def _help(thing: object) -> None:
+    """Print the documentation of a function, class, module or other object."""
+    import pydoc
+
+    print(pydoc.render_doc(thing, renderer=pydoc.plaintext))
+
+
 def reseed() -> None:
     """Start all randomness anew from the key that the host has written (wasm/c/random.c)."""
     # What random.seed does, less its writes of what is there already: each would copy a page in every sandbox.
@@ -55,12 +63,14 @@ def reseed() -> None:
 
 def attach(context: object) -> None:
     """`context` is the object that wasm/c/context.c made in front of the shared pages."""
-    bind("context", context)
+    models.bind("context", context)
 
 
-def bind(name: str, value: object) -> None:
-    models.CONTRACT[name] = value
-    models.namespace[name] = value
+# Made at boot, because there may be no room for it when it is needed.
+_NO_MEMORY = wire.encode({
+    "v": wire.VERSION,
+    "error": {"kind": "MemoryError", "message": "there was no memory left to report what came of it"},
+})  # fmt: skip
 
 
 class _Sandbox:
@@ -91,7 +101,9 @@ OPERATIONS: dict[str, Callable[..., object]] = {
     wire.RUN: cell.run,
     wire.GET: _get,
     wire.SET: _set,
-    wire.BIND: bind,
+    wire.BIND: models.bind,
+    wire.APPEND: models.append,
+    wire.TOOLS: models.bind_tools,
     wire.FINAL_VARIABLE: models.variable_as_text,
     wire.RESEED: reseed,
 }
@@ -107,6 +119,8 @@ def dispatch(request: memoryview) -> bytes:
         del arguments["v"]
         answer = {"v": wire.VERSION, "ok": OPERATIONS[arguments.pop("op")](**arguments)}
         return wire.encode(answer, wire.MAX_MESSAGE_BYTES, is_plain=True)
+    except MemoryError:
+        return _NO_MEMORY
     except BaseException as error:
         message = str(error)[:2000] if isinstance(error, Exception) else ""
         return wire.encode({"v": wire.VERSION, "error": {"kind": type_name(error), "message": message}})
@@ -122,9 +136,12 @@ def _boot() -> None:
     models.preset.update({name: sys.modules[name] for name in PRESET})
     models.namespace.update(models.preset)
     models.restore_contract()
+    for module in (loop, executors, threads, pools):
+        module.install()
     vars(sys).update(dict.fromkeys(("stdin", "__stdin__"), io.StringIO("")))
     _use_streams(cell.stdout, cell.stderr)
     sys.argv = [""]
+    builtins.help = _help
     os._exit = _exit  # type: ignore[assignment]
     socket.getaddrinfo = _no_network
     socket.create_connection = _no_network
@@ -175,7 +192,7 @@ def _make_anew() -> None:
     models.restore_contract()
     _use_streams(output.Output(), output.Output())
     functions = {ast.copy_location: None}
-    for module in (wire, values, models, cell, output, sys.modules[__name__]):
+    for module in (wire, values, models, cell, finish, tickets, output, sys.modules[__name__]):
         for owner in (module, *(value for value in vars(module).values() if isinstance(value, type))):
             functions.update((value, None) for value in vars(owner).values() if isinstance(value, types.FunctionType))
     for function in functions:

@@ -1,25 +1,33 @@
 """One cell: compile it, run it, and describe what came of it."""
 
 import ast
+import inspect
 import linecache
 import signal
 import sys
 import traceback
 import types
-from builtins import BaseException, SystemExit, compile, exec, isinstance, len, repr, str, type  # noqa: UP029
+from builtins import (  # noqa: UP029
+    BaseException, SystemExit, abs, compile, eval, exec, getattr, isinstance, len, max, range, repr, str, type,
+)  # fmt: skip
 
-from divebell_guest import models, wire
+from divebell_guest import loop, models, wire
+from divebell_guest.fibers import current
 from divebell_guest.output import Output
+from divebell_guest.tickets import desk
 from divebell_guest.values import plain, type_name
 
 CELLS_WITH_SOURCE = 200  # tracebacks can show the lines of this many of the latest cells
 MAX_TRACEBACK_FRAMES = 40
+MAX_CHAINED = 10  # errors that led to the one that is shown, whose lines are looked through
 MAX_ERROR_CHARACTERS = 20_000
 MAX_VALUE_MESSAGE_BYTES = 1 << 20  # a last value larger than this comes back as its repr alone
 
 # Cells may replace what `builtins` holds, hence the import above: this module keeps its own.
 
 _VALUE = "__divebell_value__"
+_AWAITABLE = "__divebell_awaitable__"
+_OUR_FRAMES = ("<divebell_guest", "<frozen asyncio", "<frozen concurrent")
 _ABSENT = object()
 
 stdout = Output()
@@ -43,15 +51,31 @@ def on_interrupt(signal_number: int, frame: object) -> None:
         raise interruption.raised
 
 
+class _Awaited(ast.NodeTransformer):
+    """`await llm_query(...)` as if it said allm_query: models write it, and the sync form's reply is no awaitable."""
+
+    def visit_Await(self, node: ast.Await) -> ast.AST:
+        self.generic_visit(node)
+        called = node.value
+        if isinstance(called, ast.Call) and isinstance(called.func, ast.Name):
+            form = ast.Call(ast.Name(_AWAITABLE, ast.Load()), [called.func], [])
+            called.func = ast.fix_missing_locations(ast.copy_location(form, called.func))
+        return node
+
+
 def _compile(code: str, filename: str) -> tuple[types.CodeType, bool]:
-    """The code object, and whether it leaves the value of a last bare expression behind."""
+    """The code object, and whether it leaves the value of a last bare expression behind. With an `await` at its top
+    level it is a coroutine's."""
     tree: ast.Module = compile(code, filename, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)  # type: ignore[assignment]
     last = tree.body[-1] if tree.body else None
-    if not isinstance(last, ast.Expr):
-        return compile(tree, filename, "exec", dont_inherit=True), False
-    target = ast.copy_location(ast.Name(_VALUE, ast.Store()), last)
-    tree.body[-1] = ast.copy_location(ast.Assign([target], last.value), last)
-    return compile(tree, filename, "exec", dont_inherit=True), True
+    has_value = isinstance(last, ast.Expr)
+    if isinstance(last, ast.Expr):
+        target = ast.copy_location(ast.Name(_VALUE, ast.Store()), last)
+        tree.body[-1] = ast.copy_location(ast.Assign([target], last.value), last)
+    if "await" in code:
+        models.namespace[_AWAITABLE] = models.awaitable
+        tree = _Awaited().visit(tree)
+    return compile(tree, filename, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True), has_value
 
 
 def _bounded_repr(value: object, limit: int) -> str:
@@ -69,13 +93,14 @@ def _bounded_repr(value: object, limit: int) -> str:
 def _describe(error: BaseException) -> dict[str, str]:
     """The error as the model should see it: without this package's frames, with the cell's own lines."""
     frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_code.co_filename.startswith("<divebell_guest"):
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_OUR_FRAMES):
         frames = frames.tb_next
     try:
         message = str(error)
         report = traceback.TracebackException(
             type(error), error, frames, limit=-MAX_TRACEBACK_FRAMES, compact=True, max_group_depth=5
         )
+        _leave_out_machinery(report)
         text = "".join(report.format())
     except BaseException as second:  # a __str__ that raises, or the interrupt while it runs
         message = text = f"{type_name(error)} (its description failed: {type_name(second)})"
@@ -83,6 +108,21 @@ def _describe(error: BaseException) -> dict[str, str]:
         half = MAX_ERROR_CHARACTERS // 2
         text = f"{text[:half]}\n[... {len(text) - 2 * half:,} characters not shown ...]\n{text[-half:]}"
     return {"kind": type_name(error), "message": message[:MAX_ERROR_CHARACTERS], "traceback": text}
+
+
+def _leave_out_machinery(report: traceback.TracebackException) -> None:
+    """Show the cell's lines, and not how awaits and futures came to them, unless there is nothing else to show."""
+    for _ in range(MAX_CHAINED):
+        shown = [frame for frame in report.stack if not frame.filename.startswith(_OUR_FRAMES)]
+        if shown:
+            report.stack[:] = shown
+        before = report.__cause__ or report.__context__
+        if before is None:
+            return
+        if before.stack and not [frame for frame in before.stack if not frame.filename.startswith(_OUR_FRAMES)]:
+            report.__cause__ = report.__context__ = None
+            return
+        report = before
 
 
 def _remember_source(filename: str, number: int, code: str) -> None:
@@ -111,20 +151,25 @@ def run(code: str, number: int, output_characters: int, cell_seconds: float) -> 
     value: object = _ABSENT
     shown: str | None = None
     error: dict[str, str] | None = None
-    final: str | None = None
+    final: dict[str, object] | None = None
     exit_status: int | None = None
     try:
         interruption.allowed = True
         _remember_source(filename, number, code)
         compiled, has_value = _compile(code, filename)
         try:
-            exec(compiled, models.namespace)
+            if compiled.co_flags & inspect.CO_COROUTINE:
+                loop.run_cell(eval(compiled, models.namespace))
+            else:
+                exec(compiled, models.namespace)
             value = models.namespace.pop(_VALUE, _ABSENT) if has_value else _ABSENT
             if value is not None and value is not _ABSENT:
                 shown = _bounded_repr(value, output_characters)
         except SystemExit as exit:
             exit_status = _exit_status(exit.code)
-        final = models.finish.taken()
+        if not desk.is_idle() or loop.state.loops or current.alive:
+            _finish_waiting()
+        final = models.finish.taken(models.namespace)
         interruption.allowed = False
     except BaseException as raised:
         final = None  # an answer from a cell that failed does not count
@@ -141,8 +186,12 @@ def run(code: str, number: int, output_characters: int, cell_seconds: float) -> 
         interruption.allowed = False
     models.namespace.pop(_VALUE, None)
     if error is not None:
-        models.finish.taken()
+        models.finish.taken(models.namespace)
         models.finish.answer["ready"] = False
+    if not desk.is_idle() or loop.state.loops or current.alive:
+        desk.clear()
+        current.alive.clear()
+        loop.abandon()
     models.restore_contract()
     out, out_missing = stdout.taken()
     err, err_missing = stderr.taken()
@@ -153,11 +202,20 @@ def run(code: str, number: int, output_characters: int, cell_seconds: float) -> 
         "repr": shown,
         "error": error,
         "exit_status": exit_status,
-        "final": final,
+        "final": None,
     }
+    if final is not None:
+        outcome.update(final)
     if shown is not None and value is not _ABSENT:
         _add_value(outcome, value)
     return outcome
+
+
+def _finish_waiting() -> None:
+    """As at the end of a program: threads and executors are waited for, tasks of event loops are cancelled."""
+    while desk.jobs or current.alive:
+        desk.pump()
+    loop.finish()
 
 
 def _exit_status(code: object) -> int:

@@ -1,0 +1,185 @@
+"""Requests of the guest, from plain data to the types of requests.py: the checks that stand between the two.
+
+Guaranteed: whatever comes in, the result has the types that requests.py says and is within the bounds below, or Refused
+is raised. The messages are for the model that wrote the code.
+"""
+
+import re
+from typing import Any
+
+from divebell.bridge import wire
+from divebell.bridge.requests import ChildQuery, ContextItem, ContextReference, Image, Query, ToolCall
+
+MAX_BATCH = 10_000  # prompts in one batch
+MAX_MODEL_NAME = 200
+MAX_TOOL_NAME = 100
+MAX_KEYWORD_ARGUMENTS = 100
+MAX_SCHEMA_BYTES = 64 << 10
+MAX_SCHEMA_DEPTH = 32
+MAX_IMAGES = 20  # with one prompt
+MAX_IMAGE_BYTES = 20 << 20  # all images of one request together; the message's own limit is above it
+_MEDIA_TYPE = re.compile(r"image/[a-z0-9][a-z0-9.+-]{0,60}")
+_MAX_OFFSET = 1 << 40
+
+Request = dict[str, Any]
+
+
+class Refused(Exception):
+    """The host refuses an operation. `kind` names the exception that the guest raises."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def queries(request: Request) -> list[Query]:
+    prompts, model, schema = _prompts(request), _model(request), _schema(request)
+    given = request.get("images")
+    if given is None:
+        return [Query(prompt, model, schema) for prompt in prompts]
+    if not isinstance(given, list) or len(given) != len(prompts):
+        raise Refused(wire.BAD_REQUEST, "images must be a list with one entry for each prompt")
+    room = MAX_IMAGE_BYTES
+    made: list[Query] = []
+    for prompt, several in zip(prompts, given, strict=True):
+        images = _images(several)
+        room -= sum(len(image.data) for image in images)
+        if room < 0:
+            raise Refused(wire.BAD_REQUEST, f"the images of one request have more than {MAX_IMAGE_BYTES:,} bytes")
+        made.append(Query(prompt, model, schema, images))
+    return made
+
+
+def children(request: Request) -> list[ChildQuery]:
+    prompts, model = _prompts(request), _model(request)
+    contexts = _one_for_each(prompts, request.get("contexts"), "contexts")
+    references = request.get("references")
+    if references is not None:
+        references = _one_for_each(prompts, references, "references")
+    made: list[ChildQuery] = []
+    for index, (prompt, context) in enumerate(zip(prompts, contexts, strict=True)):
+        if not isinstance(context, (type(None), str, bytes, list, dict)):
+            raise Refused(
+                wire.BAD_REQUEST, f"a context is a str, bytes, list or dict, not {type(context).__name__}"
+            )
+        reference = references[index] if references is not None else None
+        if reference is not None:
+            if context is not None:
+                raise Refused(wire.BAD_REQUEST, "a child gets a context or a reference, not both")
+            context = _reference(reference)
+        made.append(ChildQuery(prompt, context, model))
+    return made
+
+
+def tool_call(request: Request) -> ToolCall:
+    name, arguments, keywords = (request.get(key) for key in ("name", "arguments", "keyword_arguments"))
+    if type(name) is not str or not name.isidentifier() or len(name) > MAX_TOOL_NAME:
+        raise Refused(wire.BAD_REQUEST, "name must be a tool's name")
+    if not isinstance(arguments, list) or not isinstance(keywords, dict):
+        raise Refused(wire.BAD_REQUEST, "arguments must be a list, and keyword_arguments a map")
+    if len(arguments) > MAX_KEYWORD_ARGUMENTS or len(keywords) > MAX_KEYWORD_ARGUMENTS:
+        raise Refused(wire.BAD_REQUEST, f"a tool takes at most {MAX_KEYWORD_ARGUMENTS} arguments of each kind")
+    if not all(type(key) is str for key in keywords):
+        raise Refused(wire.BAD_REQUEST, "the names of keyword_arguments must be str")
+    return ToolCall(name, tuple(arguments), keywords)
+
+
+def tickets(request: Request, most: int) -> list[int]:
+    numbers = request.get("tickets")
+    if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
+        raise Refused(wire.BAD_REQUEST, "tickets must be a list of numbers")
+    if len(numbers) > most or len(set(numbers)) != len(numbers):
+        raise Refused(wire.BAD_REQUEST, f"tickets must be different from each other, and at most {most:,}")
+    return numbers
+
+
+def seconds(request: Request) -> float | None:
+    """How long to wait; None for as long as it takes."""
+    given = request.get("seconds")
+    if given is None:
+        return None
+    if type(given) not in (int, float) or not 0 <= given <= 1e9:  # refuses NaN too
+        raise Refused(wire.BAD_REQUEST, "seconds must be a number from 0 to a billion, or None")
+    return float(given)
+
+
+def _prompts(request: Request) -> list[str]:
+    prompts = request.get("prompts")
+    if not isinstance(prompts, list) or not all(type(prompt) is str for prompt in prompts):
+        raise Refused(wire.BAD_REQUEST, "prompts must be a list of str")
+    if len(prompts) > MAX_BATCH:
+        raise Refused(wire.BAD_REQUEST, f"{len(prompts):,} prompts in one batch; at most {MAX_BATCH:,} are allowed")
+    return prompts
+
+
+def _model(request: Request) -> str | None:
+    model = request.get("model")
+    if model is not None and (type(model) is not str or len(model) > MAX_MODEL_NAME):
+        raise Refused(wire.BAD_REQUEST, "model must be a name or None")
+    return model
+
+
+def _one_for_each(prompts: list[str], given: object, name: str) -> list[Any]:
+    if not isinstance(given, list) or len(given) != len(prompts):
+        raise Refused(wire.BAD_REQUEST, f"{name} must be a list with one entry for each prompt")
+    return given
+
+
+def _schema(request: Request) -> dict[str, object] | None:
+    schema = request.get("schema")
+    if schema is None:
+        return None
+    if not isinstance(schema, dict):
+        raise Refused(wire.BAD_REQUEST, "schema must be a JSON Schema, as a dict")
+    try:
+        wire.encode(schema, MAX_SCHEMA_BYTES, is_plain=True)
+    except wire.WireError:
+        raise Refused(wire.BAD_REQUEST, f"a schema has at most {MAX_SCHEMA_BYTES:,} bytes") from None
+    level: list[object] = [schema]
+    for _ in range(MAX_SCHEMA_DEPTH):
+        below: list[object] = []
+        for part in level:
+            if isinstance(part, dict):
+                if not all(type(key) is str for key in part):
+                    raise Refused(wire.BAD_REQUEST, "the keys of a schema must be str")
+                below.extend(part.values())
+            elif isinstance(part, list):
+                below.extend(part)
+            elif isinstance(part, bytes):
+                raise Refused(wire.BAD_REQUEST, "a schema holds no bytes")
+        if not below:
+            break
+        level = below
+    else:
+        raise Refused(wire.BAD_REQUEST, f"a schema nests at most {MAX_SCHEMA_DEPTH} deep")
+    return schema
+
+
+def _images(given: object) -> tuple[Image, ...]:
+    if given is None:
+        return ()
+    if not isinstance(given, list) or len(given) > MAX_IMAGES:
+        raise Refused(wire.BAD_REQUEST, f"the images of a prompt are a list of at most {MAX_IMAGES}")
+    made: list[Image] = []
+    for image in given:
+        media_type = image.get("media_type") if isinstance(image, dict) else None
+        data = image.get("data") if isinstance(image, dict) else None
+        if type(media_type) is not str or type(data) is not bytes or not _MEDIA_TYPE.fullmatch(media_type):
+            raise Refused(wire.BAD_REQUEST, 'an image is {"media_type": "image/...", "data": bytes}')
+        made.append(Image(media_type, data))
+    return tuple(made)
+
+
+def _reference(given: object) -> ContextReference | ContextItem:
+    if isinstance(given, dict) and len(given) == 1:
+        part, key = given.get("slice"), given.get("item")
+        if (
+            isinstance(part, list)
+            and len(part) == 2
+            and all(type(offset) is int for offset in part)
+            and 0 <= part[0] <= part[1] <= _MAX_OFFSET
+        ):
+            return ContextReference(part[0], part[1])
+        if type(key) is str or (type(key) is int and 0 <= key <= _MAX_OFFSET):
+            return ContextItem(key)
+    raise Refused(wire.BAD_REQUEST, 'a reference is {"slice": [start, end]} or {"item": key or index}')

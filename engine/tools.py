@@ -1,0 +1,245 @@
+"""Tools: functions of the application that model-written code may call.
+
+What crosses is a name, plain arguments, and a plain result or an error's name and message; the function itself, its
+closure and its objects stay on the host. Arguments are checked against the function's signature and annotations before
+it is called, because they were written by a model that may have been talked into anything. A tool must still treat them
+as it would treat a stranger's: a str may hold any text, a list any number of items up to the wire's bounds.
+"""
+
+import asyncio
+import builtins
+import functools
+import inspect
+import json
+import keyword
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from divebell.bridge import wire
+from divebell.bridge.reading import MAX_TOOL_NAME
+from divebell.bridge.requests import Outcome, ToolCall
+from divebell.errors import ConfigurationError
+
+MAX_TOOLS = 100
+MAX_SIGNATURE_CHARACTERS = 2_000
+MAX_DOCUMENTATION_CHARACTERS = 8_000
+MAX_RESULT_BYTES = 16 << 20
+MAX_MESSAGE_CHARACTERS = 2_000
+
+RESERVED_NAMES = frozenset({
+    "context", "llm_query", "llm_query_batched", "llm_batch", "batch_llm_query", "allm_query", "allm_query_batched",
+    "rlm_query", "rlm_query_batched", "arlm_query", "arlm_query_batched", "recursive_llm", "budget", "history",
+    "FINAL", "FINAL_VAR", "SUBMIT", "SHOW_VARS", "answer", "print", "help",
+    "BudgetExceeded", "ModelError", "ToolError", "BadAnswer",
+})  # fmt: skip
+"""Names that the guest has already (BRIEF.md's table); a tool of such a name would take it away."""
+
+
+class _Tool:
+    """One function: how it is described, and how its arguments are checked."""
+
+    def __init__(self, name: str, function: Callable[..., Any]) -> None:
+        self.name = name
+        self.function = function
+        self.is_async = inspect.iscoroutinefunction(inspect.unwrap(function)) or inspect.iscoroutinefunction(
+            getattr(function, "__call__", None)  # noqa: B004  (an object whose call is async)
+        )
+        self._signature = _signature(name, function)
+        self.signature_text = str(_shown(self._signature))[:MAX_SIGNATURE_CHARACTERS]
+        self.description: dict[str, object] = {
+            "name": name,
+            "signature": self.signature_text,
+            "documentation": (inspect.getdoc(function) or "")[:MAX_DOCUMENTATION_CHARACTERS],
+            "parameters": [_parameter(parameter) for parameter in self._signature.parameters.values()],
+            "returns": _annotation(self._signature.return_annotation),
+        }
+
+    @functools.cached_property
+    def _adapters(self) -> dict[str, Any]:
+        """What checks each parameter that has an annotation which says something. pydantic, because it is there with
+        openai; on first use, because importing it takes a tenth of a second."""
+        import pydantic
+
+        adapters: dict[str, Any] = {}
+        for name, parameter in self._signature.parameters.items():
+            if parameter.annotation in (inspect.Parameter.empty, Any, object):
+                continue
+            # An annotation that pydantic does not know cannot be checked; the function sees what it gets.
+            with suppress(pydantic.PydanticSchemaGenerationError, pydantic.PydanticUserError, NameError, TypeError):
+                adapters[name] = pydantic.TypeAdapter(parameter.annotation)
+        return adapters
+
+    def bound(self, call: ToolCall) -> inspect.BoundArguments:
+        """The arguments in their places, each as its annotation wants it. TypeError where they do not fit."""
+        bound = self._signature.bind(*call.arguments, **call.keyword_arguments)
+        for name, adapter in self._adapters.items():
+            if name not in bound.arguments:
+                continue
+            kind = self._signature.parameters[name].kind
+            value = bound.arguments[name]
+            if kind is inspect.Parameter.VAR_POSITIONAL:
+                bound.arguments[name] = tuple(_checked(adapter, name, item) for item in value)
+            elif kind is inspect.Parameter.VAR_KEYWORD:
+                bound.arguments[name] = {key: _checked(adapter, key, item) for key, item in value.items()}
+            else:
+                bound.arguments[name] = _checked(adapter, name, value)
+        return bound
+
+
+def _signature(name: str, function: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(function, eval_str=True)
+    except NameError:  # annotations that are text and cannot be resolved
+        signature = inspect.signature(function)
+        plain = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()]
+        return signature.replace(parameters=plain, return_annotation=inspect.Signature.empty)
+    except (TypeError, ValueError):
+        raise ConfigurationError(
+            f"the tool {name!r} has no signature to check calls against: wrap it in a Python function"
+        ) from None
+
+
+_SIMPLE = frozenset({type(None), bool, int, float, str})
+
+
+def _shown(signature: inspect.Signature) -> inspect.Signature:
+    """As the guest may read it: defaults that are not simple would not mean anything there."""
+    empty = inspect.Parameter.empty
+    return signature.replace(
+        parameters=[
+            p if p.default is empty or type(p.default) in _SIMPLE else p.replace(default=...)
+            for p in signature.parameters.values()
+        ]
+    )
+
+
+def _parameter(parameter: inspect.Parameter) -> dict[str, object]:
+    """For the guest, which makes an inspect.Parameter of it."""
+    shown: dict[str, object] = {"name": parameter.name, "kind": int(parameter.kind)}
+    if parameter.annotation is not inspect.Parameter.empty:
+        shown["annotation"] = _annotation(parameter.annotation)
+    if parameter.default is not inspect.Parameter.empty:
+        shown["default"] = parameter.default if type(parameter.default) in _SIMPLE else "..."
+    return shown
+
+
+def _annotation(annotation: object) -> str | None:
+    if annotation is inspect.Signature.empty:
+        return None
+    return inspect.formatannotation(annotation)[:MAX_SIGNATURE_CHARACTERS]
+
+
+def _checked(adapter: Any, name: str, value: object) -> object:
+    """Strict, as Python data or as JSON (which has lists for tuples); never a number from a str or the like."""
+    import pydantic
+
+    try:
+        return adapter.validate_python(value, strict=True)
+    except pydantic.ValidationError as error:
+        with suppress(pydantic.ValidationError, TypeError, ValueError):
+            return adapter.validate_json(json.dumps(value), strict=True)
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = "".join(f"[{part!r}]" for part in first["loc"])
+        raise TypeError(f"{name}{where}: {first['msg']}, not {type(value).__name__}") from None
+
+
+class Tools:
+    """The tools of one sandbox, or of a run. Immutable; shared by threads.
+
+    tools: from the name that code calls it by to the function: plain or async. Raises ConfigurationError where a name
+    cannot be used, or a value cannot be called.
+    """
+
+    def __init__(self, tools: Mapping[str, Callable[..., Any]]) -> None:
+        if not isinstance(tools, Mapping):
+            raise ConfigurationError('tools must be a dict from names to functions, such as {"lookup": lookup}')
+        if len(tools) > MAX_TOOLS:
+            raise ConfigurationError(f"{len(tools):,} tools are more than the {MAX_TOOLS} that a sandbox may have")
+        self._tools: dict[str, _Tool] = {}
+        for name, function in tools.items():
+            _check_name(name)
+            if not callable(function):
+                raise ConfigurationError(f"the tool {name!r} must be a function, not {type(function).__name__}")
+            self._tools[name] = _Tool(name, function)
+
+    @classmethod
+    def of(cls, tools: "Tools | Mapping[str, Callable[..., Any]] | None") -> "Tools":
+        return tools if isinstance(tools, Tools) else cls(tools or {})
+
+    def __len__(self) -> int:
+        return len(self._tools)
+
+    @property
+    def descriptions(self) -> list[dict[str, object]]:
+        """Name, signature and documentation of each, for the guest and for a prompt."""
+        return [tool.description for tool in self._tools.values()]
+
+    def is_async(self, call: ToolCall) -> bool:
+        tool = self._tools.get(call.name)
+        return tool is not None and tool.is_async
+
+    def call(self, call: ToolCall) -> Outcome:
+        """Call a plain tool, on this thread. Never raises."""
+        try:
+            bound = self._bound(call)
+            return _result(call, self._tools[call.name].function(*bound.args, **bound.kwargs))
+        except _Failed as failed:
+            return failed.outcome
+        except BaseException as error:
+            return _raised(error)
+
+    async def acall(self, call: ToolCall) -> Outcome:
+        """Call an async tool. Raises nothing but cancellation."""
+        try:
+            bound = self._bound(call)
+            return _result(call, await self._tools[call.name].function(*bound.args, **bound.kwargs))
+        except _Failed as failed:
+            return failed.outcome
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            return _raised(error)
+
+    def _bound(self, call: ToolCall) -> inspect.BoundArguments:
+        tool = self._tools.get(call.name)
+        if tool is None:
+            names = ", ".join(self._tools) or "none"
+            raise _Failed(wire.UNAVAILABLE, f"there is no tool {call.name!r} here; tools: {names}")
+        try:
+            return tool.bound(call)
+        except TypeError as error:
+            message = f"{error}; its signature is {call.name}{tool.signature_text}"
+            raise _Failed(wire.TOOL_ERROR, message, "TypeError") from None
+
+
+class _Failed(Exception):
+    def __init__(self, kind: str, message: str, error: str | None = None) -> None:
+        super().__init__(message)
+        self.outcome: Outcome = {"kind": kind, "message": message[:MAX_MESSAGE_CHARACTERS]}
+        if error is not None:
+            self.outcome["error"] = error
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or len(name) > MAX_TOOL_NAME:
+        raise ConfigurationError(f"a tool's name must be a Python name, not {name!r}")
+    if name in RESERVED_NAMES or name.startswith("_") or hasattr(builtins, name):
+        raise ConfigurationError(f"a tool cannot be named {name!r}: code in the sandbox has something else by that name")
+
+
+def _result(call: ToolCall, value: object) -> Outcome:
+    try:
+        wire.encode(value, MAX_RESULT_BYTES)
+    except wire.WireError as error:
+        raise _Failed(wire.TOOL_ERROR, f"what {call.name} returned cannot cross: {error}", "TypeError") from None
+    return {"value": value}
+
+
+def _raised(error: BaseException) -> Outcome:
+    """By name and message only: a host object never crosses."""
+    try:
+        message = str(error)
+    except Exception:
+        message = ""
+    return {"kind": wire.TOOL_ERROR, "message": message[:MAX_MESSAGE_CHARACTERS], "error": type(error).__name__[:200]}

@@ -1,0 +1,122 @@
+"""Threads for the host functions that sandboxes call: an application's `llm`, its tools.
+
+Guaranteed: at most so many threads, none of them while there is nothing to do, and no call of a function of another
+owner on them. Not guaranteed: an end. A function that never returns keeps its thread; the threads are daemons, so that
+it does not keep the process.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextvars import copy_context
+from typing import Any
+
+
+class Workers:
+    """Runs functions on at most `most` threads, the rest in order as these get free."""
+
+    def __init__(self, most: int, name: str) -> None:
+        self._most = most
+        self._name = name
+        self._lock = threading.Lock()
+        self._jobs: deque[Callable[[], None]] = deque()
+        self._threads = 0
+
+    def start(self, function: Callable[[], None]) -> Callable[[], None]:
+        """Run the function, which must not raise, in a copy of this context. Returns what takes it out of the queue
+        again; once it runs it cannot be stopped."""
+        context = copy_context()
+
+        def job() -> None:
+            context.run(function)
+
+        with self._lock:
+            self._jobs.append(job)
+            is_thread_needed = self._threads < self._most
+            if is_thread_needed:
+                self._threads += 1
+        if is_thread_needed:
+            try:
+                threading.Thread(target=self._work, name=self._name, daemon=True).start()
+            except BaseException:
+                with self._lock:
+                    self._threads -= 1
+                raise
+
+        def cancel() -> None:
+            with self._lock:
+                if job in self._jobs:
+                    self._jobs.remove(job)
+
+        return cancel
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._jobs:
+                    self._threads -= 1
+                    return
+                job = self._jobs.popleft()
+            job()
+
+
+class LoopThread:
+    """An event loop on a thread of its own, which exists while there are coroutines on it."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._running = 0
+
+    def start(self, coroutine: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+        """Run the coroutine, which must not raise, in a copy of this context. Returns what cancels it."""
+        context = copy_context()
+        tasks: list[asyncio.Task[None]] = []
+        is_cancelled = False
+
+        def begin() -> None:
+            if is_cancelled:
+                self._ended()
+                return
+            task = asyncio.get_running_loop().create_task(coroutine(), context=context)
+            tasks.append(task)
+            task.add_done_callback(lambda _: self._ended())
+
+        def end() -> None:
+            for task in tasks:
+                task.cancel()
+
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._run, args=(self._loop,), name=self._name, daemon=True).start()
+            loop = self._loop
+            self._running += 1
+            loop.call_soon_threadsafe(begin)
+
+        def cancel() -> None:
+            nonlocal is_cancelled
+            is_cancelled = True
+            with self._lock:
+                if self._loop is loop:
+                    loop.call_soon_threadsafe(end)
+
+        return cancel
+
+    def _ended(self) -> None:
+        """On the loop's thread: the last one takes the loop with it."""
+        with self._lock:
+            self._running -= 1
+            if self._running == 0 and self._loop is not None:
+                self._loop.stop()
+                self._loop = None
+
+    @staticmethod
+    def _run(loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            loop.run_forever()
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            loop.close()

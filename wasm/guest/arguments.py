@@ -1,0 +1,180 @@
+"""From what a cell wrote to what crosses the door: prompts, schemas, images, contexts of children."""
+
+import types
+from builtins import (  # noqa: UP029  (cells may replace them)
+    TypeError, ValueError, bool, bytes, dict, enumerate, float, int, isinstance, len, list, map, max, range, str, type,
+    zip,
+)  # fmt: skip
+from collections.abc import Iterable
+from typing import Any, get_args, get_origin
+
+from divebell_guest import wire
+from divebell_guest.door import BadRequest
+from divebell_guest.values import plain, type_name
+
+SHORTEST_REFERENCE = 64 << 10  # a shorter part of the context is cheaper to send than to find
+SEARCHED_LENGTHS = 4  # so many times its own length is a part looked for in each of two places
+SEARCHED_ITEMS = 10_000
+MAX_SCHEMA_DEPTH = 32
+
+
+class _Shared:
+    """The context of this sandbox, and where a child's part of it was found last: the next is often the one after."""
+
+    __slots__ = ("context", "is_sent_in_full", "next_item", "next_start")
+
+    def __init__(self) -> None:
+        self.context: Any = None
+        self.is_sent_in_full = False  # the host has said that it takes no references
+        self.next_start = self.next_item = 0
+
+
+shared = _Shared()
+
+
+def text(prompt: object, what: str) -> str:
+    if type(prompt) is str:
+        return prompt
+    if isinstance(prompt, str):
+        return str.__str__(prompt)
+    raise TypeError(f"{what} must be a str, not {type_name(prompt)}; str(...) or json.dumps(...) makes one")
+
+
+def texts(prompts: Iterable[object], name: str) -> list[str]:
+    if isinstance(prompts, str):
+        raise TypeError(f"{name} takes a list of prompts; for one prompt call it without _batched")
+    return [text(prompt, "every prompt") for prompt in prompts]
+
+
+def name(model: object) -> str | None:
+    return None if model is None else text(model, "the model's name")
+
+
+def query(prompts: list[str], model: object, schema: object, images: "list[Any] | None") -> dict[str, object]:
+    """The arguments of wire.QUERY; `images` has an entry for each prompt."""
+    arguments: dict[str, object] = {"prompts": prompts, "model": name(model)}
+    if schema is not None:
+        arguments["schema"] = json_schema(schema)
+    if images is not None:
+        if len(images) != len(prompts):
+            raise ValueError(f"{len(prompts)} prompts but {len(images)} lists of images")
+        arguments["images"] = [None if several is None else list(map(_image, several)) for several in images]
+    return arguments
+
+
+def children(prompts: list[str], contexts: list[object], model: object) -> dict[str, object]:
+    """The arguments of wire.CHILD. A part of this context goes as a reference, where the host takes that."""
+    if len(contexts) != len(prompts):
+        raise ValueError(f"{len(prompts)} prompts but {len(contexts)} contexts")
+    arguments: dict[str, object] = {"prompts": prompts, "model": name(model)}
+    references = [None if shared.is_sent_in_full else _reference(context) for context in contexts]
+    if references.count(None) < len(references):
+        arguments["references"] = references
+    arguments["contexts"] = [
+        None if reference is not None or context is None or context is shared.context else _context(context)
+        for context, reference in zip(contexts, references, strict=True)
+    ]
+    return arguments
+
+
+def _context(context: object) -> object:
+    try:
+        return plain(context)
+    except wire.WireError as error:
+        raise BadRequest(f"this cannot be a context: {error}") from None
+
+
+def _reference(value: object) -> dict[str, object] | None:
+    """Where the value is in this sandbox's context, if it is a part of it and that is quick to find out."""
+    whole = shared.context
+    kind = type(whole)
+    if value is None or value is whole:
+        return None
+    if kind is str or kind is bytes:
+        if type(value) is kind and len(value) >= SHORTEST_REFERENCE:  # type: ignore[arg-type]
+            return _slice(whole, value)
+    elif kind in (list, dict) and not (type(value) in (str, bytes) and len(value) < SHORTEST_REFERENCE):  # type: ignore[arg-type]
+        return _item(whole, value)
+    return None
+
+
+def _slice(whole: Any, part: Any) -> dict[str, object] | None:
+    length = len(part)
+    for begin in (shared.next_start, max(shared.next_start - SEARCHED_LENGTHS * length, 0), 0):
+        start = whole.find(part, begin, begin + (SEARCHED_LENGTHS + 1) * length)
+        if start >= 0:
+            shared.next_start = start + length
+            return {"slice": [start, start + length]}
+    return None
+
+
+def _item(whole: Any, value: object) -> dict[str, object] | None:
+    if type(whole) is dict:
+        for number, (key, item) in enumerate(whole.items()):
+            if item is value and type(key) is str:
+                return {"item": key}
+            if number >= SEARCHED_ITEMS:
+                break
+        return None
+    for begin in (shared.next_item, 0):
+        for index in range(begin, min(len(whole), begin + SEARCHED_ITEMS)):
+            if whole[index] is value:
+                shared.next_item = index + 1
+                return {"item": index}
+    return None
+
+
+_TYPES: dict[object, str] = {
+    dict: "object", list: "array", str: "string", int: "integer", float: "number", bool: "boolean",
+    type(None): "null", None: "null",
+}  # fmt: skip
+
+
+def json_schema(schema: object, depth: int = 0) -> dict[str, object]:
+    """The schema as JSON Schema: it is one already, or a type: dict, list, int, float, bool, str, list[...], dict[str,
+    ...], or a union of these."""
+    if isinstance(schema, dict):
+        made: Any = plain(schema)
+        return made  # type: ignore[no-any-return]
+    if depth > MAX_SCHEMA_DEPTH:
+        raise BadRequest(f"a schema nests at most {MAX_SCHEMA_DEPTH} deep")
+    if isinstance(schema, types.UnionType):
+        return {"anyOf": [json_schema(part, depth + 1) for part in get_args(schema)]}
+    origin, parts = get_origin(schema), get_args(schema)
+    if origin is list and len(parts) == 1:
+        return {"type": "array", "items": json_schema(parts[0], depth + 1)}
+    if origin is dict and len(parts) == 2 and parts[0] is str:
+        return {"type": "object", "additionalProperties": json_schema(parts[1], depth + 1)}
+    try:
+        return {"type": _TYPES[schema]}
+    except (KeyError, TypeError):
+        raise TypeError(
+            "schema must be a JSON Schema as a dict, or one of the types dict, list, str, int, float, bool, list[...]"
+        ) from None
+
+
+_SIGNATURES = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"), (b"BM", "image/bmp"),
+)  # fmt: skip
+
+
+def _image(image: object) -> dict[str, object]:
+    if isinstance(image, dict):
+        media_type, data = image.get("media_type"), image.get("data")
+    else:
+        media_type, data = None, image
+    if not isinstance(data, (bytes, bytearray)):
+        raise TypeError('an image is bytes, or {"media_type": "image/png", "data": bytes}')
+    data = bytes(data)
+    if media_type is None:
+        media_type = _media_type(data)
+    return {"media_type": text(media_type, "media_type"), "data": data}
+
+
+def _media_type(data: bytes) -> str:
+    for signature, media_type in _SIGNATURES:
+        if data.startswith(signature):
+            return media_type
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    raise BadRequest('the kind of this image is not known: give {"media_type": "image/...", "data": ...}')

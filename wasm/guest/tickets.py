@@ -1,0 +1,143 @@
+"""Many calls in flight with one thread: calls are started at the door, and waited for together.
+
+Everything that waits in this guest ends in `pump`: the event loop (loop.py) when it has nothing to run, a future whose
+result is asked for (executors.py), a thread that is joined (threads.py). Each pump brings on whatever is waiting,
+whoever asked, so they may be mixed and nested as code likes. What waits for something that cannot happen any more gets
+a RuntimeError instead of waiting until the cell's time is up.
+"""
+
+import time
+from builtins import RuntimeError, dict, len, list  # noqa: UP029  (cells may replace them)
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from divebell_guest import wire
+from divebell_guest.door import Refusal, Unavailable, ask, error_of
+
+MAX_OPEN = wire.MAX_OPEN_CALLS
+STUCK = "this would wait for ever: nothing is running here that could end it"
+
+Outcome = dict[str, Any]
+Told = Callable[[Outcome], None]
+
+
+class Desk:
+    """The calls and jobs of the cell that runs."""
+
+    __slots__ = ("jobs", "open", "queue")
+
+    def __init__(self) -> None:
+        self.open: dict[int, Told] = {}  # by ticket: who is told the outcome
+        self.queue: deque[tuple[str, dict[str, object], Told]] = deque()  # calls for which the host has no room yet
+        self.jobs: deque[Callable[[], None]] = deque()  # functions that run when somebody waits
+
+    def is_idle(self) -> bool:
+        return not (self.open or self.queue or self.jobs)
+
+    def start(self, call: str, arguments: dict[str, object], told: Told) -> int | None:
+        """Start one call; `told` gets its outcome during a later pump. None where it has to wait for room."""
+        if self.queue or len(self.open) >= MAX_OPEN:
+            self.queue.append((call, arguments, told))
+            return None
+        return self._submit(call, arguments, told)
+
+    def _submit(self, call: str, arguments: dict[str, object], told: Told) -> int | None:
+        try:
+            [ticket] = ask(wire.SUBMIT, call=call, **arguments)
+        except Refusal as refusal:
+            if refusal.kind != wire.BUSY or not self.open:
+                raise
+            self.queue.append((call, arguments, told))
+            return None
+        self.open[ticket] = told
+        return ticket  # type: ignore[no-any-return]
+
+    def cancel(self, ticket: int | None, told: Told) -> None:
+        """Give a call up, if it has not been told its outcome."""
+        if ticket is not None:
+            if self.open.pop(ticket, None) is not None:
+                ask(wire.CANCEL, tickets=[ticket])
+            return
+        for waiting in self.queue:
+            if waiting[2] is told:
+                self.queue.remove(waiting)
+                return
+        for number, other in self.open.items():
+            if other is told:
+                return self.cancel(number, told)
+
+    def _start_queued(self) -> None:
+        while self.queue and len(self.open) < MAX_OPEN:
+            before = len(self.queue)
+            call, arguments, told = self.queue.popleft()
+            try:
+                self._submit(call, arguments, told)
+            except Exception as error:
+                told({"raised": error})
+            if len(self.queue) == before:  # no room: it is at the end now, which is as good a place
+                return
+
+    def pump(self, seconds: float | None = None) -> bool:
+        """Bring something on, and wait for that at most so long (None: as long as it takes). False if nothing came."""
+        if self.jobs:
+            self.jobs.popleft()()
+            return True
+        if not self.open and self.queue:
+            self._start_queued()
+        if not self.open:
+            if seconds is None:
+                raise RuntimeError(STUCK)
+            if seconds > 0:
+                time_sleep(seconds)
+            return False
+        try:
+            found = ask(wire.WAIT, tickets=None, seconds=seconds)
+        except Unavailable:
+            self.clear()
+            raise
+        for ticket, outcome in found:
+            told = self.open.pop(ticket, None)
+            if told is not None:
+                told(outcome)
+        if self.queue:
+            self._start_queued()
+        return bool(found)
+
+    def clear(self) -> None:
+        """Forget everything: the cell has ended, and the host cancels its calls itself."""
+        self.open.clear()
+        self.queue.clear()
+        self.jobs.clear()
+
+
+time_sleep = time.sleep
+desk = Desk()
+
+
+def result_of(outcome: Outcome) -> Any:
+    """The reply or value of a call; raises where it failed."""
+    if "text" in outcome:
+        return outcome["text"]
+    if "value" in outcome:
+        return outcome["value"]
+    if "raised" in outcome:
+        raise outcome["raised"]
+    raise error_of(outcome)  # type: ignore[arg-type]
+
+
+def drive(is_done: Callable[[], bool], seconds: float | None = None) -> bool:
+    """Pump until it is done, or so many seconds have passed. Whether it is done."""
+    if is_done():
+        return True
+    if seconds is None:
+        while not is_done():
+            desk.pump()
+        return True
+    until = time.monotonic() + seconds
+    while not is_done():
+        left = until - time.monotonic()
+        if left <= 0:
+            return False
+        desk.pump(left)
+    return True

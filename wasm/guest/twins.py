@@ -1,0 +1,246 @@
+"""A function of a cell as a coroutine that waits where the function would ask a model.
+
+CPython cannot suspend a plain function in the middle. But the functions that model-written code hands to threads are
+written in cells, so their source is here: `def summarise(chunk): return llm_query("Summarise: " + chunk)`. Its twin is
+made from that source, an `async def` in which the calls of llm_query and its kin, of tools, and of other functions that
+have twins, are awaited. The twin has the function's globals, defaults and closure, and raises and returns what it would.
+
+Sound, because code that runs in a thread may be interrupted at any of these calls anyway. Where it might not be, there
+is no twin, and the function runs as it is, from its beginning to its end: generators, functions that take locks by
+hand, names that a class mangles. Calls inside a `with` block (it may hold a lock), a lambda, a nested function or a
+generator expression stay as they are: they wait, and everything waits with them.
+"""
+
+import ast
+import functools
+import inspect
+import linecache
+import types
+from builtins import (  # noqa: UP029  (cells may replace them)
+    RecursionError, SyntaxError, ValueError, compile, dict, getattr, isinstance, len, list, min, set, tuple, type, zip,
+)  # fmt: skip
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import Any
+
+MAX_KEPT = 1000
+_CALL = "__divebell_call__"
+_NOT_PLAIN = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+
+forms: dict[types.FunctionType, Callable[..., Coroutine[Any, Any, Any]]] = {}
+"""The async form of each function that asks the host; models.py and tools.py fill it."""
+
+
+class _Kept:
+    """The twins' code by the functions' code; None where there is no twin."""
+
+    __slots__ = ("being_made", "codes")
+
+    def __init__(self) -> None:
+        self.codes: dict[types.CodeType, types.CodeType | None] = {}
+        self.being_made: set[types.CodeType] = set()
+
+
+kept = _Kept()
+
+
+class Work:
+    """A call that can be a coroutine. `is_direct`: it asks at once, and does nothing else."""
+
+    __slots__ = ("args", "context", "form", "is_direct", "kwargs")
+
+    def __init__(self, form: Any, args: Any, kwargs: Any, context: Context | None, is_direct: bool) -> None:
+        self.form, self.args, self.kwargs, self.context, self.is_direct = form, args, kwargs, context, is_direct
+
+    def coroutine(self) -> Coroutine[Any, Any, Any]:
+        """Raises TypeError where the arguments do not fit."""
+        made: Coroutine[Any, Any, Any] = self.form(*self.args, **self.kwargs)
+        return made
+
+
+def work_of(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Work | None:
+    """What function(*args, **kwargs) does, as a coroutine; None if it has no twin."""
+    context: Context | None = None
+    while True:
+        if type(function) is functools.partial:
+            args, kwargs, function = (*function.args, *args), {**function.keywords, **kwargs}, function.func
+        elif type(function) is types.MethodType:
+            args, function = (function.__self__, *args), function.__func__
+        elif isinstance(getattr(function, "__self__", None), Context) and function.__name__ == "run" and args:
+            context, function, args = function.__self__, args[0], args[1:]
+        else:
+            break
+    form = _form(function)
+    return None if form is None else Work(form, args, kwargs, context, function in forms)
+
+
+def _form(function: Any) -> Callable[..., Coroutine[Any, Any, Any]] | None:
+    if type(function) is not types.FunctionType:
+        return None
+    if function in forms:
+        return forms[function]
+    code = _twin_code(function)
+    if code is None:
+        return None
+    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+    cells[_CALL] = _call_cell
+    twin = types.FunctionType(
+        code, function.__globals__, function.__name__, function.__defaults__, tuple(cells[n] for n in code.co_freevars)
+    )
+    twin.__kwdefaults__ = function.__kwdefaults__
+    return twin
+
+
+async def _call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
+    work = work_of(function, args, kwargs)
+    return function(*args, **kwargs) if work is None else await work.coroutine()
+
+
+_call_cell = types.CellType(_call)
+
+
+def _twin_code(function: types.FunctionType) -> types.CodeType | None:
+    code = function.__code__
+    if code in kept.codes:
+        return kept.codes[code]
+    if len(kept.codes) >= MAX_KEPT:
+        kept.codes.clear()
+    kept.being_made.add(code)
+    try:
+        made = _made(function)
+    except (SyntaxError, ValueError, RecursionError):
+        made = None
+    finally:
+        kept.being_made.discard(code)
+    kept.codes[code] = made
+    return made
+
+
+def _made(function: types.FunctionType) -> types.CodeType | None:
+    code = function.__code__
+    names = {*code.co_names, *code.co_varnames, *code.co_freevars, *code.co_cellvars}
+    if (
+        code.co_flags & _NOT_PLAIN
+        or not code.co_filename.startswith("<cell ")
+        or "acquire" in names
+        or [name for name in names if name.startswith("__") and not name.endswith("__")]
+    ):
+        return None
+    reachable = _reachable(function)
+    asking = {name for name, value in reachable.items() if _asks(value)}
+    if not asking:
+        return None
+    asking |= {name for name, value in reachable.items() if getattr(value, "__code__", None) in kept.being_made}
+    node = _source(code)
+    if node is None:
+        return None
+    if isinstance(node, ast.Lambda):
+        body: list[ast.stmt] = [ast.copy_location(ast.Return(node.body), node.body)]
+    else:
+        body = node.body
+    waiting = _Waiting(asking)
+    body = [waiting.visit(statement) for statement in body]
+    if not waiting.is_changed:
+        return None
+    return _compiled(code, node, body)
+
+
+def _reachable(function: types.FunctionType) -> dict[str, object]:
+    """What the names that the function does not make itself stand for at this moment."""
+    code = function.__code__
+    found = {name: function.__globals__[name] for name in code.co_names if name in function.__globals__}
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            found[name] = cell.cell_contents
+        except ValueError:  # not bound yet
+            continue
+    return found
+
+
+def _asks(value: Any) -> bool:
+    """Whether a call of it may ask a model."""
+    while type(value) is functools.partial:
+        value = value.func
+    if type(value) is not types.FunctionType:
+        return False
+    return value in forms or (value.__code__ not in kept.being_made and _twin_code(value) is not None)
+
+
+def _source(code: types.CodeType) -> "ast.FunctionDef | ast.Lambda | None":
+    """The one definition in its cell that the code was made from."""
+    entry: Any = linecache.cache.get(code.co_filename)
+    if type(entry) is not tuple or len(entry) != 4:
+        return None
+    found: list[Any] = []
+    for node in ast.walk(ast.parse("".join(entry[2]))):
+        if isinstance(node, ast.Lambda):
+            if code.co_name == "<lambda>" and node.lineno == code.co_firstlineno and _place(node.body) in _places(code):
+                found.append(node)
+        elif isinstance(node, ast.FunctionDef):
+            first = min([decorator.lineno for decorator in node.decorator_list], default=node.lineno)
+            if node.name == code.co_name and first == code.co_firstlineno:
+                found.append(node)
+    return found[0] if len(found) == 1 else None
+
+
+def _place(node: ast.expr) -> tuple[Any, ...]:
+    return node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
+
+
+def _places(code: types.CodeType) -> list[tuple[Any, ...]]:
+    return list(code.co_positions())
+
+
+class _Waiting(ast.NodeTransformer):
+    """Makes calls of the given names awaits of `_call`, where that is the function's own code."""
+
+    def __init__(self, names: set[str]) -> None:
+        self.names = names
+        self.is_changed = False
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        if not isinstance(node.func, ast.Name) or node.func.id not in self.names:
+            return node
+        self.is_changed = True
+        call = ast.Call(ast.copy_location(ast.Name(_CALL, ast.Load()), node.func), [node.func, *node.args], node.keywords)
+        return ast.copy_location(ast.Await(ast.copy_location(call, node)), node)
+
+    def _leave(self, node: ast.AST) -> ast.AST:
+        return node
+
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_Lambda = visit_ClassDef = visit_GeneratorExp = _leave
+    visit_With = _leave
+
+
+def _compiled(code: types.CodeType, node: "ast.FunctionDef | ast.Lambda", body: list[ast.stmt]) -> types.CodeType | None:
+    """The async function's code: compiled inside of a function that has its free variables as parameters."""
+    arguments = node.args
+    plain = ast.arguments(
+        [_bare(a) for a in arguments.posonlyargs],
+        [_bare(a) for a in arguments.args],
+        arguments.vararg and _bare(arguments.vararg),
+        [_bare(a) for a in arguments.kwonlyargs],
+        [None for _ in arguments.kw_defaults],
+        arguments.kwarg and _bare(arguments.kwarg),
+        [],
+    )
+    name = "_lambda" if isinstance(node, ast.Lambda) else node.name
+    twin = ast.AsyncFunctionDef(name, plain, body, [], None, None, [])
+    free = [ast.arg(n) for n in (*code.co_freevars, _CALL)]
+    outer = ast.FunctionDef("_outer", ast.arguments([], free, None, [], [], None, []), [twin], [], None, None, [])
+    module = ast.Module([outer], [])
+    ast.fix_missing_locations(module)
+    compiled: Any = compile(module, code.co_filename, "exec", dont_inherit=True)
+    made = _inner(_inner(compiled, "_outer"), name)
+    if {*made.co_freevars} - {*code.co_freevars, _CALL} or made.co_argcount != code.co_argcount:
+        return None
+    return made.replace(co_name=code.co_name, co_qualname=code.co_qualname, co_firstlineno=code.co_firstlineno)
+
+
+def _bare(argument: ast.arg) -> ast.arg:
+    return ast.copy_location(ast.arg(argument.arg), argument)
+
+
+def _inner(code: types.CodeType, name: str) -> types.CodeType:
+    return [c for c in code.co_consts if isinstance(c, types.CodeType) and c.co_name == name][0]

@@ -21,6 +21,7 @@ from divebell.models.openai_errors import Progress, ReplyTooLong
 
 NO_KEY = "none"  # the client insists on a key; endpoints that need none ignore this one
 CONNECT_SECONDS = 20.0
+CONNECT_SHARE = 0.9  # of the call's time: a TLS handshake that is cancelled from outside leaves its socket open
 MAX_CONNECTIONS = 1_000
 IDLE_SECONDS = 2.0  # servers close idle connections after 5 s or more; a request sent at that moment would be lost
 MAX_BODY_BYTES = 128 << 20  # a character may take 6 bytes in JSON, and there is more in a body than the reply
@@ -40,7 +41,7 @@ async def post(
     progress: says "sent" from the moment on when something of the request may have left, if the client is one of
     LoopClients; of others it cannot be told.
     """
-    timeout = httpx2.Timeout(timeout_seconds, connect=min(timeout_seconds, CONNECT_SECONDS))
+    timeout = httpx2.Timeout(timeout_seconds, connect=min(timeout_seconds * CONNECT_SHARE, CONNECT_SECONDS))
     resource: Any = client.chat.completions if api == "chat" else client.responses
     body = bytearray()
     watched = _progress.set(progress)
@@ -108,7 +109,7 @@ async def _watch(request: httpx2.Request) -> None:
 
     async def traced(event: str, info: dict[str, Any]) -> None:
         to_proxy = getattr(info.get("request"), "method", b"") == b"CONNECT"  # opens a tunnel, and sends nothing of it
-        if "send_request" in event and not to_proxy:
+        if "send_request" in event and event.endswith(".started") and not to_proxy:
             progress.phase = "sent"
 
     request.extensions = {**request.extensions, "trace": traced}

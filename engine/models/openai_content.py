@@ -42,7 +42,8 @@ def _checked(request: Request) -> Sequence[Message]:
             continue
         if isinstance(content, bytes) or not isinstance(content, Sequence) or len(content) > MAX_PARTS:
             raise _unsendable(f"a message's content must be a text or a list of at most {MAX_PARTS:,} parts")
-        for part in content:
+        parts: Sequence[Any] = content
+        for part in parts:
             kind = part.get("type") if isinstance(part, Mapping) else None
             text = part.get("text") if kind == "text" else ""
             if kind not in ("text", "image") or not isinstance(text, str):

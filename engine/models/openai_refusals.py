@@ -16,6 +16,7 @@ from divebell.models.retry_after import retry_after_seconds
 NEVER_RAN = frozenset({*range(300, 400), 400, 401, 403, 404, 405, 413, 422, 429})
 MAY_RETRY = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
 
+_STATUS_OF_CODE = {"server_error": 500, "rate_limit_exceeded": 429}
 _TOO_LONG_CODES = frozenset({"context_length_exceeded", "string_above_max_length"})
 _TOO_LONG_WORDS = ("context length", "context window", "context_length", "prompt is too long", "input is too long")
 _JUDGED_WORDS = ("content_filter", "content_policy", "responsibleaipolicy", "moderation", "content management policy")
@@ -56,7 +57,8 @@ def of_body(body: dict[str, object], where: Where) -> ModelError:
     have been billed."""
     inner = body.get("error")
     code = inner.get("code") if isinstance(inner, dict) else None
-    error = refused(code if type(code) is int and 400 <= code <= 599 else 200, body, where)
+    status = _STATUS_OF_CODE.get(code, 200) if isinstance(code, str) else code
+    error = refused(status if type(status) is int and 400 <= status <= 599 else 200, body, where)
     error.never_ran = False
     return error
 

@@ -352,10 +352,14 @@ RESPONSES: list[Misbehaviour] = [
         _unreadable("truncated JSON", Reply(body='{"output": [')),
         _unreadable("nothing in it", Reply(body={}), ModelError),
         Misbehaviour(
-            name="failed, with usage that is not believed", charge=WHOLE_HOLD, error=ModelRefused,
+            name="failed, with usage that is not believed", charge=WHOLE_HOLD, error=ModelUnavailable, may_retry=True,
             answer=Reply(usage=_R_COUNTED, more={
                 "status": "failed", "output": [], "error": {"code": "server_error", "message": "Something broke"},
             }),
+        ),
+        Misbehaviour(
+            name="failed for the prompt's sake", charge=WHOLE_HOLD, error=ModelRefused,
+            answer=Reply(more={"status": "failed", "output": [], "error": {"code": "invalid_prompt", "message": "No"}}),
         ),
         _unreadable("still going on", Reply(text="4", more={"status": "in_progress"}), ModelError),
         _unreadable("cancelled", Reply(text="4", more={"status": "cancelled"}), ModelError),

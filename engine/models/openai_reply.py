@@ -13,6 +13,8 @@ from divebell.models.openai_where import Where
 from divebell.models.protocol import Completion, Usage
 
 MAX_REPLY_CHARACTERS = 16 << 20
+MAX_JSON_PARTS = 1_000_000
+UNCOUNTED_BYTES = 1 << 20  # a body that is no longer cannot hold enough parts to matter
 
 
 def read_completion(body: bytes, where: Where) -> Completion:
@@ -45,17 +47,29 @@ def read_completion(body: bytes, where: Where) -> Completion:
 
 
 def decoded(body: bytes, where: Where) -> dict[str, Any]:
-    """The reply as the JSON object that it must be. ModelUnavailable where it is none."""
+    """The reply as the JSON object that it must be. ModelUnavailable where it is none, or one made to fill memory."""
     try:
-        reply = json.loads(body)
+        text = body.decode("utf-8-sig")
+        if len(body) > UNCOUNTED_BYTES and _count_of_parts(text) > MAX_JSON_PARTS:
+            raise ModelError(f"{where.url} replied with more than {MAX_JSON_PARTS:,} parts of JSON", model=where.model)
+        reply = json.loads(text)
     except (ValueError, RecursionError):
         reply = None
     if isinstance(reply, dict):
         return reply
     raise ModelUnavailable(
-        f"{where.url} replied with something that is not a JSON object: is a Chat Completions API there?",
+        f"{where.url} replied with something that is not a JSON object: is an OpenAI-compatible API there?",
         model=where.model,
     )
+
+
+def _count_of_parts(text: str) -> int:
+    """At least how many values the JSON holds, counted without making them: a byte of "[]," makes 20 of memory."""
+    bare = text.replace("\\\\", "").replace('\\"', "")
+    count = bare.count('"')
+    if count > MAX_JSON_PARTS:  # or the next line would make as many texts
+        return count
+    return count + sum(between.count(mark) for between in bare.split('"')[::2] for mark in ",[{")
 
 
 def passed_on(content: object, where: Where, usage: Usage | None, *, refusal: str, withheld: bool) -> str:

@@ -16,7 +16,7 @@ from divebell.bridge.rates import Rate
 from divebell.cli.display import Display, summary_line
 from divebell.cli.exits import FAILED, Exit
 from divebell.engine import default_engine
-from divebell.models.protocol import Request
+from divebell.models.protocol import Request, texts_of
 from divebell.models.scripted import ScriptedModel
 from divebell.rlm import RLM
 
@@ -101,13 +101,13 @@ def build_lines(count: int, seed: int) -> tuple[str, str, int]:
 def root_policy(request: Request) -> str:
     """Plays the root model: the next step, unless the last one failed."""
     turns = sum(message["role"] == "assistant" for message in request.messages)
-    failed = turns and "Traceback (most recent call last)" in request.messages[-1]["content"]
+    failed = turns and "Traceback (most recent call last)" in "".join(texts_of(request.messages[-1]))
     return "FINAL(I could not find it)" if failed or turns >= len(_POLICY) else _POLICY[turns]
 
 
 def reader_policy(request: Request) -> str:
     """Plays the reader: judges the one line in its prompt."""
-    line = request.messages[-1]["content"].rpartition("Line: ")[2]
+    line = "".join(texts_of(request.messages[-1])).rpartition("Line: ")[2]
     stated = re.search(r"\bthe magic number is (\d+)", line)
     return f"YES {stated[1]}" if stated else "NO"
 

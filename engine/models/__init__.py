@@ -1,7 +1,37 @@
-"""Models: the protocol, the adapter for Chat Completions endpoints, and one that plays a script."""
+"""Models: the protocol, the adapters for OpenAI's two APIs, and one that plays a script."""
 
+from divebell.models.images import worst_case_image_tokens
 from divebell.models.openai_chat import OpenAIChatModel
-from divebell.models.protocol import Completion, Message, Model, Request, Usage
+from divebell.models.openai_responses import OpenAIResponsesModel
+from divebell.models.protocol import (
+    Completion,
+    Content,
+    ImagePart,
+    Message,
+    Model,
+    Part,
+    Request,
+    TextPart,
+    Usage,
+    images_of,
+    texts_of,
+)
 from divebell.models.scripted import ScriptedModel
 
-__all__ = ["Completion", "Message", "Model", "OpenAIChatModel", "Request", "ScriptedModel", "Usage"]
+__all__ = [
+    "Completion",
+    "Content",
+    "ImagePart",
+    "Message",
+    "Model",
+    "OpenAIChatModel",
+    "OpenAIResponsesModel",
+    "Part",
+    "Request",
+    "ScriptedModel",
+    "TextPart",
+    "Usage",
+    "images_of",
+    "texts_of",
+    "worst_case_image_tokens",
+]

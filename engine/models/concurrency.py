@@ -10,8 +10,8 @@ Waiting counts against a request's own timeout, and is not bounded otherwise: se
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import suppress
+from types import TracebackType
 
 from divebell.errors import ConfigurationError
 
@@ -30,15 +30,18 @@ class _Waiter:
 
 
 class ConcurrencyLimit:
-    """At most `places` holders at once. ConfigurationError where that is no number above 0."""
+    """At most `places` holders at once, each for the length of `async with limit:`.
+
+    ConfigurationError where `places` is no number above 0.
+    """
 
     def __init__(self, places: int) -> None:
         if type(places) is not int or places < 1:
             raise ConfigurationError(f"max_concurrency must be a whole number above 0, not {places!r}")
         self._free = places
         self._waiting: deque[_Waiter] = deque()
-        # Of the thread and re-entrant, because the garbage collector may end an abandoned call, and so give its place
-        # back, at any moment: while this very thread holds the lock, too.
+        # Re-entrant, because the garbage collector may end an abandoned call, and so give its place back, at any
+        # moment: while this very thread holds the lock, too.
         self._lock = threading.RLock()
 
     @property
@@ -51,16 +54,7 @@ class ConcurrencyLimit:
         """How many calls wait for a place."""
         return len(self._waiting)
 
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Hold a place for the length of the block; waits for one first."""
-        await self._acquire()
-        try:
-            yield
-        finally:
-            self._release()
-
-    async def _acquire(self) -> None:
+    async def __aenter__(self) -> None:
         waiter = _Waiter()
         with self._lock:
             if self._free and not self._waiting:
@@ -70,13 +64,14 @@ class ConcurrencyLimit:
         try:
             await waiter.woken
         except BaseException:
-            with self._lock:
-                granted = waiter.granted
-                if not granted:
-                    self._waiting.remove(waiter)
-            if granted:
+            if self._given_up(waiter):
                 self._release()
             raise
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _frames: TracebackType | None
+    ) -> None:
+        self._release()
 
     def _release(self) -> None:
         while True:
@@ -88,6 +83,16 @@ class ConcurrencyLimit:
                 waiter.granted = True
             try:
                 waiter.loop.call_soon_threadsafe(waiter.wake)
-            except RuntimeError:  # its loop has ended without it
-                continue
+            except RuntimeError:  # its loop is closed: it will never run, so its place goes on
+                if self._given_up(waiter):
+                    continue
             return
+
+    def _given_up(self, waiter: _Waiter) -> bool:
+        """Whether the waiter, which goes away, had a place to pass on. True once at most."""
+        with self._lock:
+            granted, waiter.granted = waiter.granted, False
+            if not granted:
+                with suppress(ValueError):  # neither in the queue any more
+                    self._waiting.remove(waiter)
+            return granted

@@ -3,10 +3,10 @@
 The bound follows the rules that OpenAI publishes (https://developers.openai.com/api/docs/guides/images-vision,
 "Calculating costs", as of autumn 2026), always by the dearest reading:
 
-- Some models cut an image into patches of 32 × 32 pixels, after shrinking it to a budget, and multiply their number by
+- Some models cut an image into patches of 32 by 32 pixels, after shrinking it to a budget, and multiply their number by
   up to 2.46. The budget for detail "high" is 1,536 or 2,500 patches; for some models the guide only says that it is
-  finite, so the largest that it names anywhere counts: 10,000. For detail "low" the image is at most 512 × 512.
-- Others bill a base, and with detail "high" also each tile of 512 × 512 of the image when scaled to a short side of
+  finite, so the largest that it names anywhere counts: 10,000. For detail "low" the image is at most 512 by 512.
+- Others bill a base, and with detail "high" also each tile of 512 by 512 of the image when scaled to a short side of
   768 and a long one of at most 2,048: so at most 8. The dearest of them is gpt-4o-mini: 2,833 and 5,667 a tile. The
   others: at most 85 and 170.
 
@@ -47,9 +47,7 @@ def worst_case_image_tokens(image: ImagePart, model_name: str = "") -> int:
     patches = min(-(-width // PATCH_PIXELS) * -(-height // PATCH_PIXELS), MAX_PATCHES)
     by_patches = -(-(MAX_LOW_PATCHES if low else patches) * MULTIPLIER_HUNDREDTHS // 100)
     usual = _USUAL.fullmatch(model_name) is not None
-    base, tile = (
-        (USUAL_BASE_TOKENS, USUAL_TILE_TOKENS) if usual else (DEAREST_BASE_TOKENS, DEAREST_TILE_TOKENS)
-    )
+    base, tile = (USUAL_BASE_TOKENS, USUAL_TILE_TOKENS) if usual else (DEAREST_BASE_TOKENS, DEAREST_TILE_TOKENS)
     return max(by_patches, base if low else base + tile * _tiles(width, height))
 
 
@@ -71,7 +69,7 @@ def image_size(image: ImagePart) -> tuple[int, int]:
     else:
         if 1 <= width <= MAX_SIDE_PIXELS and 1 <= height <= MAX_SIDE_PIXELS:
             return width, height
-        reason = f"it states a size of {width:,} × {height:,} pixels"
+        reason = f"it states a size of {width:,} by {height:,} pixels"
     raise _unsendable(f"the image cannot be sent as {kind}: {reason}")
 
 

@@ -1,4 +1,4 @@
-"""The HTTP side of OpenAIChatModel. Importing this imports `openai`, which takes most of a second: import it late.
+"""The HTTP side of the adapters. Importing this imports `openai`, which takes most of a second: import it late.
 
 Connections belong to the event loop in which they were made, while a model may be used from several loops, at once or
 one after another: `RLM.run` makes one for each query. So there is a client for each loop. It is closed when its loop
@@ -11,30 +11,48 @@ connections to the garbage collector.
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Literal
 
 import httpx2
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-from divebell.models.openai_errors import ReplyTooLong
+from divebell.models.openai_errors import Progress, ReplyTooLong
 
 NO_KEY = "none"  # the client insists on a key; endpoints that need none ignore this one
 CONNECT_SECONDS = 20.0
+CONNECT_SHARE = 0.9  # of the call's time: a TLS handshake that is cancelled from outside leaves its socket open
 MAX_CONNECTIONS = 1_000
 IDLE_SECONDS = 2.0  # servers close idle connections after 5 s or more; a request sent at that moment would be lost
 MAX_BODY_BYTES = 128 << 20  # a character may take 6 bytes in JSON, and there is more in a body than the reply
 MAX_ERROR_BYTES = 64 << 10
 
 
-async def post(client: AsyncOpenAI, fields: dict[str, Any], timeout_seconds: float) -> bytes:
-    """Send one request once, and return the answer's body. Raises what openai and httpx2 raise, and ReplyTooLong."""
-    timeout = httpx2.Timeout(timeout_seconds, connect=min(timeout_seconds, CONNECT_SECONDS))
+Api = Literal["chat", "responses"]
+
+_progress: ContextVar[Progress] = ContextVar("_progress")
+
+
+async def post(
+    client: AsyncOpenAI, api: Api, fields: dict[str, Any], timeout_seconds: float, progress: Progress
+) -> bytes:
+    """Send one request once, and return the answer's body. Raises what openai and httpx2 raise, and ReplyTooLong.
+
+    progress: says "sent" from the moment on when something of the request may have left, if the client is one of
+    LoopClients; of others it cannot be told.
+    """
+    timeout = httpx2.Timeout(timeout_seconds, connect=min(timeout_seconds * CONNECT_SHARE, CONNECT_SECONDS))
+    resource: Any = client.chat.completions if api == "chat" else client.responses
     body = bytearray()
-    async with client.chat.completions.with_streaming_response.create(**fields, timeout=timeout) as response:
-        async for piece in response.iter_bytes():  # decompressed, so that a small body cannot become a large one
-            body += piece
-            if len(body) > MAX_BODY_BYTES:
-                raise ReplyTooLong(MAX_BODY_BYTES)
+    watched = _progress.set(progress)
+    try:
+        async with resource.with_streaming_response.create(**fields, timeout=timeout) as response:
+            async for piece in response.iter_bytes():  # decompressed, so that a small body cannot become a large one
+                body += piece
+                if len(body) > MAX_BODY_BYTES:
+                    raise ReplyTooLong(MAX_BODY_BYTES)
+    finally:
+        _progress.reset(watched)
     return bytes(body)
 
 
@@ -65,7 +83,7 @@ class LoopClients:
                 verify=self._verify,
                 limits=self._limits,
                 follow_redirects=False,  # prompts go where the application said, and nowhere else
-                event_hooks={"response": [_bound_errors]},
+                event_hooks={"request": [_watch], "response": [_bound_errors]},
             ),
         )
         keeper = _closing_with_its_loop(client)
@@ -83,6 +101,18 @@ async def _closing_with_its_loop(client: AsyncOpenAI) -> AsyncGenerator[None, No
         yield
     finally:
         await client.close()
+
+
+async def _watch(request: httpx2.Request) -> None:
+    """Have the transport say when it begins to send the request, which is what decides about its money."""
+    progress = _progress.get()
+
+    async def traced(event: str, info: dict[str, Any]) -> None:
+        to_proxy = getattr(info.get("request"), "method", b"") == b"CONNECT"  # opens a tunnel, and sends nothing of it
+        if "send_request" in event and event.endswith(".started") and not to_proxy:
+            progress.phase = "sent"
+
+    request.extensions = {**request.extensions, "trace": traced}
 
 
 async def _bound_errors(response: httpx2.Response) -> None:

@@ -1,36 +1,28 @@
-"""What went wrong at a Chat Completions endpoint, as one sentence that says what to do.
+"""What went wrong in a call of an endpoint, as one sentence that says what to do, and whether the call cost anything.
 
 Every exception of `openai` and `httpx2` has an entry in EXPLAINED, by its class's name, so that neither library has to
 be imported to read this table. Guaranteed: the key is in no message; the provider's own words are one printable line of
 at most MAX_PROVIDER_CHARACTERS; and the error made here has no cause, because the original one holds the request with
-its headers.
+its headers. An error says `never_ran` only where no byte of the request can have left, or the endpoint refused it.
 """
 
-import math
-import re
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Literal
 
 from divebell.errors import ModelError, ModelRefused, ModelUnavailable
+from divebell.models.openai_refusals import refused
+from divebell.models.openai_where import Where
 
-MAX_PROVIDER_CHARACTERS = 300
-# What is looked at of a provider's error text before it is cleaned.
-MAX_READ_CHARACTERS = 65_536
 MAX_CAUSES = 10
-# Shorter keys are placeholders such as "none" and "EMPTY": replacing them would only garble the message.
-MIN_SECRET_CHARACTERS = 8
-MAX_RETRY_AFTER_SECONDS = 86_400.0
 
-_TOO_LONG_CODES = frozenset({"context_length_exceeded", "string_above_max_length"})
-_TOO_LONG_WORDS = ("context length", "context window", "context_length", "prompt is too long", "input is too long")
-_NO_SUCH_FIELD_WORDS = (
-    "unsupported", "not supported", "unknown", "unrecognized", "unrecognised", "unexpected", "extra",
-    "not permitted", "not allowed",
-)  # fmt: skip
-# Providers echo a refused key masked in the middle, which shows its ends: sk-ab***yz.
-_KEY_LIKE = re.compile(r"\b(?:sk|sess)-[\w*-]{4,}")
+# By the names of httpx2's classes: failures before a request is sent, and those that come with it or after it.
+_BEFORE = frozenset(
+    {"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "InvalidURL"}
+)
+_AFTER = frozenset({"ReadError", "WriteError", "CloseError", "ReadTimeout", "WriteTimeout", "RemoteProtocolError"})
 
 
 class ReplyTooLong(Exception):
@@ -41,147 +33,85 @@ class ReplyTooLong(Exception):
         self.limit_bytes = limit_bytes
 
 
-@dataclass(frozen=True)
-class Where:
-    """What an error message may say about where the call went, and the key that it must not."""
-
-    model: str
-    url: str
-    official: bool
-    key: str = field(default="", repr=False)
-
-    def clean(self, text: str) -> str:
-        """A provider's text as one printable line without the key, cut to MAX_PROVIDER_CHARACTERS."""
-        head = text[:MAX_READ_CHARACTERS]
-        secret = len(self.key) >= MIN_SECRET_CHARACTERS
-        if secret and len(text) > MAX_READ_CHARACTERS:
-            head = head[: -len(self.key)]  # the cut may have gone through the key
-        line = " ".join("".join(c if c.isprintable() else " " for c in head).split())
-        if secret:
-            line = line.replace(self.key, "[key]")
-        line = _KEY_LIKE.sub("[key]", line)
-        return line if len(line) <= MAX_PROVIDER_CHARACTERS else line[: MAX_PROVIDER_CHARACTERS - 1] + "…"
+Phase = Literal["waiting", "connecting", "sent", "unknown"]
 
 
-_Explain = Callable[[Exception, Where], ModelError]
+@dataclass
+class Progress:
+    """How far a call has come: waiting for a place, connecting, or something of it was sent. Unknown where the client
+    is not Divebell's own."""
+
+    phase: Phase = "waiting"
+
+    @property
+    def nothing_sent(self) -> bool:
+        return self.phase in ("waiting", "connecting")
 
 
-def translate(error: Exception, where: Where) -> ModelError:
+_Explain = Callable[[Exception, Where, Progress], ModelError]
+
+
+def translate(error: Exception, where: Where, progress: Progress | None = None) -> ModelError:
     """The error to raise for this exception. Raise it outside of the `except` block, so that it gets no context."""
+    progress = progress or Progress("unknown")
     for kind in type(error).__mro__:
         if kind.__name__ in EXPLAINED:
-            return EXPLAINED[kind.__name__](error, where)
-    return _failed(error, where)
+            return EXPLAINED[kind.__name__](error, where, progress)
+    return _failed(error, where, progress)
 
 
-def is_unknown_field(error: Exception, name: str) -> bool:
-    """Whether the endpoint refused the request because it does not know the field of that name."""
-    if getattr(error, "status_code", None) not in (400, 422):
-        return False
-    text = str(getattr(getattr(error, "response", None), "text", ""))[:MAX_READ_CHARACTERS].lower()
-    return name in text and any(word in text for word in _NO_SUCH_FIELD_WORDS)
-
-
-def refused(status: int, body: object, where: Where, retry_after: str = "") -> ModelError:
-    """The error for an answer with this status. body: the decoded JSON, or the text."""
-    code, said = _code_of(body), where.clean(_text_of(body)).rstrip(".")
-    model, because = where.model, f": {said}" if said else ""
-    if status >= 500:
-        return ModelUnavailable(f"{where.url} is failing ({status}){because}; try again later", model=model)
-    if status == 408:
-        return ModelUnavailable(f"{where.url} gave up waiting (408){because}; try again", model=model)
-    if status == 401:  # what the provider says to a wrong key quotes the key
-        sentence = f"the endpoint refused the key (401 from {where.url}): check OPENAI_API_KEY or api_key"
-    elif status == 403:
-        sentence = f"the endpoint refused the key for {model!r} (403 from {where.url}){because}"
-    elif status == 404:
-        hint = "" if where.official else f", and that base_url {where.url} is right (it often ends in /v1)"
-        sentence = f"the endpoint does not know the model {model!r} (404){because}; check its name{hint}"
-    elif status == 429 and "insufficient_quota" in code:
-        sentence = f"the account's quota is used up (429){because}; add credit at the provider, or raise its limit"
-    elif status == 429:
-        sentence = f"too many requests for {model!r} (429){because}; {_wait(retry_after)}"
-    elif status == 413 or _is_too_long(code, said):
-        sentence = f"the prompt is longer than {model!r} can read ({status}){because}; send less in one call"
-    elif 300 <= status < 400:
-        sentence = f"{where.url} redirects ({status}), and prompts do not follow: set base_url to the new address"
-    else:
-        sentence = f"{model!r} refused the request ({status}){because}"
-    return ModelRefused(sentence, model=model, status=status)
-
-
-def of_body(body: dict[str, object], where: Where) -> ModelError:
-    """The error for a reply that has an error in it, though its status says success: what some gateways send."""
-    inner = body.get("error")
-    code = inner.get("code") if isinstance(inner, dict) else None
-    return refused(code if type(code) is int and 400 <= code <= 599 else 200, body, where)
-
-
-def _code_of(body: object) -> str:
-    """The provider's machine-readable words for the error: its code and its type."""
-    if not isinstance(body, dict):
-        return ""
-    inner = body.get("error")
-    found = inner if isinstance(inner, dict) else body
-    return " ".join(word for word in (found.get("code"), found.get("type")) if isinstance(word, str))
-
-
-def _text_of(body: object) -> str:
-    """The provider's sentence, wherever its dialect puts it. A page of HTML says nothing."""
-    for _ in range(3):
-        if isinstance(body, list):
-            body = body[0] if body else ""
-        if not isinstance(body, dict):
-            break
-        keys = ("error", "message", "detail", "msg")
-        body = next((body[key] for key in keys if isinstance(body.get(key), (str, dict, list))), "")
-    return body if isinstance(body, str) and not body.lstrip().startswith("<") else ""
-
-
-def _is_too_long(code: str, said: str) -> bool:
-    return any(word in code for word in _TOO_LONG_CODES) or any(words in said.lower() for words in _TOO_LONG_WORDS)
-
-
-def _wait(retry_after: str) -> str:
-    try:
-        seconds = float(retry_after)
-    except ValueError:
-        seconds = math.nan
-    if 0 < seconds <= MAX_RETRY_AFTER_SECONDS:
-        return f"the provider says to wait {seconds:g} s"
-    return "make fewer calls at once, or raise the limit at the provider"
-
-
-def _status(error: Exception, where: Where) -> ModelError:
+def _status(error: Exception, where: Where, _progress: Progress) -> ModelError:
     response = getattr(error, "response", None)
     status = int(getattr(error, "status_code", 0) or getattr(response, "status_code", 0))
-    headers = getattr(response, "headers", {})
-    return refused(status, getattr(error, "body", None), where, str(headers.get("retry-after", "")))
+    return refused(status, getattr(error, "body", None), where, getattr(response, "headers", None))
 
 
-def _timed_out(error: Exception, where: Where) -> ModelError:
+def _timed_out(error: Exception, where: Where, progress: Progress) -> ModelError:
     kinds = {type(cause).__name__ for cause in _causes(error)}
-    if "ConnectTimeout" in kinds:
-        return ModelUnavailable(f"cannot reach {where.url}: the connection timed out", model=where.model)
-    if "PoolTimeout" in kinds:
-        return ModelUnavailable(f"too many connections to {where.url} are in use", model=where.model)
-    return ModelUnavailable(f"{where.model!r} did not answer in time", model=where.model)
+    never_ran = _never_ran(error, progress)
+    if progress.phase == "waiting":
+        sentence = f"no place was free for another call of {where.model!r} in time; raise max_concurrency or the time"
+    elif "PoolTimeout" in kinds:
+        sentence = f"too many connections to {where.url} are in use"
+    elif never_ran:
+        sentence = f"cannot reach {where.url}: the connection timed out"
+    else:
+        sentence = f"{where.model!r} did not answer in time"
+    return ModelUnavailable(sentence, model=where.model, never_ran=never_ran, may_retry=never_ran)
 
 
-def _unreachable(error: Exception, where: Where) -> ModelError:
+def _unreachable(error: Exception, where: Where, progress: Progress) -> ModelError:
     causes = _causes(error)
-    for kind, sentence in (
-        (socket.gaierror, "its host name is not known; check base_url"),
-        (ConnectionRefusedError, "the connection was refused; check base_url, and that the server is running"),
-        (ssl.SSLCertVerificationError, "its certificate could not be verified"),
-        (ssl.SSLError, "the TLS connection failed; check whether base_url is http or https"),
-    ):
-        if any(isinstance(cause, kind) for cause in causes):
-            return ModelUnavailable(f"cannot reach {where.url}: {sentence}", model=where.model)
-    connected = not any(type(cause).__name__ in ("ConnectError", "ProxyError") for cause in causes)
+    never_ran = _never_ran(error, progress)
+    if never_ran:
+        for kind, sentence, may_retry in (
+            (socket.gaierror, "its host name is not known; check base_url", False),
+            (
+                ConnectionRefusedError,
+                "the connection was refused; check base_url, and that the server is running",
+                True,
+            ),
+            (ssl.SSLCertVerificationError, "its certificate could not be verified", False),
+            (ssl.SSLError, "the TLS connection failed; check whether base_url is http or https", False),
+        ):
+            found = next((cause for cause in causes if isinstance(cause, kind)), None)
+            if found is not None:
+                may_retry = may_retry or getattr(found, "errno", None) == socket.EAI_AGAIN
+                told = f"cannot reach {where.url}: {sentence}"
+                return ModelUnavailable(told, model=where.model, never_ran=True, may_retry=may_retry)
     said = where.clean(str(causes[-1]))
-    what = "the connection broke before the reply was complete" if connected else "no connection could be made"
-    return ModelUnavailable(f"cannot reach {where.url}: {what}{f' ({said})' if said else ''}", model=where.model)
+    what = "no connection could be made" if never_ran else "the connection broke before the reply was complete"
+    told = f"cannot reach {where.url}: {what}{f' ({said})' if said else ''}"
+    return ModelUnavailable(told, model=where.model, never_ran=never_ran, may_retry=True)
+
+
+def _never_ran(error: Exception, progress: Progress) -> bool:
+    """Whether nothing of the request can have been sent: as the client saw it, else by the outermost telling class."""
+    if progress.phase != "unknown":
+        return progress.nothing_sent
+    names = [type(cause).__name__ for cause in _causes(error)]
+    telling = next((name for name in names if name in _BEFORE or name in _AFTER), "")
+    return telling in _BEFORE
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -196,25 +126,27 @@ def _causes(error: BaseException) -> list[BaseException]:
     return causes
 
 
-def _address(error: Exception, where: Where) -> ModelError:
-    return ModelRefused(f"base_url {where.url} is not a usable http address", model=where.model)
+def _address(error: Exception, where: Where, progress: Progress) -> ModelError:
+    sentence = f"base_url {where.url} is not a usable http address"
+    return ModelRefused(sentence, model=where.model, never_ran=_never_ran(error, progress))
 
 
-def _unreadable(error: Exception, where: Where) -> ModelError:
+def _unreadable(_error: Exception, where: Where, _progress: Progress) -> ModelError:
     return ModelError(f"the reply of {where.model!r} at {where.url} cannot be read", model=where.model)
 
 
-def _too_long(error: Exception, where: Where) -> ModelError:
+def _too_long(error: Exception, where: Where, _progress: Progress) -> ModelError:
     return ModelError(f"the reply of {where.model!r} at {where.url} is {error}: it is not read", model=where.model)
 
 
-def _withheld(error: Exception, where: Where) -> ModelError:
+def _withheld(_error: Exception, where: Where, _progress: Progress) -> ModelError:
     return ModelRefused(f"the provider's content filter withheld {where.model!r}'s reply", model=where.model)
 
 
-def _failed(error: Exception, where: Where) -> ModelError:
+def _failed(error: Exception, where: Where, progress: Progress) -> ModelError:
     """Not foreseen. Only the class is named: the text of, say, an encoding error quotes what could not be encoded."""
-    return ModelError(f"the call of {where.model!r} failed ({type(error).__name__})", model=where.model)
+    sentence = f"the call of {where.model!r} failed ({type(error).__name__})"
+    return ModelError(sentence, model=where.model, never_ran=progress.nothing_sent)
 
 
 EXPLAINED: dict[str, _Explain] = {

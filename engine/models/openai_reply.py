@@ -1,94 +1,97 @@
 """Reading a Chat Completions reply, believing as little as possible of it. Pure.
 
-Usage that is missing, negative, absurd or contradictory becomes None, so that the meter charges the whole hold; so does
-usage of a service tier other than the one that was asked for, because it has other prices.
+A reply whose text cannot be passed on was billed all the same: its error carries the usage, where that can be believed.
 """
 
 import json
 from typing import Any
 
 from divebell.errors import ModelError, ModelUnavailable
-from divebell.models.openai_errors import Where, of_body
+from divebell.models.openai_refusals import of_body
+from divebell.models.openai_usage import CHAT_NAMES, usage_of
+from divebell.models.openai_where import Where
 from divebell.models.protocol import Completion, Usage
 
-TIER = "default"
 MAX_REPLY_CHARACTERS = 16 << 20
-MAX_TOKEN_COUNT = 10**9  # of one call; a provider that reports more is not believed
+MAX_JSON_PARTS = 1_000_000
+UNCOUNTED_BYTES = 1 << 20  # a body that is no longer cannot hold enough parts to matter
 
 
 def read_completion(body: bytes, where: Where) -> Completion:
     """The completion. ModelError where there is none, or none that may be passed on."""
-    reply = _decoded(body, where)
+    reply = decoded(body, where)
     choices = reply.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(choice, dict) or not isinstance(message, dict):
         if reply.get("error"):
             raise of_body(reply, where)  # some gateways report errors with status 200
-        raise ModelError(f"{where.url} replied without a choice", model=where.model)
-    finish_reason = choice.get("finish_reason")
+        usage = usage_of(reply, where, CHAT_NAMES, has_text=False)
+        raise ModelError(f"{where.url} replied without a choice", model=where.model, usage=usage)
+    content, refusal, finish_reason = message.get("content"), message.get("refusal"), choice.get("finish_reason")
+    if isinstance(content, list):  # of parts, as some endpoints write it; what is not text is thinking
+        parts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
+        content = "".join(part for part in parts if isinstance(part, str))
+    usage = usage_of(reply, where, CHAT_NAMES, has_text=bool(content))
     return Completion(
-        text=_text(message, finish_reason, where),
-        usage=_usage(reply, where),
+        text=passed_on(
+            content,
+            where,
+            usage,
+            refusal=refusal if isinstance(refusal, str) else "",
+            withheld=finish_reason == "content_filter",
+        ),
+        usage=usage,
         finish_reason="length" if finish_reason == "length" else "stop",
     )
 
 
-def encodable(text: str) -> str:
-    """The text with "?" for lone surrogates, which UTF-8 cannot hold. Never more bytes than the meter counted."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _decoded(body: bytes, where: Where) -> dict[str, Any]:
+def decoded(body: bytes, where: Where) -> dict[str, Any]:
+    """The reply as the JSON object that it must be. ModelUnavailable where it is none, or one made to fill memory."""
     try:
-        reply = json.loads(body)
+        text = body.decode("utf-8-sig")
+        if len(body) > UNCOUNTED_BYTES and _count_of_parts(text) > MAX_JSON_PARTS:
+            raise ModelError(f"{where.url} replied with more than {MAX_JSON_PARTS:,} parts of JSON", model=where.model)
+        reply = json.loads(text)
     except (ValueError, RecursionError):
         reply = None
     if isinstance(reply, dict):
         return reply
     raise ModelUnavailable(
-        f"{where.url} replied with something that is not a JSON object: is a Chat Completions API there?",
+        f"{where.url} replied with something that is not a JSON object: is an OpenAI-compatible API there?",
         model=where.model,
     )
 
 
-def _text(message: dict[str, Any], finish_reason: object, where: Where) -> str:
-    content, refusal = message.get("content"), message.get("refusal")
-    if isinstance(content, list):  # of parts, as some endpoints write it; what is not text is thinking
-        parts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
-        content = "".join(part for part in parts if isinstance(part, str))
-    if not content and isinstance(refusal, str) and refusal:
-        raise ModelError(f"{where.model!r} refused to answer: {where.clean(refusal)}", model=where.model)
-    if not content and finish_reason == "content_filter":
-        raise ModelError(f"the content filter of {where.url} withheld the reply", model=where.model)
-    if content is None:
+def _count_of_parts(text: str) -> int:
+    """At least how many values the JSON holds, counted without making them: a byte of "[]," makes 20 of memory."""
+    bare = text.replace("\\\\", "").replace('\\"', "")
+    count = bare.count('"')
+    if count > MAX_JSON_PARTS:  # or the next line would make as many texts
+        return count
+    return count + sum(between.count(mark) for between in bare.split('"')[::2] for mark in ",[{")
+
+
+def passed_on(content: object, where: Where, usage: Usage | None, *, refusal: str, withheld: bool) -> str:
+    """The text as it may be passed on. ModelError, with the usage, where the model refused, the provider withheld it,
+    or it is no text of a bearable length."""
+    sentence = ""
+    if not content and refusal:
+        sentence = f"{where.model!r} refused to answer: {where.clean(refusal)}"
+    elif not content and withheld:
+        sentence = f"the content filter of {where.url} withheld the reply"
+    elif content is None:
         return ""
-    if not isinstance(content, str):
+    elif not isinstance(content, str):
         sentence = f"{where.url} replied with a {type(content).__name__} where text belongs"
-        raise ModelError(sentence, model=where.model)
-    if len(content) > MAX_REPLY_CHARACTERS:
-        raise ModelError(
-            f"{where.model!r} replied with {len(content):,} characters, at most {MAX_REPLY_CHARACTERS:,} are allowed",
-            model=where.model,
-        )
-    return encodable(content)
+    elif len(content) > MAX_REPLY_CHARACTERS:
+        length = f"{len(content):,} characters, at most {MAX_REPLY_CHARACTERS:,} are allowed"
+        sentence = f"{where.model!r} replied with {length}"
+    else:
+        return encodable(content)
+    raise ModelError(sentence, model=where.model, usage=usage)
 
 
-def _usage(reply: dict[str, Any], where: Where) -> Usage | None:
-    if where.official and reply.get("service_tier") not in (None, TIER):
-        return None
-    usage = reply.get("usage")
-    if not isinstance(usage, dict):
-        return None
-    details = usage.get("prompt_tokens_details")
-    reported = details.get("cached_tokens") if isinstance(details, dict) else None
-    sent, received = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-    cached = 0 if reported is None else _count(reported)
-    if sent is None or received is None or cached is None or cached > sent:
-        return None
-    return Usage(input_tokens=sent, output_tokens=received, cached_input_tokens=cached)
-
-
-def _count(value: object) -> int | None:
-    """A number of tokens, if it can be one."""
-    return value if type(value) is int and 0 <= value <= MAX_TOKEN_COUNT else None
+def encodable(text: str) -> str:
+    """The text with "?" for lone surrogates, which UTF-8 cannot hold. Never more bytes than the meter counted."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

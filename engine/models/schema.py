@@ -68,7 +68,8 @@ def _strict_children(node: object) -> list[object] | None:
         if not isinstance(named, Mapping):
             return None
         inner += named.values()
-    if "properties" in node or node.get("type") == "object":
+    kinds = node.get("type")
+    if "properties" in node or kinds == "object" or (isinstance(kinds, list) and "object" in kinds):
         required = node.get("required")
         if node.get("additionalProperties") is not False or not isinstance(required, list):
             return None

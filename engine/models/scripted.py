@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 import anyio
 
 from divebell.errors import ConfigurationError, ModelError
+from divebell.models.images import worst_case_image_tokens
 from divebell.models.protocol import Completion, Request, Usage
 
 BYTES_PER_TOKEN = 4
@@ -85,7 +86,8 @@ class ScriptedModel:
         if cut:
             text = sent[:limit_bytes].decode("utf-8", "ignore")
         usage = Usage(
-            input_tokens=sum(count_tokens(message["content"]) for message in request.messages),
+            input_tokens=sum(map(count_tokens, request.sent_texts()))
+            + sum(worst_case_image_tokens(image, self._name) for image in request.sent_images()),
             output_tokens=count_tokens(text),
         )
         return Completion(text=text, usage=usage, finish_reason="length" if cut else "stop")

@@ -138,6 +138,14 @@ def test_a_model_needs_a_name(name: str) -> None:
         OpenAIChatModel(name, api_key=KEY)
 
 
+@pytest.mark.parametrize(
+    ("host", "bills"),
+    [("mine.openai.azure.com", True), ("mine.services.ai.azure.com", True), ("azure.com.example.org", False)],
+)
+def test_azure_is_known_by_its_host_because_it_bills_bad_requests(host: str, bills: bool) -> None:
+    assert OpenAIChatModel("m", base_url=f"https://{host}/openai/v1", api_key=KEY)._where.bills_refusals is bills
+
+
 def test_an_unknown_field_for_the_limit() -> None:
     with pytest.raises(ConfigurationError, match="max_tokens_field"):
         OpenAIChatModel("m", api_key=KEY, max_tokens_field="limit")  # type: ignore[arg-type]

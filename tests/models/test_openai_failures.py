@@ -16,7 +16,8 @@ import pytest
 from divebell.errors import ModelError, ModelRefused, ModelUnavailable
 from divebell.models import Completion, OpenAIChatModel, Request
 from divebell.models.openai_client import MAX_ERROR_BYTES
-from divebell.models.openai_errors import EXPLAINED, MAX_PROVIDER_CHARACTERS, Where, translate
+from divebell.models.openai_errors import EXPLAINED, translate
+from divebell.models.openai_where import MAX_PROVIDER_CHARACTERS, Where
 from tests.support.chat_server import KEY, ChatServer, Reply, error
 
 # What would lead the client elsewhere. Proxies too: they would be asked for 127.0.0.1.

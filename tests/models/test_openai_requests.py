@@ -281,6 +281,21 @@ def test_content_in_parts_is_joined_without_the_thinking(server: ChatServer) -> 
     assert complete(model_at(server)).text == "ab"
 
 
+@pytest.mark.parametrize("part", ["[],", '"",', "1,", "{},"])
+def test_a_reply_made_to_fill_memory_is_not_parsed(server: ChatServer, part: str) -> None:
+    """JSON of empty lists takes twenty times its bytes once it is made."""
+    body = '{"x": [' + part * 1_100_000 + "0]}"
+    server.policy = lambda _asked: Reply(body=body)
+    assert "more than 1,000,000 parts of JSON" in str(failure(model_at(server)))
+
+
+def test_a_long_reply_full_of_what_looks_like_json_is_read(server: ChatServer) -> None:
+    """The guard against JSON bombs counts what is outside of texts, whatever escapes are inside."""
+    text = ',[{"' + "\\" + '\n"' + "\\\\"
+    server.policy = lambda _asked: Reply(message={"content": text * 500_000})
+    assert complete(model_at(server)).text == text * 500_000
+
+
 def test_lone_surrogates_in_a_reply_are_replaced(server: ChatServer) -> None:
     server.policy = lambda _asked: Reply(message={"content": "half \ud83d of a pair"})
     assert complete(model_at(server)).text == "half ? of a pair"

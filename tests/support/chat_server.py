@@ -1,4 +1,4 @@
-"""A real local HTTP server that speaks the Chat Completions API, well or badly, as a policy says.
+"""A real local HTTP server that speaks the Chat Completions and the Responses API, well or badly, as a policy says.
 
     with ChatServer(lambda request: "4") as server:
         OpenAIChatModel("local", base_url=server.url, api_key=server.key)
@@ -8,7 +8,9 @@ The policy gets the request's JSON and returns the reply's text, or a `Reply` th
 
 import contextlib
 import json
+import os
 import socket
+import struct
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +21,7 @@ from typing import Any
 KEY = "sk-test-0123456789abcdefghijklmnop"
 BYTES_PER_TOKEN = 4
 HONEST = object()  # usage as it was
+STALL_SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +36,19 @@ class Reply:
     delay_seconds: float = 0.0
     cut_off: bool = False
     """Promise the whole body, send half of it, and close the connection."""
+    stall: bool = False
+    """Promise the whole body, send half of it, and then nothing more until the server stops."""
     hang_up: bool = False
     """Close the connection without a word."""
+    reset: bool = False
+    """With cut_off or hang_up: reset the connection instead of closing it."""
     usage: object = HONEST
     """Instead of the honest usage; None leaves it out."""
     finish_reason: str = "stop"
     message: Mapping[str, object] = field(default_factory=dict)
     """More fields of the message, such as "refusal"; they win over the text."""
+    more: Mapping[str, object] = field(default_factory=dict)
+    """More fields of the reply, such as "choices" or "status"; they win."""
     service_tier: str | None = None
 
 
@@ -64,7 +73,10 @@ class Received:
     @property
     def text(self) -> str:
         """The last message's text."""
-        return str(self.json["messages"][-1]["content"])
+        return str(_messages(self.json)[-1]["content"])
+
+
+PATHS = ("/v1/chat/completions", "/v1/responses")
 
 
 def count_tokens(text: str) -> int:
@@ -121,7 +133,7 @@ class ChatServer:
 
     def answer(self, request: Received) -> Reply:
         """What to reply to a request: to whom, of what, and then as the policy says."""
-        if request.path != "/v1/chat/completions":
+        if request.path not in PATHS:
             return error(404, f"no such path: {request.path}")
         bearer = request.headers.get("authorization", "")
         if self.key is not None and bearer != f"Bearer {self.key}":
@@ -169,34 +181,68 @@ class _Handler(BaseHTTPRequestHandler):
         reply = self.chat.answer(request)
         if reply.delay_seconds:
             self.chat.stopping.wait(reply.delay_seconds)
+        if reply.reset:
+            self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         if reply.hang_up:
             self.close_connection = True
+            self._close(reply)
             return
-        body = _body(request.json, reply)
+        body = _body(request, reply)
         self.send_response(reply.status)
         for name, value in {"Content-Type": "application/json", **reply.headers}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body[: len(body) // 2] if reply.cut_off else body)
-        self.close_connection = self.close_connection or reply.cut_off
+        self.wfile.write(body[: len(body) // 2] if reply.cut_off or reply.stall else body)
+        self.wfile.flush()
+        if reply.stall:
+            self.chat.stopping.wait(STALL_SECONDS)
+        self.close_connection = self.close_connection or reply.cut_off or reply.stall
+        self._close(reply)
+
+    def _close(self, reply: Reply) -> None:
+        if reply.reset:  # at once: a shutdown, which is how the server ends a connection, would send an orderly end
+            os.close(self.request.detach())
 
 
-def _body(request: dict[str, Any], reply: Reply) -> bytes:
+def _body(request: Received, reply: Reply) -> bytes:
     given = reply.body
     if isinstance(given, bytes):
         return given
     if isinstance(given, str):
         return given.encode()
-    return json.dumps(given if given is not None else _completion(request, reply)).encode()
+    if given is None:
+        given = (_response if request.path == "/v1/responses" else _completion)(request.json, reply)
+    return json.dumps(given).encode()
+
+
+def _messages(request: dict[str, Any]) -> list[dict[str, Any]]:
+    found = request["messages"] if "messages" in request else request["input"]
+    return list(found)
+
+
+def _kept_to_the_limit(request: dict[str, Any], reply: Reply) -> tuple[str | None, bool]:
+    """The text as far as the output limit lets it, as providers do, and whether it was cut."""
+    limits = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+    limit = next((request[name] for name in limits if name in request), None)
+    if reply.text is None or limit is None or count_tokens(reply.text) <= limit:
+        return reply.text, False
+    return reply.text.encode()[: limit * BYTES_PER_TOKEN].decode("utf-8", "ignore"), True
+
+
+def _counts(request: dict[str, Any], text: str | None) -> tuple[int, int]:
+    """Tokens in and out. Images count a token each: who tests them looks at what was sent."""
+    sent = 0
+    for message in _messages(request):
+        content = message["content"]
+        parts = [{"text": content}] if isinstance(content, str) else content
+        sent += sum(count_tokens(part["text"]) if "text" in part else 1 for part in parts)
+    return sent, count_tokens(text or "")
 
 
 def _completion(request: dict[str, Any], reply: Reply) -> dict[str, Any]:
-    """A completion as the API writes it. Keeps to the output limit, as providers do."""
-    text, finish = reply.text, reply.finish_reason
-    limit = request.get("max_completion_tokens", request.get("max_tokens"))
-    if text is not None and limit is not None and count_tokens(text) > limit:
-        text, finish = text.encode()[: limit * BYTES_PER_TOKEN].decode("utf-8", "ignore"), "length"
+    """A completion as the Chat Completions API writes it."""
+    text, cut = _kept_to_the_limit(request, reply)
     completion: dict[str, Any] = {
         "id": "chatcmpl-1",
         "object": "chat.completion",
@@ -206,22 +252,52 @@ def _completion(request: dict[str, Any], reply: Reply) -> dict[str, Any]:
             {
                 "index": 0,
                 "message": {"role": "assistant", "content": text, **reply.message},
-                "finish_reason": finish,
+                "finish_reason": "length" if cut else reply.finish_reason,
                 "logprobs": None,
             }
         ],
     }
-    if reply.service_tier is not None:
-        completion["service_tier"] = reply.service_tier
     if reply.usage is HONEST:
-        sent = sum(count_tokens(message["content"]) for message in request["messages"])
-        received = count_tokens(text or "")
+        sent, received = _counts(request, text)
         completion["usage"] = {
             "prompt_tokens": sent,
             "completion_tokens": received,
             "total_tokens": sent + received,
             "prompt_tokens_details": {"cached_tokens": 0},
         }
-    elif reply.usage is not None:
-        completion["usage"] = reply.usage
-    return completion
+    return _finished(completion, reply)
+
+
+def _response(request: dict[str, Any], reply: Reply) -> dict[str, Any]:
+    """A response as the Responses API writes it. Reasoning comes first, as reasoning models have it."""
+    text, cut = _kept_to_the_limit(request, reply)
+    part = {"type": "output_text", "text": text, "annotations": [], **reply.message}
+    message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [part]}
+    response: dict[str, Any] = {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1_700_000_000,
+        "model": request.get("model"),
+        "status": "incomplete" if cut else "completed",
+        "error": None,
+        "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
+        "output": [{"type": "reasoning", "id": "rs_1", "summary": []}, message],
+    }
+    if reply.usage is HONEST:
+        sent, received = _counts(request, text)
+        response["usage"] = {
+            "input_tokens": sent,
+            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+            "output_tokens": received,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": sent + received,
+        }
+    return _finished(response, reply)
+
+
+def _finished(body: dict[str, Any], reply: Reply) -> dict[str, Any]:
+    if reply.service_tier is not None:
+        body["service_tier"] = reply.service_tier
+    if reply.usage is not HONEST and reply.usage is not None:
+        body["usage"] = reply.usage
+    return {**body, **reply.more}

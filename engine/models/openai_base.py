@@ -1,0 +1,202 @@
+"""What the adapters for OpenAI's two APIs share: how they are made, how a call goes out, and what may not be changed.
+
+The client is imported at the first call, on another thread: importing it takes most of a second.
+"""
+
+import os
+import re
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import nullcontext
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
+
+import anyio
+import anyio.to_thread
+
+from divebell.errors import ConfigurationError, ModelError
+from divebell.models.concurrency import ConcurrencyLimit
+from divebell.models.openai_errors import Progress, translate
+from divebell.models.openai_usage import TIER
+from divebell.models.openai_where import Where
+from divebell.models.protocol import Completion, Request
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+    from divebell.models.openai_client import Api, LoopClients
+
+OFFICIAL_URL = "https://api.openai.com/v1"
+OFFICIAL_HOST = "api.openai.com"  # and its regional subdomains
+AZURE_DOMAIN = ".azure.com"  # bills bad requests: see openai_refusals
+MAX_IDENTIFIER_CHARACTERS = 64  # of prompt_cache_key and safety_identifier, set by the API
+
+# What the hold rests on: which model, what is sent, how often, how long, at which prices, and that only tokens of text
+# and images are billed.
+_OWN_FIELDS = frozenset(
+    {
+        *("model", "models", "stream", "service_tier", "tools", "plugins", "prompt_cache_options", "timeout"),
+        *("extra_body", "extra_headers", "extra_query"),
+    }
+)
+
+
+class OpenAIModel(ABC):
+    """One model behind an endpoint that speaks one of OpenAI's APIs. Its subclasses are the adapters."""
+
+    api: ClassVar["Api"]
+    own_fields: ClassVar[frozenset[str]]
+    """What `extra_body` may not set in this API, besides what it may not set in any."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        client: "AsyncOpenAI | None" = None,
+        extra_body: Mapping[str, object] | None = None,
+        max_concurrency: int | None = None,
+    ) -> None:
+        if not isinstance(name, str) or not name.strip():
+            raise ConfigurationError(f"the model's name must be a text such as 'gpt-5-mini', not {name!r}")
+        self._extra_body = dict(extra_body or {})
+        self._check_extra_body()
+        self._name = name
+        self._limit = None if max_concurrency is None else ConcurrencyLimit(max_concurrency)
+        self._given: AsyncOpenAI | None = None
+        if client is not None:
+            if api_key or base_url:
+                raise ConfigurationError("the client has a key and a URL of its own: leave out api_key and base_url")
+            self._given = client.with_options(max_retries=0)
+            base_url, key = str(client.base_url), client.api_key
+        else:
+            base_url = checked_url(base_url or os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL)
+            key = checked_key(api_key or os.environ.get("OPENAI_API_KEY") or "")
+        parts = urlsplit(base_url)
+        host = parts.hostname or ""
+        official = host == OFFICIAL_HOST or host.endswith(f".{OFFICIAL_HOST}")
+        if client is None and official and not key:
+            raise ConfigurationError(
+                "no API key: set OPENAI_API_KEY, or name an endpoint that needs none with base_url"
+            )
+        self._base_url = base_url
+        shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"  # queries may hold keys
+        self._where = Where(
+            model=name, url=shown, official=official, key=key, bills_refusals=host.endswith(AZURE_DOMAIN)
+        )
+        self._lock = threading.Lock()
+        self._clients: LoopClients | None = None
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._name!r}, base_url={self._where.url!r})"
+
+    async def complete(self, request: Request) -> Completion:
+        """One call. ModelRefused, ModelUnavailable or another ModelError where it failed; never the client's own.
+
+        The request's timeout bounds all of it: waiting for a place among `max_concurrency`, connecting, and the reply.
+        The client's own timeouts begin once there is a place, with what is left. A call that never got one never ran.
+        """
+        progress = Progress()
+        try:
+            with anyio.fail_after(request.timeout_seconds):  # the client's own timeouts start anew with each byte
+                deadline = time.monotonic() + request.timeout_seconds
+                async with self._limit or nullcontext():
+                    progress.phase = "connecting"
+                    return self._read(await self._answer(request, deadline, progress))
+        except ModelError as error:
+            error.model = error.model or self._name
+            raise
+        except Exception as error:
+            failure = translate(error, self._where, progress)
+        raise failure  # out here it has no context: the client's exception holds the key
+
+    def _check_extra_body(self) -> None:
+        owned = sorted((_OWN_FIELDS | self.own_fields).intersection(self._extra_body))
+        if owned:
+            raise ConfigurationError(f"extra_body may not set {', '.join(owned)}: the budget rests on them")
+
+    @abstractmethod
+    def _fields(self, request: Request) -> dict[str, Any]:
+        """What is sent of the request, in this API's words. ModelError (never ran) where it cannot be sent."""
+
+    @abstractmethod
+    def _read(self, body: bytes) -> Completion:
+        """The completion that the reply's body holds. ModelError where it holds none."""
+
+    async def _answer(self, request: Request, deadline: float, progress: Progress) -> bytes:
+        """The reply's body."""
+        return await self._posted(self._fields(request), deadline, progress)
+
+    async def _posted(self, fields: dict[str, Any], deadline: float, progress: Progress) -> bytes:
+        """The answer to one request, which is sent once."""
+        client = self._given
+        if client is None:
+            clients = self._clients
+            if clients is None:
+                clients = await anyio.to_thread.run_sync(self._open)
+            client = await clients.current()
+        from divebell.models.openai_client import post
+
+        progress.phase = "connecting" if self._given is None else "unknown"
+        left_seconds = max(deadline - time.monotonic(), 0.001)
+        return await post(client, self.api, fields, left_seconds, progress)
+
+    def _open(self) -> "LoopClients":
+        """Imports the client, so runs on a thread of its own, or all other tasks would stand still."""
+        from divebell.models.openai_client import LoopClients
+
+        with self._lock:
+            if self._clients is None:
+                self._clients = LoopClients(self._base_url, self._where.key)
+            return self._clients
+
+    def _common_fields(self, request: Request) -> dict[str, Any]:
+        """What both APIs call the same."""
+        fields: dict[str, Any] = {"model": self._name, "extra_body": dict(self._extra_body)}
+        if request.temperature is not None:
+            fields["temperature"] = request.temperature
+            fields["extra_body"].pop("temperature", None)
+        if self._where.official:
+            fields |= {"store": False, "service_tier": TIER}
+            tenant, cache_key = request.metadata.get("tenant"), request.metadata.get("cache_key")
+            if tenant:
+                fields["safety_identifier"] = _digest(tenant)
+            if cache_key:
+                short = len(cache_key) <= MAX_IDENTIFIER_CHARACTERS
+                fields["prompt_cache_key"] = cache_key if short else _digest(cache_key)
+        return fields
+
+
+def checked_url(url: str) -> str:
+    """The URL, if an endpoint can be there. ConfigurationError otherwise; it never shows a password."""
+    url = url.strip()
+    try:
+        parts = urlsplit(url)
+        port_is_valid = parts.port is None or parts.port > 0
+    except ValueError:
+        raise ConfigurationError("base_url is not a valid URL; it must look like http://localhost:8000/v1") from None
+    if parts.username is not None or parts.password is not None:
+        raise ConfigurationError("base_url may not hold a user name or a password: give the key as api_key")
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_valid or re.search(r"\s", url):
+        raise ConfigurationError(f"base_url must look like http://localhost:8000/v1, not {url[:200]!r}")
+    return url
+
+
+def checked_key(key: str) -> str:
+    """The key without the line break that `$(cat file)` and editors leave. It must fit into a header."""
+    key = key.strip()
+    if re.search(r"[^\x21-\x7e]", key):
+        raise ConfigurationError("the API key holds spaces, line breaks or characters that are not ASCII: check it")
+    return key
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

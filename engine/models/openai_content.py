@@ -1,0 +1,83 @@
+"""Messages, images and schemas in the words of OpenAI's two APIs. Pure.
+
+Lone surrogates, which UTF-8 cannot hold, become "?". Images are sent as data: URLs, with their detail always said.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from divebell.errors import ModelError
+from divebell.models.images import MAX_IMAGES, data_url, detail_of
+from divebell.models.openai_reply import encodable
+from divebell.models.protocol import ImagePart, Message, Request
+from divebell.models.schema import SCHEMA_NAME, is_strict, schema_text
+
+MAX_PARTS = 1_000  # in one message
+
+
+def chat_messages(request: Request) -> list[dict[str, Any]]:
+    """The messages of a Chat Completions request. ModelError (never ran) where one cannot be sent."""
+    return [_message(each, "text", _chat_image) for each in _checked(request)]
+
+
+def response_items(request: Request) -> list[dict[str, Any]]:
+    """The input items of a Responses request. ModelError (never ran) where one cannot be sent.
+
+    System messages stay where they are, as items: so a history that only grows keeps its beginning, which is what the
+    provider's prefix cache needs.
+    """
+    return [_message(each, "input_text", _response_image) for each in _checked(request)]
+
+
+def schema_format(schema: Mapping[str, object]) -> dict[str, Any]:
+    """What both APIs say of a reply's schema."""
+    schema_text(schema)
+    return {"name": SCHEMA_NAME, "schema": dict(schema), "strict": is_strict(schema)}
+
+
+def _checked(request: Request) -> Sequence[Message]:
+    for message in request.messages:
+        content = message["content"]
+        if isinstance(content, str):
+            continue
+        if isinstance(content, bytes) or not isinstance(content, Sequence) or len(content) > MAX_PARTS:
+            raise _unsendable(f"a message's content must be a text or a list of at most {MAX_PARTS:,} parts")
+        parts: Sequence[Any] = content
+        for part in parts:
+            kind = part.get("type") if isinstance(part, Mapping) else None
+            text = part.get("text") if kind == "text" else ""
+            if kind not in ("text", "image") or not isinstance(text, str):
+                raise _unsendable('a part of a message must be {"type": "text", "text": ...} or an image')
+            if kind == "image" and message["role"] != "user":
+                raise _unsendable(f"only a user's message may hold images, not one of {message['role'][:100]!r}")
+    images = len(request.sent_images())
+    if images > MAX_IMAGES:
+        raise _unsendable(f"{images:,} images are too many for one call: at most {MAX_IMAGES:,} can be sent")
+    return request.messages
+
+
+def _message(message: Message, text_type: str, image: Callable[[ImagePart], dict[str, Any]]) -> dict[str, Any]:
+    content, role = message["content"], message["role"]
+    if isinstance(content, str):
+        return {"role": role, "content": encodable(content)}
+    if role == "assistant":  # which may hold no parts of input
+        return {"role": role, "content": encodable("".join(part["text"] for part in content if part["type"] == "text"))}
+    parts: list[dict[str, Any]] = []
+    for part in content:
+        if part["type"] == "text":
+            parts.append({"type": text_type, "text": encodable(part["text"])})
+        else:
+            parts.append(image(part))
+    return {"role": role, "content": parts}
+
+
+def _chat_image(part: ImagePart) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": data_url(part), "detail": detail_of(part)}}
+
+
+def _response_image(part: ImagePart) -> dict[str, Any]:
+    return {"type": "input_image", "image_url": data_url(part), "detail": detail_of(part)}
+
+
+def _unsendable(sentence: str) -> ModelError:
+    return ModelError(sentence, never_ran=True)

@@ -1,0 +1,50 @@
+"""Reading a reply of the Responses API, believing as little as possible of it. Pure."""
+
+from typing import Any
+
+from divebell.errors import ModelError
+from divebell.models.openai_refusals import of_body
+from divebell.models.openai_reply import decoded, passed_on
+from divebell.models.openai_usage import RESPONSES_NAMES, usage_of
+from divebell.models.openai_where import Where
+from divebell.models.protocol import Completion
+
+_ENDED = (None, "completed", "incomplete")  # compatible servers may leave it out
+MAX_STATUS_CHARACTERS = 40
+
+
+def read_response(body: bytes, where: Where) -> Completion:
+    """The completion. ModelError where there is none, or none that may be passed on."""
+    reply = decoded(body, where)
+    status, output = reply.get("status"), reply.get("output")
+    if status == "failed" or (reply.get("error") and not output):
+        raise of_body(reply, where)
+    if status not in _ENDED:  # it may go on, and so cost more than it says
+        said = where.clean(str(status))[:MAX_STATUS_CHARACTERS]
+        raise ModelError(f"{where.url} left the reply unfinished ({said})", model=where.model)
+    parts = _parts(output)
+    text = _joined(parts, "output_text", "text")
+    usage = usage_of(reply, where, RESPONSES_NAMES, has_text=bool(text))
+    if not isinstance(output, list):
+        raise ModelError(f"{where.url} replied without an output", model=where.model, usage=usage)
+    details = reply.get("incomplete_details")
+    reason = details.get("reason") if status == "incomplete" and isinstance(details, dict) else None
+    return Completion(
+        text=passed_on(
+            text, where, usage, refusal=_joined(parts, "refusal", "refusal"), withheld=reason == "content_filter"
+        ),
+        usage=usage,
+        finish_reason="length" if reason == "max_output_tokens" else "stop",
+    )
+
+
+def _parts(output: object) -> list[dict[str, Any]]:
+    """What the messages in the output are made of. Other items are the model's thinking."""
+    items = output if isinstance(output, list) else []
+    contents = [item.get("content") for item in items if isinstance(item, dict) and item.get("type") == "message"]
+    return [part for content in contents if isinstance(content, list) for part in content if isinstance(part, dict)]
+
+
+def _joined(parts: list[dict[str, Any]], kind: str, key: str) -> str:
+    found = (part.get(key) for part in parts if part.get("type") == kind)
+    return "".join(text for text in found if isinstance(text, str))

@@ -1,0 +1,236 @@
+"""The limit of concurrent calls: over loops and threads, in order, and never losing or inventing a place."""
+
+import asyncio
+import gc
+import random
+import threading
+from collections.abc import Callable
+
+import anyio
+import pytest
+
+from divebell.errors import ConfigurationError, ModelUnavailable
+from divebell.models import OpenAIChatModel, OpenAIResponsesModel, Request
+from divebell.models.concurrency import ConcurrencyLimit
+from divebell.models.openai_base import OpenAIModel
+from tests.support.chat_server import ChatServer
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    with anyio.fail_after(20):
+        while not holds():
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("places", [0, -1, True, 1.5, "3", None])
+def test_a_limit_must_be_a_number_above_0(places: int) -> None:
+    with pytest.raises(ConfigurationError, match="max_concurrency must be a whole number above 0"):
+        ConcurrencyLimit(places)
+
+
+def test_first_come_first_served_and_nobody_jumps_the_queue() -> None:
+    async def run() -> list[str]:
+        limit, order = ConcurrencyLimit(1), []
+
+        async def call(name: str) -> None:
+            async with limit:
+                order.append(name)
+                await asyncio.sleep(0)
+
+        async with limit:
+            waiting = [asyncio.create_task(call(str(number))) for number in range(5)]
+            await until(lambda: limit.waiting == 5)
+        late = asyncio.create_task(call("late"))  # the place is free now, but promised
+        await asyncio.gather(*waiting, late)
+        assert (limit.free, limit.waiting) == (1, 0)
+        return order
+
+    assert asyncio.run(run()) == ["0", "1", "2", "3", "4", "late"]
+
+
+def test_who_is_cancelled_while_waiting_leaves_the_queue() -> None:
+    async def run() -> None:
+        limit = ConcurrencyLimit(1)
+
+        async def call() -> None:
+            async with limit:
+                pass
+
+        async with limit:
+            first, second = asyncio.create_task(call()), asyncio.create_task(call())
+            await until(lambda: limit.waiting == 2)
+            first.cancel()
+            await asyncio.wait([first])
+            assert first.cancelled()
+            assert limit.waiting == 1
+        await second
+        assert (limit.free, limit.waiting) == (1, 0)
+
+    asyncio.run(run())
+
+
+def test_who_is_cancelled_just_when_given_a_place_passes_it_on() -> None:
+    async def run() -> None:
+        limit, served = ConcurrencyLimit(1), []
+
+        async def call(name: str) -> None:
+            async with limit:
+                served.append(name)
+
+        await limit.__aenter__()
+        first, second = asyncio.create_task(call("first")), asyncio.create_task(call("second"))
+        await until(lambda: limit.waiting == 2)
+        await limit.__aexit__(None, None, None)  # gives the place to the first, which has not noticed yet
+        first.cancel()
+        await asyncio.wait([first, second])
+        assert first.cancelled()
+        assert served == ["second"]
+        assert (limit.free, limit.waiting) == (1, 0)
+
+    asyncio.run(run())
+
+
+def test_an_error_in_the_block_gives_the_place_back() -> None:
+    async def run() -> None:
+        limit = ConcurrencyLimit(1)
+        with pytest.raises(ZeroDivisionError):
+            async with limit:
+                raise ZeroDivisionError
+        assert limit.free == 1
+
+    asyncio.run(run())
+
+
+async def _wait_for(limit: ConcurrencyLimit) -> None:
+    async with limit:
+        pass
+
+
+def test_a_loop_that_ended_while_it_waited_takes_no_place_with_it() -> None:
+    limit = ConcurrencyLimit(1)
+    waiting = _wait_for(limit)
+
+    async def begin() -> None:
+        await limit.__aenter__()
+        waiting.send(None)  # by hand, so that no task cancels it when the loop ends
+
+    async def end() -> None:
+        await limit.__aexit__(None, None, None)
+
+    asyncio.run(begin())
+    assert limit.waiting == 1
+    asyncio.run(end())
+    assert (limit.free, limit.waiting) == (1, 0)
+    waiting.close()  # which must not give back a place that it never had
+    assert limit.free == 1
+
+
+def test_an_abandoned_holder_gives_its_place_back() -> None:
+    limit = ConcurrencyLimit(1)
+
+    async def hold() -> None:
+        async with limit:
+            await asyncio.Event().wait()
+
+    async def begin() -> None:
+        holder = hold()
+        holder.send(None)
+        assert limit.free == 0
+        del holder
+        gc.collect()
+
+    asyncio.run(begin())
+    assert limit.free == 1
+
+
+def test_threads_and_cancellations_lose_no_place_and_invent_none() -> None:
+    limit, lock = ConcurrencyLimit(3), threading.Lock()
+    inside, peak, served = 0, 0, 0
+
+    async def call(chance: random.Random) -> None:
+        nonlocal inside, peak, served
+        async with limit:
+            with lock:
+                inside += 1
+                peak = max(peak, inside)
+            try:
+                await asyncio.sleep(chance.random() / 1000)
+                served += 1
+            finally:
+                with lock:
+                    inside -= 1
+
+    async def many(seed: int) -> None:
+        chance = random.Random(seed)
+        tasks = [asyncio.create_task(call(chance)) for _ in range(60)]
+        for _ in range(40):
+            await asyncio.sleep(chance.random() / 2000)
+            chance.choice(tasks).cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    threads = [threading.Thread(target=lambda seed=seed: asyncio.run(many(seed))) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert peak == 3
+    assert served > 0
+    assert (limit.free, limit.waiting, inside) == (3, 0, 0)
+
+
+ASKED = Request(messages=[{"role": "user", "content": "x"}], max_output_tokens=10, timeout_seconds=20)
+
+
+@pytest.mark.parametrize("kind", [OpenAIChatModel, OpenAIResponsesModel])
+def test_a_model_makes_no_more_calls_at_once_than_it_may_from_all_its_loops(kind: type[OpenAIModel]) -> None:
+    lock, meet = threading.Lock(), threading.Barrier(2)
+    inside = peak = 0
+
+    def policy(_asked: object) -> str:
+        nonlocal inside, peak
+        with lock:
+            inside += 1
+            peak = max(peak, inside)
+        meet.wait(20)  # each call waits for another, so that two are surely inside
+        with lock:
+            inside -= 1
+        return "ok"
+
+    async def calls() -> None:
+        await asyncio.gather(*(model.complete(ASKED) for _ in range(5)))
+
+    with ChatServer(policy) as server:
+        model = kind("m", base_url=server.url, api_key=server.key, max_concurrency=2)
+        threads = [threading.Thread(target=lambda: asyncio.run(calls())) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(server.received) == 20
+    assert peak == 2
+
+
+def test_a_call_that_never_got_a_place_never_ran() -> None:
+    with ChatServer("late") as server:
+        release = threading.Event()
+        server.policy = lambda _asked: "late" if release.wait(20) else ""
+        model = OpenAIChatModel("m", base_url=server.url, api_key=server.key, max_concurrency=1)
+
+        async def run() -> ModelUnavailable:
+            first = asyncio.create_task(model.complete(ASKED))
+            await until(lambda: len(server.received) == 1)
+            with pytest.raises(ModelUnavailable) as caught:
+                await model.complete(Request(messages=ASKED.messages, max_output_tokens=10, timeout_seconds=0.1))
+            release.set()
+            assert (await first).text == "late"
+            return caught.value
+
+        told = asyncio.run(run())
+        assert len(server.received) == 1
+    assert str(told) == "no place was free for another call of 'm' in time; raise max_concurrency or the time"
+    assert (told.never_ran, told.may_retry, told.usage) == (True, True, None)
+
+
+def test_max_concurrency_is_checked_when_the_model_is_made() -> None:
+    with pytest.raises(ConfigurationError, match="max_concurrency"):
+        OpenAIChatModel("m", base_url="http://127.0.0.1", max_concurrency=0)

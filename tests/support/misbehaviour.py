@@ -1,0 +1,397 @@
+"""Providers that misbehave, as data: what the server does, what the adapter must say of it, and so what is charged.
+
+    with ChatServer(row.policy) as server:
+        outcome = await model_for(row, server).complete(REQUEST)      # or its ModelError
+
+Charges: `Settled(usage)` where the usage is believed, WHOLE_HOLD where nobody can say, GIVEN_BACK where the call surely
+did not run.
+"""
+
+import dataclasses
+import socket
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from functools import cache
+from typing import Any, Literal
+
+from divebell.errors import ModelError, ModelRefused, ModelUnavailable
+from divebell.models import Completion, OpenAIChatModel, OpenAIResponsesModel, Request, Usage
+from divebell.models.openai_base import OpenAIModel
+from divebell.models.openai_client import MAX_BODY_BYTES
+from tests.support.chat_server import ChatServer, Reply, error
+
+REQUEST = Request(
+    messages=[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is 2 + 2?"}],
+    max_output_tokens=100,
+    timeout_seconds=20,
+)
+HONEST_USAGE = Usage(input_tokens=3 + 4, output_tokens=1)  # of REQUEST and the reply "4", as the server counts
+SHORT_SECONDS = 0.4
+
+
+@dataclass(frozen=True)
+class Settled:
+    usage: Usage
+
+
+WHOLE_HOLD: Literal["whole hold"] = "whole hold"
+GIVEN_BACK: Literal["given back"] = "given back"
+Charge = Settled | Literal["whole hold", "given back"]
+
+
+def charge_of(outcome: Completion | ModelError) -> Charge:
+    """What a meter must do after this outcome."""
+    if isinstance(outcome, ModelError) and outcome.never_ran:
+        return GIVEN_BACK
+    return WHOLE_HOLD if outcome.usage is None else Settled(outcome.usage)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Misbehaviour:
+    """One case. `answer` may be a function, for what must be made at the time of the call."""
+
+    name: str
+    answer: Reply | Callable[[], Reply]
+    charge: Charge
+    error: type[ModelError] | None = None
+    """None where the call succeeds."""
+    may_retry: bool = False
+    retry_after_seconds: tuple[float, float] | None = None
+    """Between which two numbers; None for no word of it."""
+    api: Literal["chat", "responses"] = "chat"
+    official: bool = False
+    """Whether the endpoint passes for OpenAI's own, where tiers have prices."""
+    azure: bool = False
+    timeout_seconds: float = REQUEST.timeout_seconds
+    url: Callable[[str], str] = field(default=lambda url: url)
+    """Where the model looks for the server."""
+    is_reached: bool = True
+
+    def policy(self, _request: dict[str, Any]) -> Reply:
+        return self.answer if isinstance(self.answer, Reply) else self.answer()
+
+    @property
+    def request(self) -> Request:
+        return dataclasses.replace(REQUEST, timeout_seconds=self.timeout_seconds)
+
+
+def model_for(row: Misbehaviour, server: ChatServer) -> OpenAIModel:
+    """The adapter that the row is about, at the server."""
+    kind = OpenAIChatModel if row.api == "chat" else OpenAIResponsesModel
+    model = kind("local", base_url=row.url(server.url), api_key=server.key)
+    model._where = dataclasses.replace(model._where, official=row.official, bills_refusals=row.azure)
+    return model
+
+
+def _free_port_url(_url: str) -> str:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
+
+
+def _refusal(status: int, **more: Any) -> Misbehaviour:
+    return Misbehaviour(
+        name=f"{status}", answer=error(status, "because"), charge=GIVEN_BACK, error=ModelRefused, **more
+    )
+
+
+def _too_many(name: str, headers: Mapping[str, str] | Callable[[], Mapping[str, str]], wait: Any) -> Misbehaviour:
+    def answer() -> Reply:
+        return error(429, "Slow down", headers=headers() if callable(headers) else headers)
+
+    return Misbehaviour(
+        name=f"429 {name}", answer=answer, charge=GIVEN_BACK, error=ModelRefused, may_retry=True,
+        retry_after_seconds=wait if wait is None or isinstance(wait, tuple) else (wait, wait),
+    )  # fmt: skip
+
+
+def _failure(status: int, *, may_retry: bool = True, kind: type[ModelError] = ModelUnavailable) -> Misbehaviour:
+    return Misbehaviour(
+        name=f"{status}", answer=error(status, "because"), charge=WHOLE_HOLD, error=kind, may_retry=may_retry
+    )
+
+
+def _broken(name: str, answer: Reply, **more: Any) -> Misbehaviour:
+    return Misbehaviour(name=name, answer=answer, charge=WHOLE_HOLD, error=ModelUnavailable, **more)
+
+
+def _unreadable(
+    name: str, answer: Reply | Callable[[], Reply], kind: type[ModelError] = ModelUnavailable
+) -> Misbehaviour:
+    return Misbehaviour(name=name, answer=answer, charge=WHOLE_HOLD, error=kind)
+
+
+def _absurd(name: str, usage: object, **more: Any) -> Misbehaviour:
+    return Misbehaviour(name=f"usage: {name}", answer=Reply(text="4", usage=usage), charge=WHOLE_HOLD, **more)
+
+
+def _believed(name: str, usage: object, meant: Usage, **more: Any) -> Misbehaviour:
+    return Misbehaviour(name=f"usage: {name}", answer=Reply(text="4", usage=usage), charge=Settled(meant), **more)
+
+
+def _counted(name: str, answer: Reply, **more: Any) -> Misbehaviour:
+    """No text to pass on, but honest usage."""
+    usage = Usage(input_tokens=7, output_tokens=50)
+    return Misbehaviour(name=name, answer=answer, charge=Settled(usage), error=ModelError, **more)
+
+
+@cache
+def _bomb() -> bytes:
+    """Gzip that unpacks to more than is read, made without ever holding that."""
+    packer = zlib.compressobj(1, wbits=31)
+    block = b" " * (1 << 20)
+    packed = b"".join(packer.compress(block) for _ in range((MAX_BODY_BYTES >> 20) + 1))
+    return packed + packer.flush()
+
+
+def _chat_usage(sent: object, received: object, **more: object) -> dict[str, object]:
+    return {"prompt_tokens": sent, "completion_tokens": received, **more}
+
+
+COUNTED = _chat_usage(7, 50)
+LONG = "a reply of some length " * 20
+
+REFUSED: list[Misbehaviour] = [
+    *(_refusal(status) for status in (400, 401, 403, 404, 405, 413, 422)),
+    Misbehaviour(
+        name="a redirect", charge=GIVEN_BACK, error=ModelRefused,
+        answer=Reply(status=307, headers={"Location": "http://127.0.0.1:9/v1/chat/completions"}),
+    ),
+    Misbehaviour(
+        name="400 of a prompt that is too long", charge=GIVEN_BACK, error=ModelRefused,
+        answer=error(400, "Maximum is 8192.", code="context_length_exceeded"),
+    ),
+    Misbehaviour(
+        name="400 of a content filter, which a model ran for", charge=WHOLE_HOLD, error=ModelRefused,
+        answer=error(400, "The response was filtered", code="content_filter"),
+    ),
+    Misbehaviour(
+        name="403 of moderation, which a model ran for", charge=WHOLE_HOLD, error=ModelRefused,
+        answer=error(403, "Your input was flagged by moderation."),
+    ),
+    Misbehaviour(
+        name="400 of Azure, which bills them", charge=WHOLE_HOLD, error=ModelRefused, azure=True,
+        answer=error(400, "because"),
+    ),
+    Misbehaviour(
+        name="429 of Azure", charge=GIVEN_BACK, error=ModelRefused, azure=True, may_retry=True,
+        answer=error(429, "because"),
+    ),
+    Misbehaviour(
+        name="429 of an empty account", charge=GIVEN_BACK, error=ModelRefused,
+        answer=error(429, "No credit.", code="insufficient_quota", headers={"Retry-After": "7"}),
+    ),
+    _too_many("without Retry-After", {}, None),
+    _too_many("with seconds", {"Retry-After": "7"}, 7.0),
+    _too_many("with half a second", {"Retry-After": "0.5"}, 0.5),
+    _too_many("with milliseconds, which are more exact", {"Retry-After": "2", "retry-after-ms": "1250"}, 1.25),
+    _too_many("with milliseconds that are none", {"Retry-After": "2", "retry-after-ms": "-1"}, 2.0),
+    _too_many("with a date", lambda: {"Retry-After": formatdate(time.time() + 3600, usegmt=True)}, (3000.0, 3600.0)),
+    _too_many("with a date in the past", {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, None),
+    _too_many("with a date beyond all bounds", {"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"}, None),
+    *(
+        _too_many(f"with the hostile wait {wait!r}", {"Retry-After": wait}, None)
+        for wait in ("-1", "0", "nan", "inf", "1e3", "1_000", "86401", "9" * 500, "\xb2", "7 s", "Wed, 99 Foo", "0x10")
+    ),
+]  # fmt: skip
+
+FAILED: list[Misbehaviour] = [
+    *(_failure(status) for status in (408, 500, 502, 503, 504, 529)),
+    _failure(409, kind=ModelRefused),
+    _failure(418, kind=ModelRefused, may_retry=False),
+    _failure(501, may_retry=False),
+    _failure(505, may_retry=False),
+    _broken(
+        "503 with Retry-After", error(503, "Overloaded", headers={"Retry-After": "30"}), may_retry=True,
+        retry_after_seconds=(30.0, 30.0),
+    ),
+    _broken("500 cut off", Reply(text=LONG, status=500, cut_off=True), may_retry=True),
+    _broken("closes the connection before the reply", Reply(hang_up=True), may_retry=True),
+    _broken("resets the connection before the reply", Reply(hang_up=True, reset=True), may_retry=True),
+    _broken("closes the connection in the middle of the reply", Reply(text=LONG, cut_off=True), may_retry=True),
+    _broken("resets the connection in the middle of the reply", Reply(text=LONG, cut_off=True, reset=True), may_retry=True),
+    _broken("stalls before the reply", Reply(delay_seconds=30), timeout_seconds=SHORT_SECONDS),
+    _broken("stalls in the middle of the reply", Reply(text=LONG, stall=True), timeout_seconds=SHORT_SECONDS),
+    Misbehaviour(
+        name="nobody listens", answer=Reply(), charge=GIVEN_BACK, error=ModelUnavailable, may_retry=True,
+        url=_free_port_url, is_reached=False,
+    ),
+    Misbehaviour(
+        name="no TLS where TLS should be", answer=Reply(), charge=GIVEN_BACK, error=ModelUnavailable,
+        url=lambda url: url.replace("http://", "https://"), is_reached=False,
+    ),
+]  # fmt: skip
+
+UNREADABLE: list[Misbehaviour] = [
+    _unreadable("truncated JSON", Reply(body='{"choices": [{"message": {"content": "4"}}], "usage": {"prompt_tok')),
+    _unreadable("an empty body", Reply(body="")),
+    _unreadable("a page of HTML", Reply(body="<html>Log in</html>", headers={"Content-Type": "text/html"})),
+    _unreadable("a JSON list", Reply(body="[]")),
+    _unreadable("JSON too deep to read", Reply(body="[" * 100_000)),
+    _unreadable("JSON of millions of parts", lambda: Reply(body=b'{"x": [' + b"[]," * (8 << 20) + b"[]]}"), ModelError),
+    _unreadable("JSON of millions of texts", lambda: Reply(body=b"[" + b'"",' * (8 << 20) + b'""]'), ModelError),
+    _unreadable("JSON in another encoding", lambda: Reply(body='{"choices": []}'.encode("utf-16"))),
+    _unreadable("bytes that are not text", Reply(body=b"\xff\xfe\xff")),
+    _unreadable("what is not gzip though it says so", Reply(body=b"no", headers={"Content-Encoding": "gzip"}), ModelError),
+    _unreadable("a gzip bomb", lambda: Reply(body=_bomb(), headers={"Content-Encoding": "gzip"}), ModelError),
+    _unreadable("no choice and no usage", Reply(body={}), ModelError),
+    _unreadable("a refusal without usage", Reply(text=None, message={"refusal": "No."}, usage=None), ModelError),
+    _unreadable(
+        "an error with status 200 and usage of nothing",
+        Reply(body={"error": {"message": "No", "code": "no"}, "usage": _chat_usage(1, 0)}), ModelRefused,
+    ),
+    Misbehaviour(
+        name="a rate limit with status 200", answer=Reply(body={"error": {"message": "Slow", "code": 429}}),
+        charge=WHOLE_HOLD, error=ModelRefused, may_retry=True,
+    ),
+    Misbehaviour(
+        name="a failure with status 200", answer=Reply(body={"error": {"message": "Overloaded", "code": 503}}),
+        charge=WHOLE_HOLD, error=ModelUnavailable, may_retry=True,
+    ),
+    _counted("a refusal that is billed", Reply(text=None, message={"refusal": "I will not."}, usage=COUNTED)),
+    _counted("withheld by a content filter", Reply(text=None, finish_reason="content_filter", usage=COUNTED)),
+    _counted("no choice, but billed", Reply(usage=COUNTED, more={"choices": []})),
+    _counted("a number where text belongs", Reply(message={"content": 7}, usage=COUNTED)),
+    _counted("text beyond the bound", Reply(message={"content": "x" * ((16 << 20) + 1)}, usage=COUNTED)),
+]  # fmt: skip
+
+USAGE: list[Misbehaviour] = [
+    Misbehaviour(name="none: a good reply", answer=Reply(text="4"), charge=Settled(HONEST_USAGE)),
+    Misbehaviour(
+        name="a wrong content type", answer=Reply(text="4", headers={"Content-Type": "text/plain"}),
+        charge=Settled(HONEST_USAGE),
+    ),
+    _believed("more output than was asked for", _chat_usage(7, 5_000), Usage(input_tokens=7, output_tokens=5_000)),
+    _believed("more input than was sent", _chat_usage(10**8, 1), Usage(input_tokens=10**8, output_tokens=1)),
+    Misbehaviour(
+        name="two choices where one was asked for", charge=Settled(Usage(input_tokens=7, output_tokens=50)),
+        answer=Reply(usage=COUNTED, more={"choices": [{"message": {"content": text}} for text in ("4", "5")]}),
+    ),
+    _believed(
+        "with tokens from the cache and into it",
+        _chat_usage(100, 9, total_tokens=109, prompt_tokens_details={"cached_tokens": 60, "cache_write_tokens": 30}),
+        Usage(input_tokens=100, output_tokens=9, cached_input_tokens=60, cache_write_tokens=30),
+    ),
+    _believed(
+        "with cache writes as gateways name them",
+        _chat_usage(100, 9, cache_creation_input_tokens=30, prompt_tokens_details={"cached_tokens": 60}),
+        Usage(input_tokens=100, output_tokens=9, cached_input_tokens=60, cache_write_tokens=30),
+    ),
+    _believed(
+        "with cache writes told twice: the dearer counts",
+        _chat_usage(100, 9, cache_creation_input_tokens=30, prompt_tokens_details={"cache_creation_tokens": 40}),
+        Usage(input_tokens=100, output_tokens=9, cache_write_tokens=40),
+    ),
+    _absurd("absent", None),
+    _absurd("a text", "many"),
+    _absurd("a list", []),
+    _absurd("empty", {}),
+    _absurd("no output", {"prompt_tokens": 5}),
+    _absurd("negative input", _chat_usage(-1, 1)),
+    _absurd("negative output", _chat_usage(1, -1)),
+    _absurd("no input at all", _chat_usage(0, 1)),
+    _absurd("text out of no tokens", _chat_usage(7, 0)),
+    _absurd("bool", _chat_usage(True, True)),
+    _absurd("floats", _chat_usage(7.0, 1.0)),
+    _absurd("texts", _chat_usage("7", "1")),
+    _absurd("huge", _chat_usage(10**30, 1)),
+    _absurd("infinite", _chat_usage(7, float("inf"))),
+    _absurd("not a number", _chat_usage(float("nan"), 1)),
+    _absurd("a total that is not the sum", _chat_usage(7, 1, total_tokens=50)),
+    _absurd("more reasoning than output", _chat_usage(7, 1, completion_tokens_details={"reasoning_tokens": 40})),
+    _absurd("more cached than input", _chat_usage(7, 1, prompt_tokens_details={"cached_tokens": 8})),
+    _absurd("negative cached", _chat_usage(7, 1, prompt_tokens_details={"cached_tokens": -1})),
+    _absurd("cached as a text", _chat_usage(7, 1, prompt_tokens_details={"cached_tokens": "7"})),
+    _absurd("more written than input", _chat_usage(7, 1, prompt_tokens_details={"cache_write_tokens": 8})),
+    _absurd("writes as a bool", _chat_usage(7, 1, prompt_tokens_details={"cache_write_tokens": True})),
+    _absurd(
+        "cached and written more than input",
+        _chat_usage(7, 1, prompt_tokens_details={"cached_tokens": 4, "cache_write_tokens": 4}),
+    ),
+    _absurd("audio, which has another price", _chat_usage(7, 1, prompt_tokens_details={"audio_tokens": 2})),
+    _absurd(
+        "a longer-lived cache, which has another price",
+        _chat_usage(7, 1, prompt_tokens_details={
+            "cache_write_tokens": 4, "cache_write_tokens_details": {"ttl_12h_tokens": 4, "ttl_30m_tokens": 0},
+        }),
+    ),
+    Misbehaviour(
+        name="the tier that was asked for", answer=Reply(text="4", service_tier="default"), official=True,
+        charge=Settled(HONEST_USAGE),
+    ),
+    Misbehaviour(
+        name="a dearer tier", answer=Reply(text="4", service_tier="priority"), official=True, charge=WHOLE_HOLD
+    ),
+    Misbehaviour(
+        name="a refusal in a dearer tier", charge=WHOLE_HOLD, error=ModelError, official=True,
+        answer=Reply(text=None, message={"refusal": "No."}, usage=COUNTED, service_tier="priority"),
+    ),
+]  # fmt: skip
+
+
+def _responses_usage(sent: object, received: object, **more: object) -> dict[str, object]:
+    return {"input_tokens": sent, "output_tokens": received, **more}
+
+
+_R_COUNTED = _responses_usage(7, 50)
+
+
+def _said(**part: object) -> list[dict[str, object]]:
+    return [{"type": "message", "content": [part]}]
+
+
+RESPONSES: list[Misbehaviour] = [
+    dataclasses.replace(row, api="responses")
+    for row in [
+        Misbehaviour(name="none: a good reply", answer=Reply(text="4"), charge=Settled(HONEST_USAGE)),
+        _refusal(400),
+        _too_many("with seconds", {"Retry-After": "7"}, 7.0),
+        _failure(500),
+        _broken("resets the connection in the middle", Reply(text=LONG, cut_off=True, reset=True), may_retry=True),
+        _broken("stalls", Reply(text=LONG, stall=True), timeout_seconds=SHORT_SECONDS),
+        _unreadable("truncated JSON", Reply(body='{"output": [')),
+        _unreadable("nothing in it", Reply(body={}), ModelError),
+        Misbehaviour(
+            name="failed, with usage that is not believed", charge=WHOLE_HOLD, error=ModelUnavailable, may_retry=True,
+            answer=Reply(usage=_R_COUNTED, more={
+                "status": "failed", "output": [], "error": {"code": "server_error", "message": "Something broke"},
+            }),
+        ),
+        Misbehaviour(
+            name="failed for the prompt's sake", charge=WHOLE_HOLD, error=ModelRefused,
+            answer=Reply(more={"status": "failed", "output": [], "error": {"code": "invalid_prompt", "message": "No"}}),
+        ),
+        _unreadable("still going on", Reply(text="4", more={"status": "in_progress"}), ModelError),
+        _unreadable("cancelled", Reply(text="4", more={"status": "cancelled"}), ModelError),
+        _unreadable("a status that nobody knows", Reply(text="4", more={"status": ["new"]}), ModelError),
+        _counted("no output", Reply(usage=_R_COUNTED, more={"output": None})),
+        _counted("a refusal", Reply(usage=_R_COUNTED, more={"output": _said(type="refusal", refusal="No.")})),
+        _counted(
+            "withheld",
+            Reply(usage=_R_COUNTED, more={
+                "output": [], "status": "incomplete", "incomplete_details": {"reason": "content_filter"},
+            }),
+        ),
+        _believed(
+            "with tokens from the cache and into it",
+            _responses_usage(
+                100, 9, total_tokens=109, input_tokens_details={"cached_tokens": 60, "cache_write_tokens": 30}
+            ),
+            Usage(input_tokens=100, output_tokens=9, cached_input_tokens=60, cache_write_tokens=30),
+        ),
+        _believed("more output than asked", _responses_usage(7, 5_000), Usage(input_tokens=7, output_tokens=5_000)),
+        _absurd("absent", None),
+        _absurd("by the other API's names", COUNTED),
+        _absurd("negative", _responses_usage(-7, 1)),
+        _absurd("more cached than input", _responses_usage(7, 1, input_tokens_details={"cached_tokens": 8})),
+        _absurd("more reasoning than output", _responses_usage(7, 1, output_tokens_details={"reasoning_tokens": 2})),
+        Misbehaviour(
+            name="a dearer tier", answer=Reply(text="4", service_tier="priority"), official=True, charge=WHOLE_HOLD
+        ),
+    ]
+]  # fmt: skip
+
+MISBEHAVIOURS: list[Misbehaviour] = [*REFUSED, *FAILED, *UNREADABLE, *USAGE, *RESPONSES]

@@ -426,7 +426,7 @@ _inside: ContextVar[frozenset[int]] = ContextVar("divebell_inside", default=froz
 def _form(context: Context | None) -> tuple[object, ...] | None:
     if context is None:
         return None
-    return context.type_name, context.length, context.shared.kind if context.shared is not None else None
+    return context.type_name, context.length, context.shared.form if context.shared is not None else None
 
 
 class _Restored(Exception):

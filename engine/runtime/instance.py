@@ -14,11 +14,12 @@ from divebell.limits import Limits
 from divebell.runtime import image as images
 from divebell.runtime import native
 from divebell.runtime.ctrl_c import CtrlC
-from divebell.runtime.pages import PAGE_BYTES, Region, copy_runs, lay_runs, protect_nothing, round_up
+from divebell.runtime.pages import copy_runs, give_back, lay_runs, protect_nothing
+from divebell.runtime.shared import SharedContext
 from divebell.runtime.stack import with_guest_stack
 from divebell.runtime.watchdog import Guard, State, Watchdog, set_bits, write_word
 
-HEADER_BYTES = native.WASM_PAGE_BYTES  # writable memory below an attached context; its last bytes are the header
+_OUT_OF_MEMORY = -2 & 0xFFFFFFFF  # wasm/ABI.md, divebell_attach_value
 Handler = Callable[[bytes], bytes]  # answers one request of the guest; never raises
 
 
@@ -28,15 +29,6 @@ class InstanceLost(Exception):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
-
-
-@dataclass(frozen=True)
-class SharedContext:
-    """A buffer that is attached to guests: its pages, and what it holds. `kind` is that of wasm/ABI.md."""
-
-    region: Region
-    kind: int
-    length: int  # bytes of a bytes, characters of a str
 
 
 @dataclass(frozen=True)
@@ -66,11 +58,13 @@ class Instance:
         self._watchdog = watchdog
         self._epochs = epochs
         self._context = context
-        self._shared_from = self._shared_to = span = 0
+        self._shared_from = self._shared_to = self._shared_base = span = 0
+        self._headers: list[tuple[int, int]] = []
         if context is not None:
-            # One page more than the text: CPython wants a zero after the last character.
-            span = HEADER_BYTES + round_up(context.region.length + PAGE_BYTES, native.WASM_PAGE_BYTES)
-            self._shared_from, self._shared_to = image.memory_bytes + HEADER_BYTES, image.memory_bytes + span
+            span = context.span_bytes
+            self._shared_from, self._shared_to = image.memory_bytes + context.room_bytes, image.memory_bytes + span
+            self._shared_base = self._shared_from - context.first_page
+            self._headers = context.headers(self._shared_base)
         self._limit_bytes = min(image.memory_bytes + span + limits.memory_bytes, (1 << 32) - native.WASM_PAGE_BYTES)
         self._native = image.spawn(self._limit_bytes)
         self.guard = guard = Guard(watchdog, self._interrupt, self._kill)
@@ -83,7 +77,7 @@ class Instance:
         self._calls_left = 0
         if context is not None:
             self._native.grow(self._shared_to)
-            context.region.lay_read_only(self._native.address + self._shared_from)
+            context.lay(self._native.address + self._shared_from)
 
     def _interrupt(self) -> None:
         """What a signal handler of CPython does, from outside. Called by the watchdog while the guest runs."""
@@ -103,10 +97,24 @@ class Instance:
     def attach(self) -> None:
         """Make the shared context an object in the guest. Once, before the first request of a fresh instance."""
         context = self._context
-        if context is not None:
-            self._allow()
-            if self._call("divebell_attach", context.kind, self._shared_from, context.length) & 0xFFFFFFFF:
-                raise InstanceLost("ContextError", "the guest could not attach the context")
+        if context is None:
+            return
+        self._allow()
+        if context.packed is None:
+            failed = self._call("divebell_attach", context.kind, self._shared_from, context.length)
+        else:
+            failed = self._attach_value(context.packed)
+        if failed & 0xFFFFFFFF == _OUT_OF_MEMORY:
+            raise MemoryError("its lists, dicts and short texts are too many")
+        if failed & 0xFFFFFFFF:
+            raise InstanceLost("ContextError", "the guest could not attach the context")
+
+    def _attach_value(self, packed: bytes) -> int:
+        at = self._image.memory_bytes
+        ctypes.memmove(self._native.address + at, packed, len(packed))
+        failed = self._call("divebell_attach_value", self._shared_base & 0xFFFFFFFF, at, len(packed))
+        give_back(self._native.address + at, self._shared_from - at)
+        return failed
 
     def request(self, op: str, handler: "Handler | None" = None, **arguments: Any) -> dict[str, Any]:
         """Ask the guest, and return its answer. InstanceLost if it died over it, WireError if `arguments` are not data.
@@ -249,12 +257,14 @@ class Instance:
         for start, end in ((0, min(self._shared_from, size)), (self._shared_to, size)):
             if start < end:
                 runs += self._image.region.changed_runs(base, start, end)
+        runs += self._headers
         return Checkpoint(size, tuple(runs), copy_runs(base, runs))
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Lay a checkpoint over a fresh instance of the same image, limits and context."""
         self._native.grow(checkpoint.memory_bytes)
-        if not all(self._is_private(offset, length) for offset, length in checkpoint.runs):
+        own = set(self._headers)
+        if not all(run in own or self._is_private(*run) for run in checkpoint.runs):
             raise InstanceLost("SnapshotError", "the state does not fit this sandbox: its context was another one")
         lay_runs(self._native.address, checkpoint.runs, checkpoint.data)
 

@@ -31,6 +31,7 @@ if _libc is not None:
         ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long
     ]  # fmt: skip
     _libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    _libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 
 _WholeMemory = ctypes.c_char * (1 << 32)  # what 32-bit offsets can reach; made once, since ctypes makes it slowly
@@ -75,6 +76,20 @@ def protect_nothing(address: int, length: int) -> None:
 
 def can_protect() -> bool:
     return _libc is not None
+
+
+def protect_read_only(address: int, length: int) -> None:
+    """Stop every later write, where this machine can."""
+    if can_protect():
+        _check(_libc.mprotect(address, length, mmap.PROT_READ), "mprotect")
+
+
+def give_back(address: int, length: int) -> None:
+    """Make anonymous memory zero again; where the machine can, without keeping pages for it."""
+    if sys.platform == "linux":
+        _check(_libc.madvise(address, length, mmap.MADV_DONTNEED), "madvise")
+    else:
+        ctypes.memset(address, 0, length)
 
 
 def _check(result: int, what: str) -> None:
@@ -157,22 +172,23 @@ class Region:
         for offset, data in self._used_runs():
             ctypes.memmove(address + offset, data, len(data))
 
-    def lay_read_only(self, address: int) -> None:
-        """Make [address, address + length) a shared, read-only view, or a copy that is then made read-only."""
+    def lay_read_only(self, address: int, start: int = 0, length: int | None = None) -> None:
+        """Make [address, address + length) a shared, read-only view of the region from `start` (a page boundary) on, or
+        a copy that is then made read-only. By default of all of it."""
+        length = self.length - start if length is None else length
         if self._file is not None:
-            self._map(address, mmap.PROT_READ, mmap.MAP_SHARED)
+            self._map(address, mmap.PROT_READ, mmap.MAP_SHARED, start, length)
             return
         assert self._buffer is not None
         step = 64 << 20
-        for offset in range(0, self.length, step):
-            data = self._buffer[offset : min(offset + step, self.length)]
+        for offset in range(0, length, step):
+            data = self._buffer[start + offset : start + min(offset + step, length)]
             ctypes.memmove(address + offset, data, len(data))
-        if can_protect():
-            _check(_libc.mprotect(address, round_up(self.length), mmap.PROT_READ), "mprotect")
+        protect_read_only(address, round_up(length))
 
-    def _map(self, address: int, protection: int, flags: int) -> None:
-        length = round_up(max(self.length, 1))
-        got = _libc.mmap(address, length, protection, flags | _MAP_FIXED, self._file, 0)
+    def _map(self, address: int, protection: int, flags: int, start: int = 0, length: int | None = None) -> None:
+        size = round_up(max(self.length if length is None else length, 1))
+        got = _libc.mmap(address, size, protection, flags | _MAP_FIXED, self._file, start)
         if got != address:
             raise OSError(ctypes.get_errno(), f"mmap: {os.strerror(ctypes.get_errno())}")
 

@@ -20,6 +20,7 @@ EXPORTED = """
   (func (export "divebell_boot"))
   (func (export "divebell_dispatch"))
   (func (export "divebell_attach"))
+  (func (export "divebell_attach_value"))
 """
 COPY = "(func (memory.copy (i32.const 0) (i32.const 0) (i32.const 0)))"
 

@@ -21,6 +21,7 @@ EXPORTS = {
     "divebell_boot",
     "divebell_dispatch",
     "divebell_attach",
+    "divebell_attach_value",
 }
 # fmt: off
 PROMISED_MODULES = (

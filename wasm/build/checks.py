@@ -15,6 +15,7 @@ EXPORTS = {
     "divebell_boot": "function",
     "divebell_dispatch": "function",
     "divebell_attach": "function",
+    "divebell_attach_value": "function",
 }
 SHOWN_AT_MOST = 10
 

@@ -32,6 +32,7 @@ static PyObject *call(PyObject *self, PyObject *request)
 static PyMethodDef methods[] = {
     {"call", call, METH_O, "Send one request through the door and return the host's answer."},
     {"immortalize", divebell_immortalize, METH_NOARGS, "Make every object that exists now immortal (immortal.c)."},
+    {"shared", (PyCFunction)(void (*)(void))divebell_shared, METH_FASTCALL, "An object in shared pages (context.c)."},
     {"settle", divebell_settle, METH_NOARGS, "Fill the heap's holes (settle.c)."},
     {NULL},
 };

@@ -14,7 +14,7 @@
 
 PyMODINIT_FUNC PyInit__cmsgpack(void);
 
-static PyObject *dispatch_function, *attach_function, *last_answer;
+static PyObject *dispatch_function, *attach_function, *attach_value_function, *last_answer;
 static char *long_request;
 
 /* Addresses that never move after boot, in the order that ABI.md lists. */
@@ -122,11 +122,14 @@ int32_t EXPORT(divebell_boot)(const char *payload, uint32_t length)
     Py_DECREF(settled);
     dispatch_function = PyObject_GetAttrString(boot, "dispatch");
     attach_function = PyObject_GetAttrString(boot, "attach");
+    attach_value_function = PyObject_GetAttrString(boot, "attach_value");
     Py_DECREF(boot);
-    return dispatch_function && attach_function ? 0 : fail();
+    return dispatch_function && attach_function && attach_value_function ? 0 : fail();
 }
 
 PyObject *divebell_attach_function(void) { return attach_function; }
+
+PyObject *divebell_attach_value_function(void) { return attach_value_function; }
 
 /* One request, one answer: its address in the upper and its length in the lower half. 0 if there is none, which the host
  * treats as a crash. The answer stays readable until the next call. */

@@ -17,6 +17,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+import msgpack
+
 import _divebell
 from divebell_guest import cell, executors, finish, loop, models, output, pools, threads, tickets, values, wire
 from divebell_guest.values import plain, type_name
@@ -64,6 +66,14 @@ def reseed() -> None:
 def attach(context: object) -> None:
     """`context` is the object that wasm/c/context.c made in front of the shared pages."""
     models.bind("context", context)
+
+
+def attach_value(packed: memoryview) -> None:
+    """`packed` is the context as msgpack, in which long texts are references to shared pages (wasm/ABI.md)."""
+    models.bind(
+        "context",
+        msgpack.unpackb(packed, ext_hook=_divebell.shared, unicode_errors="surrogatepass", strict_map_key=False),
+    )
 
 
 # Made at boot, because there may be no room for it when it is needed.

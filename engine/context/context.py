@@ -1,0 +1,249 @@
+"""The context: what a run is about, prepared once and shared with every guest that reads it.
+
+Guaranteed: texts and bytes reach a guest without a copy, at any size up to 2 GiB, whether they are the context itself
+or lie in its lists, dicts and records; and no guest can change them. They are written once into sealed memory in the
+width that CPython itself would use (texts.py), and each sandbox maps those pages read-only (runtime/shared.py). An
+ASCII or binary file is not even read into memory: its own pages are mapped.
+
+Not guaranteed: that a *mapped file* stays as it is. Whoever may write the file changes it under the guest's eyes, and
+if it is cut short, the guest's cell crashes when it reads there (the cell, not the process: signals.py). `copy=True`
+reads the file into sealed memory instead. Lists, dicts, numbers and texts under 128 bytes (layout.py) are carried over
+by value, into each sandbox: there they are the guest's own, which it may change for itself.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Union
+
+from divebell.context import files, folders, images, structured
+from divebell.context.describe import describe, preview
+from divebell.context.layout import Reference, check_size, fields_of, lay_out, reference, shared, type_and_length
+from divebell.context.texts import WIDTH, kind_of, narrowest, pieces_of, read
+from divebell.errors import ContextError
+from divebell.runtime.pages import Region
+from divebell.runtime.shared import ASCII, BYTES, SharedContext
+
+COPIED_BELOW_BYTES = 4096
+"""A part of a text that takes less is copied; a mapping would cost more."""
+
+Source = Union[str, bytes, list[object], dict[str, object], Path, "Context"]
+
+
+class Context:
+    """A prepared context. Make one with `Context.of` to use it for many runs; a run makes its own otherwise.
+
+    type_name: the type that the guest sees: "str", "bytes", "list" or "dict".
+    length: `len(context)` there.
+    notes: sentences about how it was read that its user should know (another encoding than UTF-8, files left out).
+    """
+
+    def __init__(
+        self, skeleton: Any, shared: SharedContext | None, region: Region | None = None, notes: tuple[str, ...] = ()
+    ) -> None:
+        self._skeleton = skeleton  # str, bytes, list or dict, with references into the region (layout.py)
+        self._region = region
+        self.shared = shared
+        self.notes = notes
+        self.type_name, self.length = type_and_length(skeleton)
+
+    @property
+    def value(self) -> object:
+        """What is carried over by value where there is nothing to share: an empty text or bytes."""
+        return self._skeleton if self.shared is None else None
+
+    def __repr__(self) -> str:
+        how = "by value" if self._region is None else "shared"
+        return f"<Context {self.type_name}, length {self.length:,}, {how}>"
+
+    @classmethod
+    def of(cls, source: Source, *, as_text: bool = False) -> "Context":
+        """Prepare a context from a str, bytes, list, dict, or from the Path of a file or folder.
+
+        A path is read as what it is: a folder as a dict of its texts (`from_folder`), `.json`, `.jsonl` and `.ndjson`
+        as their data (`from_json`), an image as `{"media_type": str, "data": bytes}`, every other file as text. With
+        `as_text`, every file is text. Raises ContextError if it cannot be read or shared.
+        """
+        if isinstance(source, Context):
+            return source
+        if isinstance(source, Path):
+            return cls._of_path(source, as_text)
+        if isinstance(source, str):
+            return cls._of_text(source)
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            return cls._of_bytes(bytes(source))
+        if isinstance(source, (list, tuple, dict)):
+            return cls._of_value(source)
+        raise ContextError(
+            f"a context is a str, bytes, list, dict, Path or Context, not {type(source).__name__}; "
+            "str(...) or json.loads(...) may make one of it"
+        )
+
+    @classmethod
+    def _of_path(cls, path: Path, as_text: bool) -> "Context":
+        if files.is_folder(path):
+            return cls.from_folder(path)
+        if as_text:
+            return cls.from_file(path)
+        if structured.is_json(path):
+            return cls.from_json(path)
+        if images.media_type_of(path) is not None:
+            return cls._of_value(images.read_image(path))
+        return cls.from_file(path)
+
+    @classmethod
+    def from_file(
+        cls, path: "Path | str", *, binary: bool = False, copy: bool = False, encoding: str | None = None
+    ) -> "Context":
+        """Prepare a context from a file: a str of its text, or its bytes where `binary`.
+
+        ASCII and binary files are mapped as they are, unless `copy`. Text that is not UTF-8 is read as what it seems to
+        be (files.py), and `notes` says as what; `encoding` names it instead. Raises ContextError if the file does not
+        exist, is not a regular file, holds binary data where text is expected, or is over 2 GiB.
+        """
+        with files.opened(path) as file:
+            check_size(file.size, str(path))
+            if binary or (encoding is None and file.is_ascii_text()):
+                region = file.region(copy=copy, ascii_only=not binary)
+                if region is None:
+                    return cls._of_bytes(b"") if binary else cls._of_text("")
+                return cls._of_region(region, BYTES if binary else ASCII, file.size)
+            text, notes = file.text(encoding)
+        return cls._of_text(text, notes)
+
+    @classmethod
+    def from_folder(
+        cls,
+        path: "Path | str",
+        pattern: str = "**/*",
+        *,
+        max_files: int = folders.MAX_FILES,
+        max_bytes: int = folders.MAX_BYTES,
+        on_progress: Callable[[int, int], object] | None = None,
+    ) -> "Context":
+        """Prepare a context from the texts in a folder: a dict of each file's path in it (with `/`) and text, sorted.
+
+        pattern: which files, as `*`, `?`, `[...]` and, for any number of folders, `**`.
+        on_progress: called with the number of files and of bytes read so far.
+
+        Hidden files, binary files and symbolic links that lead outside are left out, and `notes` says how many. Raises
+        ContextError if there is no such folder or no text in it, or if it is over `max_files` or `max_bytes`.
+        """
+        texts, notes = folders.read_folder(
+            Path(path), pattern, folders.Bounds(max_files, max_bytes), on_progress=on_progress
+        )
+        return cls._of_value(texts, notes)
+
+    @classmethod
+    def from_glob(cls, pattern: str, **options: Any) -> "Context":
+        """Prepare a context from the files that a pattern names, such as `docs/**/*.md`. As `from_folder`, with paths
+        as the pattern writes them; `max_files` and `max_bytes` are its options."""
+        texts, notes = folders.read_glob(pattern, folders.Bounds(**options))
+        return cls._of_value(texts, notes)
+
+    @classmethod
+    def from_json(cls, path: "Path | str") -> "Context":
+        """Prepare a context from the data in a JSON file, or from the records in a JSON Lines file (`.jsonl`,
+        `.ndjson`): a list with one item a line.
+
+        Raises ContextError if it cannot be read, is malformed (with the line), names a key twice, holds a number that
+        cannot be carried over, or is over 512 MiB.
+        """
+        value, notes = structured.read_json(Path(path))
+        if isinstance(value, str):
+            return cls._of_text(value, notes)
+        if not isinstance(value, (list, dict)):
+            raise ContextError(f"{path} holds {structured.name_of(value)}; a context is a text, a list or an object")
+        return cls._of_value(value, notes)
+
+    @classmethod
+    def _of_bytes(cls, data: bytes) -> "Context":
+        check_size(len(data), "the context")
+        if not data:
+            return cls(b"", None)
+        region = Region(len(data), "context")
+        region.write(0, data)
+        region.seal()
+        return cls._of_region(region, BYTES, len(data))
+
+    @classmethod
+    def _of_text(cls, text: str, notes: tuple[str, ...] = ()) -> "Context":
+        text = str.__str__(text)
+        if not text:
+            return cls("", None, notes=notes)
+        kind = kind_of(text)
+        check_size(len(text) * WIDTH[kind], "the context")
+        region = Region(len(text) * WIDTH[kind], "context")
+        offset = 0
+        for piece in pieces_of(text, kind):
+            region.write(offset, piece)
+            offset += len(piece)
+        region.seal()
+        return cls._of_region(region, kind, len(text), notes)
+
+    @classmethod
+    def _of_region(cls, region: Region, kind: int, length: int, notes: tuple[str, ...] = ()) -> "Context":
+        """All of a region as one text or bytes."""
+        return cls(reference(kind, 0, length), SharedContext.whole(region, kind, length), region, notes)
+
+    @classmethod
+    def _of_value(cls, value: "list[Any] | tuple[Any, ...] | dict[Any, Any]", notes: tuple[str, ...] = ()) -> "Context":
+        return cls._of_skeleton(*lay_out(value), notes)
+
+    @classmethod
+    def _of_skeleton(cls, skeleton: Any, region: Region | None, notes: tuple[str, ...] = ()) -> "Context":
+        """Something whose long texts, if it has any, lie in `region` already."""
+        if isinstance(skeleton, (str, bytes)) and not skeleton:
+            return cls(skeleton, None)
+        prepared = shared(skeleton, region)
+        return cls(skeleton, prepared, prepared.region, notes)
+
+    def part(self, start: int | None = None, end: int | None = None) -> "Context":
+        """`context[start:end]` of a str, bytes or list, without a copy where that can be.
+
+        Copied are parts under 4 KiB, parts of a text that fit a narrower form than the whole (ASCII out of a text with
+        Chinese in it: CPython would not find the two equal otherwise; but not ASCII out of a Latin-1 text, which is the
+        same bytes), and parts of a bytes that do not start at a multiple of 4. Raises ContextError for a dict.
+        """
+        first, last, _ = slice(start, end).indices(self.length)
+        last = max(first, last)
+        if (first, last) == (0, self.length):
+            return self
+        if self.type_name == "dict":
+            raise ContextError("a dict has no parts from one place to another: name a key with item(key)")
+        if not isinstance(self._skeleton, Reference):
+            return self._of_skeleton(self._skeleton[first:last], self._region)
+        assert self._region is not None
+        kind, offset, _ = fields_of(self._skeleton)
+        at, length = offset + first * WIDTH[kind], last - first
+        if length * WIDTH[kind] < COPIED_BELOW_BYTES:
+            return self._of_skeleton(read(self._region, at, kind, length), None)
+        narrow = narrowest(self._region, at, kind, length)
+        if at % 4 == 0 if kind == BYTES else WIDTH[narrow] == WIDTH[kind]:
+            return self._of_skeleton(reference(narrow, at, length), self._region)
+        return Context.of(read(self._region, at, kind, length))
+
+    def item(self, key: object) -> "Context":
+        """`context[key]` of a list or a dict, without a copy of what is shared in it.
+
+        Raises ContextError if there is no such item, or if it is neither text nor bytes, list or dict.
+        """
+        if self.type_name not in ("list", "dict"):
+            raise ContextError(f"a {self.type_name} has no items: take a part of it with part(start, end)")
+        try:
+            found = self._skeleton[key]
+        except (LookupError, TypeError):
+            raise ContextError(f"there is no item {key!r:.100} in the {self.type_name}") from None
+        if not isinstance(found, (str, bytes, list, dict, Reference)) or isinstance(key, slice):
+            raise ContextError(
+                f"the item {key!r:.100} is of type {type(found).__name__}; a context is text, bytes, a list or a dict"
+            )
+        return self._of_skeleton(found, self._region)
+
+    def describe(self) -> str:
+        """One line of what a model should know of the context before it looks: its type and sizes, for documents and
+        records how many, how long and under which keys or fields. Names are bounded and escaped."""
+        return describe(self._skeleton, self._region)
+
+    def preview(self, characters: int = 500) -> str:
+        """The beginning of the context as text, at most so many characters, with all but plain characters escaped."""
+        return preview(self._skeleton, self._region, characters)

@@ -1,0 +1,168 @@
+"""What the root model is told of a context before it looks: its shape in a line, and a bounded preview.
+
+Guaranteed: both are bounded, whatever the context holds, and show names and texts as escape.py does: no control
+characters, and no line that a hostile text could pass off as its own. Not guaranteed: that what is *said* in a text is
+harmless. A preview of a hostile context is hostile text; a caller who does not want a model to see it leaves it out.
+
+Fields, types and roles are those of the first 1,000 records.
+"""
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from divebell.context.escape import plain, shown, some
+from divebell.context.layout import Reference, fields_of, type_and_length
+from divebell.context.texts import read
+from divebell.runtime.pages import Region
+
+MAX_DESCRIPTION_CHARACTERS = 1_200
+LOOKED_AT_RECORDS = 1_000
+_MAX_FIELDS = 12
+_ROLES = {"system", "developer", "user", "assistant", "tool", "function"}
+_PLURAL = {"str": "texts", "bytes": "bytes objects", "dict": "records", "list": "lists"}
+
+
+def describe(skeleton: Any, region: Region | None) -> str:
+    """One line, at most 1,200 characters."""
+    type_name, length = type_and_length(skeleton)
+    if type_name in ("str", "bytes"):
+        line = f"a {type_name} of {length:,} {'characters' if type_name == 'str' else 'bytes'}"
+    elif type_name == "list":
+        line = _list(skeleton)
+    else:
+        line = _dict(skeleton)
+    return line if len(line) <= MAX_DESCRIPTION_CHARACTERS else line[: MAX_DESCRIPTION_CHARACTERS - 1] + "…"
+
+
+def preview(skeleton: Any, region: Region | None, characters: int) -> str:
+    """The beginning, at most so many characters: of a text itself, of other things as Python writes them."""
+    if type_and_length(skeleton)[0] == "str":
+        text = plain(_text(skeleton, region, characters), keep_newlines=True)
+    else:
+        text = _joined(_written(skeleton, region, characters), characters)
+    return text if len(text) <= characters else text[: max(characters - 1, 0)] + "…"[:characters]
+
+
+def _list(items: list[Any]) -> str:
+    if not items:
+        return "an empty list"
+    kinds = Counter(_type_name(item) for item in items)
+    if len(kinds) > 1:
+        each = ", ".join(f"{count:,} {name}" for name, count in kinds.most_common(6))
+        return f"a list of {len(items):,} items ({each}){_lengths(items)}"
+    (name,) = kinds
+    if name != "dict":
+        return f"a list of {len(items):,} {_PLURAL.get(name, name + ' values')}{_lengths(items)}"
+    looked_at = items[:LOOKED_AT_RECORDS]
+    roles = Counter(record.get("role") for record in looked_at if isinstance(record.get("role"), str))
+    if sum(roles.values()) == len(looked_at) and set(roles) <= _ROLES and all("content" in one for one in looked_at):
+        counts = ", ".join(f"{count:,} {role}" for role, count in roles.most_common())
+        return f"a list of {len(items):,} chat messages (dicts with 'role' and 'content'; {counts}){_lengths(items)}"
+    return f"a list of {len(items):,} records (dicts) with {_fields(looked_at)}{_lengths(items)}"
+
+
+def _dict(entries: dict[Any, Any]) -> str:
+    if not entries:
+        return "an empty dict"
+    if set(entries) == {"media_type", "data"} and isinstance(entries["media_type"], str):
+        size = type_and_length(entries["data"])[1]
+        return f"an image: a dict of 'media_type' ({shown(entries['media_type'])}) and 'data' ({size:,} bytes)"
+    kinds = Counter(_type_name(value) for value in entries.values())
+    keys = some([key if isinstance(key, str) else str(key) for key in entries])
+    if len(entries) <= _MAX_FIELDS and len(kinds) > 1:
+        return f"a dict with {_fields([entries])}{_lengths(entries.values())}"
+    values = ", ".join(_PLURAL.get(name, f"{name} values") for name, _ in kinds.most_common(4))
+    return f"a dict of {len(entries):,} entries, keys {keys}, values {values}{_lengths(entries.values())}"
+
+
+def _fields(records: list[dict[Any, Any]]) -> str:
+    """The fields of records with their types, the most frequent first."""
+    counts: Counter[Any] = Counter()
+    types: dict[Any, dict[str, None]] = {}
+    for record in records:
+        for key, value in islice(record.items(), 200):
+            counts[key] += 1
+            types.setdefault(key, {})[_type_name(value)] = None
+    parts = [
+        f"{shown(key if isinstance(key, str) else str(key), 40)}: {' | '.join(islice(types[key], 3))}"
+        + ("" if count == len(records) else f" (in {count:,} of {len(records):,})")
+        for key, count in counts.most_common(_MAX_FIELDS)
+    ]
+    more = f" and {len(counts) - _MAX_FIELDS:,} more" if len(counts) > _MAX_FIELDS else ""
+    return f"fields {', '.join(parts)}{more}" if parts else "no fields"
+
+
+def _lengths(items: Iterable[Any]) -> str:
+    """How long the texts are in each item, all together; empty where there is none."""
+    totals = [sum(_text_lengths(item)) for item in items]
+    if not any(totals):
+        return ""
+    longest, median = max(totals), int(statistics.median(totals))
+    each = "" if len(totals) == 1 else f" (longest {longest:,}, median {median:,})"
+    return f"; {sum(totals):,} characters of text in all{each}"
+
+
+def _text_lengths(item: Any) -> Iterator[int]:
+    if isinstance(item, str):
+        yield len(item)
+    elif isinstance(item, Reference):
+        name, length = type_and_length(item)
+        if name == "str":
+            yield length
+    elif isinstance(item, list):
+        for one in item:
+            yield from _text_lengths(one)
+    elif isinstance(item, dict):
+        for one in item.values():
+            yield from _text_lengths(one)
+
+
+def _type_name(item: Any) -> str:
+    return type_and_length(item)[0] if isinstance(item, Reference) else type(item).__name__
+
+
+def _text(item: Any, region: Region | None, characters: int) -> Any:
+    """The beginning of a text or bytes."""
+    if not isinstance(item, Reference):
+        return item[:characters]
+    assert region is not None
+    kind, offset, length = fields_of(item)
+    return read(region, offset, kind, min(length, characters))
+
+
+def _written(item: Any, region: Region | None, characters: int) -> Iterator[str]:
+    """The value as Python writes it, piece by piece, so that only the beginning need be made."""
+    if isinstance(item, (Reference, str, bytes)):
+        text = repr(_text(item, region, characters))
+        yield plain(text)
+    elif isinstance(item, list):
+        yield "["
+        for number, one in enumerate(item):
+            yield ", " if number else ""
+            yield from _written(one, region, characters)
+        yield "]"
+    elif isinstance(item, dict):
+        yield "{"
+        for number, (key, one) in enumerate(item.items()):
+            yield ", " if number else ""
+            yield from _written(key, region, characters)
+            yield ": "
+            yield from _written(one, region, characters)
+        yield "}"
+    else:
+        yield repr(item)[: characters + 1]
+
+
+def _joined(pieces: Iterator[str], characters: int) -> str:
+    """The pieces until there are more characters than wanted."""
+    text: list[str] = []
+    length = 0
+    for piece in pieces:
+        text.append(piece)
+        length += len(piece)
+        if length > characters:
+            break
+    return "".join(text)

@@ -1,0 +1,177 @@
+"""The texts of a folder, as a dict of path and text.
+
+A folder may come from a stranger. So symbolic links to folders are never followed, those to files only where the file
+lies in the same folder, nothing but regular files is opened, and files, bytes and names are counted against bounds.
+Whatever is left out is said, in notes.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from divebell.context.decoding import BinaryData
+from divebell.context.escape import some
+from divebell.context.files import is_folder, opened
+from divebell.errors import ContextError
+
+MAX_FILES = 10_000
+MAX_BYTES = 1 << 30
+MAX_NAMES = 1_000_000
+"""How many names are looked at in one folder and those in it, whether the pattern matches them or not."""
+_NOTES_SHOWN = 5
+_MAGIC = "*?["
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much a folder may hold: files that are read, and their bytes."""
+
+    max_files: int = MAX_FILES
+    max_bytes: int = MAX_BYTES
+
+
+@dataclass
+class _LeftOut:
+    """What was not read, by reason."""
+
+    hidden: list[str] = field(default_factory=list)
+    binary: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+    def notes(self) -> Iterator[str]:
+        reasons = {
+            "hidden files or folders were left out": self.hidden,
+            "binary files were left out": self.binary,
+            "symbolic links to folders, or to outside of the folder, were not followed": self.links,
+            "files could not be read": self.unreadable,
+        }
+        for reason, names in reasons.items():
+            if names:
+                yield f"{len(names):,} {reason}: {some(names)}"
+
+
+def read_folder(
+    root: Path,
+    pattern: str,
+    bounds: Bounds,
+    *,
+    on_progress: Callable[[int, int], object] | None = None,
+    prefix: str = "",
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The texts of the files that `pattern` matches, by `prefix` and path, and notes.
+
+    Raises ContextError if there is no such folder, no text in it, or more than the bounds allow.
+    """
+    if not is_folder(root):
+        raise ContextError(f"there is no folder {root}")
+    left_out, texts, read_bytes = _LeftOut(), {}, 0
+    notes: list[str] = []
+    wanted = [part for part in pattern.split("/") if part not in ("", ".")]
+    found = sorted(path for path in _walk(root, left_out) if _matches(path.split("/"), wanted))
+    if len(found) > bounds.max_files:
+        raise ContextError(
+            f"{root} has {len(found):,} files that match {pattern}, over the limit of {bounds.max_files:,}: "
+            "narrow the pattern, or raise max_files"
+        )
+    for path in found:
+        try:
+            with opened(root / path, follow=False) as file:
+                read_bytes += file.size
+                if read_bytes > bounds.max_bytes:
+                    raise _TooMuch
+                texts[prefix + path], said = file.text()
+        except _TooMuch:
+            raise ContextError(
+                f"the files in {root} that match {pattern} have more than {bounds.max_bytes:,} bytes: "
+                "narrow the pattern, or raise max_bytes"
+            ) from None
+        except BinaryData:
+            left_out.binary.append(path)
+        except ContextError:
+            left_out.unreadable.append(path)
+        else:
+            notes += said
+            if on_progress is not None:
+                on_progress(len(texts), read_bytes)
+    if not texts:
+        raise ContextError("; ".join((f"no text in {root} matches {pattern}", *left_out.notes())))
+    if len(notes) > _NOTES_SHOWN:
+        notes = [*notes[:_NOTES_SHOWN], f"{len(notes) - _NOTES_SHOWN:,} more files were not plain UTF-8 either"]
+    return texts, (*notes, *left_out.notes())
+
+
+class _TooMuch(Exception):
+    """The bound on bytes is reached."""
+
+
+def read_glob(pattern: str, bounds: Bounds) -> tuple[dict[str, str], tuple[str, ...]]:
+    """As `read_folder`, of a pattern that begins with the folder: `docs/**/*.md`."""
+    parts = pattern.replace(os.sep, "/").split("/")
+    fixed = next((number for number, part in enumerate(parts) if set(part) & set(_MAGIC)), len(parts) - 1)
+    prefix = "".join(f"{part}/" for part in parts[:fixed])
+    return read_folder(Path(prefix or "."), "/".join(parts[fixed:]), bounds, prefix=prefix)
+
+
+def is_glob(path: str) -> bool:
+    """Whether it can only be meant as a pattern: it has a pattern's characters, and nothing has that name."""
+    return bool(set(path) & set(_MAGIC)) and not os.path.lexists(path)
+
+
+def _walk(root: Path, left_out: _LeftOut) -> Iterator[str]:
+    """The paths of the regular files in a folder, relative to it, with slashes."""
+    inside = os.path.realpath(root)
+    folders, names = [""], 0
+    while folders:
+        folder = folders.pop()
+        try:
+            entries = list(os.scandir(root / folder))
+        except OSError as error:
+            if not folder:
+                raise ContextError(f"cannot read {root}: {error.strerror}") from None
+            left_out.unreadable.append(folder)
+            continue
+        names += len(entries)
+        if names > MAX_NAMES:
+            raise ContextError(f"{root} holds more than {MAX_NAMES:,} names: name a folder inside it")
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.name.startswith("."):
+                left_out.hidden.append(path)
+            elif entry.is_symlink():
+                target = os.path.realpath(entry.path)
+                if os.path.isfile(target) and os.path.commonpath((inside, target)) == inside:
+                    yield os.path.relpath(target, inside).replace(os.sep, "/")
+                else:
+                    left_out.links.append(path)
+            elif entry.is_dir():
+                folders.append(path)
+            elif entry.is_file():
+                yield path
+
+
+def _matches(parts: list[str], pattern: list[str]) -> bool:
+    """Whether a path's names match a pattern's: each by fnmatch, and `**` any number of folders."""
+    at = _past_folders({0}, pattern)
+    for part in parts:
+        at = _past_folders(
+            {
+                place if pattern[place] == "**" else place + 1
+                for place in at
+                if place < len(pattern) and (pattern[place] == "**" or fnmatchcase(part, pattern[place]))
+            },
+            pattern,
+        )
+    return len(pattern) in at
+
+
+def _past_folders(places: set[int], pattern: list[str]) -> set[int]:
+    """With each place in front of a `**` also the one behind it, for no folder at all."""
+    found = set(places)
+    for place in sorted(places):
+        while place < len(pattern) and pattern[place] == "**":
+            place += 1
+            found.add(place)
+    return found

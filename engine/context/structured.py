@@ -1,0 +1,112 @@
+"""JSON and JSON Lines as plain data, from files that may be hostile.
+
+Refused with a sentence: what is not JSON, NaN and infinities (which are not JSON either), a key that an object names
+twice (readers differ about which one counts), integers of over 4,300 digits (CPython's own bound; their conversion
+takes quadratic time), numbers beyond a float's range, and nesting deeper than can be carried into a sandbox.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any, NoReturn
+
+from divebell.bridge import wire
+from divebell.context.escape import shown
+from divebell.context.files import opened
+from divebell.errors import ContextError
+
+MAX_JSON_BYTES = 512 << 20
+"""Of a JSON file. As Python objects it takes several times that."""
+MAX_LINES = 1_000_000
+MAX_DIGITS = 4_300
+_LINES = (".jsonl", ".ndjson")
+_HINT = "read it as text with Context.of(path, as_text=True)"
+
+
+class _Refused(ValueError):
+    """Raised from inside the JSON parser, for what it would let pass."""
+
+
+def is_json(path: Path) -> bool:
+    """Whether the name says that the file is JSON or JSON Lines."""
+    return path.suffix.lower() == ".json" or is_lines(path)
+
+
+def is_lines(path: Path) -> bool:
+    return path.suffix.lower() in _LINES
+
+
+def read_json(path: Path) -> tuple[Any, tuple[str, ...]]:
+    """The data in a file, and notes. Raises ContextError as the module says, with the line."""
+    with opened(path) as file:
+        if file.size > MAX_JSON_BYTES:
+            raise ContextError(f"{path} has {file.size:,} bytes, and JSON may have {MAX_JSON_BYTES:,}: {_HINT}")
+        text, notes = file.text()
+    if is_lines(path):
+        records = parse_lines(text, shown(path.name))
+        return records, (*notes, f"{shown(path.name)} was read as JSON Lines: a list of {len(records):,} records")
+    return parse(text, shown(path.name)), (*notes, f"{shown(path.name)} was read as JSON")
+
+
+def parse_lines(text: str, name: str) -> list[Any]:
+    """The values of JSON Lines. Empty lines are passed over."""
+    lines = text.split("\n")
+    if len(lines) > MAX_LINES + 1:
+        raise ContextError(f"{name} has {len(lines):,} lines, and JSON Lines may have {MAX_LINES:,}: {_HINT}")
+    return [parse(line, name, number) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def parse(text: str, name: str, line: int | None = None) -> Any:
+    """One JSON value. `name` and `line` are what errors call the place."""
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_constant=_no_constant,
+            parse_int=_integer,
+            parse_float=_number,
+        )
+        wire.check_plain(value)
+    except json.JSONDecodeError as error:
+        where = f"line {line or error.lineno}, column {error.colno}"
+        raise ContextError(f"{name} is not JSON at {where}: {error.msg}; {_HINT}") from None
+    except (_Refused, wire.WireError) as error:
+        raise ContextError(f"{name}{_at(line)} has JSON that cannot be used: {error}; {_HINT}") from None
+    except RecursionError:
+        raise ContextError(f"{name}{_at(line)} has JSON that nests too deep; {_HINT}") from None
+    return value
+
+
+def name_of(value: object) -> str:
+    """What JSON calls a value that is no list and no object."""
+    return {bool: "true or false", type(None): "null"}.get(type(value), "a number")
+
+
+def _at(line: int | None) -> str:
+    return "" if line is None else f", line {line:,},"
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise _Refused(f"an object has the key {shown(twice)} twice")
+    return found
+
+
+def _no_constant(constant: str) -> NoReturn:
+    raise _Refused(f"{constant} is not a JSON number")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise _Refused(f"an integer has {len(digits):,} digits, and may have {MAX_DIGITS:,}")
+    return int(digits)
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise _Refused(f"{text[:40]} is beyond the range of a float")
+    return number

@@ -66,11 +66,14 @@ class Engine:
         model, the engine's only one (or its first) is the root."""
         from divebell.rlm import RLM
 
-        if model is None:
+        if model is None and not isinstance(options.get("models"), (list, tuple)):
             if not self.models:
                 raise ConfigurationError("name a model: engine.rlm('gpt-5'), or give the engine some with models={...}")
             model = next(iter(self.models.values()))
-        chosen = {**self.models, **(options.pop("models", None) or {})}
+        models = options.pop("models", None)
+        if isinstance(models, (list, tuple)):
+            return RLM(models=[self._model(each) for each in models], engine=self, **options)
+        chosen = {**self.models, **(models or {})}
         return RLM(self._model(model), self._model(sub_model), models=chosen, engine=self, **options)
 
     def _model(self, given: "str | Model | None") -> Any:

@@ -2,13 +2,12 @@
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Literal
 
 import anyio
-import sniffio
 
 from divebell.bridge.budget import Budget
 from divebell.bridge.errors import BudgetExceeded
@@ -23,9 +22,13 @@ from divebell.limits import Limits
 from divebell.loop.cache_key import cache_key
 from divebell.loop.calls import Calls, patiently
 from divebell.loop.result import Result
-from divebell.loop.run import MAX_QUERY_CHARACTERS, Run, Settings
+from divebell.loop.levels import levels_of
+from divebell.loop.run import Run, SessionState
+from divebell.loop.settings import Level, Settings
 from divebell.models import OpenAIChatModel
 from divebell.models.protocol import Model
+from divebell.schemas import AnswerSchema
+from divebell.session import Session, check_query, run_to_the_end
 from divebell.tenant import Tenant
 
 
@@ -34,10 +37,20 @@ class RLM:
 
     model: the root model: a name for the OpenAI API or a compatible one, or any Model.
     sub_model: answers llm_query and is the root of children; by default the same as `model`.
-    models: further models that code may name with `llm_query(..., model=...)`.
+    models: as a list, who answers at each depth: [root, child, leaf], each a name, a Model or a Level; the last one
+        stands for all that are deeper, and `model` and `sub_model` are left out. As a dict by name, further models
+        that code may name with `llm_query(..., model=...)`; those of the levels may be named in any case.
+    output: what the answer must be: a pydantic model, a dataclass, a TypedDict, another type, or a JSON Schema. Then
+        Result.value is of that type.
+    tools: functions that code may call, by name; see Tools. Level.tools are those of one depth.
     budget: what one run may use, children included; by default without limits, one level of children.
     limits: what each sandbox may use.
     max_iterations: turns of the root model; then it is asked once for its best answer.
+    max_repairs: how often a model is told that its answer does not fit `output`, before that.
+    window_tokens: what the root models can read; older turns are left out near it, and stay in `history`.
+    preview: whether the model is shown the beginning of the context.
+    small: whether the root model is a weak one, that is helped by a shorter prompt with an example.
+    temperature: of all calls; by default the models' own.
     rates: prices of models that the built-in rate card does not know (needed for a budget in dollars).
     seed: makes the guests' randomness, hash order and clock repeat.
     concurrency: model calls at once, over the run and its children.
@@ -53,17 +66,25 @@ class RLM:
 
     def __init__(
         self,
-        model: "str | Model",
+        model: "str | Model | None" = None,
         sub_model: "str | Model | None" = None,
         *,
-        models: Mapping[str, "str | Model"] | None = None,
+        models: "Mapping[str, str | Model] | Sequence[str | Model | Level] | None" = None,
+        output: object = None,
+        tools: Mapping[str, Callable[..., Any]] | None = None,
         budget: Budget | None = None,
         limits: Limits | None = None,
         max_iterations: int = 20,
+        max_repairs: int = 3,
         max_output_tokens: int = 16_384,
         sub_max_output_tokens: int = 4_096,
         observation_characters: int = 20_000,
         sub_characters: int = 400_000,
+        window_tokens: int = 128_000,
+        preview: bool = True,
+        small: bool = False,
+        temperature: float | None = None,
+        tool_seconds: float = 60.0,
         concurrency: int = 16,
         child_concurrency: int = 4,
         rates: Mapping[str, Rate] | None = None,
@@ -78,6 +99,8 @@ class RLM:
     ) -> None:
         for name, value, most in (
             ("max_iterations", max_iterations, 10_000),
+            ("max_repairs", max_repairs, 100),
+            ("window_tokens", window_tokens, 100_000_000),
             ("max_output_tokens", max_output_tokens, 10_000_000),
             ("sub_max_output_tokens", sub_max_output_tokens, 10_000_000),
             ("observation_characters", observation_characters, 10_000_000),
@@ -99,29 +122,36 @@ class RLM:
         self._budget = (budget or Budget()).within(tenant.per_run if tenant is not None else None)
         self._rates = engine.rates.with_overrides({**(tenant.rates if tenant is not None else {}), **(rates or {})})
 
-        def as_model(given: "str | Model") -> Model:
-            return OpenAIChatModel(given, api_key=api_key, base_url=base_url) if isinstance(given, str) else given
-
-        root = as_model(model)
-        sub = root if sub_model is None or sub_model == model else as_model(sub_model)
-        allowed = {name: as_model(given) for name, given in (models or {}).items()}
-        self._settings = Settings(
-            root=root,
-            sub=sub,
-            models={root.name: root, sub.name: sub, **allowed},
-            max_iterations=max_iterations,
-            max_depth=self._budget.depth,
+        levels, allowed = levels_of(
+            model,
+            sub_model,
+            models,
+            find=lambda name: OpenAIChatModel(name, api_key=api_key, base_url=base_url),
+            tools=tools or {},
+            temperature=temperature,
+            small=small,
             root_output_tokens=max_output_tokens,
             sub_output_tokens=sub_max_output_tokens,
+        )
+        self._settings = Settings(
+            levels=levels,
+            models=allowed,
+            max_iterations=max_iterations,
+            max_depth=self._budget.depth,
+            max_repairs=max_repairs,
             observation_characters=observation_characters,
             sub_characters=sub_characters,
+            window_tokens=window_tokens,
             child_concurrency=child_concurrency,
             limits=limits or engine.limits,
+            tool_seconds=tool_seconds,
             seed=seed,
             engine=engine,
             listener=on_event,
             seconds=self._budget.seconds,
             on_exhausted=on_exhausted,
+            schema=None if output is None else AnswerSchema.of(output),
+            preview=preview,
             metadata={},
             sub_metadata={} if tenant is None else {"tenant": tenant.name},
         )
@@ -139,47 +169,56 @@ class RLM:
         Raises ContextError if the context cannot be read, BudgetExceeded if the budget did not allow the root model to
         go on, ModelError if it failed. Inside a running event loop use `arun`.
         """
-        try:
-            sniffio.current_async_library()
-        except sniffio.AsyncLibraryNotFoundError:
-            return anyio.run(self.arun, context, query)
-        raise ConfigurationError("an event loop is running here: use `await rlm.arun(context, query)`")
+        return run_to_the_end(self.arun, context, query, instead="await rlm.arun(context, query)")
 
     async def arun(self, context: Source, query: str) -> Result:
         """As `run`, for asyncio. Cancelling it ends the sandboxes and the model calls."""
-        if not isinstance(query, str) or not query.strip():
-            raise ConfigurationError("the query is empty: say what is to be answered")
-        if len(query) > MAX_QUERY_CHARACTERS:
-            raise ConfigurationError(
-                f"the query has {len(query):,} characters, at most {MAX_QUERY_CHARACTERS:,} are allowed: "
-                "give what is long as the context"
-            )
+        check_query(query)
+        return await self._answered(await self._prepared(context), query, None)
+
+    async def _prepared(self, context: Source) -> Context:
         prepared = await anyio.to_thread.run_sync(Context.of, context)
         if prepared.length == 0:
             raise ContextError("the context is empty: there is nothing to answer from")
+        return prepared
+
+    async def _answered(self, context: Context, query: str, session: SessionState | None) -> Result:
+        """One question, with a budget of its own."""
         tenant = self._tenant
         account = None if tenant is None else await patiently(tenant.account_for_today)
-        meter = await patiently(lambda: Meter(self._budget, self._rates, ledger=self._ledger, parent_account=account))
+        meter = await patiently(
+            lambda: Meter(self._budget, self._rates, ledger=self._ledger, parent_account=account)
+        )
         try:
             self._check_prices(meter)
-            key = cache_key(tenant.name if tenant is not None else "", prepared, query)
+            key = cache_key(tenant.name if tenant is not None else "", context, query)
             settings = replace(self._settings, metadata={**self._settings.sub_metadata, "cache_key": key})
             calls = Calls(settings.models, concurrency=self._concurrency)
-            run = Run(settings, calls, meter, context=prepared, query=query, depth=0, started=time.monotonic())
+            run = Run(
+                settings,
+                calls,
+                meter,
+                context=context,
+                query=query,
+                depth=0,
+                started=time.monotonic(),
+                session=session,
+            )
             with anyio.fail_after(self._budget.seconds):
                 return await run.answer()
         except TimeoutError:
-            raise BudgetExceeded(
-                f"the run took longer than its budget of {self._budget.seconds:g} s",
-                limit="seconds",
-                cap=self._budget.seconds,
-                spent=self._budget.seconds,
-                path=meter.where,
-            ) from None
+            seconds = self._budget.seconds
+            sentence = f"the run took longer than its budget of {seconds:g} s"
+            raise BudgetExceeded(sentence, limit="seconds", cap=seconds, spent=seconds, path=meter.where) from None
         finally:
             with anyio.CancelScope(shield=True):
                 await patiently(meter.close)
             self._add(meter.summary())
+
+    def session(self, context: Source) -> "Session":
+        """A conversation about one context: each question has the variables and the history of those before it, and a
+        budget of its own. Use it as a context manager, or close it."""
+        return Session(self, context)
 
     def _check_prices(self, meter: Meter) -> None:
         """Refuse before the first call, not in the middle, where a model's price is not known."""

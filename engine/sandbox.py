@@ -220,6 +220,16 @@ class Sandbox:
                 return str(answer["ok"])
             raise KeyError(_message(answer))
 
+    def serve(self, services: Services) -> None:
+        """Answer at the door with other services from the next cell on. Their tools must be the same."""
+        with self._alone():
+            if services.tool_descriptions() != self._tools:
+                raise SandboxError("a sandbox keeps the tools that it was made with")
+            if isinstance(services, Clock) and isinstance(self._services, Clock):
+                services.go_on_from(self._services)
+            self._services = services
+            self._door = Door(services, tool_calls=self.limits.tool_calls)
+
     def snapshot(self) -> Snapshot:
         """The state now. It can be given to `restore` any number of times."""
         with self._alone():

@@ -39,6 +39,11 @@ class Clock:
         self.guard: Guard | None = None
         """Of the instance whose cell runs: sleeping counts against its time."""
 
+    def go_on_from(self, other: "Clock") -> None:
+        """Show the time that the other would: for services that take its place."""
+        self.virtual_nanoseconds = other.virtual_nanoseconds
+        self._started = other._started
+
     def twin(self) -> "Clock":
         """For a fork: the same services, with a clock of its own that goes on from here."""
         twin = copy.copy(self)

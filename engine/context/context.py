@@ -239,6 +239,10 @@ class Context:
             )
         return self._of_skeleton(found, self._region)
 
+    def copy_out(self) -> object:
+        """The context as plain data of the host's own: what its user gave, copied out of the shared pages."""
+        return _copied_out(self._skeleton, self._region)
+
     def describe(self) -> str:
         """One line of what a model should know of the context before it looks: its type and sizes, for documents and
         records how many, how long and under which keys or fields. Names are bounded and escaped."""
@@ -247,3 +251,15 @@ class Context:
     def preview(self, characters: int = 500) -> str:
         """The beginning of the context as text, at most so many characters, with all but plain characters escaped."""
         return preview(self._skeleton, self._region, characters)
+
+
+def _copied_out(part: Any, region: Region | None) -> Any:
+    if isinstance(part, Reference):
+        assert region is not None
+        kind, offset, length = fields_of(part)
+        return read(region, offset, kind, length)
+    if isinstance(part, list):
+        return [_copied_out(item, region) for item in part]
+    if isinstance(part, dict):
+        return {key: _copied_out(item, region) for key, item in part.items()}
+    return part

@@ -49,6 +49,21 @@ class Call:
     seconds: float
     attempts: int = 1
 
+    def facts(self, model: str) -> dict[str, object]:
+        """What events tell of it."""
+        booked = self.booked
+        return {
+            "model": model,
+            "call_seconds": self.seconds,
+            "attempts": self.attempts,
+            "input_tokens": booked.input_tokens,
+            "output_tokens": booked.output_tokens,
+            "cached_input_tokens": booked.cached_input_tokens,
+            "picodollars": booked.spent_picodollars,
+            "uncertain": booked.uncertain_calls > 0,
+            "finish_reason": self.completion.finish_reason,
+        }
+
 
 class Calls:
     """Makes the model calls of one query, all its children's included: at most `concurrency` at once."""

@@ -11,6 +11,8 @@ from divebell.bridge.meter import worst_case_input_tokens
 from divebell.loop.observation import shortened
 from divebell.models.protocol import Message, texts_of
 
+BUDGETS = frozenset({"dollars", "tokens", "calls", "seconds"})
+"""The limits that are a budget's; the others are the loop's own."""
 LAST_OUTPUT_TOKENS = 1_024
 """What the last answer gets at least, where the reserve could be kept back in full."""
 LEAST_OUTPUT_TOKENS = 64

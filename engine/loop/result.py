@@ -23,10 +23,12 @@ class Result:
     status: "answered" (the model gave its answer) or "exhausted" (a limit ended its turns, and the answer is what the
     model said when it was asked for its best one).
     stopped_by: that limit; None for an answer that came by itself.
+    value: the answer as the type that RLM(output=...) asked for; without one, the text.
     spend: as RLM.cost_summary(), for this run and its children.
     """
 
     answer: str
+    value: object = None
     status: str
     stopped_by: Stop | None = None
     iterations: int

@@ -2,7 +2,7 @@
 
 One `Run` is one RLM: the query's own, or a child's. Each has its own sandbox and its own meter, a child's with an
 allotment of its parent's budget; they share the query's models. The history is append-only, so that a provider's prefix
-cache serves every turn after the first.
+cache serves every turn after the first, until it outgrows the model's window (history.py).
 
 A run whose turns are ended by a limit makes one last call, out of what was kept back for it, for the best answer so
 far.
@@ -10,62 +10,51 @@ far.
 
 import contextlib
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import anyio
-import anyio.to_thread
 
+from divebell.bridge.errors import BudgetExceeded
 from divebell.bridge.meter import Meter
 from divebell.cell import Cell
 from divebell.context import Context
-from divebell.engine import Engine
-from divebell.errors import BudgetExceeded, ContextError, ModelError, RunError
-from divebell.events import Event, EventListener
-from divebell.limits import Limits
+from divebell.errors import ModelError, RunError
+from divebell.events import Event
 from divebell.loop import landing, observation
 from divebell.loop.allotments import Allotments
-from divebell.loop.calls import Call, Calls, patiently
-from divebell.loop.prompts import render
-from divebell.loop.replies import Final, parse_reply, strip_thinking
+from divebell.loop.answers import Answer, Answers
+from divebell.loop.calls import Calls, patiently
+from divebell.loop.history import History
+from divebell.loop.prompts import PromptFacts, ToolFacts, Turns, budget_line, opening_messages
+from divebell.loop.replies import parse_reply, strip_thinking
 from divebell.loop.result import Result, Turn
 from divebell.loop.services import RunServices
+from divebell.loop.settings import Resolved, Settings
 from divebell.loop.stop import Stop
-from divebell.models.protocol import Message, Model, Request
+from divebell.loop.subcalls import Numbers, SubCalls
+from divebell.loop.threads import in_thread
+from divebell.models.protocol import Message, Request
 from divebell.sandbox import Sandbox
+from divebell.tools import Tools
 
-MAX_QUERY_CHARACTERS = 100_000
-ROOT_LEAST_OUTPUT_TOKENS = 1_024
-"""How far a call's output limit is lowered where the budget has no room for more; under it the call is refused."""
-SUB_LEAST_OUTPUT_TOKENS = 256
+LEAST_OUTPUT_TOKENS = 1_024
+"""How far the root's output limit is lowered where the budget has no room for more; under it the call is refused."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How the loop works; one for a query and all its children."""
+@dataclass
+class SessionState:
+    """What outlives a question: the sandbox with its variables, and the history."""
 
-    root: Model
-    sub: Model
-    models: Mapping[str, Model]
-    max_iterations: int
-    max_depth: int
-    root_output_tokens: int
-    sub_output_tokens: int
-    observation_characters: int
-    sub_characters: int
-    child_concurrency: int
-    limits: Limits
-    seed: int | None
-    engine: Engine
-    listener: EventListener | None
-    seconds: float | None
-    on_exhausted: str
-    metadata: dict[str, str]
-    sub_metadata: dict[str, str]
+    box: Sandbox | None
+    history: History
 
 
 class Run:
-    """One RLM at work. `path` is its place in the tree of runs, `depth` its level: 0 for the query's own."""
+    """One RLM at work. `depth` is its level: 0 for the query's own; its meter knows its place in the tree.
+
+    level: who its root model is; by default as the settings have it for this depth.
+    session: the sandbox and the history to go on with; by default the run has its own, and they end with it.
+    """
 
     def __init__(
         self,
@@ -77,52 +66,79 @@ class Run:
         query: str,
         depth: int,
         started: float,
+        level: Resolved | None = None,
+        session: "SessionState | None" = None,
     ) -> None:
         self._settings = settings
         self._calls = calls
         self._meter = meter
         self._context = context
         self._query = query
-        self._path = meter.path
         self._depth = depth
         self._started = started
+        self._level = level or settings.level(depth)
+        self._session = session
         self._turn = 0
-        self._children = 0
-        self._allotments = Allotments(meter, concurrency=settings.child_concurrency)
-        self._sub_calls = 0
         self._trace: list[Turn] = []
+        schema = settings.schema if depth == 0 else None
+        self._schema = schema
+        self._turns = Turns(
+            schema_text=None if schema is None else schema.describe(),
+            schema_fields=() if schema is None else schema.field_names,
+        )
+        self._subcalls = SubCalls(
+            settings=settings,
+            calls=calls,
+            meter=meter,
+            context=context,
+            depth=depth,
+            allotments=Allotments(meter, concurrency=settings.child_concurrency),
+            tell=self._tell,
+            run_child=self._run_child,
+            numbers=Numbers(),
+        )
 
     def _tell(self, kind: str, **data: object) -> None:
         listener = self._settings.listener
-        if listener is not None:
-            event = Event(
-                kind=kind, path=self._path, turn=self._turn, seconds=time.monotonic() - self._started, data=data
-            )
-            with contextlib.suppress(Exception):
-                listener(event)
+        if listener is None:
+            return
+        seconds = time.monotonic() - self._started
+        event = Event(kind=kind, path=self._meter.path, turn=self._turn, seconds=seconds, data=data)
+        with contextlib.suppress(Exception):
+            listener(event)
 
     async def answer(self) -> Result:
-        """Run to the end. Raises BudgetExceeded or ModelError where the root model cannot go on."""
+        """Run to the end. Raises BudgetExceeded, ModelError or RunError where there can be no answer."""
         began = time.monotonic()
-        self._tell("run", query=self._query, context=describe(self._context), depth=self._depth)
+        self._tell("run", query=self._query, context=self._context.describe(), depth=self._depth)
         settings = self._settings
+        tools = Tools.of(self._level.tools)
         services = RunServices(
-            self._sub_query,
-            self._child,
+            self._subcalls.query,
+            self._subcalls.child,
             self._left,
             seeded=settings.seed is not None,
-            child_concurrency=settings.child_concurrency,
+            check_answer=self._check_answer,
+            tools=tools,
+            tool_seconds=settings.tool_seconds,
+            tell=self._tell,
         )
-        box = await anyio.to_thread.run_sync(self._sandbox, services, limiter=_threads())
+        box = await in_thread(self._sandbox, services)
+        self._answers = Answers(
+            self._schema, self._turns, lambda code: self._run_cell(box, code), max_repairs=settings.max_repairs
+        )
         try:
-            text, stop = await self._to_the_end(box, services)
+            answer, stop = await self._to_the_end(box, services, tools)
         finally:
             services.close()
-            box.cancel()
             with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(box.close, limiter=_threads())
+                if self._session is None:
+                    box.cancel()
+                    await in_thread(box.close)
+                await services.ended()
         result = Result(
-            answer=text,
+            answer=answer.text,
+            value=answer.value,
             status="answered" if stop is None else "exhausted",
             stopped_by=stop,
             iterations=len(self._trace),
@@ -130,42 +146,86 @@ class Run:
             spend=self._meter.summary(),
             trace=tuple(self._trace),
         )
-        self._tell("answer", answer=text, status=result.status, stopped_by=stop, spend=result.spend)
+        self._tell("answer", answer=result.answer, status=result.status, stopped_by=stop, spend=result.spend)
         return result
 
     def _sandbox(self, services: RunServices) -> Sandbox:
-        settings = self._settings
-        return Sandbox(
+        session, settings = self._session, self._settings
+        if session is not None and session.box is not None:
+            session.box.serve(services)
+            return session.box
+        box = Sandbox(
             self._context, limits=settings.limits, seed=settings.seed, engine=settings.engine, services=services
         )
+        if session is not None:
+            session.box = box
+        return box
 
-    async def _to_the_end(self, box: Sandbox, services: RunServices) -> tuple[str, Stop | None]:
+    def _check_answer(self, fields: object) -> str | None:
+        return self._answers.check(fields)
+
+    async def _to_the_end(self, box: Sandbox, services: RunServices, tools: Tools) -> tuple[Answer, Stop | None]:
         """The answer, and the limit that ended the turns, if one did."""
         settings = self._settings
-        history: list[Message] = [
-            {"role": "system", "content": self._system_prompt()},
-            {"role": "user", "content": render("question", query=self._query)},
-        ]
-        opening = len(history)
+        history = await in_thread(self._opened, box, tools)
         if settings.on_exhausted == "answer":
-            await patiently(lambda: self._meter.keep_back(settings.root.name, *landing.reserve_tokens(history)))
+            opening = history.messages[: history.opening]
+            reserve = landing.reserve_tokens(opening)
+            await patiently(lambda: self._meter.keep_back(self._level.model.name, *reserve))
         refusal: BudgetExceeded | None = None
         try:
             with anyio.fail_after(self._seconds_for_turns()):
-                text = await self._turns(box, history)
-            if text is not None:
-                return text, None
-            stop = Stop(limit="iterations", cap=settings.max_iterations, spent=self._turn, path=self._meter.where)
+                answer = await self._until_answered(box, history)
+            if answer is not None:
+                return answer, None
+            stop = self._turns_are_over()
         except BudgetExceeded as error:
             refusal, stop = error, Stop.of(error)
         except TimeoutError:
             refusal = self._time_is_up()
             stop = Stop.of(refusal)
         if settings.on_exhausted == "raise":
-            raise refusal or RunError(f"no answer after {settings.max_iterations} turns")
+            raise refusal or RunError(f"no answer after {len(self._trace)} turns")
         services.close()
         self._tell("limit", limit=stop.limit, cap=stop.cap, spent=stop.spent, held=stop.held, account=stop.path)
-        return await self._land(box, history, opening, refusal), stop
+        return await self._land(history, stop, refusal), stop
+
+    def _opened(self, box: Sandbox, tools: Tools) -> History:
+        """The history that the run begins with, also in the sandbox, as `history`."""
+        if self._session is not None and self._session.history.full:
+            history = self._session.history
+            history.append("user", self._turns.question(self._query))
+            box.append("history", [history.full[-1]])
+            return history
+        history = History(opening_messages(self._prompt_facts(tools), self._query))
+        if self._session is not None:
+            self._session.history = history
+        box.bind("history", list(history.full))
+        return history
+
+    def _prompt_facts(self, tools: Tools) -> PromptFacts:
+        settings, context = self._settings, self._context
+        return PromptFacts(
+            context_type=context.type_name,
+            context_description=context.describe(),
+            context_preview=context.preview() if settings.preview else None,
+            context_notes=context.notes,
+            tools=[
+                ToolFacts(name=str(tool["name"]), signature=str(tool["signature"]), doc=str(tool["documentation"]))
+                for tool in tools.descriptions
+            ],
+            schema_text=None if self._schema is None else self._schema.describe(),
+            schema_fields=() if self._schema is None else self._schema.field_names,
+            can_have_children=self._depth < settings.max_depth,
+            depth=self._depth,
+            max_depth=settings.max_depth,
+            sub_characters=settings.sub_characters,
+            observation_characters=settings.observation_characters,
+            cell_seconds=settings.limits.cell_seconds,
+            budget_line=budget_line(self._meter.left()),
+            models=list(settings.models),
+            small=self._level.small,
+        )
 
     def _seconds_for_turns(self) -> float | None:
         left, seconds = self._meter.seconds_left, self._settings.seconds
@@ -177,41 +237,51 @@ class Run:
     def _time_is_up(self) -> BudgetExceeded:
         seconds = self._settings.seconds
         spent = time.monotonic() - self._started
-        return BudgetExceeded(
-            f"the run has used its budget of {seconds:g} s",
-            limit="seconds",
-            cap=seconds,
-            spent=spent,
-            path=self._meter.where,
-        )
+        sentence = f"the run has used its budget of {seconds:g} s"
+        return BudgetExceeded(sentence, limit="seconds", cap=seconds, spent=spent, path=self._meter.where)
 
-    async def _turns(self, box: Sandbox, history: list[Message]) -> str | None:
+    def _turns_are_over(self) -> Stop:
+        settings, where = self._settings, self._meter.where
+        if self._answers.repairs_are_used_up:
+            return Stop(limit="repairs", cap=settings.max_repairs, spent=settings.max_repairs, path=where)
+        return Stop(limit="iterations", cap=settings.max_iterations, spent=len(self._trace), path=where)
+
+    async def _until_answered(self, box: Sandbox, history: History) -> Answer | None:
         """The answer that the model gives by itself; None when its turns are over."""
         settings = self._settings
         for self._turn in range(1, settings.max_iterations + 1):
             began = time.monotonic()
-            reply = await self._ask_root(history)
-            history.append({"role": "assistant", "content": reply})
+            history.compact_if_needed(max(settings.window_tokens - self._level.root_output_tokens, 1))
+            reply = await self._ask_root(history.messages, history=history)
             parsed = parse_reply(reply)
             cells = await self._run_cells(box, parsed.code_blocks)
             self._trace.append(Turn(reply=reply, cells=tuple(cells), seconds=time.monotonic() - began))
-            answer, problem = await self._answer_of(box, cells, parsed.final)
-            if answer is not None:
-                return answer
-            if not cells:
-                seen = problem or render("no_code")
-            else:
-                skipped = len(parsed.code_blocks) - len(cells)
-                seen = observation.of_cells(cells, skipped, settings.observation_characters)
-                seen = f"{seen}\n\n{problem}" if problem else seen
-            turn = render("continue", observation=seen, turn=self._turn + 1, turns=settings.max_iterations)
-            history.append({"role": "user", "content": turn if self._turn < settings.max_iterations else seen})
+            attempt = await self._answers.of_turn(cells, parsed.final)
+            if isinstance(attempt, Answer):
+                history.append("assistant", reply)
+                return attempt
+            seen = self._seen(cells, len(parsed.code_blocks) - len(cells), attempt.problem)
+            if self._turn < settings.max_iterations:
+                seen = self._turns.following(seen, self._turn + 1, settings.max_iterations)
+            history.append("assistant", reply)
+            history.append("user", seen)
+            if self._answers.repairs_are_used_up:
+                return None
+            await in_thread(box.append, "history", history.full[-2:])
         return None
 
-    async def _land(self, box: Sandbox, history: list[Message], opening: int, refusal: BudgetExceeded | None) -> str:
+    def _seen(self, cells: list[Cell], skipped: int, problem: str) -> str:
+        """What the model sees of its turn."""
+        if not cells:
+            return problem or self._turns.no_code()
+        seen = observation.of_cells(cells, skipped, self._settings.observation_characters)
+        return f"{seen}\n\n{problem}" if problem else seen
+
+    async def _land(self, history: History, stop: Stop, refusal: BudgetExceeded | None) -> Answer:
         """The best answer so far, for what was kept back. Raises the refusal if that is not enough for a call."""
         self._turn += 1
-        for messages in landing.last_messages(history, opening, render("exhausted")):
+        over = self._turns.landing(stop.limit) if stop.limit in landing.BUDGETS else self._turns.exhausted()
+        for messages in landing.last_messages(history.messages, history.opening, over):
             try:
                 reply = await self._ask_root(messages, is_last=True)
             except BudgetExceeded as error:
@@ -221,167 +291,75 @@ class Run:
                 if refusal is None:
                     raise
                 raise refusal from error
-            return await self._best_answer(box, reply)
+            return await self._best_answer(reply)
         assert refusal is not None
         raise refusal
 
-    async def _ask_root(self, history: list[Message], *, is_last: bool = False) -> str:
-        settings = self._settings
+    async def _best_answer(self, reply: str) -> Answer:
+        """The last reply as an answer: what its FINAL says, or else all of it. RunError if it must fit and does not."""
+        final = parse_reply(reply).final
+        attempt = await self._answers.of_text(final) if final is not None else None
+        if not isinstance(attempt, Answer):
+            attempt = self._answers.of_plain(reply.strip())
+        if isinstance(attempt, Answer):
+            return attempt
+        raise RunError(f"the answer does not fit the schema: {'; '.join(self._answers.last_errors)}"[:2000])
+
+    async def _ask_root(
+        self, messages: list[Message], *, history: History | None = None, is_last: bool = False
+    ) -> str:
+        level = self._level
         request = Request(
-            messages=tuple(history), max_output_tokens=settings.root_output_tokens, metadata=settings.metadata
+            messages=tuple(messages),
+            max_output_tokens=level.root_output_tokens,
+            metadata=self._settings.metadata,
+            temperature=level.temperature,
         )
         call = await self._calls(
             self._meter,
-            settings.root,
+            level.model,
             request,
-            least_output_tokens=landing.LEAST_OUTPUT_TOKENS if is_last else ROOT_LEAST_OUTPUT_TOKENS,
-            name=f"turn {self._turn}, {len(history)} messages" if is_last else f"turn {self._turn}",
+            least_output_tokens=landing.LEAST_OUTPUT_TOKENS if is_last else LEAST_OUTPUT_TOKENS,
+            name="last answer" if is_last else f"turn {self._turn}",
             is_last=is_last,
         )
+        if history is not None and call.completion.usage is not None:
+            history.observe(call.completion.usage.input_tokens)
         reply = strip_thinking(call.completion.text)
-        self._tell("reply", reply=reply, **_facts(call, settings.root.name))
+        self._tell("reply", reply=reply, **call.facts(level.model.name))
         return reply
 
     async def _run_cells(self, box: Sandbox, blocks: tuple[str, ...]) -> list[Cell]:
         """All blocks in order, up to the first that fails."""
         cells: list[Cell] = []
         for code in blocks:
-            self._tell("code", code=code)
-            try:
-                cell = await anyio.to_thread.run_sync(box.run, code, abandon_on_cancel=True, limiter=_threads())
-            except anyio.get_cancelled_exc_class():
-                box.cancel()
-                raise
-            cells.append(cell)
-            self._tell("cell", code=code, cell=cell)
-            if not cell.ok:
+            cells.append(await self._run_cell(box, code))
+            if not cells[-1].ok:
                 break
         return cells
 
-    async def _answer_of(self, box: Sandbox, cells: list[Cell], final: Final | None) -> tuple[str | None, str]:
-        """The answer that this turn gave, or None and what to say of an attempt that did not count.
-
-        An answer in the reply's text counts only if all of its code ran without an error.
-        """
-        if any(not cell.ok for cell in cells):
-            return None, ""
-        given = [cell.final for cell in cells if cell.final is not None]
-        if given:
-            return given[-1], ""
-        if final is None:
-            return None, ""
-        if final.kind == "text":
-            return final.value, ""
+    async def _run_cell(self, box: Sandbox, code: str) -> Cell:
+        self._tell("code", code=code)
         try:
-            return await anyio.to_thread.run_sync(box.final_variable, final.value, limiter=_threads()), ""
-        except KeyError as error:
-            return None, render("no_variable", reason=str(error.args[0]))
+            cell = await in_thread(box.run, code, abandon_on_cancel=True)
+        except anyio.get_cancelled_exc_class():
+            box.cancel()
+            raise
+        self._tell("cell", code=code, cell=cell)
+        return cell
 
-    async def _best_answer(self, box: Sandbox, reply: str) -> str:
-        """The last reply as an answer: what its FINAL says, or else all of it."""
-        final = parse_reply(reply).final
-        if final is None:
-            return reply.strip()
-        answer, _ = await self._answer_of(box, [], final)
-        return reply.strip() if answer is None else answer
-
-    def _system_prompt(self) -> str:
-        settings = self._settings
-        return render(
-            "system",
-            context_description=describe(self._context),
-            child_lines=render("children") + "\n" if self._depth < settings.max_depth else "",
-            sub_characters=f"{settings.sub_characters:,}",
-            limits_line=f"A block may compute for {settings.limits.cell_seconds:g} seconds.",
-            observation_characters=f"{settings.observation_characters:,}",
+    async def _run_child(self, meter: Meter, context: Context, query: str, level: Resolved) -> Result:
+        child = Run(
+            self._settings,
+            self._calls,
+            meter,
+            context=context,
+            query=query,
+            depth=self._depth + 1,
+            started=self._started,
+            level=level,
         )
+        return await child.answer()
 
     def _left(self) -> dict[str, object]:
         return {**self._meter.left(), "depth": self._settings.max_depth - self._depth}
-
-    async def _sub_query(self, prompt: str, model: str | None) -> str:
-        chosen = self._settings.sub if model is None else self._calls.model(model)
-        self._sub_calls += 1
-        number = self._sub_calls
-        try:
-            call = await self._calls(
-                self._meter,
-                chosen,
-                Request(
-                    messages=({"role": "user", "content": prompt},),
-                    max_output_tokens=self._settings.sub_output_tokens,
-                    metadata=self._settings.sub_metadata,
-                ),
-                least_output_tokens=SUB_LEAST_OUTPUT_TOKENS,
-                name=f"sub-call {number}",
-            )
-        except Exception as error:
-            self._tell("call", number=number, model=chosen.name, prompt=prompt, error=str(error))
-            raise
-        self._tell("call", number=number, prompt=prompt, reply=call.completion.text, **_facts(call, chosen.name))
-        return strip_thinking(call.completion.text)
-
-    async def _child(self, prompt: str, context: object, model: str | None) -> str:
-        if self._depth >= self._settings.max_depth:
-            return await self._sub_query(prompt if context is None else f"{prompt}\n\n{context}", model)
-        if model is not None:
-            self._calls.model(model)
-        self._children += 1
-        number = self._children
-        try:
-            prepared = self._context if context is None else Context.of(context)  # type: ignore[arg-type]
-        except ContextError as error:
-            raise ModelError(f"the child cannot have this context: {error}") from None
-        async with self._allotments.next(f"{self._path}.{number}") as meter:
-            child = Run(
-                self._child_settings(model),
-                self._calls,
-                meter,
-                context=prepared,
-                query=prompt,
-                depth=self._depth + 1,
-                started=self._started,
-            )
-            result = await child.answer()
-        self._tell(
-            "child",
-            number=number,
-            prompt=prompt,
-            answer=result.answer,
-            iterations=result.iterations,
-            status=result.status,
-            spend=result.spend,
-        )
-        return result.answer
-
-    def _child_settings(self, model: str | None) -> Settings:
-        root = self._settings.sub if model is None else self._calls.model(model)
-        return replace(self._settings, root=root)
-
-
-def describe(context: Context) -> str:
-    """What the root model is told of the context: its type and its size, and nothing that is in it."""
-    unit = {"str": "characters", "bytes": "bytes", "list": "items", "dict": "entries"}[context.type_name]
-    return f"a {context.type_name} of {context.length:,} {unit}"
-
-
-def _facts(call: Call, model: str) -> dict[str, object]:
-    return {
-        "model": model,
-        "call_seconds": call.seconds,
-        "input_tokens": call.booked.input_tokens,
-        "output_tokens": call.booked.output_tokens,
-        "picodollars": call.booked.spent_picodollars,
-    }
-
-
-_limiter: anyio.CapacityLimiter | None = None
-
-
-def _threads() -> anyio.CapacityLimiter:
-    """Guests have threads of their own, not anyio's 40: a parent keeps its thread while its children run, so a bound
-    here could starve them. What bounds them is child_concurrency and the depth."""
-    global _limiter
-    if _limiter is None:
-        _limiter = anyio.CapacityLimiter(float("inf"))
-    return _limiter

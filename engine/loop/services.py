@@ -34,6 +34,7 @@ class RunServices(ToolServices):
 
     check_answer: says why the fields of a SUBMIT do not fit the output schema, or None; runs on the guest's thread.
     tools: what the code may call beside models; tool_seconds: how long one call of a tool may take.
+    tell: told of each call of a tool, on the loop.
     references: whether `child` takes references to parts of this run's context; if not, it gets the parts themselves.
     """
 
@@ -44,11 +45,11 @@ class RunServices(ToolServices):
         left: Left,
         *,
         seeded: bool,
-        child_concurrency: int,
         check_answer: CheckAnswer | None = None,
         tools: Tools | None = None,
         tool_seconds: float = 60.0,
-        references: bool = False,
+        tell: Callable[..., None] | None = None,
+        references: bool = True,
     ) -> None:
         super().__init__(tools, tool_seconds=tool_seconds, seeded=seeded)
         self._query = query
@@ -56,12 +57,14 @@ class RunServices(ToolServices):
         self._left = left
         self._check_answer = check_answer
         self.takes_references = references
-        self._child_limiter = anyio.CapacityLimiter(child_concurrency)
+        self._tell = tell
+        self._tool_calls = 0
         self._token = anyio.lowlevel.current_token()
         self._loop = asyncio.get_running_loop()
         self._scopes: set[anyio.CancelScope] = set()
         self._tasks: set[asyncio.Task[Outcome]] = set()
         self._closed = False
+        self._idle = anyio.Event()
 
     def query(self, queries: list[Query]) -> list[Outcome]:
         return self._all([*queries])
@@ -71,7 +74,7 @@ class RunServices(ToolServices):
 
     def start(self, call: Call, done: Callable[[Outcome], None]) -> Started:
         if isinstance(call, ToolCall):
-            return self._start_tool(call, done)
+            return self._start_tool(call, self._telling(call, done))
         return Started(self._start_async(lambda: self._outcome(call), done))
 
     def check_answer(self, value: object) -> str | None:
@@ -90,6 +93,29 @@ class RunServices(ToolServices):
             scope.cancel()
         for task in self._tasks:
             task.cancel()
+        self._check_idle()
+
+    async def ended(self) -> None:
+        """Wait until all that was in flight at `close` has ended, and so has settled what it held."""
+        await self._idle.wait()
+
+    def _check_idle(self) -> None:
+        if self._closed and not self._scopes and not self._tasks:
+            self._idle.set()
+
+    def _telling(self, call: ToolCall, done: Callable[[Outcome], None]) -> Callable[[Outcome], None]:
+        """`done`, after telling of the call."""
+        if self._tell is None:
+            return done
+        self._tool_calls += 1
+        tell, number = self._tell, self._tool_calls
+        arguments = {"arguments": list(call.arguments), "keyword_arguments": dict(call.keyword_arguments)}
+
+        def told(outcome: Outcome) -> None:
+            self._on_loop(lambda: tell("tool", number=number, name=call.name, **arguments, outcome=dict(outcome)))
+            done(outcome)
+
+        return told
 
     async def _outcome(self, call: "Query | ChildQuery") -> Outcome:
         """What came of the call. Raises nothing but cancellation and faults of the host."""
@@ -103,8 +129,7 @@ class RunServices(ToolServices):
 
     async def _reply(self, call: "Query | ChildQuery") -> object:
         if isinstance(call, ChildQuery):
-            async with self._child_limiter:
-                return await self._child(call.prompt, call.context, call.model)
+            return await self._child(call.prompt, call.context, call.model)
         given: dict[str, object] = {}
         if call.schema is not None:
             given["schema"] = call.schema
@@ -123,6 +148,7 @@ class RunServices(ToolServices):
 
         def finish(task: "asyncio.Task[Outcome]") -> None:
             self._tasks.discard(task)
+            self._check_idle()
             if task.cancelled():
                 done(ended)
             elif (error := task.exception()) is not None:
@@ -171,6 +197,7 @@ class RunServices(ToolServices):
                 return await self._gather(calls)
             finally:
                 self._scopes.discard(scope)
+                self._check_idle()
         raise Refused(wire.UNAVAILABLE, "the run has ended")
 
     async def _gather(self, calls: "list[Query | ChildQuery]") -> list[Outcome]:

@@ -45,8 +45,10 @@ def test_peek_grep_answer() -> None:
     assert "the needle is 17" in root.requests[1].messages[-1]["content"]
 
 
-def test_the_root_never_sees_the_context_itself() -> None:
+def test_the_root_sees_the_beginning_of_the_context_unless_it_is_switched_off() -> None:
     _, root = run("FINAL(1)")
+    assert "needle is 17" in str(root.requests[0].messages[0]["content"])
+    _, root = run("FINAL(1)", preview=False)
     sent = "".join(message["content"] for message in root.requests[0].messages)
     assert "needle is 17" not in sent
     assert f"{len(CONTEXT):,} characters" in sent

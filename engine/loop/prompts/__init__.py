@@ -13,7 +13,7 @@ Change a file, and what models are told is changed; `divebell prompts` prints th
 - `exhausted` (no turns left) or `landing` (a budget used up), with `last_text` or `last_schema` in it: the last one.
 - `compacted`: in place of old turns, at the end of the question, where the history outgrew the model's window
   (history.py).
-- `reply_schema`: after the prompt of `llm_query(prompt, schema=...)`.
+- `reply_schema`: after the prompt of `llm_query(prompt, schema=...)`; `bad_reply`, where the reply does not fit.
 
 What is filled in may be hostile (a preview, an error's text): it is never read for `$name` again. Everything but the
 question, the observation and the application's own texts is short.
@@ -21,12 +21,13 @@ question, the observation and the application's own texts is short.
 
 from divebell.loop.prompts.system import PromptFacts, ToolFacts, budget_line, opening_messages, system_prompt
 from divebell.loop.prompts.templates import render
-from divebell.loop.prompts.turns import Turns, reply_schema
+from divebell.loop.prompts.turns import Turns, bad_reply, reply_schema
 
 __all__ = [
     "PromptFacts",
     "ToolFacts",
     "Turns",
+    "bad_reply",
     "budget_line",
     "opening_messages",
     "render",

@@ -16,6 +16,10 @@ class Turns:
         self._schema_text = schema_text
         self._finish = "FINAL(...)" if schema_text is None else f"SUBMIT({submit_call(schema_fields)})"
 
+    def question(self, query: str) -> str:
+        """A further question, in a session."""
+        return render("question", query=query)
+
     def following(self, observation: str, turn: int, turns: int) -> str:
         """After a turn, before turn number `turn` of `turns`."""
         return render("continue", observation=observation, turn=turn, turns=turns, finish=self._finish)
@@ -62,6 +66,11 @@ def reply_schema(schema: Mapping[str, Any]) -> str:
     import json
 
     return render("reply_schema", schema=json.dumps(schema, ensure_ascii=False))
+
+
+def bad_reply(errors: Sequence[str]) -> str:
+    """To a sub-model whose reply does not fit the schema; `errors` are AnswerError's."""
+    return render("bad_reply", errors="\n".join(f"- {error}" for error in errors))
 
 
 def _shown(text: str) -> str:

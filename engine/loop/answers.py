@@ -1,0 +1,140 @@
+"""What counts as a run's answer: which of the attempts in a turn, and whether it fits the schema.
+
+An answer counts only where all of the turn's code ran without an error. Where a schema was given, an answer that does not
+fit it is shown to the model with what is wrong, `max_repairs` times in all; SUBMIT in a cell is told at once.
+
+Everything here is a model's word, and untrusted: the value that an answer carries is plain data, checked by the schema on
+the host.
+"""
+
+import json
+import threading
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from divebell.cell import Cell
+from divebell.errors import AnswerError
+from divebell.loop.prompts import Turns
+from divebell.loop.replies import Final
+from divebell.schemas import AnswerSchema
+
+RunCell = Callable[[str], Awaitable[Cell]]
+
+# A word in a reply's FINAL(...) is a variable only if the code made one of that name: `json` and `context` are words.
+_VARIABLE_IF_OWN = (
+    "FINAL_VAR({name!r}) if {name!r} in [line.partition(':')[0] for line in SHOW_VARS().splitlines()] else None"
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer: its text, and the value that the caller's schema made of it (the text again, without a schema)."""
+
+    text: str
+    value: object
+
+
+@dataclass(frozen=True)
+class NoAnswer:
+    """There was none. `problem` is what to tell the model of an attempt that did not count; empty if it made none."""
+
+    problem: str = ""
+
+
+class Answers:
+    """Judges the attempts of one run. `run_cell` runs code in its sandbox."""
+
+    def __init__(self, schema: AnswerSchema | None, turns: Turns, run_cell: RunCell, *, max_repairs: int) -> None:
+        self._schema = schema
+        self._turns = turns
+        self._run_cell = run_cell
+        self._max_repairs = max_repairs
+        self._lock = threading.Lock()
+        self._misfits = 0
+        self.last_errors: tuple[str, ...] = ()
+
+    @property
+    def repairs_are_used_up(self) -> bool:
+        """Whether the model has had all its chances to make an answer fit."""
+        return self._misfits > self._max_repairs
+
+    def check(self, fields: object) -> str | None:
+        """For SUBMIT in a cell, on the guest's thread: why these fields do not fit; None if they do."""
+        if self._schema is None or not isinstance(fields, dict):
+            return None
+        try:
+            self._schema.validate_submitted(fields)
+        except AnswerError as error:
+            return self._misfit(error)
+        return None
+
+    async def of_turn(self, cells: list[Cell], final: Final | None) -> Answer | NoAnswer:
+        """The answer that a turn gave: its cells', or else the one in the reply's text."""
+        if any(not cell.ok for cell in cells):
+            return NoAnswer(self._turns.failed_code() if final is not None else "")
+        given = [cell for cell in cells if cell.final is not None]
+        if given:
+            return self._of_cell(given[-1])
+        return NoAnswer() if final is None else await self.of_text(final)
+
+    def of_plain(self, text: str) -> Answer | NoAnswer:
+        """A whole reply as the answer."""
+        return self._judged(text)
+
+    async def of_text(self, final: Final) -> Answer | NoAnswer:
+        """The answer in a reply's text, for which the sandbox may have to be asked."""
+        if final.kind == "text":
+            return self._judged(final.value)
+        if final.kind in ("variable", "text_or_variable"):
+            return await self._of_variable(final)
+        cell = await self._run_cell(final.code)
+        if cell.ok and cell.final is not None:
+            return self._of_cell(cell)
+        if final.text is not None:
+            return self._judged(final.text)
+        error = cell.error.message if cell.error is not None else "it gave no answer"
+        return NoAnswer(self._turns.bad_expression(final.value, error))
+
+    async def _of_variable(self, final: Final) -> Answer | NoAnswer:
+        known = final.kind == "variable"
+        code = f"FINAL_VAR({final.value!r})" if known else _VARIABLE_IF_OWN.format(name=final.value)
+        cell = await self._run_cell(code)
+        if cell.ok and cell.final is not None:
+            return self._of_cell(cell)
+        if final.text is not None:
+            return self._judged(final.text)
+        reason = cell.error.message if cell.error is not None else f"there is no variable {final.value!r}"
+        return NoAnswer(self._turns.no_variable(reason))
+
+    def _of_cell(self, cell: Cell) -> Answer | NoAnswer:
+        assert cell.final is not None
+        if self._schema is None:
+            return Answer(cell.final, cell.final)
+        value = cell.final_value
+        if cell.submitted is None and (value is None or isinstance(value, str)):
+            return self._judged(cell.final)
+        try:
+            if cell.submitted is not None:
+                return Answer(cell.final, self._schema.validate_submitted(cell.submitted))
+            return Answer(_as_text(value), self._schema.validate(value))
+        except AnswerError as error:
+            return NoAnswer(self._misfit(error))
+
+    def _judged(self, text: str) -> Answer | NoAnswer:
+        if self._schema is None:
+            return Answer(text, text)
+        try:
+            return Answer(text, self._schema.validate_text(text))
+        except AnswerError as error:
+            return NoAnswer(self._misfit(error))
+
+    def _misfit(self, error: AnswerError) -> str:
+        with self._lock:
+            self._misfits += 1
+            left = self._max_repairs - self._misfits + 1
+        self.last_errors = error.errors
+        return self._turns.bad_answer(error.errors, max(left, 1))
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)

@@ -1,0 +1,175 @@
+"""What a run's code asks for through the door: plain calls to a model, and children.
+
+Guaranteed: nothing is deeper than the budget's depth, whatever the code asks: at the limit a child is a plain call. A
+child has a sandbox, a history and an allotment of its own; it shares nothing with its siblings but the pages of the
+context. It may name only models that the run may use.
+"""
+
+import itertools
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from divebell.bridge.meter import Meter
+from divebell.bridge.requests import ContextItem, ContextReference, Image
+from divebell.context import Context
+from divebell.errors import AnswerError, ContextError, ModelError
+from divebell.loop.allotments import Allotments
+from divebell.loop.calls import Call, Calls
+from divebell.loop.prompts import bad_reply, reply_schema
+from divebell.loop.replies import strip_thinking
+from divebell.loop.result import Result
+from divebell.loop.settings import Resolved, Settings
+from divebell.models.protocol import ImagePart, Message, Part, Request
+from divebell.schemas import GuestSchema
+
+LEAST_OUTPUT_TOKENS = 256
+"""How far a sub-call's output limit is lowered where the budget has no room for more; under it the call is refused."""
+MAX_SCHEMA_REPAIRS = 2
+"""How often a sub-model is shown that its reply does not fit the schema that the code asked for."""
+MAX_FOLDED_CHARACTERS = 2_000_000
+"""What of a child's context goes into the prompt where the child is a plain call."""
+
+Tell = Callable[..., None]
+RunChild = Callable[[Meter, Context, str, Resolved], Awaitable[Result]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubCalls:
+    """Answers the sub-calls of one run. `run_child` runs a child to its end; `tell` tells of what happened."""
+
+    settings: Settings
+    calls: Calls
+    meter: Meter
+    context: Context
+    depth: int
+    allotments: Allotments
+    tell: Tell
+    run_child: RunChild
+    numbers: "Numbers"
+
+    async def query(
+        self,
+        prompt: str,
+        model: str | None,
+        schema: Mapping[str, Any] | None = None,
+        images: tuple[Image, ...] = (),
+    ) -> object:
+        """The reply of a sub-model: text, or the value that the schema describes."""
+        level = self._level(model)
+        number = next(self.numbers.calls)
+        if schema is None:
+            call = await self._told(number, level, prompt, self._request(level, [_message(prompt, images)]))
+            return strip_thinking(call.completion.text)
+        return await self._structured(number, level, prompt, schema, images)
+
+    async def _structured(
+        self, number: int, level: Resolved, prompt: str, given: Mapping[str, Any], images: tuple[Image, ...]
+    ) -> object:
+        try:
+            schema = GuestSchema.of(given)
+        except AnswerError as error:
+            raise ModelError(f"the schema cannot be used: {error}") from None
+        messages = [_message(f"{prompt}\n\n{reply_schema(schema.json_schema())}", images)]
+        for repair in range(MAX_SCHEMA_REPAIRS + 1):
+            request = replace(self._request(level, messages), schema=schema.json_schema())
+            call = await self._told(number, level, prompt, request, attempt=repair)
+            reply = strip_thinking(call.completion.text)
+            try:
+                return schema.parse_reply(reply)
+            except AnswerError as error:
+                problem = error
+            messages = [
+                *messages,
+                {"role": "assistant", "content": reply},
+                {"role": "user", "content": bad_reply(problem.errors)},
+            ]
+        raise ModelError(f"the model's reply does not fit the schema: {problem}", model=level.model.name)
+
+    async def _told(self, number: int, level: Resolved, prompt: str, request: Request, *, attempt: int = 0) -> Call:
+        """Make the call, and tell of it, whatever comes of it."""
+        name = f"sub-call {number}" if not attempt else f"sub-call {number}, repair {attempt}"
+        try:
+            call = await self.calls(
+                self.meter, level.model, request, least_output_tokens=LEAST_OUTPUT_TOKENS, name=name
+            )
+        except Exception as error:
+            self.tell("call", number=number, model=level.model.name, prompt=prompt, error=str(error))
+            raise
+        self.tell(
+            "call", number=number, prompt=prompt, reply=call.completion.text, **call.facts(level.model.name)
+        )
+        return call
+
+    def _request(self, level: Resolved, messages: list[Message]) -> Request:
+        return Request(
+            messages=tuple(messages),
+            max_output_tokens=level.sub_output_tokens,
+            metadata=self.settings.sub_metadata,
+            temperature=level.temperature,
+        )
+
+    def _level(self, model: str | None) -> Resolved:
+        below = self.settings.level(self.depth + 1)
+        return below if model is None else replace(below, model=self.calls.model(model))
+
+    async def child(self, prompt: str, given: object, model: str | None) -> object:
+        """A child's answer. At the limit of depth a plain call, with the context in its prompt."""
+        if self.depth >= self.settings.max_depth:
+            return await self.query(self._folded(prompt, given), model)
+        level = self._level(model)
+        number = next(self.numbers.children)
+        context = self._context(given)
+        async with self.allotments.next(f"{self.meter.path}.{number}") as meter:
+            result = await self.run_child(meter, context, prompt, level)
+        self.tell(
+            "child",
+            number=number,
+            prompt=prompt,
+            answer=result.answer,
+            iterations=result.iterations,
+            status=result.status,
+            spend=result.spend,
+        )
+        return result.answer
+
+    def _context(self, given: object) -> Context:
+        """A child's context: all of its parent's, a part of it (on the same pages where that can be), or its own."""
+        try:
+            if given is None:
+                return self.context
+            if isinstance(given, ContextReference):
+                return self.context.part(given.start, given.end)
+            if isinstance(given, ContextItem):
+                return self.context.item(given.key)
+            return Context.of(given)  # type: ignore[arg-type]
+        except (ContextError, LookupError) as error:
+            raise ModelError(f"the child cannot have this context: {error}") from None
+
+    def _folded(self, prompt: str, given: object) -> str:
+        if given is None:
+            return prompt
+        context = self._context(given)
+        if context.length > MAX_FOLDED_CHARACTERS:
+            raise ModelError(
+                f"no child is allowed at this depth, and the context is too long for a plain call: {context.length:,}; "
+                f"at most {MAX_FOLDED_CHARACTERS:,} characters are possible"
+            )
+        return f"{prompt}\n\n{context.copy_out()}"
+
+
+class Numbers:
+    """Counts a run's calls and children, for their names."""
+
+    def __init__(self) -> None:
+        self.calls = itertools.count(1)
+        self.children = itertools.count(1)
+
+
+def _message(prompt: str, images: tuple[Image, ...]) -> Message:
+    if not images:
+        return {"role": "user", "content": prompt}
+    shown: list[Part] = [
+        ImagePart(type="image", media_type=image.media_type, data=image.data) for image in images
+    ]
+    return {"role": "user", "content": [{"type": "text", "text": prompt}, *shown]}

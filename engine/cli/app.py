@@ -124,9 +124,7 @@ def ask(
     ] = "answer",
     ledger: Annotated[
         Path | None,
-        typer.Option(
-            envvar="DIVEBELL_LEDGER", help="A SQLite file that keeps the budgets of many runs."
-        ),
+        typer.Option(envvar="DIVEBELL_LEDGER", help="A SQLite file that keeps the budgets of many runs."),
     ] = None,
     tenant: Annotated[
         str | None, typer.Option(help="For whom this runs: the caps that the ledger has for them apply.")
@@ -206,11 +204,21 @@ def prompts(
     ] = None,
     schema: Annotated[Path | None, typer.Option(help="A file with the JSON Schema of the answer.")] = None,
     small: Annotated[bool, typer.Option("--small", help="The prompts for small models.")] = False,
+    preview: Annotated[bool, typer.Option(help="Whether the model sees how the context begins.")] = True,
 ) -> None:
     """Print what a model sees at the beginning of a run. Nothing is sent."""
     from divebell.cli.prompts import prompts as work
 
-    work(question, context or [], depth=depth, max_depth=max_depth, tools=tool or [], schema=schema, small=small)
+    work(
+        question,
+        context or [],
+        depth=depth,
+        max_depth=max_depth,
+        tools=tool or [],
+        schema=schema,
+        small=small,
+        preview=preview,
+    )
 
 
 @app.command()

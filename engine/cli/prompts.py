@@ -11,7 +11,6 @@ from divebell.cli.exits import USAGE, Exit
 from divebell.context import Context
 from divebell.errors import ConfigurationError
 from divebell.loop.prompts import PromptFacts, ToolFacts, opening_messages
-from divebell.loop.run import describe
 from divebell.models.protocol import texts_of
 from divebell.schemas import AnswerSchema
 
@@ -52,6 +51,7 @@ def prompts(
     tools: list[str],
     schema: Path | None,
     small: bool,
+    preview: bool,
 ) -> None:
     """The first messages on stdout, each behind a line with its role."""
     if depth > max_depth:
@@ -60,7 +60,9 @@ def prompts(
     typed = read_schema(schema) if schema is not None else None
     facts = PromptFacts(
         context_type="str" if context is None else context.type_name,
-        context_description="a str of 1,000,000 characters" if context is None else describe(context),
+        context_description="a str of 1,000,000 characters" if context is None else context.describe(),
+        context_preview=None if context is None or not preview else context.preview(),
+        context_notes=() if context is None else context.notes,
         tools=[parse_tool(text) for text in tools],
         schema_text=None if typed is None else typed.describe(),
         schema_fields=() if typed is None else typed.field_names,

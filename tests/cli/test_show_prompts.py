@@ -36,13 +36,22 @@ def test_prints_the_situation_that_was_asked_for(tmp_path: Path) -> None:
         assert told in done.stdout
 
 
+def test_the_context_is_described_and_shown_unless_it_should_not_be(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes("Über die Tiefe\nGrüße aus dem Süden, schöne Tage".encode("latin-1"))
+    shown = run("prompts", "--context", str(path)).stdout
+    assert "not UTF-8" in shown
+    assert "> Über die Tiefe\n> Grüße" in shown
+    assert "die Tiefe" not in run("prompts", "--context", str(path), "--no-preview").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (("--depth", "2"), "--depth 2 is deeper than --max-depth 1"),
         (("--tool", "not a tool"), "--tool must look like"),
         (("--schema", "/nowhere.json"), "cannot read /nowhere.json: No such file"),
-        (("--context", "/nowhere.txt"), "cannot read /nowhere.txt"),
+        (("--context", "/nowhere.txt"), "/nowhere.txt"),
         (("--depth", "-1"), "--depth"),
     ],
     ids=str,

@@ -50,8 +50,6 @@ SITUATIONS = [
     for children in (False, True)
 ]
 
-# What the guest of this commit may not have yet.
-_COMING = frozenset({"allm_query", "SUBMIT", "history", "help"})
 # What the prompt says is to be imported.
 _IMPORTED = {"ThreadPoolExecutor": "from concurrent.futures import ThreadPoolExecutor", "asyncio": "import asyncio"}
 
@@ -75,8 +73,6 @@ def box() -> Any:
 @pytest.mark.parametrize("name", ALL_NAMES)
 def test_every_name_that_a_prompt_mentions_is_there(name: str, box: Sandbox) -> None:
     cell = box.run(_IMPORTED.get(name, name))
-    if not cell.ok and name in _COMING:
-        pytest.xfail(f"the guest has no {name} yet")
     assert cell.ok, cell.output
 
 

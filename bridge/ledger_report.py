@@ -61,6 +61,22 @@ class AccountReport:
 
 
 @dataclass(frozen=True, slots=True)
+class TenantReport:
+    """A tenant in a line. `left_today` is what its runs may still use today, under both caps; None: no limit."""
+
+    name: str
+    spent_today: Amounts
+    held_today: Amounts
+    per_day: Caps
+    left_today: Caps
+    spent: Amounts
+    held: Amounts
+    total: Caps
+    left: Caps
+    open_runs: int
+
+
+@dataclass(frozen=True, slots=True)
 class HoldReport:
     """A hold, where it belongs (`path`, and the tenant's name if it has one), and who made it."""
 
@@ -120,6 +136,28 @@ def tree_of(found: dict[str, AccountReport]) -> list[AccountReport]:
     for root in roots:
         _finish(root, [], MAX_TREE_DEPTH)
     return _sorted(roots)
+
+
+def tenant_report(tenant: AccountReport, day: str) -> TenantReport:
+    """A tenant of the tree, on that day (ISO 8601). A day without an account has spent nothing."""
+    days = [each for each in tenant.children if each.account.kind == "day"]
+    today = next((each for each in days if each.account.id.endswith(f"@{day}")), None)
+    left = tenant.left
+    if today is None:
+        left_today = Caps(*(min(each, default=None) for each in _given(tenant.per_day, left)))
+    else:
+        left_today = today.left
+    return TenantReport(
+        tenant.account.path,
+        NOTHING if today is None else today.spent, NOTHING if today is None else today.held,
+        tenant.per_day, left_today, tenant.spent, tenant.held, tenant.account.caps, left,
+        sum(run.account.kind == "run" and run.account.is_open for each in days for run in each.children),
+    )  # fmt: skip
+
+
+def _given(*caps: Caps) -> list[list[int]]:
+    """In each limit the caps that there are."""
+    return [[cap for cap in each if cap is not None] for each in zip(*caps, strict=True)]
 
 
 def _finish(report: AccountReport, above: list[Account], depth: int) -> tuple[Amounts, Amounts]:

@@ -3,7 +3,7 @@
 A call in flight when its process died may have been billed, so it is posted as spent, in full (ledger.py). Opening the
 ledger does that; this tells what it did, by what is in the file before and after. Doing it again changes nothing.
 
-Not guaranteed: that a process which dies in between is counted; its holds are closed all the same, now or the next time.
+Not guaranteed: that a process which dies in between is counted; its holds are closed all the same.
 """
 
 from collections.abc import Iterable
@@ -21,8 +21,8 @@ class Reconciled:
     """What `reconcile` did: of `processes` that had died, `calls` were posted as spent for `spent`.
 
     accounts: runs and children that were open, and are closed. released: what was kept back for their last calls.
-    left: calls that could not be closed, of processes that are gone. alive, alive_calls, alive_held: who is at work, and
-    holds money by right.
+    left: holds that could not be closed, of processes that are gone. alive, alive_calls, alive_held: who is at work,
+    and holds money by right.
     """
 
     processes: int
@@ -50,7 +50,8 @@ def reconcile(path: "Path | str") -> Reconciled:
         held = after.holds()
         totals = after.totals()
     calls = [entry for entry in ended if entry.purpose == "call"]
-    working = [entry for entry in held if entry.worker is not None and entry.worker.is_alive and entry.purpose == "call"]
+    by_living = [entry for entry in held if entry.worker is not None and entry.worker.is_alive]
+    working = [entry for entry in by_living if entry.purpose == "call"]
     return Reconciled(
         processes=len(buried),
         accounts=before_totals.died_accounts - totals.died_accounts,

@@ -19,7 +19,17 @@ from typing import Any
 from divebell.bridge.errors import LedgerError
 from divebell.bridge.escrow import Account, Amounts, Caps
 from divebell.bridge.ledger import MAX_TREE_DEPTH
-from divebell.bridge.ledger_report import ACCOUNT_KINDS, AccountReport, HoldReport, Totals, Worker, total, tree_of
+from divebell.bridge.ledger_report import (
+    ACCOUNT_KINDS,
+    AccountReport,
+    HoldReport,
+    TenantReport,
+    Totals,
+    Worker,
+    tenant_report,
+    total,
+    tree_of,
+)
 from divebell.bridge.liveness import is_alive
 from divebell.bridge.sqlite_ledger import _explained, _life_path, check_version, connect
 
@@ -126,6 +136,12 @@ class LedgerReader:
                     found |= self._load("WHERE id = ?", (account_id,))
         return tree_of(found)
 
+    def tenants(self, *, today: date | None = None) -> list[TenantReport]:
+        """Each tenant in a line, by name."""
+        day = today or datetime.now(UTC).date()
+        roots = self.accounts(today=day)
+        return [tenant_report(each, day.isoformat()) for each in roots if each.account.kind == "tenant"]
+
     def _load(self, condition: str, values: tuple[object, ...]) -> dict[str, AccountReport]:
         found = {}
         for row in self._rows(_SELECT_ACCOUNTS + condition, values):
@@ -210,7 +226,9 @@ class LedgerReader:
         """What the whole ledger has. `spent` counts each charge once, in closed runs and open ones."""
         with _explained(self.path):
             counts = dict(
-                self._rows("SELECT kind || is_open, count(*) FROM accounts WHERE kind NOT IN ('day', 'daily') GROUP BY kind, is_open")
+                self._rows(
+                    "SELECT kind || is_open, count(*) FROM accounts WHERE kind IN ('tenant', 'run', 'child') GROUP BY 1"
+                )
             )
             spent = [0, 0, 0]
             for at, limit in enumerate(_LIMITS):  # in two parts, because SQLite's sum must stay under 2**63

@@ -105,10 +105,10 @@ class LedgerReader:
     def close(self) -> None:
         self._db.close()
 
-    def _rows(self, query: str, values: tuple[object, ...] = (), limit: int = MAX_ROWS) -> list[tuple[Any, ...]]:
-        rows = self._db.execute(query, values).fetchmany(limit + 1)
-        self.is_cut = self.is_cut or len(rows) > limit
-        return rows[:limit]
+    def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        rows = self._db.execute(query, values).fetchmany(MAX_ROWS + 1)
+        self.is_cut = self.is_cut or len(rows) > MAX_ROWS
+        return rows[:MAX_ROWS]
 
     def accounts(
         self, *, closed_runs: int = 0, every_day: bool = False, today: date | None = None

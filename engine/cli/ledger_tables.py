@@ -5,111 +5,25 @@ Names and paths come from a file that others write: they are shown without what 
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from divebell.bridge.escrow import NO_CAPS, Amounts, Caps
 from divebell.bridge.ledger_report import AccountReport, HoldReport, TenantReport, Totals, Worker
 from divebell.bridge.sqlite_reconcile import Reconciled
 from divebell.bridge.sqlite_report import LedgerReader
+from divebell.cli.columns import Page, Row, names, numbers, words
 from divebell.cli.display import money, one_line
 
-WIDE_COLUMNS = 110  # of a terminal: from here on there is room for bars, processes, times
-PIPE_COLUMNS = 1_000  # lines are as long as they must be
 NAME_CHARACTERS = 60
-NAME_LEAST_COLUMNS = 12
-GAP_COLUMNS = 2
 MAX_INDENT = 10
 REASON_CHARACTERS = 200
 MAX_NOTES = 20
 BAR_CHARACTERS = 12
 
-Row = list[str | Text]
-
 _UNITS = ("dollars", "tokens", "calls")
 _STATE_STYLES = {"open": "green", "held": "green", "frozen": "bold red", "died": "bold red", "closed": "dim"}
-
-
-@dataclass(frozen=True)
-class _Page:
-    """Where it is printed."""
-
-    console: Console
-    is_wide: bool
-    has_bars: bool
-
-    def print(self, what: "Table | str", style: str = "") -> None:
-        """In a pipe without the blanks with which a table fills its lines."""
-        shown = Text(what, style=style) if isinstance(what, str) else what
-        if self.console.is_terminal:
-            self.console.print(shown, crop=False)
-            return
-        with self.console.capture() as captured:
-            self.console.print(shown)
-        print("\n".join(line.rstrip() for line in captured.get().splitlines()))
-
-
-def _page() -> _Page:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        return _Page(Console(width=PIPE_COLUMNS, highlight=False), is_wide=True, has_bars=False)
-    wide = console.width >= WIDE_COLUMNS
-    return _Page(console, is_wide=wide, has_bars=wide)
-
-
-@dataclass(frozen=True)
-class _Column:
-    """One of names may be cut short to fit the terminal; numbers and words never are, a wrong sum being worse."""
-
-    title: str
-    holds_names: bool = False
-    is_number: bool = False
-
-
-def _names(*titles: str) -> list[_Column]:
-    return [_Column(title, holds_names=True) for title in titles]
-
-
-def _numbers(*titles: str) -> list[_Column]:
-    return [_Column(title, is_number=True) for title in titles]
-
-
-def _words(*titles: str) -> list[_Column]:
-    return [_Column(title) for title in titles]
-
-
-def _table(page: _Page, columns: Sequence[_Column], rows: Sequence[Row]) -> Table:
-    table = Table(box=None, padding=(0, GAP_COLUMNS, 0, 0), pad_edge=False, header_style="bold")
-    for column, width in zip(columns, _widths(page, columns, rows), strict=True):
-        table.add_column(
-            column.title,
-            justify="right" if column.is_number else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=width,
-            max_width=width,
-        )
-    for row in rows:
-        table.add_row(*row)
-    return table
-
-
-def _widths(page: _Page, columns: Sequence[_Column], rows: Sequence[Row]) -> list[int]:
-    """Numbers and words get what they need, and names share the rest. A terminal that is too narrow wraps the lines."""
-    cells = [[column.title, *(row[at] for row in rows)] for at, column in enumerate(columns)]
-    widths = [max(each.cell_len if isinstance(each, Text) else cell_len(each) for each in column) for column in cells]
-    names = sorted((at for at, column in enumerate(columns) if column.holds_names), key=widths.__getitem__)
-    spare = page.console.width - GAP_COLUMNS * (len(columns) - 1)
-    spare -= sum(width for at, width in enumerate(widths) if at not in names)
-    for place, at in enumerate(names):
-        widths[at] = min(widths[at], max(spare // (len(names) - place), NAME_LEAST_COLUMNS))
-        spare -= widths[at]
-    return widths
 
 
 def amount(value: int | None, limit: int, absent: str = "no cap") -> str:
@@ -135,7 +49,7 @@ def _process(worker: Worker | None) -> str:
     return f"{worker.process} died" if worker.has_died else f"{worker.process}"
 
 
-def _bar(page: _Page, spent: int, held: int, cap: int | None) -> Text:
+def _bar(page: Page, spent: int, held: int, cap: int | None) -> Text:
     """How much of the cap is spent, and how much held."""
     if not cap:
         return Text("")
@@ -161,13 +75,13 @@ def _lines(caps: Sequence[Caps], amounts: Sequence[Amounts]) -> list[int]:
 
 def show(reader: LedgerReader, accounts: Sequence[AccountReport], totals: Totals) -> None:
     """The tree of accounts, notes on those that are frozen, and the sums."""
-    page = _page()
-    page.print(f"Ledger {one_line(str(reader.path), 200)}", "bold")
+    page = Page()
+    page.line(f"Ledger {one_line(str(reader.path), 200)}", "bold")
     if accounts:
-        columns = [*_names("account"), *_numbers("spent", "held", "cap", "left")]
-        columns += _words("", "state", "process") if page.is_wide else _words("state")
+        columns = [*names("account"), *numbers("spent", "held", "cap", "left")]
+        columns += words(*([""] if page.has_bars else []), "state", *(["process"] if page.is_wide else []))
         rows = [row for depth, report in _walk(accounts) for row in _account_rows(page, depth, report)]
-        page.print(_table(page, columns, rows))
+        page.table(columns, rows)
         _print_notes(page, accounts)
     _print_totals(page, totals)
     _print_cut(page, reader)
@@ -179,7 +93,7 @@ def _walk(reports: Sequence[AccountReport], depth: int = 0) -> Iterator[tuple[in
         yield from _walk(report.children, depth + 1)
 
 
-def _account_rows(page: _Page, depth: int, report: AccountReport) -> Iterator[Row]:
+def _account_rows(page: Page, depth: int, report: AccountReport) -> Iterator[Row]:
     account = report.account
     label = account.path.rpartition(", ")[2] if account.kind in ("day", "child") else account.path
     style = "dim" if not account.is_open else "bold" if depth == 0 else ""
@@ -192,16 +106,16 @@ def _account_rows(page: _Page, depth: int, report: AccountReport) -> Iterator[Ro
             amount(account.caps[limit], limit),
             amount(report.left[limit], limit, "no limit") if account.is_open else "",
         ]
-        if page.is_wide:
-            bar = _bar(page, report.spent[limit], report.held[limit], account.caps[limit])
-            cells.append(bar if page.has_bars and account.is_open else Text(""))
+        if page.has_bars:
+            cap = account.caps[limit] if account.is_open else None
+            cells.append(_bar(page, report.spent[limit], report.held[limit], cap))
         cells.append(Text(report.state, style=_STATE_STYLES[report.state]) if first else "")
         if page.is_wide:
             cells.append(_process(report.worker) if first and account.is_open else "")
         yield cells
 
 
-def _print_notes(page: _Page, accounts: Sequence[AccountReport]) -> None:
+def _print_notes(page: Page, accounts: Sequence[AccountReport]) -> None:
     """Why accounts are frozen, and where a provider went over: the latter is what a cap could not stop."""
     notes = []
     for _, report in _walk(accounts):
@@ -214,24 +128,25 @@ def _print_notes(page: _Page, accounts: Sequence[AccountReport]) -> None:
                 for limit, value in enumerate(account.overdrawn)
                 if value
             )
-            notes.append(f"{one_line(account.path)} was overdrawn by its provider, or its cap lowered: {over}")
+            how = "was overdrawn by the provider" if account.kind in ("run", "child") else "is over what its cap allows"
+            notes.append(f"{one_line(account.path)} {how}: {over}")
     for note in notes[:MAX_NOTES]:
-        page.print(note, "red")
+        page.line(note, "red")
     if len(notes) > MAX_NOTES:
-        page.print(f"{len(notes) - MAX_NOTES:,} more such notes: --json has them all")
+        page.line(f"{len(notes) - MAX_NOTES:,} more such notes: --json has them all")
 
 
-def _print_totals(page: _Page, totals: Totals) -> None:
-    page.print(
+def _print_totals(page: Page, totals: Totals) -> None:
+    page.line(
         f"{_counted(totals.tenants, 'tenant')}, {_counted(totals.open_runs, 'open run')}, "
         f"{_counted(totals.open_children, 'open child', 'open children')}, "
         f"{_counted(totals.closed_runs, 'closed run')}; {_processes(totals.alive)} at work"
     )
-    page.print(f"spent in all: {_sum(totals.spent)}")
+    page.line(f"spent in all: {_sum(totals.spent)}")
     kept = f"; {amount(totals.reserved.picodollars, 0)} kept back for last calls" if any(totals.reserved) else ""
-    page.print(f"{_counted(totals.open_calls, 'open hold')}: {amount(totals.held.picodollars, 0)} for calls{kept}")
+    page.line(f"{_counted(totals.open_calls, 'open hold')}: {amount(totals.held.picodollars, 0)} for calls{kept}")
     if totals.died:
-        page.print(
+        page.line(
             f"{_processes(totals.died)} died holding {amount(totals.died_held.picodollars, 0)} "
             f"({_counted(totals.died_calls, 'call')}, {_accounts(totals.died_accounts)}): "
             "run `divebell ledger reconcile`",
@@ -251,19 +166,19 @@ def _sum(amounts: Amounts) -> str:
     return f"{amount(amounts.picodollars, 0)}, {_counted(amounts.tokens, 'token')}, {_counted(amounts.calls, 'call')}"
 
 
-def _print_cut(page: _Page, reader: LedgerReader) -> None:
+def _print_cut(page: Page, reader: LedgerReader) -> None:
     if reader.is_cut:
-        page.print("there is more in the ledger than is read here: the list, and its sums, leave some out", "yellow")
+        page.line("there is more in the ledger than is read here: the list, and its sums, leave some out", "yellow")
 
 
 def tenants(reader: LedgerReader, found: Sequence[TenantReport]) -> None:
     """A line each, and one for each other limit that has a cap."""
-    page = _page()
+    page = Page()
     if not found:
-        page.print("the ledger has no tenants")
+        page.line("the ledger has no tenants")
         return
-    columns = [*_names("tenant"), *_numbers("today", "per day", "left today", "in all", "cap", "left")]
-    columns += _words("", "open") if page.is_wide else []
+    columns = [*names("tenant"), *numbers("today", "per day", "left today", "in all", "cap", "left")]
+    columns += [*words(*([""] if page.has_bars else [])), *words(*(["open"] if page.is_wide else []))]
     rows: list[Row] = []
     for each in found:
         for limit in _lines([each.per_day, each.total], [each.spent, each.held]):
@@ -277,25 +192,25 @@ def tenants(reader: LedgerReader, found: Sequence[TenantReport]) -> None:
                 amount(each.total[limit], limit),
                 amount(each.left[limit], limit, "no limit"),
             ]
+            if page.has_bars:
+                cells.append(_bar(page, each.spent[limit], each.held[limit], each.total[limit]))
             if page.is_wide:
-                cap = each.total[limit]
-                cells.append(_bar(page, each.spent[limit], each.held[limit], cap) if page.has_bars else Text(""))
                 cells.append(_counted(each.open_runs, "run") if first else "")
             rows.append(cells)
-    page.print(_table(page, columns, rows))
+    page.table(columns, rows)
     _print_cut(page, reader)
 
 
 def holds(reader: LedgerReader, found: Sequence[HoldReport], state: str) -> None:
     """Newest first."""
-    page = _page()
+    page = Page()
     if not found:
-        page.print(f"no call is {state}")
+        page.line(f"no call is {state}")
         return
     ended = state != "held"
-    columns = [*_words("since"), *_names("run", "model", *(["tenant"] if page.is_wide else []))]
-    columns += _numbers("held", *(["spent"] if ended else []), *(["tokens"] if page.is_wide else []))
-    columns += _words("process", "state")
+    columns = [*words("since"), *names("run", "model", *(["tenant"] if page.is_wide else []))]
+    columns += numbers("held", *(["spent"] if ended else []), *(["tokens"] if page.is_wide else []))
+    columns += words("process", "state")
     rows: list[Row] = []
     now = datetime.now(UTC)
     for each in found:
@@ -311,9 +226,9 @@ def holds(reader: LedgerReader, found: Sequence[HoldReport], state: str) -> None
             "kept back" if each.purpose == "reserve" and not ended else one_line(each.state, 20),
         ]
         rows.append(cells)
-    page.print(_table(page, columns, rows))
+    page.table(columns, rows)
     if reader.is_cut:
-        page.print(f"these are the newest {len(found):,}: there are more, see --limit", "yellow")
+        page.line(f"these are the newest {len(found):,}: there are more, see --limit", "yellow")
 
 
 def _age(moment: str, now: datetime) -> str:
@@ -330,26 +245,26 @@ def _age(moment: str, now: datetime) -> str:
 
 def reconciled(done: Reconciled) -> None:
     """What was closed, what could not be, and who is still at work."""
-    page = _page()
+    page = Page()
     if done.processes:
-        page.print(
+        page.line(
             f"{_processes(done.processes)} had died: {_counted(done.calls, 'call')} in flight posted as spent, "
             f"{amount(done.spent.picodollars, 0)}; {_accounts(done.accounts)} closed"
         )
         if any(done.released):
-            page.print(f"{amount(done.released.picodollars, 0)} that was kept back for last calls is free again")
+            page.line(f"{amount(done.released.picodollars, 0)} that was kept back for last calls is free again")
     else:
-        page.print("nothing to reconcile: no process died with the ledger open")
+        page.line("nothing to reconcile: no process died with the ledger open")
     if done.left:
-        page.print(
+        page.line(
             f"{_counted(len(done.left), 'hold')} could not be closed: the run belongs to a process that is "
             "still alive, or it cannot be told to whom",
             "bold yellow",
         )
         for entry in done.left[:MAX_NOTES]:
-            page.print(f"  {one_line(entry.path, NAME_CHARACTERS)}: {amount(entry.held.picodollars, 0)}")
+            page.line(f"  {one_line(entry.path, NAME_CHARACTERS)}: {amount(entry.held.picodollars, 0)}")
     if done.alive:
-        page.print(
+        page.line(
             f"{_processes(done.alive)} at work, with {_counted(done.alive_calls, 'call')} in flight holding "
             f"{amount(done.alive_held.picodollars, 0)}: left alone"
         )

@@ -125,7 +125,7 @@ def total(amounts: Iterable[Amounts]) -> Amounts:
 
 def tree_of(found: dict[str, AccountReport]) -> list[AccountReport]:
     """The accounts under their parents; those whose parents are not there on top. Accounts in a ring are left out."""
-    roots = []
+    roots: list[AccountReport] = []
     for each in found.values():
         above = None if each.account.parent is None else found.get(each.account.parent)
         if each.account.kind == "daily":

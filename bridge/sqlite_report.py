@@ -255,8 +255,10 @@ class LedgerReader:
 
 
 def _is_dead(path: Path, life: object) -> bool:
-    """A name that is not of our making is a path to who knows what: nothing is opened there, and nobody is dead."""
-    return isinstance(life, str) and _LIFE.fullmatch(life) is not None and not is_alive(_life_path(path, life))
+    """Nothing is opened by a name that is not of our making: it could lead to any file."""
+    if not isinstance(life, str) or _LIFE.fullmatch(life) is None:
+        raise LedgerError(f"{path} is damaged: it has a process whose name no ledger gave it")
+    return not is_alive(_life_path(path, life))
 
 
 def _check_numbers(path: Path, values: tuple[object, ...]) -> None:

@@ -328,9 +328,10 @@ def test_a_workers_name_cannot_lead_to_another_file(path: Path, life: str, monke
     )
     probed: list[Path] = []
     monkeypatch.setattr(sqlite_report, "is_alive", lambda file: bool(probed.append(file)))
-    with LedgerReader(path) as reader:
-        assert probed == []
-        assert reader.totals().died == 0  # what cannot be told is not dead
+    for read in (LedgerReader, reconcile):
+        with pytest.raises(LedgerError, match="damaged"):
+            read(path)
+    assert probed == []
 
 
 def test_accounts_in_a_ring_end(path: Path) -> None:

@@ -141,7 +141,7 @@ def tree_of(found: dict[str, AccountReport]) -> list[AccountReport]:
 def tenant_report(tenant: AccountReport, day: str) -> TenantReport:
     """A tenant of the tree, on that day (ISO 8601). A day without an account has spent nothing."""
     days = [each for each in tenant.children if each.account.kind == "day"]
-    today = next((each for each in days if each.account.id.endswith(f"@{day}")), None)
+    today = next((each for each in days if each.account.path.endswith(f", {day}")), None)
     left = tenant.left
     if today is None:
         left_today = Caps(*(min(each, default=None) for each in _given(tenant.per_day, left)))

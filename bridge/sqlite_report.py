@@ -121,9 +121,9 @@ class LedgerReader:
         day = (today or datetime.now(UTC).date()).isoformat()
         with _explained(self.path):
             found = self._load(
-                "WHERE is_open AND (kind != 'day' OR ? OR substr(id, -11) = ? OR id IN "
+                "WHERE is_open AND (kind != 'day' OR ? OR substr(path, -12) = ? OR id IN "
                 "(SELECT parent FROM accounts WHERE is_open AND parent IS NOT NULL)) ORDER BY opened DESC",
-                (every_day, f"@{day}"),
+                (every_day, f", {day}"),
             )
             if closed_runs > 0:
                 closed = "WHERE kind = ? AND NOT is_open ORDER BY closed DESC, id"

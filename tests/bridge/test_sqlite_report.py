@@ -138,13 +138,11 @@ def test_closed_runs_are_shown_if_asked_for_the_newest_first(path: Path) -> None
 def test_days_are_todays_and_those_with_open_runs_or_every_one(path: Path) -> None:
     today = datetime.now(UTC).date()
     with SQLiteLedger(path) as ledger:
-        for days in (0, 1, 2):
-            ledger.tenant("acme", today=today - timedelta(days=days))
-        old = f"tenant:acme@{today - timedelta(days=2)}"
+        now, _, old = (ledger.tenant("acme", today=today - timedelta(days=days)) for days in (0, 1, 2))
         ledger.open("r", kind="run", path="run r", parent=old, wanted=Caps())
         with LedgerReader(path) as reader:
             (tenant,) = reader.accounts(today=today)
-            assert {each.account.id for each in tenant.children} == {old, f"tenant:acme@{today}"}
+            assert {each.account.id for each in tenant.children} == {old, now}
             (tenant,) = reader.accounts(today=today, every_day=True)
             assert len(tenant.children) == 3
 

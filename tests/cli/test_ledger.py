@@ -151,11 +151,11 @@ def test_show_as_json_has_exact_figures(used: SQLiteLedger, path: Path) -> None:
 def test_a_frozen_run_is_shown_with_its_reason(path: Path) -> None:
     with SQLiteLedger(path) as ledger:
         meter = open_run(ledger, None, dollars="0.10")
-        meter.settle(meter.hold("m", [TEXT], 100), 500, 5_000)
+        meter.settle(meter.hold("m", [TEXT], 100), 500, 50_000)
         done = run("ledger", "show", "-f", str(path))
     assert re.search(r"^run \w+ .* frozen ", done.stdout, re.MULTILINE)
     assert re.search(r"^run \w+ is frozen: the provider used more", done.stdout, re.MULTILINE)
-    assert re.search(r"^run \w+ was overdrawn by the provider: \$0.048500", done.stdout, re.MULTILINE)
+    assert re.search(r"^run \w+ was overdrawn by the provider: \$0\.4", done.stdout, re.MULTILINE)
 
 
 def test_amounts_too_small_to_be_seen_are_not_shown_as_nothing(path: Path) -> None:

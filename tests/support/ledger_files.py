@@ -74,6 +74,8 @@ def tamper(path: Path, *statements: str) -> None:
     try:
         db.execute("PRAGMA ignore_check_constraints = ON")
         db.execute("PRAGMA writable_schema = ON")
+        for (trigger,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+            db.execute(f'DROP TRIGGER "{trigger}"')
         for statement in statements:
             db.execute(statement)
         db.commit()

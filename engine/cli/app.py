@@ -10,6 +10,7 @@ from rich.console import Console
 from typer.exceptions import TyperException
 
 from divebell.cli.exits import USAGE, Exit, clean_exit
+from divebell.cli.ledger import ledger as ledger_commands
 
 if TYPE_CHECKING:
     from divebell.bridge.budget import Budget
@@ -22,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(ledger_commands)
 
 
 def run() -> None:

@@ -1,0 +1,69 @@
+"""Closing what dead processes left open in a ledger's file, and saying what that came to.
+
+A call in flight when its process died may have been billed, so it is posted as spent, in full (ledger.py). Opening the
+ledger does that; this tells what it did, by what is in the file before and after. Doing it again changes nothing.
+
+Not guaranteed: that a process which dies in between is counted; its holds are closed all the same.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from divebell.bridge.escrow import Amounts
+from divebell.bridge.ledger_report import HoldReport, total
+from divebell.bridge.sqlite_ledger import SQLiteLedger
+from divebell.bridge.sqlite_report import LedgerReader
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What `reconcile` did: of `processes` that had died, `calls` were posted as spent for `spent`.
+
+    accounts: runs and children that were open, and are closed. released: what was kept back for their last calls.
+    left: holds that could not be closed, of processes that are gone. alive, alive_calls, alive_held: who is at work,
+    and holds money by right.
+    """
+
+    processes: int
+    accounts: int
+    calls: int
+    spent: Amounts
+    released: Amounts
+    left: tuple[HoldReport, ...]
+    alive: int
+    alive_calls: int
+    alive_held: Amounts
+
+
+def reconcile(path: "Path | str") -> Reconciled:
+    """Post the holds of dead processes as spent. LedgerError where there is no ledger, or it cannot be written."""
+    with LedgerReader(path) as before:
+        file, before_totals = before.path, before.totals()
+        died = [worker.id for worker in before.workers.values() if worker.has_died]
+        lost = before.holds(died_only=True)
+    with SQLiteLedger(file):
+        pass
+    with LedgerReader(file) as after:
+        buried = {number for number in died if number in after.workers and after.workers[number].ended is not None}
+        ended = [entry for entry in _now(after, lost) if entry.state != "held"]
+        held = after.holds()
+        totals = after.totals()
+    calls = [entry for entry in ended if entry.purpose == "call"]
+    by_living = [entry for entry in held if entry.worker is not None and entry.worker.is_alive]
+    working = [entry for entry in by_living if entry.purpose == "call"]
+    return Reconciled(
+        processes=len(buried),
+        accounts=before_totals.died_accounts - totals.died_accounts,
+        calls=len(calls),
+        spent=total(entry.spent for entry in calls),
+        released=total(entry.held for entry in ended if entry.purpose == "reserve"),
+        left=tuple(entry for entry in held if entry.worker is None or not entry.worker.is_alive),
+        alive=totals.alive,
+        alive_calls=len(working),
+        alive_held=total(entry.held for entry in working),
+    )
+
+
+def _now(reader: LedgerReader, entries: Iterable[HoldReport]) -> list[HoldReport]:
+    return [entry for each in entries if (entry := reader.hold(each.id)) is not None]

@@ -1,0 +1,266 @@
+"""Reading a ledger's file without becoming one of its workers: for people who want to see where the money is.
+
+Guaranteed: nothing is written and no ledger is made; everything that one reader tells is of one moment; a process that
+is alive is never told dead. The file is not trusted, since another process wrote it: only plain tables are read,
+numbers are checked, texts have a bound, and a text that is not UTF-8 is shown all the same.
+
+Not guaranteed: that the figures are still true when they are read. SQLite may leave its own empty files beside the
+ledger ("-wal", "-shm"), as any reader of such a file does.
+"""
+
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from divebell.bridge.errors import LedgerError
+from divebell.bridge.escrow import Account, Amounts, Caps
+from divebell.bridge.ledger import MAX_TREE_DEPTH
+from divebell.bridge.ledger_report import (
+    ACCOUNT_KINDS,
+    AccountReport,
+    HoldReport,
+    TenantReport,
+    Totals,
+    Worker,
+    tenant_report,
+    total,
+    tree_of,
+)
+from divebell.bridge.liveness import is_alive
+from divebell.bridge.sqlite_ledger import _explained, _life_path, check_version, connect
+
+MAX_ROWS = 20_000
+"""Of each kind that is read. `LedgerReader.is_cut` tells that there were more."""
+MAX_HOLDS_LOOKED_AT = 200_000
+MAX_TEXT_BYTES = 100_000  # of one value in the file; SQLite refuses a longer one
+READ_BUSY_MILLISECONDS = 2_000
+
+_LIMITS = ("picodollars", "tokens", "calls")
+_TABLES = ("accounts", "holds", "workers")
+_LIFE = re.compile(r"[0-9a-f]{1,64}")
+_AMOUNTS = [f"{prefix}_{limit}" for prefix in ("cap", "carved", "spent", "held", "overdrawn") for limit in _LIMITS]
+_SELECT_ACCOUNTS = (
+    f"SELECT id, kind, path, parent, worker, frozen, is_open, opened, closed, {', '.join(_AMOUNTS)} FROM accounts "  # noqa: S608
+)
+_SELECT_HOLDS = (
+    "SELECT id, account, worker, model, purpose, state, opened, ended, held_picodollars, held_tokens, held_calls, "
+    "spent_picodollars, spent_tokens, spent_calls FROM holds "
+)
+
+
+class LedgerReader:
+    """One look at the ledger in the file at `path`, as a context manager.
+
+    Raises LedgerError where there is no file, or it is something else, newer than this version or damaged; LedgerBusy
+    where another process does not let it be read.
+    """
+
+    def __init__(self, path: "Path | str") -> None:
+        self.path = Path(os.path.realpath(path))
+        self.is_cut = False
+        with _explained(self.path):
+            if not self.path.is_file():
+                raise LedgerError(f"there is no ledger at {path}: name the file that the engine was given")
+            self._db = connect(self.path, read_only=True)
+            try:
+                self._begin()
+            except BaseException:
+                self._db.close()
+                raise
+
+    def _begin(self) -> None:
+        self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_TEXT_BYTES)
+        self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")
+        self._db.execute(f"PRAGMA busy_timeout = {READ_BUSY_MILLISECONDS}")
+        self._db.execute("PRAGMA trusted_schema = OFF")
+        if check_version(self._db, self.path) < 1:
+            raise LedgerError(f"{self.path} is empty or no ledger: name the file that the engine was given")
+        plain = self._db.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql LIKE 'CREATE TABLE %'"  # no view, no module
+        ).fetchmany(100)
+        if not set(_TABLES) <= {name for (name,) in plain}:
+            raise LedgerError(f"{self.path} is damaged: it does not have a ledger's tables")
+        # First who is dead, then the accounts: whoever ends properly says so in the file before it lets its lock go.
+        unended = self._rows("SELECT id, life FROM workers WHERE ended IS NULL ORDER BY id DESC")
+        dead = {worker for worker, life in unended if _is_dead(self.path, life)}
+        self._db.execute("BEGIN")
+        self.workers: dict[int, Worker] = {}
+        for number, process, began, ended in self._rows(
+            "SELECT id, process, began, ended FROM workers ORDER BY ended IS NOT NULL, id DESC"
+        ):
+            _check_numbers(self.path, (number, process))
+            alive = ended is None and number not in dead
+            self.workers[number] = Worker(number, process, str(began), None if ended is None else str(ended), alive)
+
+    def __enter__(self) -> "LedgerReader":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        rows = self._db.execute(query, values).fetchmany(MAX_ROWS + 1)
+        self.is_cut = self.is_cut or len(rows) > MAX_ROWS
+        return rows[:MAX_ROWS]
+
+    def accounts(
+        self, *, closed_runs: int = 0, every_day: bool = False, today: date | None = None
+    ) -> list[AccountReport]:
+        """The tenants, and the runs that have none, with what is under them, newest first.
+
+        Days are today's and those of the runs that are shown, or every one. Besides the open runs and children there
+        are the last `closed_runs` runs that were closed, and then the closed children of all runs that are shown.
+        """
+        day = (today or datetime.now(UTC).date()).isoformat()
+        with _explained(self.path):
+            found = self._load(
+                "WHERE is_open AND (kind != 'day' OR ? OR substr(path, -12) = ? OR id IN "
+                "(SELECT parent FROM accounts WHERE is_open AND parent IS NOT NULL)) ORDER BY opened DESC",
+                (every_day, f", {day}"),
+            )
+            if closed_runs > 0:
+                closed = "WHERE kind = ? AND NOT is_open ORDER BY closed DESC, id"
+                children = self._load(closed, ("child",))
+                found |= self._load(closed + " LIMIT ?", ("run", closed_runs))
+                self._add_children(found, children)
+            for _ in range(MAX_TREE_DEPTH):
+                missing = {each.account.parent for each in found.values()} - {None, *found}
+                for account_id in missing:
+                    found |= self._load("WHERE id = ?", (account_id,))
+        return tree_of(found)
+
+    def tenants(self, *, today: date | None = None) -> list[TenantReport]:
+        """Each tenant in a line, by name."""
+        day = today or datetime.now(UTC).date()
+        roots = self.accounts(today=day)
+        return [tenant_report(each, day.isoformat()) for each in roots if each.account.kind == "tenant"]
+
+    def _load(self, condition: str, values: tuple[object, ...]) -> dict[str, AccountReport]:
+        found = {}
+        for row in self._rows(_SELECT_ACCOUNTS + condition, values):
+            account_id, kind, path, parent, worker, frozen, is_open, opened, closed, *numbers = row
+            caps, carved, spent, held, overdrawn = (numbers[at : at + 3] for at in range(0, 15, 3))
+            _check_numbers(self.path, (*carved, *spent, *held, *overdrawn, *(cap for cap in caps if cap is not None)))
+            if kind not in ACCOUNT_KINDS:
+                raise LedgerError(f"{self.path} is damaged: it has an account of a kind that does not exist")
+            account = Account(
+                str(account_id), kind, str(path), None if parent is None else str(parent), worker, Caps(*caps),
+                (bool(carved[0]), bool(carved[1]), bool(carved[2])), Amounts(*spent), Amounts(*held),
+                overdrawn=Amounts(*overdrawn), frozen=str(frozen), is_open=bool(is_open),
+            )  # fmt: skip
+            found[account.id] = AccountReport(
+                account, self.workers.get(worker), str(opened), None if closed is None else str(closed)
+            )
+        return found
+
+    @staticmethod
+    def _add_children(found: dict[str, AccountReport], children: dict[str, AccountReport]) -> None:
+        """Those of the closed children whose parents are shown."""
+        for _ in range(MAX_TREE_DEPTH):
+            added = {key: each for key, each in children.items() if each.account.parent in found and key not in found}
+            if not added:
+                return
+            found.update(added)
+
+    def has_tenant(self, name: str) -> bool:
+        with _explained(self.path):
+            return bool(self._rows("SELECT 1 FROM accounts WHERE id = ?", (f"tenant:{name}",)))
+
+    def holds(
+        self, *, tenant: str | None = None, state: str = "held", limit: int = MAX_ROWS, died_only: bool = False
+    ) -> list[HoldReport]:
+        """The holds in that state, newest first; of one tenant, or of all. died_only: those of dead processes."""
+        with _explained(self.path):
+            rows = self._db.execute(_SELECT_HOLDS + "WHERE state = ? ORDER BY opened DESC, id", (state,))
+            return list(self._reported(rows, tenant, min(limit, MAX_ROWS), died_only))
+
+    def _reported(
+        self, rows: sqlite3.Cursor, tenant: str | None, limit: int, died_only: bool = False
+    ) -> Iterator[HoldReport]:
+        places: dict[str, tuple[str, str | None]] = {}
+        found = 0
+        for looked_at, row in enumerate(rows):
+            hold_id, account, number, model, purpose, state, opened, ended, *numbers = row
+            worker = self.workers.get(number)
+            if account not in places:
+                places[account] = self._place(account)
+            path, owner = places[account]
+            if (tenant is not None and owner != tenant) or (died_only and not (worker and worker.has_died)):
+                continue
+            if found == limit or looked_at >= MAX_HOLDS_LOOKED_AT:
+                self.is_cut = True
+                return
+            _check_numbers(self.path, tuple(numbers))
+            found += 1
+            yield HoldReport(
+                str(hold_id), path, owner, str(model), str(purpose), str(state), Amounts(*numbers[:3]),
+                Amounts(*numbers[3:]), str(opened), None if ended is None else str(ended), worker,
+            )  # fmt: skip
+
+    def hold(self, hold_id: str) -> HoldReport | None:
+        """One hold by its id."""
+        with _explained(self.path):
+            return next(self._reported(self._db.execute(_SELECT_HOLDS + "WHERE id = ?", (hold_id,)), None, 1), None)
+
+    def _place(self, account_id: str) -> tuple[str, str | None]:
+        """An account's path, and the name of its tenant."""
+        path, following = None, account_id
+        for _ in range(MAX_TREE_DEPTH):
+            row = self._db.execute("SELECT path, parent, kind FROM accounts WHERE id = ?", (following,)).fetchone()
+            if row is None:
+                break
+            path = str(row[0]) if path is None else path
+            if row[1] is None:
+                return path, str(row[0]) if row[2] == "tenant" else None
+            following = row[1]
+        return path or "", None
+
+    def totals(self) -> Totals:
+        """What the whole ledger has. `spent` counts each charge once, in closed runs and open ones."""
+        with _explained(self.path):
+            counts = dict(
+                self._rows(
+                    "SELECT kind || is_open, count(*) FROM accounts WHERE kind IN ('tenant', 'run', 'child') GROUP BY 1"
+                )
+            )
+            spent = [0, 0, 0]
+            for at, limit in enumerate(_LIMITS):  # in two parts, because SQLite's sum must stay under 2**63
+                high, low = self._db.execute(
+                    f"SELECT sum(spent_{limit} >> 20), sum(spent_{limit} & 1048575) FROM accounts "  # noqa: S608
+                    f"WHERE parent IS NULL OR (is_open AND carved_{limit})"
+                ).fetchone()
+                spent[at] = ((high or 0) << 20) + (low or 0)
+            holds = self.holds()
+            calls = [each for each in holds if each.purpose == "call"]
+            died_calls = [each for each in calls if each.worker is not None and each.worker.has_died]
+            died = [each for each in self.workers.values() if each.has_died]
+            died_accounts = 0
+            for each in died:
+                rows = self._rows("SELECT count(*) FROM accounts WHERE is_open AND worker = ?", (each.id,))
+                died_accounts += rows[0][0]
+        return Totals(
+            counts.get("tenant1", 0), counts.get("run1", 0), counts.get("child1", 0), counts.get("run0", 0),
+            Amounts(*spent), len(calls), total(each.held for each in calls),
+            total(each.held for each in holds if each.purpose == "reserve"),
+            sum(each.is_alive for each in self.workers.values()), len(died), len(died_calls),
+            total(each.held for each in died_calls), died_accounts,
+        )  # fmt: skip
+
+
+def _is_dead(path: Path, life: object) -> bool:
+    """Nothing is opened by a name that is not of our making: it could lead to any file."""
+    if not isinstance(life, str) or _LIFE.fullmatch(life) is None:
+        raise LedgerError(f"{path} is damaged: it has a process whose name no ledger gave it")
+    return not is_alive(_life_path(path, life))
+
+
+def _check_numbers(path: Path, values: tuple[object, ...]) -> None:
+    if not all(type(value) is int and value >= 0 for value in values):
+        raise LedgerError(f"{path} is damaged: it has an amount that is not a whole number of 0 or more")

@@ -1,0 +1,145 @@
+"""`divebell ledger`: where the money is, who holds it, and closing what dead processes left.
+
+Reading takes nothing, writes nothing and makes no file; `reconcile` alone opens the ledger as a process that uses it.
+A ledger that cannot be read ends the command with status 2 and one sentence.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from divebell.cli.exits import USAGE, Exit
+
+MAX_SHOWN = 20_000
+
+ledger = typer.Typer(
+    name="ledger",
+    no_args_is_help=True,
+    help="Show a ledger's accounts and holds, and close what dead processes left open.",
+    epilog="The ledger is the SQLite file that the engine was given: --file, or DIVEBELL_LEDGER.",
+)
+
+LedgerFile = Annotated[
+    Path | None, typer.Option("--file", "-f", envvar="DIVEBELL_LEDGER", help="The ledger's SQLite file.")
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON: dollars as exact decimal strings, null where there is no cap.")
+]
+
+
+@ledger.command()
+def show(
+    file: LedgerFile = None,
+    every: Annotated[bool, typer.Option("--all", "-a", help="Every day, and the runs that are closed too.")] = False,
+    recent: Annotated[
+        int, typer.Option(min=0, max=MAX_SHOWN, metavar="N", help="The last N runs that were closed, too.")
+    ] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Show the accounts as a tree: tenants, their days, runs and the runs' children.
+
+    spent: what was charged, in open runs too.
+    held: set aside and not spent, for calls in flight, a run's last call, and the allotments of runs and children.
+    left: what is free now, under this cap and those above it.
+    state: open; closed; frozen, where a provider broke its limit; died, where the process of an open run is dead.
+
+    Tokens and calls have a line where they have a cap. --json has all figures, to the last digit.
+    """
+    from divebell.bridge.sqlite_report import LedgerReader
+    from divebell.cli import ledger_json, ledger_tables
+
+    with _readable(), LedgerReader(_named(file)) as reader:
+        accounts = reader.accounts(closed_runs=MAX_SHOWN if every else recent, every_day=every)
+        totals = reader.totals()
+    if as_json:
+        ledger_json.show(reader, accounts, totals)
+    else:
+        ledger_tables.show(reader, accounts, totals)
+
+
+@ledger.command()
+def tenants(file: LedgerFile = None, as_json: AsJson = False) -> None:
+    """List the tenants: what each spent today (of UTC) and in all, the caps, and what is left.
+
+    Tokens and calls have a line where they have a cap.
+    """
+    from divebell.bridge.sqlite_report import LedgerReader
+    from divebell.cli import ledger_json, ledger_tables
+
+    with _readable(), LedgerReader(_named(file)) as reader:
+        found = reader.tenants()
+    if as_json:
+        ledger_json.tenants(reader, found)
+    else:
+        ledger_tables.tenants(reader, found)
+
+
+@ledger.command()
+def holds(
+    file: LedgerFile = None,
+    tenant: Annotated[str | None, typer.Option(metavar="NAME", help="Of this tenant alone.")] = None,
+    state: Annotated[
+        Literal["held", "settled", "uncertain", "refunded"],
+        typer.Option(help="held: in flight now. uncertain: cost not known, charged in full. refunded: never ran."),
+    ] = "held",
+    limit: Annotated[int, typer.Option(min=1, max=MAX_SHOWN, metavar="N", help="At most so many.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List what is held for single calls, and by whom: newest first.
+
+    A hold is the most that a call can cost. "kept back" is held for a run's last call.
+    Its process is named by its number, and as one that died where nobody has closed what it left.
+    Holds that have ended are forgotten after 90 days; what they cost stays in the accounts.
+    """
+    from divebell.bridge.sqlite_report import LedgerReader
+    from divebell.cli import ledger_json, ledger_tables
+    from divebell.cli.display import one_line
+
+    with _readable(), LedgerReader(_named(file)) as reader:
+        if tenant is not None and not reader.has_tenant(tenant):
+            raise Exit(USAGE, f"no tenant is called {one_line(tenant, 100)!r}: `divebell ledger tenants` lists them")
+        found = reader.holds(tenant=tenant, state=state, limit=limit)
+    if as_json:
+        ledger_json.holds(reader, found)
+    else:
+        ledger_tables.holds(reader, found, state)
+
+
+@ledger.command()
+def reconcile(file: LedgerFile = None, as_json: AsJson = False) -> None:
+    """Close what dead processes left open: their calls in flight are posted as spent, in full.
+
+    They may have been billed, and nobody can tell any more.
+    What was kept back for last calls, and what is left of allotments, is free again.
+    Processes that are alive are left alone. Doing it again changes nothing.
+    """
+    from divebell.bridge.sqlite_reconcile import reconcile as work
+    from divebell.cli import ledger_json, ledger_tables
+
+    with _readable():
+        done = work(_named(file))
+    if as_json:
+        ledger_json.reconciled(done)
+    else:
+        ledger_tables.reconciled(done)
+
+
+def _named(file: Path | None) -> Path:
+    if file is None:
+        raise Exit(USAGE, "which ledger? name its file: --file FILE, or set DIVEBELL_LEDGER")
+    return file
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """SQLite's messages may quote what is in the file: they are shown as one safe line."""
+    from divebell.cli.display import one_line
+    from divebell.errors import LedgerError
+
+    try:
+        yield
+    except LedgerError as error:
+        raise Exit(USAGE, one_line(str(error), 600)) from None

@@ -79,8 +79,8 @@ class Clock:
 class ToolServices(Clock):
     """Answers calls of tools. A plain one runs on a thread, an async one on an event loop.
 
-    After `tool_seconds` the guest gets an error. A plain function that is still running then cannot be stopped: it keeps
-    its thread until it ends, and so one place of the MAX_THREADS.
+    After `tool_seconds` the guest gets an error. A plain function that is still running then cannot be stopped: it
+    keeps its thread until it ends, and so one place of the MAX_THREADS.
     """
 
     takes_references = False
@@ -261,8 +261,8 @@ def _reply(query: Query, text: object) -> Outcome:
 
 
 _JSON_TYPES: dict[object, tuple[type, ...]] = {
-    "object": (dict,), "array": (list,), "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,),
-    "null": (type(None),),
+    "object": (dict,), "array": (list,), "string": (str,), "integer": (int,), "number": (int, float),
+    "boolean": (bool,), "null": (type(None),),
 }  # fmt: skip
 
 

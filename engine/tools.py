@@ -225,7 +225,9 @@ def _check_name(name: object) -> None:
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or len(name) > MAX_TOOL_NAME:
         raise ConfigurationError(f"a tool's name must be a Python name, not {name!r}")
     if name in RESERVED_NAMES or name.startswith("_") or hasattr(builtins, name):
-        raise ConfigurationError(f"a tool cannot be named {name!r}: code in the sandbox has something else by that name")
+        raise ConfigurationError(
+            f"a tool cannot be named {name!r}: code in the sandbox has something else by that name"
+        )
 
 
 def _result(call: ToolCall, value: object) -> Outcome:

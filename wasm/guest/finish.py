@@ -77,10 +77,7 @@ def submission(args: tuple[Any, ...], fields: dict[str, Any]) -> tuple[dict[str,
     if args:
         if len(args) > 1 or fields:
             raise TypeError("SUBMIT takes named fields, SUBMIT(field=value, ...), or one value")
-        if not isinstance(args[0], dict):
-            fields = {"answer": args[0]}
-        else:
-            fields = args[0]
+        fields = args[0] if isinstance(args[0], dict) else {"answer": args[0]}
     if not fields:
         raise TypeError("SUBMIT needs the answer: SUBMIT(field=value, ...) or SUBMIT(value)")
     try:

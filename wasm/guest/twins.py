@@ -2,8 +2,8 @@
 
 CPython cannot suspend a plain function in the middle. But the functions that model-written code hands to threads are
 written in cells, so their source is here: `def summarise(chunk): return llm_query("Summarise: " + chunk)`. Its twin is
-made from that source, an `async def` in which the calls of llm_query and its kin, of tools, and of other functions that
-have twins, are awaited. The twin has the function's globals, defaults and closure, and raises and returns what it would.
+made from that source, an `async def` in which the calls of llm_query and its kin, of tools, and of other functions
+that have twins, are awaited. It has the function's globals, defaults and closure, and raises and returns what it would.
 
 Sound, because code that runs in a thread may be interrupted at any of these calls anyway. Where it might not be, there
 is no twin, and the function runs as it is, from its beginning to its end: generators, functions that take locks by
@@ -16,9 +16,6 @@ import functools
 import inspect
 import linecache
 import types
-from builtins import (  # noqa: UP029  (cells may replace them)
-    RecursionError, SyntaxError, ValueError, compile, dict, getattr, isinstance, len, list, min, set, tuple, type, zip,
-)  # fmt: skip
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any
@@ -203,7 +200,9 @@ class _Waiting(ast.NodeTransformer):
         if not isinstance(node.func, ast.Name) or node.func.id not in self.names:
             return node
         self.is_changed = True
-        call = ast.Call(ast.copy_location(ast.Name(_CALL, ast.Load()), node.func), [node.func, *node.args], node.keywords)
+        call = ast.Call(
+            ast.copy_location(ast.Name(_CALL, ast.Load()), node.func), [node.func, *node.args], node.keywords
+        )
         return ast.copy_location(ast.Await(ast.copy_location(call, node)), node)
 
     def _leave(self, node: ast.AST) -> ast.AST:
@@ -213,7 +212,9 @@ class _Waiting(ast.NodeTransformer):
     visit_With = _leave
 
 
-def _compiled(code: types.CodeType, node: "ast.FunctionDef | ast.Lambda", body: list[ast.stmt]) -> types.CodeType | None:
+def _compiled(
+    code: types.CodeType, node: "ast.FunctionDef | ast.Lambda", body: list[ast.stmt]
+) -> types.CodeType | None:
     """The async function's code: compiled inside of a function that has its free variables as parameters."""
     arguments = node.args
     plain = ast.arguments(
@@ -243,4 +244,4 @@ def _bare(argument: ast.arg) -> ast.arg:
 
 
 def _inner(code: types.CodeType, name: str) -> types.CodeType:
-    return [c for c in code.co_consts if isinstance(c, types.CodeType) and c.co_name == name][0]
+    return next(c for c in code.co_consts if isinstance(c, types.CodeType) and c.co_name == name)

@@ -218,8 +218,9 @@ class _Parameters:
         named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
         positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         self._model_by_name = "model" in named
+        second = positional[1] if len(positional) >= 2 and not self._model_by_name else None
         self._model_second = (
-            not self._model_by_name and len(positional) >= 2 and positional[1].default is inspect.Parameter.empty
+            second is not None and second.default is second.empty and second.name not in ("images", "schema")
         )
         self._images = "images" in named
         self._schema = "schema" in named

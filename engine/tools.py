@@ -131,14 +131,17 @@ def _annotation(annotation: object) -> str | None:
 
 
 def _checked(adapter: Any, name: str, value: object) -> object:
-    """Strict, as Python data or as JSON (which has lists for tuples); never a number from a str or the like."""
+    """Strict, as Python data or as JSON, which has lists for tuples and texts for dates and enumerations; never a
+    number from a str, or bytes from one."""
     import pydantic
 
     try:
         return adapter.validate_python(value, strict=True)
     except pydantic.ValidationError as error:
         with suppress(pydantic.ValidationError, TypeError, ValueError):
-            return adapter.validate_json(json.dumps(value), strict=True)
+            fitted = adapter.validate_json(json.dumps(value), strict=True)
+            if not isinstance(fitted, bytes):
+                return fitted
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = "".join(f"[{part!r}]" for part in first["loc"])
         raise TypeError(f"{name}{where}: {first['msg']}, not {type(value).__name__}") from None

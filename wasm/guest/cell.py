@@ -184,8 +184,7 @@ def run(code: str, number: int, output_characters: int, cell_seconds: float) -> 
         interruption.allowed = False
     models.namespace.pop(_VALUE, None)
     if error is not None:
-        models.finish.taken(models.namespace)
-        models.finish.answer["ready"] = False
+        models.finish.forget()
     if _has_waited():
         desk.clear()
         current.alive.clear()

@@ -36,12 +36,13 @@ class Finish:
     def taken(self, namespace: dict[str, object]) -> "dict[str, object] | None":
         """The answer, once: a later cell starts without one. A cell may have put a new dict into `answer`."""
         given = namespace.get("answer")
-        if given is not self.answer and isinstance(given, dict) and "ready" in given:
-            self.answer.update(given)
-        if self.text is None and isinstance(self.answer, dict) and self.answer.get("ready") is True:
-            self.give(self.answer.get("content", ""))
-        self.answer["ready"] = False
+        if isinstance(given, dict) and self.text is None and dict.get(given, "ready") is True:
+            content = dict.get(given, "content", "")
+            self.give(content)
+            self.answer["content"] = content
         if self.text is None:
+            if self.answer["ready"] is not False:
+                self.answer["ready"] = False
             return None
         outcome: dict[str, object] = {"final": self.text}
         if self.submitted is not None:
@@ -52,6 +53,7 @@ class Finish:
         return outcome
 
     def forget(self) -> None:
+        self.answer["ready"] = False
         self.text = self.value = self.submitted = None
         self.is_valued = False
 

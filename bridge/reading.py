@@ -59,9 +59,7 @@ def children(request: Request) -> list[ChildQuery]:
     made: list[ChildQuery] = []
     for index, (prompt, context) in enumerate(zip(prompts, contexts, strict=True)):
         if not isinstance(context, (type(None), str, bytes, list, dict)):
-            raise Refused(
-                wire.BAD_REQUEST, f"a context is a str, bytes, list or dict, not {type(context).__name__}"
-            )
+            raise Refused(wire.BAD_REQUEST, f"a context is a str, bytes, list or dict, not {type(context).__name__}")
         reference = references[index] if references is not None else None
         if reference is not None:
             if context is not None:

@@ -202,9 +202,8 @@ class Tickets:
             raise Refused(wire.UNAVAILABLE, "the cell was cancelled")
 
     def _check_open(self, numbers: list[int]) -> None:
-        for number in numbers:
-            if number not in self._open:
-                raise Refused(wire.BAD_REQUEST, f"there is no open call {str(number)[:30]}")
+        if not all(number in self._open for number in numbers):
+            raise Refused(wire.BAD_REQUEST, "there is no open call of that number: it never was, or was told already")
 
     def _forget(self, number: int) -> _Ticket:
         ticket = self._open.pop(number)

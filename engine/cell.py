@@ -44,8 +44,8 @@ class Cell:
     final_value: object = None
     """The value that FINAL, FINAL_VAR or `answer` was given where it is plain data of up to 1 MB, else None."""
     submitted: dict[str, Any] | None = None
-    """The fields that SUBMIT was given, of up to 16 MB, after `Services.check_answer` accepted them; one value without a
-    name that is no dict comes as {"answer": value}."""
+    """The fields that SUBMIT was given, of up to 16 MB, after `Services.check_answer` accepted them. One value without
+    a name comes as {"answer": value}, unless it is a dict."""
 
     @property
     def ok(self) -> bool:

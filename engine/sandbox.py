@@ -388,7 +388,10 @@ class Sandbox:
         before, broke the guest's own machinery. Undo as much as makes it work."""
         kind, reason = "BrokenGuest", f"cells broke the sandbox's own code ({_message(answer)[:200]}); undone"
         if _kind(answer) == "MemoryError":
-            kind, reason = "MemoryError", "the cell used up the sandbox's memory; it is back in its state before the cell"
+            kind, reason = (
+                "MemoryError",
+                "the cell used up the sandbox's memory; it is back in its state before the cell",
+            )
         for state in (self._saved, before, None):
             self._saved = state
             restored = self._restored(kind, reason)

@@ -84,8 +84,8 @@ class Clock:
 class ToolServices(Clock):
     """Answers calls of tools. A plain one runs on a thread, an async one on an event loop.
 
-    After `tool_seconds` the guest gets an error. A plain function that is still running then cannot be stopped: it keeps
-    its thread until it ends, and so one place of the MAX_THREADS.
+    After `tool_seconds` the guest gets an error. A plain function that is still running then cannot be stopped: it
+    keeps its thread until it ends, and so one place of the MAX_THREADS.
     """
 
     takes_references = False
@@ -223,8 +223,9 @@ class _Parameters:
         named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
         positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         self._model_by_name = "model" in named
+        second = positional[1] if len(positional) >= 2 and not self._model_by_name else None
         self._model_second = (
-            not self._model_by_name and len(positional) >= 2 and positional[1].default is inspect.Parameter.empty
+            second is not None and second.default is second.empty and second.name not in ("images", "schema")
         )
         self._images = "images" in named
         self._schema = "schema" in named
@@ -266,8 +267,8 @@ def _reply(query: Query, text: object) -> Outcome:
 
 
 _JSON_TYPES: dict[object, tuple[type, ...]] = {
-    "object": (dict,), "array": (list,), "string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,),
-    "null": (type(None),),
+    "object": (dict,), "array": (list,), "string": (str,), "integer": (int,), "number": (int, float),
+    "boolean": (bool,), "null": (type(None),),
 }  # fmt: skip
 
 

@@ -131,14 +131,17 @@ def _annotation(annotation: object) -> str | None:
 
 
 def _checked(adapter: Any, name: str, value: object) -> object:
-    """Strict, as Python data or as JSON (which has lists for tuples); never a number from a str or the like."""
+    """Strict, as Python data or as JSON, which has lists for tuples and texts for dates and enumerations; never a
+    number from a str, or bytes from one."""
     import pydantic
 
     try:
         return adapter.validate_python(value, strict=True)
     except pydantic.ValidationError as error:
         with suppress(pydantic.ValidationError, TypeError, ValueError):
-            return adapter.validate_json(json.dumps(value), strict=True)
+            fitted = adapter.validate_json(json.dumps(value), strict=True)
+            if not isinstance(fitted, bytes):
+                return fitted
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = "".join(f"[{part!r}]" for part in first["loc"])
         raise TypeError(f"{name}{where}: {first['msg']}, not {type(value).__name__}") from None
@@ -225,7 +228,9 @@ def _check_name(name: object) -> None:
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or len(name) > MAX_TOOL_NAME:
         raise ConfigurationError(f"a tool's name must be a Python name, not {name!r}")
     if name in RESERVED_NAMES or name.startswith("_") or hasattr(builtins, name):
-        raise ConfigurationError(f"a tool cannot be named {name!r}: code in the sandbox has something else by that name")
+        raise ConfigurationError(
+            f"a tool cannot be named {name!r}: code in the sandbox has something else by that name"
+        )
 
 
 def _result(call: ToolCall, value: object) -> Outcome:

@@ -21,8 +21,8 @@ from divebell.services import ToolServices
 from divebell.tools import Tools
 
 AnswerQuery = Callable[..., Awaitable[object]]
-"""query(prompt, model): the reply. Where the code gave them, `schema=` (a JSON Schema; the reply is plain data then) and
-`images=` (a tuple of bridge.requests.Image) come beside these."""
+"""query(prompt, model): the reply. Where the code gave them, `schema=` (a JSON Schema; the reply is plain data then)
+and `images=` (a tuple of bridge.requests.Image) come beside these."""
 AnswerChild = Callable[[str, object, str | None], Awaitable[object]]
 """child(prompt, context, model). With references=True `context` may be a ContextReference or a ContextItem."""
 CheckAnswer = Callable[[object], str | None]
@@ -125,7 +125,11 @@ class RunServices(ToolServices):
             return {"kind": wire.BUDGET_EXCEEDED, "message": str(error)}
         except DivebellError as error:
             return {"kind": wire.MODEL_ERROR, "message": str(error)}
-        return {"text": reply} if type(reply) is str and not (isinstance(call, Query) and call.schema) else {"value": reply}
+        return (
+            {"text": reply}
+            if type(reply) is str and not (isinstance(call, Query) and call.schema)
+            else {"value": reply}
+        )
 
     async def _reply(self, call: "Query | ChildQuery") -> object:
         if isinstance(call, ChildQuery):
@@ -140,7 +144,7 @@ class RunServices(ToolServices):
     def _start_async(
         self, function: Callable[[], Coroutine[Any, Any, Outcome]], done: Callable[[Outcome], None]
     ) -> Callable[[], None]:
-        """Run it as a task on the run's loop, without waiting for that. Whatever becomes of the task, `done` is told."""
+        """Run it as a task on the run's loop, without waiting for that. Whatever becomes of it, `done` is told."""
         tasks: list[asyncio.Task[Outcome]] = []
         is_given_up = False
 

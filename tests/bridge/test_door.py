@@ -11,7 +11,14 @@ from divebell.bridge import wire
 from divebell.bridge.door import MAX_ANSWER_BYTES, MAX_BATCH, MAX_MODEL_NAME, Door, Refused
 from divebell.bridge.reading import MAX_IMAGE_BYTES, MAX_IMAGES, MAX_KEYWORD_ARGUMENTS, MAX_SCHEMA_BYTES
 from divebell.bridge.requests import (
-    Call, ChildQuery, ContextItem, ContextReference, Image, Outcome, Query, ToolCall,
+    Call,
+    ChildQuery,
+    ContextItem,
+    ContextReference,
+    Image,
+    Outcome,
+    Query,
+    ToolCall,
 )  # fmt: skip
 from divebell.bridge.tickets import MAX_OPEN, Started
 
@@ -306,7 +313,9 @@ def test_an_answer_over_its_bound_is_refused_before_it_is_checked() -> None:
 
 def test_a_tool_call_reaches_the_services_and_its_outcome_comes_back() -> None:
     services = Recorder({"value": [1, 2]})
-    assert ask(services, op="tool", name="look", arguments=[1], keyword_arguments={"a": None})["ok"] == {"value": [1, 2]}
+    assert ask(services, op="tool", name="look", arguments=[1], keyword_arguments={"a": None})["ok"] == {
+        "value": [1, 2]
+    }
     assert services.seen == [("start", ToolCall("look", (1,), {"a": None}))]
 
 
@@ -314,7 +323,9 @@ def test_a_cell_has_so_many_tool_calls_and_the_next_has_them_again() -> None:
     services = Recorder({"value": 1})
     door = Door(services, tool_calls=2)  # type: ignore[arg-type]
     call = wire.encode({"v": 1, "op": "tool", "name": "look", "arguments": [], "keyword_arguments": {}})
-    submit = wire.encode({"v": 1, "op": "submit", "call": "tool", "name": "x", "arguments": [], "keyword_arguments": {}})
+    submit = wire.encode(
+        {"v": 1, "op": "submit", "call": "tool", "name": "x", "arguments": [], "keyword_arguments": {}}
+    )
 
     def kinds(*requests: bytes) -> list[bool]:
         return ["ok" in wire.decode(door.answer(request)) for request in requests]  # type: ignore[operator]

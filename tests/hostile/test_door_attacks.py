@@ -156,7 +156,9 @@ print(cell.value)
     assert alone(script).strip() == "BadRequest"
 
 
-@pytest.mark.parametrize("op", ["query", "child", "budget", "clock", "sleep"])
+@pytest.mark.parametrize(
+    "op", ["query", "child", "tool", "submit", "wait", "cancel", "check_answer", "budget", "clock", "sleep"]
+)
 def test_every_operation_survives_arguments_of_every_type(op: str, short_limits: Limits) -> None:
     with Sandbox(llm=lambda prompt: prompt, limits=short_limits) as box:
         box.run(ASK)
@@ -165,7 +167,8 @@ def test_every_operation_survives_arguments_of_every_type(op: str, short_limits:
             "for a in values:\n"
             "    for b in values:\n"
             f"        if {op!r} != 'sleep' or type(a) is not int or a < 0:\n"
-            f"            r = ask(packed({op!r}, prompts=a, contexts=b, model=b, nanoseconds=a))\n"
+            f"            r = ask(packed({op!r}, prompts=a, contexts=b, model=b, nanoseconds=a, name=a,\n"
+            "                arguments=b, keyword_arguments=a, call=a, tickets=b, seconds=0, schema=b, images=a, value=b))\n"
             "            assert r['v'] == 1 and ('ok' in r) != ('error' in r)\n"
         )
         assert cell.error is None, cell.error

@@ -1,10 +1,6 @@
 """From what a cell wrote to what crosses the door: prompts, schemas, images, contexts of children."""
 
 import types
-from builtins import (  # noqa: UP029  (cells may replace them)
-    TypeError, ValueError, bool, bytes, dict, enumerate, float, int, isinstance, len, list, map, max, range, str, type,
-    zip,
-)  # fmt: skip
 from collections.abc import Iterable
 from typing import Any, get_args, get_origin
 
@@ -91,7 +87,7 @@ def _reference(value: object) -> dict[str, object] | None:
     if value is None or value is whole:
         return None
     if kind is str or kind is bytes:
-        if type(value) is kind and len(value) >= SHORTEST_REFERENCE:  # type: ignore[arg-type]
+        if type(value) is kind and len(value) >= SHORTEST_REFERENCE:
             return _slice(whole, value)
     elif kind in (list, dict) and not (type(value) in (str, bytes) and len(value) < SHORTEST_REFERENCE):  # type: ignore[arg-type]
         return _item(whole, value)

@@ -49,7 +49,7 @@ def _help(thing: object) -> None:
     """Print the documentation of a function, class, module or other object."""
     import pydoc
 
-    print(pydoc.render_doc(thing, renderer=pydoc.plaintext))
+    print(pydoc.render_doc(thing, renderer=pydoc.plaintext))  # type: ignore[attr-defined]
 
 
 def reseed() -> None:
@@ -151,7 +151,7 @@ def _boot() -> None:
     vars(sys).update(dict.fromkeys(("stdin", "__stdin__"), io.StringIO("")))
     _use_streams(cell.stdout, cell.stderr)
     sys.argv = [""]
-    builtins.help = _help
+    vars(builtins)["help"] = _help
     os._exit = _exit  # type: ignore[assignment]
     socket.getaddrinfo = _no_network
     socket.create_connection = _no_network
@@ -197,7 +197,7 @@ def _make_anew() -> None:
     sandbox = _Sandbox()
     cell.interruption = cell._Interruption()
     linecache.cache = dict(linecache.cache)
-    models.finish = models.Finish()
+    models.finish = finish.Finish()
     models.CONTRACT["answer"] = models.finish.answer
     models.restore_contract()
     _use_streams(output.Output(), output.Output())

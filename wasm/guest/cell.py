@@ -7,11 +7,9 @@ import signal
 import sys
 import traceback
 import types
-from builtins import (  # noqa: UP029
-    BaseException, SystemExit, abs, compile, eval, exec, getattr, isinstance, len, max, range, repr, str, type,
-)  # fmt: skip
+from builtins import BaseException, SystemExit, compile, eval, exec, isinstance, len, repr, str, type  # noqa: UP029
 
-from divebell_guest import loop, models, wire
+from divebell_guest import loop, models, twins, wire
 from divebell_guest.fibers import current
 from divebell_guest.output import Output
 from divebell_guest.tickets import desk
@@ -159,7 +157,7 @@ def run(code: str, number: int, output_characters: int, cell_seconds: float) -> 
         compiled, has_value = _compile(code, filename)
         try:
             if compiled.co_flags & inspect.CO_COROUTINE:
-                loop.run_cell(eval(compiled, models.namespace))
+                loop.run_cell(eval(compiled, models.namespace))  # noqa: S307
             else:
                 exec(compiled, models.namespace)
             value = models.namespace.pop(_VALUE, _ABSENT) if has_value else _ABSENT
@@ -167,7 +165,7 @@ def run(code: str, number: int, output_characters: int, cell_seconds: float) -> 
                 shown = _bounded_repr(value, output_characters)
         except SystemExit as exit:
             exit_status = _exit_status(exit.code)
-        if not desk.is_idle() or loop.state.loops or current.alive:
+        if _has_waited():
             _finish_waiting()
         final = models.finish.taken(models.namespace)
         interruption.allowed = False
@@ -186,11 +184,11 @@ def run(code: str, number: int, output_characters: int, cell_seconds: float) -> 
         interruption.allowed = False
     models.namespace.pop(_VALUE, None)
     if error is not None:
-        models.finish.taken(models.namespace)
-        models.finish.answer["ready"] = False
-    if not desk.is_idle() or loop.state.loops or current.alive:
+        models.finish.forget()
+    if _has_waited():
         desk.clear()
         current.alive.clear()
+        twins.kept.codes.clear()
         loop.abandon()
     models.restore_contract()
     out, out_missing = stdout.taken()
@@ -209,6 +207,11 @@ def run(code: str, number: int, output_characters: int, cell_seconds: float) -> 
     if shown is not None and value is not _ABSENT:
         _add_value(outcome, value)
     return outcome
+
+
+def _has_waited() -> bool:
+    """Whether the cell used what waits for calls, and so may have left something of it."""
+    return bool(desk.open or desk.queue or desk.jobs or loop.state.loops or current.alive or twins.kept.codes)
 
 
 def _finish_waiting() -> None:

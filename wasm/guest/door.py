@@ -1,6 +1,5 @@
 """The guest's side of the door: one request out, one answer in, and the errors that an answer can be."""
 
-from builtins import dict, type  # noqa: UP029  (cells may replace them)
 from typing import Any
 
 import _divebell

@@ -10,7 +10,6 @@ runs from its beginning to its end. ProcessPoolExecutor is the same.
 import concurrent.futures
 import functools
 import time
-from builtins import BaseException, RuntimeError, ValueError, isinstance, len, list, set  # noqa: UP029
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import _base
@@ -173,15 +172,13 @@ def as_completed(fs: Iterable[Any], timeout: float | None = None) -> Iterator[An
         done = [future for future in left if future.done()]
         left = [future for future in left if not future.done()]
         yield from done
-        if not done and not drive(lambda: _is_one_done(left), None if until is None else until - time.monotonic()):
+        seconds = None if until is None else until - time.monotonic()
+        if not done and not drive(functools.partial(_is_one_done, left), seconds):
             raise TimeoutError(f"{len(left)} (of {len(total)}) futures unfinished")
 
 
 def _is_one_done(futures: list[Any]) -> bool:
-    for future in futures:
-        if future.done():
-            return True
-    return False
+    return any(future.done() for future in futures)
 
 
 class ThreadPoolExecutor(Executor):

@@ -5,9 +5,6 @@ that it waits for is done, during a pump (tickets.py). It may be interrupted onl
 """
 
 import asyncio
-from builtins import (  # noqa: UP029  (cells may replace them)
-    BaseException, Exception, RuntimeError, StopIteration, dict, enumerate, isinstance, len, list, set,
-)  # fmt: skip
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, copy_context
 from typing import Any

@@ -36,12 +36,13 @@ class Finish:
     def taken(self, namespace: dict[str, object]) -> "dict[str, object] | None":
         """The answer, once: a later cell starts without one. A cell may have put a new dict into `answer`."""
         given = namespace.get("answer")
-        if given is not self.answer and isinstance(given, dict) and "ready" in given:
-            self.answer.update(given)
-        if self.text is None and isinstance(self.answer, dict) and self.answer.get("ready") is True:
-            self.give(self.answer.get("content", ""))
-        self.answer["ready"] = False
+        if isinstance(given, dict) and self.text is None and dict.get(given, "ready") is True:
+            content = dict.get(given, "content", "")
+            self.give(content)
+            self.answer["content"] = content
         if self.text is None:
+            if self.answer["ready"] is not False:
+                self.answer["ready"] = False
             return None
         outcome: dict[str, object] = {"final": self.text}
         if self.submitted is not None:
@@ -52,6 +53,7 @@ class Finish:
         return outcome
 
     def forget(self) -> None:
+        self.answer["ready"] = False
         self.text = self.value = self.submitted = None
         self.is_valued = False
 
@@ -77,10 +79,7 @@ def submission(args: tuple[Any, ...], fields: dict[str, Any]) -> tuple[dict[str,
     if args:
         if len(args) > 1 or fields:
             raise TypeError("SUBMIT takes named fields, SUBMIT(field=value, ...), or one value")
-        if not isinstance(args[0], dict):
-            fields = {"answer": args[0]}
-        else:
-            fields = args[0]
+        fields = args[0] if isinstance(args[0], dict) else {"answer": args[0]}
     if not fields:
         raise TypeError("SUBMIT needs the answer: SUBMIT(field=value, ...) or SUBMIT(value)")
     try:

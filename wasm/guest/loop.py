@@ -10,8 +10,7 @@ Everything here belongs to one cell. At its end unfinished tasks are cancelled a
 import asyncio
 import heapq
 from asyncio import base_events, events, runners, tasks
-from builtins import BaseException, RuntimeError, len, list, max, min, range  # noqa: UP029  (cells may replace them)
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from divebell_guest.executors import Executor
@@ -113,7 +112,7 @@ class Loop(base_events.BaseEventLoop):
         self._timer_cancelled_count -= 1  # type: ignore[attr-defined]
         heapq.heappop(scheduled)._scheduled = False
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]
         self._check_closed()  # type: ignore[attr-defined]
         if executor is None:
             if self._executor is None:
@@ -163,6 +162,12 @@ class Policy(events.AbstractEventLoopPolicy):
 
     def new_event_loop(self) -> events.AbstractEventLoop:
         return Loop()
+
+    def get_child_watcher(self) -> Any:
+        raise NotImplementedError("there are no processes here")
+
+    def set_child_watcher(self, watcher: Any) -> None:
+        raise NotImplementedError("there are no processes here")
 
 
 state = _State()
@@ -216,4 +221,4 @@ def abandon() -> None:
 def install() -> None:
     events.set_event_loop_policy(policy)
     for module in (asyncio, runners):
-        module.run = run
+        vars(module)["run"] = run

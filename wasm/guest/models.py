@@ -1,13 +1,13 @@
 """The names that model-written code has without an import, and what it may see of them."""
 
-from builtins import NameError, dict, isinstance, len, print, set, sorted, str, type  # noqa: UP029
+import types
 from typing import Any
 
 from divebell_guest import finish as finishing
 from divebell_guest import queries, twins
 from divebell_guest.arguments import shared
 from divebell_guest.door import BadAnswer, BudgetExceeded, ModelError, ToolError
-from divebell_guest.finish import Finish, as_text
+from divebell_guest.finish import as_text
 from divebell_guest.tools import made
 from divebell_guest.values import type_name
 
@@ -17,7 +17,7 @@ namespace: dict[str, object] = {}
 preset: dict[str, object] = {}
 _ABSENT = object()
 
-finish = Finish()
+finish = finishing.Finish()
 
 
 def variable_as_text(name: str) -> str:
@@ -123,7 +123,7 @@ def bind_tools(tools: list[dict[str, Any]]) -> None:
 
 def awaitable(function: Any) -> Any:
     """What `await function(...)` calls: the async form of a name above or of a tool, or the function itself."""
-    return twins.forms.get(function, function) if type(function) is type(awaitable) else function
+    return twins.forms.get(function) or function if isinstance(function, types.FunctionType) else function
 
 
 def own_names() -> list[str]:

@@ -8,7 +8,6 @@ import queue
 import sys
 import threading
 import types
-from builtins import ValueError, list  # noqa: UP029  (cells may replace them)
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -18,7 +17,9 @@ from divebell_guest.executors import Executor, Future, as_completed, wait
 class AsyncResult:
     """What the _async methods of a pool return."""
 
-    def __init__(self, futures: list[Future], *, is_list: bool, callback: Any = None, error_callback: Any = None) -> None:
+    def __init__(
+        self, futures: list[Future], *, is_list: bool, callback: Any = None, error_callback: Any = None
+    ) -> None:
         self._futures = futures
         self._is_list = is_list
         self._callback, self._error_callback = callback, error_callback
@@ -34,7 +35,7 @@ class AsyncResult:
             if self._callback is not None:
                 self._callback(self.get())
         elif self._error_callback is not None:
-            self._error_callback([f.exception() for f in self._futures if f.exception() is not None][0])
+            self._error_callback(next(f.exception() for f in self._futures if f.exception() is not None))
 
     def get(self, timeout: float | None = None) -> Any:
         self.wait(timeout)
@@ -57,7 +58,12 @@ class Pool:
     """multiprocessing.Pool, and ThreadPool."""
 
     def __init__(
-        self, processes: int | None = None, initializer: Any = None, initargs: Any = (), *_others: object, **_more: object
+        self,
+        processes: int | None = None,
+        initializer: Any = None,
+        initargs: Any = (),
+        *_others: object,
+        **_more: object,
     ) -> None:
         self._executor = Executor(processes, "", initializer, tuple(initargs))
 
@@ -68,7 +74,12 @@ class Pool:
         return self.apply_async(func, args, kwds).get()
 
     def apply_async(
-        self, func: Callable[..., Any], args: Any = (), kwds: Any = None, callback: Any = None, error_callback: Any = None
+        self,
+        func: Callable[..., Any],
+        args: Any = (),
+        kwds: Any = None,
+        callback: Any = None,
+        error_callback: Any = None,
     ) -> AsyncResult:
         future = self._executor.submit(func, *args, **(kwds or {}))
         return AsyncResult([future], is_list=False, callback=callback, error_callback=error_callback)
@@ -77,7 +88,12 @@ class Pool:
         return self.map_async(func, iterable).get()  # type: ignore[no-any-return]
 
     def map_async(
-        self, func: Any, iterable: Iterable[Any], chunksize: Any = None, callback: Any = None, error_callback: Any = None
+        self,
+        func: Any,
+        iterable: Iterable[Any],
+        chunksize: Any = None,
+        callback: Any = None,
+        error_callback: Any = None,
     ) -> AsyncResult:
         futures = self._all(func, iterable)
         return AsyncResult(futures, is_list=True, callback=callback, error_callback=error_callback)
@@ -86,7 +102,12 @@ class Pool:
         return self.starmap_async(func, iterable).get()  # type: ignore[no-any-return]
 
     def starmap_async(
-        self, func: Any, iterable: Iterable[Any], chunksize: Any = None, callback: Any = None, error_callback: Any = None
+        self,
+        func: Any,
+        iterable: Iterable[Any],
+        chunksize: Any = None,
+        callback: Any = None,
+        error_callback: Any = None,
     ) -> AsyncResult:
         futures = [self._executor.submit(functools.partial(func, *arguments)) for arguments in iterable]
         return AsyncResult(futures, is_list=True, callback=callback, error_callback=error_callback)
@@ -119,13 +140,13 @@ def _cpu_count() -> int:
 
 
 def install() -> None:
-    shared = {
+    shared: dict[str, Any] = {
         "Pool": Pool, "Process": threading.Thread, "Queue": queue.Queue, "JoinableQueue": queue.Queue,
         "SimpleQueue": queue.Queue, "Lock": threading.Lock, "RLock": threading.RLock, "Event": threading.Event,
         "Semaphore": threading.Semaphore, "Condition": threading.Condition, "cpu_count": _cpu_count,
         "current_process": threading.current_thread,
     }  # fmt: skip
-    names = {
+    names: dict[str, dict[str, Any]] = {
         "multiprocessing": {**shared, "TimeoutError": TimeoutError, "freeze_support": lambda: None},
         "multiprocessing.pool": {"Pool": Pool, "ThreadPool": Pool, "AsyncResult": AsyncResult},
         "multiprocessing.dummy": shared,

@@ -1,10 +1,9 @@
 """The names that ask a model: llm_query, rlm_query and their kin, to be called or awaited.
 
-A sync one is one request that waits at the door. An async one is a submitted call that the event loop, or a fiber, waits
-for together with others (fibers.py).
+A sync one is one request that waits at the door. An async one is a submitted call that the event loop, or a fiber,
+waits for together with others (fibers.py).
 """
 
-from builtins import dict, len, list, str, zip  # noqa: UP029  (cells may replace them)
 from collections.abc import Iterable
 from typing import Any
 

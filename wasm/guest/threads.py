@@ -11,7 +11,6 @@ threading.Lock itself is CPython's: to take one twice waits until the cell's tim
 
 import threading
 from _thread import allocate_lock
-from builtins import BaseException, RuntimeError, SystemExit, type  # noqa: UP029  (cells may replace them)
 from collections.abc import Callable
 from typing import Any
 

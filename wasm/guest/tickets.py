@@ -7,7 +7,6 @@ a RuntimeError instead of waiting until the cell's time is up.
 """
 
 import time
-from builtins import RuntimeError, dict, len, list  # noqa: UP029  (cells may replace them)
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -32,9 +31,6 @@ class Desk:
         self.queue: deque[tuple[str, dict[str, object], Told]] = deque()  # calls for which the host has no room yet
         self.jobs: deque[Callable[[], None]] = deque()  # functions that run when somebody waits
 
-    def is_idle(self) -> bool:
-        return not (self.open or self.queue or self.jobs)
-
     def start(self, call: str, arguments: dict[str, object], told: Told) -> int | None:
         """Start one call; `told` gets its outcome during a later pump. None where it has to wait for room."""
         if self.queue or len(self.open) >= MAX_OPEN:
@@ -54,18 +50,13 @@ class Desk:
         return ticket  # type: ignore[no-any-return]
 
     def cancel(self, ticket: int | None, told: Told) -> None:
-        """Give a call up, if it has not been told its outcome."""
-        if ticket is not None:
-            if self.open.pop(ticket, None) is not None:
-                ask(wire.CANCEL, tickets=[ticket])
-            return
-        for waiting in self.queue:
-            if waiting[2] is told:
-                self.queue.remove(waiting)
-                return
-        for number, other in self.open.items():
-            if other is told:
-                return self.cancel(number, told)
+        """Give a call up, if it has not been told its outcome. `ticket` is what `start` returned."""
+        for waiting in [entry for entry in self.queue if entry[2] is told]:
+            self.queue.remove(waiting)
+        numbers = [number for number, other in self.open.items() if other is told] if ticket is None else [ticket]
+        for number in numbers:
+            if self.open.pop(number, None) is not None:
+                ask(wire.CANCEL, tickets=[number])
 
     def _start_queued(self) -> None:
         while self.queue and len(self.open) < MAX_OPEN:
@@ -123,7 +114,7 @@ def result_of(outcome: Outcome) -> Any:
         return outcome["value"]
     if "raised" in outcome:
         raise outcome["raised"]
-    raise error_of(outcome)  # type: ignore[arg-type]
+    raise error_of(outcome)
 
 
 def drive(is_done: Callable[[], bool], seconds: float | None = None) -> bool:

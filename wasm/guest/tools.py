@@ -1,7 +1,6 @@
 """The application's tools, as functions of the names that it gave. The functions themselves stay on the host."""
 
 import inspect
-from builtins import Exception, dict, list, str, type  # noqa: UP029  (cells may replace them)
 from collections.abc import Callable
 from typing import Any
 

@@ -2,13 +2,13 @@
 
 CPython cannot suspend a plain function in the middle. But the functions that model-written code hands to threads are
 written in cells, so their source is here: `def summarise(chunk): return llm_query("Summarise: " + chunk)`. Its twin is
-made from that source, an `async def` in which the calls of llm_query and its kin, of tools, and of other functions that
-have twins, are awaited. The twin has the function's globals, defaults and closure, and raises and returns what it would.
+made from that source, an `async def` in which the calls of llm_query and its kin, of tools, and of other functions
+that have twins, are awaited. It has the function's globals, defaults and closure, and raises and returns what it would.
 
 Sound, because code that runs in a thread may be interrupted at any of these calls anyway. Where it might not be, there
 is no twin, and the function runs as it is, from its beginning to its end: generators, functions that take locks by
-hand, names that a class mangles. Calls inside a `with` block (it may hold a lock), a lambda, a nested function or a
-generator expression stay as they are: they wait, and everything waits with them.
+hand, names that a class mangles. Calls inside a `with` block (it may hold a lock), a `shared += ...`, a lambda, a
+nested function or a generator expression stay as they are: they wait, and everything waits with them.
 """
 
 import ast
@@ -16,9 +16,6 @@ import functools
 import inspect
 import linecache
 import types
-from builtins import (  # noqa: UP029  (cells may replace them)
-    RecursionError, SyntaxError, ValueError, compile, dict, getattr, isinstance, len, list, min, set, tuple, type, zip,
-)  # fmt: skip
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any
@@ -118,12 +115,10 @@ def _twin_code(function: types.FunctionType) -> types.CodeType | None:
 
 def _made(function: types.FunctionType) -> types.CodeType | None:
     code = function.__code__
-    names = {*code.co_names, *code.co_varnames, *code.co_freevars, *code.co_cellvars}
     if (
         code.co_flags & _NOT_PLAIN
         or not code.co_filename.startswith("<cell ")
-        or "acquire" in names
-        or [name for name in names if name.startswith("__") and not name.endswith("__")]
+        or "acquire" in (*code.co_names, *code.co_varnames)
     ):
         return None
     reachable = _reachable(function)
@@ -132,13 +127,13 @@ def _made(function: types.FunctionType) -> types.CodeType | None:
         return None
     asking |= {name for name, value in reachable.items() if getattr(value, "__code__", None) in kept.being_made}
     node = _source(code)
-    if node is None:
+    if node is None or _has_private_names(node):
         return None
     if isinstance(node, ast.Lambda):
         body: list[ast.stmt] = [ast.copy_location(ast.Return(node.body), node.body)]
     else:
         body = node.body
-    waiting = _Waiting(asking)
+    waiting = _Waiting(asking, {*code.co_varnames})
     body = [waiting.visit(statement) for statement in body]
     if not waiting.is_changed:
         return None
@@ -183,6 +178,12 @@ def _source(code: types.CodeType) -> "ast.FunctionDef | ast.Lambda | None":
     return found[0] if len(found) == 1 else None
 
 
+def _has_private_names(node: ast.AST) -> bool:
+    """Whether it has names that a class mangles: only there do they mean what they say."""
+    names = [getattr(part, "id", None) or getattr(part, "attr", None) or "" for part in ast.walk(node)]
+    return any(name.startswith("__") and not name.endswith("__") for name in names)
+
+
 def _place(node: ast.expr) -> tuple[Any, ...]:
     return node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
 
@@ -194,8 +195,9 @@ def _places(code: types.CodeType) -> list[tuple[Any, ...]]:
 class _Waiting(ast.NodeTransformer):
     """Makes calls of the given names awaits of `_call`, where that is the function's own code."""
 
-    def __init__(self, names: set[str]) -> None:
+    def __init__(self, names: set[str], own: set[str]) -> None:
         self.names = names
+        self.own = own  # variables that nobody else sees
         self.is_changed = False
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
@@ -203,8 +205,15 @@ class _Waiting(ast.NodeTransformer):
         if not isinstance(node.func, ast.Name) or node.func.id not in self.names:
             return node
         self.is_changed = True
-        call = ast.Call(ast.copy_location(ast.Name(_CALL, ast.Load()), node.func), [node.func, *node.args], node.keywords)
+        call = ast.Call(
+            ast.copy_location(ast.Name(_CALL, ast.Load()), node.func), [node.func, *node.args], node.keywords
+        )
         return ast.copy_location(ast.Await(ast.copy_location(call, node)), node)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
+        """`total += llm_query(...)` reads the total before it asks, and would lose what others add meanwhile."""
+        is_own = isinstance(node.target, ast.Name) and node.target.id in self.own
+        return self.generic_visit(node) if is_own else node
 
     def _leave(self, node: ast.AST) -> ast.AST:
         return node
@@ -213,7 +222,9 @@ class _Waiting(ast.NodeTransformer):
     visit_With = _leave
 
 
-def _compiled(code: types.CodeType, node: "ast.FunctionDef | ast.Lambda", body: list[ast.stmt]) -> types.CodeType | None:
+def _compiled(
+    code: types.CodeType, node: "ast.FunctionDef | ast.Lambda", body: list[ast.stmt]
+) -> types.CodeType | None:
     """The async function's code: compiled inside of a function that has its free variables as parameters."""
     arguments = node.args
     plain = ast.arguments(
@@ -226,7 +237,7 @@ def _compiled(code: types.CodeType, node: "ast.FunctionDef | ast.Lambda", body: 
         [],
     )
     name = "_lambda" if isinstance(node, ast.Lambda) else node.name
-    twin = ast.AsyncFunctionDef(name, plain, body, [], None, None, [])
+    twin = ast.copy_location(ast.AsyncFunctionDef(name, plain, body, [], None, None, []), node)
     free = [ast.arg(n) for n in (*code.co_freevars, _CALL)]
     outer = ast.FunctionDef("_outer", ast.arguments([], free, None, [], [], None, []), [twin], [], None, None, [])
     module = ast.Module([outer], [])
@@ -235,7 +246,7 @@ def _compiled(code: types.CodeType, node: "ast.FunctionDef | ast.Lambda", body: 
     made = _inner(_inner(compiled, "_outer"), name)
     if {*made.co_freevars} - {*code.co_freevars, _CALL} or made.co_argcount != code.co_argcount:
         return None
-    return made.replace(co_name=code.co_name, co_qualname=code.co_qualname, co_firstlineno=code.co_firstlineno)
+    return made.replace(co_name=code.co_name, co_qualname=code.co_qualname)
 
 
 def _bare(argument: ast.arg) -> ast.arg:
@@ -243,4 +254,4 @@ def _bare(argument: ast.arg) -> ast.arg:
 
 
 def _inner(code: types.CodeType, name: str) -> types.CodeType:
-    return [c for c in code.co_consts if isinstance(c, types.CodeType) and c.co_name == name][0]
+    return next(c for c in code.co_consts if isinstance(c, types.CodeType) and c.co_name == name)

@@ -1,0 +1,187 @@
+"""Sandbox: a cell that waits for calls in flight ends when it is told to, and takes its calls with it."""
+
+import threading
+import time
+
+import anyio
+import pytest
+
+from divebell import Cell, Limits, Sandbox
+from divebell.bridge.requests import Image, Query
+from divebell.errors import ModelError
+from divebell.loop.services import RunServices
+from divebell.tools import Tools
+
+GATHER = "import asyncio\nawait asyncio.gather(*[allm_query(str(n)) for n in range(3)])"
+POOL = "from concurrent.futures import ThreadPoolExecutor\nlist(ThreadPoolExecutor().map(lambda n: llm_query(str(n)), range(3)))"
+AWAITED = "x = await allm_query('0')"
+
+
+def kind(cell: Cell) -> str | None:
+    return cell.error.kind if cell.error else None
+
+
+@pytest.mark.parametrize("code", [GATHER, POOL, AWAITED])
+def test_cancel_ends_a_cell_that_waits_and_restores_its_state(code: str) -> None:
+    started, release = threading.Event(), threading.Event()
+
+    def llm(prompt: str) -> str:
+        started.set()
+        release.wait(60)
+        return prompt
+
+    with Sandbox(llm=llm) as box:
+        box.run("x = 'before'")
+        thread = threading.Thread(target=lambda: (started.wait(20), box.cancel()))
+        thread.start()
+        began = time.monotonic()
+        cell = box.run(code)
+        assert time.monotonic() - began < 20
+        thread.join()
+        release.set()
+        assert (kind(cell), cell.restored) == ("Killed", True)
+        assert box.run("x").value == "before"
+        assert box.run("await allm_query('next')").value == "next"
+
+
+def test_waiting_for_submitted_calls_does_not_count_as_computing() -> None:
+    def llm(prompt: str) -> str:
+        time.sleep(1.2)
+        return prompt
+
+    with Sandbox(llm=llm, limits=Limits(cell_seconds=0.5, grace_seconds=0.3)) as box:
+        assert box.run(GATHER).value == ["0", "1", "2"]
+
+
+def test_what_a_killed_cell_had_in_flight_is_cancelled_and_its_replies_reach_no_other_cell() -> None:
+    release = threading.Event()
+
+    def llm(prompt: str) -> str:
+        if prompt == "old":
+            release.wait(20)
+        return prompt
+
+    with Sandbox(llm=llm, limits=Limits(cell_seconds=0.3, grace_seconds=0.2)) as box:
+        cell = box.run(
+            "from concurrent.futures import ThreadPoolExecutor\nf = ThreadPoolExecutor().submit(llm_query, 'old')\nsum(iter(int, 1))"
+        )
+        assert kind(cell) == "Killed"
+        release.set()
+        assert box.run(GATHER).value == ["0", "1", "2"]
+
+
+def in_run(services_of: "object", code: str, **limits: float) -> Cell:
+    """Run a cell as a run does: on a thread, with the services on this event loop."""
+
+    async def main() -> Cell:
+        services = services_of()  # type: ignore[operator]
+        box = Sandbox(services=services, limits=Limits(**limits))  # type: ignore[arg-type]
+        try:
+            return await anyio.to_thread.run_sync(box.run, code)
+        finally:
+            services.close()
+            await anyio.to_thread.run_sync(box.close)
+
+    return anyio.run(main)
+
+
+def run_services(query: object, **more: object) -> RunServices:
+    async def child(prompt: str, context: object, model: str | None) -> str:
+        return f"child {prompt}"
+
+    return RunServices(query, child, lambda: {"calls": 5}, seeded=False, child_concurrency=2, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("code", [GATHER, POOL])
+def test_calls_of_a_run_are_in_flight_together(code: str) -> None:
+    most = running = 0
+
+    async def query(prompt: str, model: str | None) -> str:
+        nonlocal most, running
+        running += 1
+        most = max(most, running)
+        with anyio.move_on_after(5):
+            while most < 3:
+                await anyio.sleep(0.001)
+        running -= 1
+        return prompt
+
+    assert in_run(lambda: run_services(query), code).value == ["0", "1", "2"]
+    assert most == 3
+
+
+def test_a_runs_failures_values_and_images_cross_with_the_calls() -> None:
+    seen: list[object] = []
+
+    async def query(prompt: str, model: str | None, **given: object) -> object:
+        seen.append((prompt, model, given))
+        if prompt == "bad":
+            raise ModelError("no such luck")
+        if prompt == "broken":
+            raise ValueError("secret")
+        return {"n": 1} if given.get("schema") else prompt
+
+    code = """
+import asyncio
+r = await asyncio.gather(allm_query('bad'), allm_query('broken'), return_exceptions=True)
+[repr(e) for e in r], await allm_query('v', 'm', schema=dict), llm_query('w', images=[{'media_type': 'image/png', 'data': b'x'}]), await arlm_query('q')
+"""
+    cell = in_run(lambda: run_services(query), code)
+    assert cell.value == [
+        ["ModelError('no such luck')", "ModelError('the host failed to answer (ValueError)')"], {"n": 1}, "w", "child q",
+    ]  # fmt: skip
+    assert seen[2:] == [
+        ("v", "m", {"schema": {"type": "object"}}),
+        ("w", None, {"images": (Image("image/png", b"x"),)}),
+    ]
+    assert Query("v", "m", {"type": "object"})
+
+
+def test_tools_and_the_answers_check_of_a_run() -> None:
+    async def query(prompt: str, model: str | None) -> str:
+        return prompt
+
+    async def slow(n: int) -> int:
+        await anyio.sleep(0)
+        return n
+
+    def services() -> RunServices:
+        tools = Tools({"slow": slow, "plain": lambda n: n * 2})
+        return run_services(query, tools=tools, check_answer=lambda fields: None if "n" in fields else "n is missing")  # type: ignore[operator]
+
+    assert in_run(services, "slow(1), plain(2), await slow(3)").value == [1, 4, 3]
+    assert in_run(services, "SUBMIT(m=1)").output.endswith("BadAnswer: n is missing")
+    assert in_run(services, "SUBMIT(n=1)").submitted == {"n": 1}
+
+
+@pytest.mark.parametrize("code", [GATHER, POOL, "llm_query('0')"])
+def test_closing_the_services_ends_a_cell_that_waits(code: str) -> None:
+    cancelled: list[str] = []
+
+    async def query(prompt: str, model: str | None) -> str:
+        try:
+            await anyio.sleep(60)
+        except BaseException:
+            cancelled.append(prompt)
+            raise
+        return prompt
+
+    async def main() -> Cell:
+        services = run_services(query)
+        box = Sandbox(services=services)
+        cells: list[Cell] = []
+
+        async def run() -> None:
+            cells.append(await anyio.to_thread.run_sync(box.run, code))
+
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as group:
+                group.start_soon(run)
+                await anyio.sleep(0.2)
+                services.close()
+        await anyio.to_thread.run_sync(box.close)
+        return cells[0]
+
+    cell = anyio.run(main)
+    assert kind(cell) == "Unavailable"
+    assert cancelled

@@ -99,7 +99,11 @@ def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.")],
     context: Annotated[
         list[Path] | None,
-        typer.Option("--context", "-c", help="A text file to answer from; again for more files; - for standard input."),
+        typer.Option(
+            "--context",
+            "-c",
+            help="A file, folder, pattern, JSON or JSON Lines to answer from; again for more; - for standard input.",
+        ),
     ] = None,
     model: Annotated[
         str, typer.Option("--model", "-m", envvar="DIVEBELL_MODEL", help="The root model.")
@@ -168,7 +172,12 @@ def ask(
 def execute(
     file: Annotated[Path, typer.Argument(help="A Python file; - for standard input.")],
     context: Annotated[
-        Path | None, typer.Option("--context", "-c", help="A text file, as the variable `context`.")
+        list[Path] | None,
+        typer.Option(
+            "--context",
+            "-c",
+            help="What is the variable `context`: a file, folder or pattern; again for more; - for stdin.",
+        ),
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.001, max=86_400, help="Computing time.")] = 10.0,
     memory_mib: Annotated[int, typer.Option("--memory-mib", min=1, max=3_072, help="Memory beyond the context.")] = 256,
@@ -178,7 +187,7 @@ def execute(
     from divebell.cli.execute import execute as work
     from divebell.limits import Limits
 
-    work(file, context, Limits(cell_seconds=seconds, memory_bytes=memory_mib << 20), seed)
+    work(file, context or [], Limits(cell_seconds=seconds, memory_bytes=memory_mib << 20), seed)
 
 
 @app.command()

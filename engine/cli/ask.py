@@ -14,7 +14,9 @@ from divebell.bridge.budget import Budget
 from divebell.bridge.rates import Rate
 from divebell.cli.display import Display, safe, summary_line
 from divebell.cli.exits import USAGE, Exit
-from divebell.context import Context, Source
+from divebell.context import Context
+from divebell.context.decoding import decode
+from divebell.context.paths import load_several
 from divebell.engine import Engine, default_engine
 from divebell.errors import ContextError
 from divebell.loop.result import Result
@@ -25,31 +27,28 @@ from divebell.tenant import Tenant
 MAX_STDIN_BYTES = 2 << 30
 
 
-def read_context(paths: list[Path]) -> Source:
-    """One file as it is, several as a dict of path and text, "-" as standard input."""
+def read_context(paths: list[Path]) -> Context:
+    """One file, folder or pattern as it is, several as a dict by path, "-" as standard input."""
     if not paths:
         raise Exit(USAGE, "there is no context: name a file with --context FILE (or --context - for standard input)")
-    if len(paths) == 1:
-        return _one(paths[0])
-    if [str(path) for path in paths].count("-") > 1:
+    if Path("-") not in paths:
+        return Context.from_paths(paths)
+    if paths.count(Path("-")) > 1:
         raise Exit(USAGE, "standard input can be the context only once")
-    texts: dict[str, object] = {}
-    for path in paths:
-        context = _one(path)
-        if context.length == 0:
-            raise ContextError(f"{path} is empty")
-        texts[str(path)] = path.read_text("utf-8") if str(path) != "-" else context.value
-    return texts
-
-
-def _one(path: Path) -> Context:
-    if str(path) != "-":
-        return Context.from_file(path)
     data = sys.stdin.buffer.read(MAX_STDIN_BYTES + 1)
-    try:
-        return Context.of(data.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise ContextError("standard input is not UTF-8 text") from None
+    if len(data) > MAX_STDIN_BYTES:
+        raise ContextError(f"standard input is over {MAX_STDIN_BYTES:,} bytes: write it to a file and name that")
+    text, notes = decode(data, "standard input")
+    if len(paths) == 1:
+        return Context.of(text, notes=notes)
+    texts, more = load_several(path for path in paths if path != Path("-"))
+    return Context.of(texts | {"-": text}, notes=notes + more)
+
+
+def show_notes(context: Context) -> None:
+    """On stderr, so that they are in nobody's way."""
+    for note in context.notes:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def parse_rates(rates: list[str]) -> dict[str, Rate]:
@@ -114,6 +113,7 @@ def ask(
     if not question.strip():
         raise Exit(USAGE, "the question is empty")
     display = Display(console, quiet=quiet)
+<<<<<<< HEAD
     with purse.opened() as (engine, tenant):
         rlm = RLM(
             model,
@@ -130,6 +130,22 @@ def ask(
         context = read_context(paths)
         with display:
             result = rlm.run(context, question)
+=======
+    rlm = RLM(
+        model,
+        sub_model,
+        base_url=base_url,
+        budget=budget,
+        rates=parse_rates(rates),
+        max_iterations=max_iterations,
+        on_event=display.on_event,
+    )
+    context = read_context(paths)
+    if not quiet:
+        show_notes(context)
+    with display:
+        result = rlm.run(context, question)
+>>>>>>> contexts
     if as_json:
         print(json.dumps(_as_json(result), indent=2, default=str))
         return

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TextIO
 
 from divebell.cell import Cell
+from divebell.cli.ask import read_context, show_notes
 from divebell.cli.display import safe
 from divebell.cli.exits import FAILED, USAGE, Exit
-from divebell.context import Context
 from divebell.limits import Limits
 from divebell.sandbox import Sandbox
 
@@ -23,10 +23,14 @@ def read_code(path: Path) -> str:
         raise Exit(USAGE, f"{what} is not UTF-8 text") from None
 
 
-def execute(path: Path, context: Path | None, limits: Limits, seed: int | None) -> None:
+def execute(path: Path, contexts: list[Path], limits: Limits, seed: int | None) -> None:
     """The code's stdout on stdout, its stderr and error on stderr; exit 1 if it failed."""
     code = read_code(path)
-    prepared = Context.from_file(context) if context is not None else None
+    if Path("-") in contexts and str(path) == "-":
+        raise Exit(USAGE, "standard input cannot be the code and the context")
+    prepared = read_context(contexts) if contexts else None
+    if prepared is not None:
+        show_notes(prepared)
     with Sandbox(prepared, limits=limits, seed=seed) as box:
         cell = _run_interruptibly(box, code)
     _write(sys.stdout, cell.stdout)

@@ -11,11 +11,11 @@ reads the file into sealed memory instead. Lists, dicts, numbers and texts under
 by value, into each sandbox: there they are the guest's own, which it may change for itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Union
 
-from divebell.context import files, folders, images, structured
+from divebell.context import files, folders, paths, structured
 from divebell.context.describe import describe, preview
 from divebell.context.layout import Reference, check_size, fields_of, lay_out, reference, shared, type_and_length
 from divebell.context.texts import WIDTH, kind_of, narrowest, pieces_of, read
@@ -56,23 +56,24 @@ class Context:
         return f"<Context {self.type_name}, length {self.length:,}, {how}>"
 
     @classmethod
-    def of(cls, source: Source, *, as_text: bool = False) -> "Context":
+    def of(cls, source: Source, *, as_text: bool = False, notes: tuple[str, ...] = ()) -> "Context":
         """Prepare a context from a str, bytes, list, dict, or from the Path of a file or folder.
 
         A path is read as what it is: a folder as a dict of its texts (`from_folder`), `.json`, `.jsonl` and `.ndjson`
         as their data (`from_json`), an image as `{"media_type": str, "data": bytes}`, every other file as text. With
-        `as_text`, every file is text. Raises ContextError if it cannot be read or shared.
+        `as_text`, every file is text. `notes` are what a caller who has read a text, list or dict himself has to say of
+        it. Raises ContextError if it cannot be read or shared.
         """
         if isinstance(source, Context):
             return source
         if isinstance(source, Path):
             return cls._of_path(source, as_text)
         if isinstance(source, str):
-            return cls._of_text(source)
+            return cls._of_text(source, notes)
         if isinstance(source, (bytes, bytearray, memoryview)):
             return cls._of_bytes(bytes(source))
         if isinstance(source, (list, tuple, dict)):
-            return cls._of_value(source)
+            return cls._of_value(source, notes)
         raise ContextError(
             f"a context is a str, bytes, list, dict, Path or Context, not {type(source).__name__}; "
             "str(...) or json.loads(...) may make one of it"
@@ -80,15 +81,20 @@ class Context:
 
     @classmethod
     def _of_path(cls, path: Path, as_text: bool) -> "Context":
-        if files.is_folder(path):
-            return cls.from_folder(path)
-        if as_text:
-            return cls.from_file(path)
-        if structured.is_json(path):
-            return cls.from_json(path)
-        if images.media_type_of(path) is not None:
-            return cls._of_value(images.read_image(path))
-        return cls.from_file(path)
+        found = None if as_text and not files.is_folder(path) else paths.load_special(path)
+        return cls.from_file(path) if found is None else cls._of_data(*found, path)
+
+    @classmethod
+    def from_paths(cls, several: "Sequence[Path | str]") -> "Context":
+        """Prepare a context from files, folders and patterns: one as `of` or `from_glob` does, several by their paths.
+
+        Raises ContextError as they do, and if one of several is empty or given twice.
+        """
+        if not several:
+            raise ContextError("there is no context: name a file, a folder or a pattern")
+        if len(several) > 1:
+            return cls._of_value(*paths.load_several(Path(path) for path in several))
+        return cls.from_glob(str(several[0])) if folders.is_glob(str(several[0])) else cls.of(Path(several[0]))
 
     @classmethod
     def from_file(
@@ -148,7 +154,10 @@ class Context:
         Raises ContextError if it cannot be read, is malformed (with the line), names a key twice, holds a number that
         cannot be carried over, or is over 512 MiB.
         """
-        value, notes = structured.read_json(Path(path))
+        return cls._of_data(*structured.read_json(Path(path)), path)
+
+    @classmethod
+    def _of_data(cls, value: Any, notes: tuple[str, ...], path: "Path | str") -> "Context":
         if isinstance(value, str):
             return cls._of_text(value, notes)
         if not isinstance(value, (list, dict)):

@@ -1,6 +1,5 @@
 """One file, read as text or mapped as it is."""
 
-import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -79,8 +78,6 @@ def opened(path: "Path | str", *, follow: bool = True) -> Iterator[OpenFile]:
     try:
         descriptor = os.open(path, flags if follow else flags | getattr(os, "O_NOFOLLOW", 0))
     except (OSError, ValueError) as error:  # ValueError: a name with a null byte
-        if isinstance(error, OSError) and error.errno == errno.ENOENT:
-            raise ContextError(f"there is no file {path}") from None
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ContextError(f"cannot read {path}: {reason}") from None
     try:

@@ -224,12 +224,14 @@ def test_an_unknown_model(server: ChatServer, text_file: Path) -> None:
         (["  \n", "-c", "{file}"], 2, "the question is empty"),
         ([QUESTION], 2, "there is no context"),
         ([QUESTION, "-c", "{folder}/missing.txt"], 2, "cannot read {folder}/missing.txt: No such file or directory"),
-        ([QUESTION, "-c", "{folder}"], 2, "{folder}"),
+        ([QUESTION, "-c", "{nothing}"], 2, "no text in {nothing}"),
+        ([QUESTION, "-c", "{folder}/*.none"], 2, "no text in {folder} matches *.none"),
+        ([QUESTION, "-c", "{json}"], 2, "'bad.json' is not JSON at line 2, column 1"),
         ([QUESTION, "-c", "{empty}"], 2, "empty"),
         ([QUESTION, "-c", "{file}", "-c", "{empty}"], 2, "{empty} is empty"),
         ([QUESTION, "-c", "{file}", "-c", "{folder}/missing.txt"], 2, "missing.txt"),
         ([QUESTION, "-c", "-"], 2, "empty"),
-        ([QUESTION, "-c", "{binary}"], 2, "UTF-8"),
+        ([QUESTION, "-c", "{binary}"], 2, "'binary' holds binary data, not text"),
         ([QUESTION, "-c", "{file}", "--budget", "much"], 2, "'much'"),
         ([QUESTION, "-c", "{file}", "--budget", "-1"], 2, "'-1'"),
         ([QUESTION, "-c", "{file}", "--budget", "nan"], 2, "'nan'"),
@@ -250,11 +252,15 @@ def test_bad_input(
 ) -> None:
     (tmp_path / "empty.txt").write_bytes(b"")
     (tmp_path / "binary").write_bytes(bytes(range(256)))
+    (tmp_path / "bad.json").write_text('{"a":\n')
+    (tmp_path / "nothing").mkdir()
     places = {
         "{file}": text_file,
         "{folder}": tmp_path,
         "{empty}": tmp_path / "empty.txt",
         "{binary}": tmp_path / "binary",
+        "{nothing}": tmp_path / "nothing",
+        "{json}": tmp_path / "bad.json",
     }
 
     def placed(text: str) -> str:
@@ -270,7 +276,39 @@ def test_bad_input(
 
 
 def test_standard_input_that_is_not_text(server: ChatServer) -> None:
-    assert "not UTF-8 text" in failed(ask(server, QUESTION, "-c", "-", stdin=b"\xff\xfe\x00"), 2)
+    assert "holds binary data" in failed(ask(server, QUESTION, "-c", "-", stdin=bytes(500)), 2)
+
+
+def test_standard_input_in_another_encoding_is_read_and_said(server: ChatServer) -> None:
+    done = ask(server, QUESTION, "-c", "-", stdin=TEXT.encode("utf-16"))
+    assert (done.status, done.stdout) == (0, "4711\n")
+    assert "note: 'standard input' is not UTF-8: read as UTF-16-LE" in done.stderr
+
+
+CONTENT = "```repl\nFINAL(repr(context))\n```"
+
+
+def test_a_folder_is_a_dict_of_its_texts(server: ChatServer, tmp_path: Path) -> None:
+    server.policy = lambda _request: CONTENT
+    (tmp_path / "docs" / "deep").mkdir(parents=True)
+    (tmp_path / "docs" / "a.md").write_text("one")
+    (tmp_path / "docs" / "deep" / "b.txt").write_text("two")
+    (tmp_path / "docs" / "c.bin").write_bytes(bytes(100))
+    done = ask(server, QUESTION, "-c", str(tmp_path / "docs"))
+    assert (done.status, done.stdout) == (0, "{'a.md': 'one', 'deep/b.txt': 'two'}\n")
+    assert "note: 1 binary files were left out: 'c.bin'" in done.stderr
+    pattern = f"{tmp_path.as_posix()}/docs/*.md"
+    assert ask(server, QUESTION, "-q", "-c", pattern).stdout == f"{{'{tmp_path.as_posix()}/docs/a.md': 'one'}}\n"
+
+
+def test_json_lines_and_a_file_together(server: ChatServer, tmp_path: Path) -> None:
+    server.policy = lambda _request: CONTENT
+    rows, text = tmp_path / "rows.jsonl", tmp_path / "text.txt"
+    rows.write_text('{"a": 1}\n{"a": 2}\n')
+    text.write_text("text")
+    assert ask(server, QUESTION, "-q", "-c", str(rows)).stdout == "[{'a': 1}, {'a': 2}]\n"
+    both = ask(server, QUESTION, "-q", "-c", str(rows), "-c", "-", "-c", str(text), stdin="typed")
+    assert both.stdout == f"{{'{rows}': [{{'a': 1}}, {{'a': 2}}], '{text}': 'text', '-': 'typed'}}\n"
 
 
 @pytest.mark.parametrize("arguments", [["--calls", "many"], ["--seconds", "0"], ["--depth", "33"], ["--nonsense"]])

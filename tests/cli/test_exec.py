@@ -35,6 +35,17 @@ def test_the_context_is_a_variable(tmp_path: Path) -> None:
     assert execute("print(len(context), context[:3])", "--context", str(path)) == Done(0, "1000 äää\n", "")
 
 
+def test_the_context_may_be_a_folder_or_json(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one")
+    (tmp_path / "b.json").write_text('{"rows": [1, 2]}')
+    assert execute("print(context)", "-c", str(tmp_path)).stdout == "{'a.txt': 'one', 'b.json': '{\"rows\": [1, 2]}'}\n"
+    done = execute("print(context)", "-c", str(tmp_path / "b.json"))
+    assert done == Done(0, "{'rows': [1, 2]}\n", "note: 'b.json' was read as JSON\n")
+    several = execute("print(list(context.values()))", "-c", str(tmp_path / "b.json"), "-c", str(tmp_path / "a.txt"))
+    assert several.stdout == "[{'rows': [1, 2]}, 'one']\n"
+    assert execute("print(1)", "-c", "-").sentence == "standard input cannot be the code and the context"
+
+
 def test_an_error_shows_the_guests_traceback_and_what_was_printed_before() -> None:
     done = execute("print('before')\n1 / 0\n")
     assert (done.status, done.stdout) == (1, "before\n")

@@ -1,0 +1,51 @@
+"""What is behind a path, chosen by what it is: a folder's texts, JSON's data, an image, a text."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from divebell.context import folders, images, structured
+from divebell.context.files import is_folder, opened
+from divebell.errors import ContextError
+
+_Loaded = tuple[Any, tuple[str, ...]]  # the value, and notes on how it was read
+
+
+def load_special(path: Path) -> _Loaded | None:
+    """The data of a folder, of JSON or of an image; None for everything else, which is text. Raises ContextError."""
+    if is_folder(path):
+        return folders.read_folder(path, "**/*", folders.Bounds())
+    if structured.is_json(path):
+        return structured.read_json(path)
+    if images.media_type_of(path) is not None:
+        return images.read_image(path), ()
+    return None
+
+
+def load_text(path: Path) -> _Loaded:
+    with opened(path) as file:
+        return file.text()
+
+
+def load_several(paths: Iterable[Path]) -> _Loaded:
+    """A dict by path: of each file its text or data, of each folder and pattern the files in it. Raises ContextError if
+    one cannot be read or is empty, or two have the same path."""
+    found: dict[str, Any] = {}
+    notes: tuple[str, ...] = ()
+    for path in paths:
+        name = path.as_posix()
+        if folders.is_glob(str(path)):
+            value, said = folders.read_glob(str(path), folders.Bounds())
+        elif is_folder(path):
+            value, said = folders.read_folder(path, "**/*", folders.Bounds(), prefix=f"{name}/")
+        else:
+            content, said = load_special(path) or load_text(path)
+            if content in ("", [], {}):
+                raise ContextError(f"{path} is empty")
+            value = {name: content}
+        twice = found.keys() & value.keys()
+        if twice:
+            raise ContextError(f"{min(twice)} is given twice")
+        found |= value
+        notes += said
+    return found, notes

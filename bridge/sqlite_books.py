@@ -6,6 +6,8 @@ from typing import Any
 
 from divebell.bridge.escrow import Account, Amounts, Caps, HoldEntry
 
+MAX_MODEL_NAME = 200
+
 _COLUMNS = [
     f"{prefix}_{limit}"
     for prefix in ("cap", "carved", "spent", "held", "reserved", "overdrawn")
@@ -91,6 +93,7 @@ class SQLiteBooks:
 
     def flush(self) -> None:
         now = now_text()
+        self._flush_holds(now)  # first: what an account holds is checked against them
         for account in self._accounts.values():
             values, stored = _changing(account), self._stored.get(account.id)
             if stored is None:
@@ -98,6 +101,8 @@ class SQLiteBooks:
                 self._db.execute(_INSERT_ACCOUNT, (*fixed, *values, now))
             elif values != stored:
                 self._db.execute(_UPDATE_ACCOUNT, (*values, None if account.is_open else now, account.id))
+
+    def _flush_holds(self, now: str) -> None:
         for entry in self._changed_holds.values():
             ended = None if entry.state == "held" else now
             if entry.id in self._stored_holds:
@@ -110,7 +115,7 @@ class SQLiteBooks:
                 self._db.execute(
                     f"INSERT INTO holds ({_HOLD_COLUMNS}, opened, ended) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",  # noqa: S608
                     (
-                        entry.id, entry.account, entry.worker, entry.model[:200], entry.purpose, entry.state,
+                        entry.id, entry.account, entry.worker, _storable(entry.model), entry.purpose, entry.state,
                         *entry.amounts, *entry.spent, now, ended,
                     ),
                 )  # fmt: skip
@@ -121,6 +126,11 @@ def _changing(account: Account) -> tuple[Any, ...]:
         account.frozen, int(account.is_open), *account.caps, *map(int, account.carved), *account.spent, *account.held,
         *account.reserved, *account.overdrawn,
     )  # fmt: skip
+
+
+def _storable(name: str) -> str:
+    """A model's name, whatever is in it, as SQLite can keep it."""
+    return name[:MAX_MODEL_NAME].encode("utf-8", "replace").decode("utf-8")
 
 
 def now_text() -> str:

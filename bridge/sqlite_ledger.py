@@ -24,14 +24,22 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from divebell.bridge.errors import LedgerError
+from divebell.bridge.escrow import Caps
 from divebell.bridge.ledger import MAX_TREE_DEPTH, Books, Ledger, close_open_account
-from divebell.bridge.liveness import LifeLine, is_alive
+from divebell.bridge.liveness import LifeLine, is_alive, is_same_file
 from divebell.bridge.sqlite_books import SQLiteBooks, now_text
-from divebell.bridge.sqlite_file import OPEN_BUSY_SECONDS, connect, explained, migrate
+from divebell.bridge.sqlite_file import OPEN_BUSY_SECONDS, connect, explained, migrate, transaction
 
 BUSY_SECONDS = 0.1
 KEPT_DAYS = 90
 """How long the holds of closed accounts are kept, for people to look at."""
+
+
+_UNFINISHED_WORKERS = (
+    "SELECT id, life FROM workers WHERE ended IS NULL "
+    "OR id IN (SELECT worker FROM accounts WHERE is_open AND worker IS NOT NULL)"
+)
+"""One that was taken for dead while it lived may have opened more since."""
 
 
 class SQLiteLedger(Ledger):
@@ -51,18 +59,16 @@ class SQLiteLedger(Ledger):
         self._process = os.getpid()
         self._closed = False
         self._life: LifeLine | None = None
+        self._workers: list[int] = []
         with explained(self.path):
             self._db = connect(self.path)
             try:
                 migrate(self._db, self.path)
+                self._seen = self.path.stat()
                 self._db.execute(f"PRAGMA synchronous = {'FULL' if survive_power_loss else 'NORMAL'}")
-                self._db.execute("PRAGMA busy_timeout = 10000")
-                life = secrets.token_hex(8)
-                self._life = LifeLine(_life_path(self.path, life))
-                self.worker = self._db.execute(
-                    "INSERT INTO workers (life, process, began) VALUES (?, ?, ?)", (life, self._process, now_text())
-                ).lastrowid
+                self._register()
                 self.recover()
+                self._forget_old()
                 self._db.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
             except BaseException:
                 self._db.close()
@@ -70,6 +76,32 @@ class SQLiteLedger(Ledger):
                     self._life.close()
                 raise
         _open_ledgers.add(self)
+
+    def _register(self) -> None:
+        """Be known to the others as alive. The lock comes before the row: nobody sees a worker without it."""
+        name = secrets.token_hex(8)
+        life = LifeLine(_life_path(self.path, name))
+        try:
+            self.worker = self._db.execute(
+                "INSERT INTO workers (life, process, began) VALUES (?, ?, ?)", (name, self._process, now_text())
+            ).lastrowid
+        except BaseException:
+            life.close()
+            raise
+        assert self.worker is not None
+        self._workers.append(self.worker)
+        if self._life is not None:
+            self._life.close()
+        self._life = life
+
+    def open(self, account_id: str, *, kind: str, path: str, parent: str | None, wanted: Caps) -> Caps:
+        with self._lock, explained(self.path):
+            self._check_open()
+            if not is_same_file(self.path, self._seen):
+                raise LedgerError(f"the ledger {self.path} was deleted or replaced while it was open: open it anew")
+            if self._life is None or not self._life.is_in_place():
+                self._register()
+            return super().open(account_id, kind=kind, path=path, parent=parent, wanted=wanted)
 
     def __enter__(self) -> "SQLiteLedger":
         return self
@@ -85,7 +117,8 @@ class SQLiteLedger(Ledger):
             self._closed = True
             with suppress(sqlite3.Error, LedgerError):
                 self._db.execute(f"PRAGMA busy_timeout = {int(OPEN_BUSY_SECONDS * 1000)}")
-                self._bury(self.worker)
+                for worker in self._workers:
+                    self._bury(worker)
             self._db.close()
             if self._life is not None:
                 self._life.close()
@@ -94,19 +127,15 @@ class SQLiteLedger(Ledger):
         """Post the holds of dead processes as spent, and close their accounts. Returns how many holds that were."""
         with self._lock, explained(self.path):
             self._check_open()
-            others = self._db.execute(
-                "SELECT id, life FROM workers WHERE ended IS NULL AND id IS NOT ?", (self.worker,)
-            ).fetchall()
             ended = 0
-            for worker, life in others:
-                if not is_alive(_life_path(self.path, life)):
+            for worker, life in self._db.execute(_UNFINISHED_WORKERS).fetchall():
+                if worker not in self._workers and not is_alive(_life_path(self.path, life)):
                     ended += self._bury(worker)
                     with suppress(OSError):
                         _life_path(self.path, life).unlink()
-            self._forget_old()
             return ended
 
-    def _bury(self, worker: int | None) -> int:
+    def _bury(self, worker: int) -> int:
         """Close all that a worker has open, pessimistically. Returns how many of its calls were in flight."""
         with self._immediate() as books:
             open_calls = self._db.execute(
@@ -139,16 +168,18 @@ class SQLiteLedger(Ledger):
                 yield books
 
     @contextmanager
+    def _reading(self) -> Iterator[Books]:
+        with self._lock, explained(self.path):
+            self._check_open()
+            with transaction(self._db, "DEFERRED"):
+                yield SQLiteBooks(self._db)
+
+    @contextmanager
     def _immediate(self) -> Iterator[SQLiteBooks]:
-        self._db.execute("BEGIN IMMEDIATE")
-        books = SQLiteBooks(self._db)
-        try:
+        with transaction(self._db, "IMMEDIATE"):
+            books = SQLiteBooks(self._db)
             yield books
             books.flush()
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
 
 def _life_path(path: Path, life: str) -> Path:
@@ -161,6 +192,7 @@ _open_ledgers: "weakref.WeakSet[SQLiteLedger]" = weakref.WeakSet()
 def _after_fork() -> None:
     """A forked child must not keep its parent's locks, and must not touch its connections."""
     for ledger in list(_open_ledgers):
+        ledger._lock = threading.RLock()  # a thread that is not here may have held it
         if ledger._life is not None:
             ledger._life.forget()
 

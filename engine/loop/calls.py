@@ -106,7 +106,8 @@ class Calls:
             finally:
                 self._places.release()
             if failure.retry_after_seconds is not None:
-                self._quiet_until[model.name] = time.monotonic() + seconds
+                until = time.monotonic() + seconds
+                self._quiet_until[model.name] = max(until, self._quiet_until.get(model.name, until))
             await anyio.sleep(seconds)
         raise AssertionError("the last attempt returns or raises")
 
@@ -211,6 +212,8 @@ async def _completed(meter: Meter, model: Model, request: Request) -> Completion
         raise
     except Exception as error:  # an adapter that breaks its contract
         raise ModelError(f"{model.name} failed: {type(error).__name__}: {error}", model=model.name) from error
+    if not isinstance(completion, Completion) or not isinstance(completion.text, str):
+        raise ModelError(f"{model.name} replied with {type(completion).__name__}, not a Completion", model=model.name)
     if len(completion.text) > MAX_REPLY_CHARACTERS:
         raise ModelError(
             f"{model.name} replied with {len(completion.text):,} characters", model=model.name, usage=completion.usage
@@ -225,7 +228,7 @@ def _retry_seconds(error: ModelError, attempt: int) -> float | None:
         return None
     asked = error.retry_after_seconds
     if asked is not None:
-        return None if asked > MAX_RETRY_SECONDS else asked * random.uniform(1.0, 1.1)
+        return max(asked, 0.0) * random.uniform(1.0, 1.1) if asked <= MAX_RETRY_SECONDS else None  # nor for NaN
     doubled: float = FIRST_RETRY_SECONDS * 2 ** (attempt - 1)
     return min(doubled, MAX_RETRY_SECONDS) * random.uniform(0.5, 1.0)
 

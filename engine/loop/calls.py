@@ -85,7 +85,6 @@ class Calls:
         """
         failure: ModelError | None = None
         for attempt in range(1, MAX_ATTEMPTS + 1):
-            await self._until_quiet_is_over(model.name)
             try:
                 named = None if name is None else f"{name}, attempt {attempt}"
                 hold = await self._held(meter, model, request, least_output_tokens, named, is_last)
@@ -111,20 +110,35 @@ class Calls:
             await anyio.sleep(seconds)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _until_quiet_is_over(self, name: str) -> None:
-        while (left := self._quiet_until.get(name, 0.0) - time.monotonic()) > 0:
-            await anyio.sleep(left * random.uniform(1.0, 1.2))
+    def _quiet_seconds(self, name: str) -> float:
+        return max(self._quiet_until.get(name, 0.0) - time.monotonic(), 0.0)
 
     async def _held(
         self, meter: Meter, model: Model, request: Request, least: int | None, name: str | None, is_last: bool
     ) -> Hold:
-        """A hold, and with it a place among the concurrent calls."""
+        """A hold, and with it a place among the concurrent calls.
+
+        A call that stood in the queue as the endpoint asked for a pause keeps to it too, out of the others' way.
+        """
+        while True:
+            while (left := self._quiet_seconds(model.name)) > 0:
+                await anyio.sleep(left * random.uniform(1.0, 1.2))
+            hold = await self._held_unless_quiet(meter, model, request, least, name, is_last)
+            if hold is not None:
+                return hold
+
+    async def _held_unless_quiet(
+        self, meter: Meter, model: Model, request: Request, least: int | None, name: str | None, is_last: bool
+    ) -> Hold | None:
         texts = request.sent_texts()
         image_tokens = sum(worst_case_image_tokens(image, model.name) for image in request.sent_images())
         async with self._gates.setdefault(meter, anyio.Lock()):
             waiting_since = time.monotonic()
             while True:
                 await self._places.acquire()
+                if self._quiet_seconds(model.name):
+                    self._places.release()
+                    return None
                 settled = self._settled
                 try:
                     return await patiently(

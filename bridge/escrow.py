@@ -2,7 +2,7 @@
 
 An account has three limits (pico-dollars, tokens, calls). In each it has a cap or none, what is spent, and what is held
 for calls and allotments that are not finished. `spent + held <= cap` is the invariant; only a provider that used more
-than it was allowed can push `spent` over it, and by how much is counted in `overdrawn`.
+than it was allowed can push them over it, or a cap that was lowered since, and by how much is in `overdrawn`.
 
 The tree. A child's cap is either *carved* out of its parent's (an allotment: held in the parent until the child closes,
 so nobody else can have it, and the child can have no more), or it is not, and then whatever counts in the child counts
@@ -209,6 +209,7 @@ def place(chain: Chain, amounts: Amounts, *, reserve: bool = False) -> None:
             account.held = _changed(account.held, limit, amounts[limit])
             if reserve:
                 account.reserved = _changed(account.reserved, limit, amounts[limit])
+            count_overdrawn(account, limit)
 
 
 def replace(chain: Chain, held: Amounts, spent: Amounts, *, reserve: bool = False, overrun: bool = False) -> None:
@@ -217,16 +218,22 @@ def replace(chain: Chain, held: Amounts, spent: Amounts, *, reserve: bool = Fals
     `overrun` tells that the provider went over a limit that it was sent, even if the sum stayed within the hold.
     """
     for limit in _LIMITS:
-        over = max(spent[limit] - held[limit], 0)
         for account in touched(chain, limit):
             account.held = _changed(account.held, limit, -held[limit])
             account.spent = _changed(account.spent, limit, spent[limit])
             if reserve:
                 account.reserved = _changed(account.reserved, limit, -held[limit])
-            if over:
-                account.overdrawn = _changed(account.overdrawn, limit, over)
+            count_overdrawn(account, limit)
     if overrun or any(spent[limit] > held[limit] for limit in _LIMITS):
         _freeze(chain)
+
+
+def count_overdrawn(account: Account, limit: int) -> None:
+    """Bring `overdrawn` up to date."""
+    cap = account.caps[limit]
+    over = 0 if cap is None else max(account.spent[limit] + account.held[limit] - cap, 0)
+    if over != account.overdrawn[limit]:
+        account.overdrawn = _changed(account.overdrawn, limit, over - account.overdrawn[limit])
 
 
 def _freeze(chain: Chain) -> None:

@@ -60,6 +60,10 @@ class Ledger(ABC):
     def _transaction(self) -> AbstractContextManager[Books]:
         """All or nothing, and nobody else between."""
 
+    def _reading(self) -> AbstractContextManager[Books]:
+        """A look at how things are at one moment. What is put there is not kept."""
+        return self._transaction()
+
     def close(self) -> None:  # noqa: B027  (a ledger may have nothing to give back)
         """Give the ledger back. What this process still holds is posted as spent."""
 
@@ -76,17 +80,15 @@ class Ledger(ABC):
         A day is a day of UTC; a run counts on the day on which it began.
         """
         _check_tenant(name)
+        _check_amounts(*(cap for cap in (*(total or ()), *(per_day or ())) if cap is not None))
         day = (today or datetime.now(UTC).date()).isoformat()
-        tenant_id = f"tenant:{name}"
+        # Prefixes that no name can make up: a tenant called "acme@daily" is not the daily account of "acme".
+        tenant_id, daily_id, day_id = f"tenant:{name}", f"daily:{name}", f"day:{day}:{name}"
         with self._transaction() as books:
             tenant = books.account(tenant_id) or Account(tenant_id, "tenant", name)
             # Keeps the caps of all days; nothing is ever booked in it.
-            daily = books.account(f"{tenant_id}@daily") or Account(
-                f"{tenant_id}@daily", "daily", f"{name}, each day", tenant_id
-            )
-            account = books.account(f"{tenant_id}@{day}") or Account(
-                f"{tenant_id}@{day}", "day", f"{name}, {day}", tenant_id
-            )
+            daily = books.account(daily_id) or Account(daily_id, "daily", f"{name}, each day", tenant_id)
+            account = books.account(day_id) or Account(day_id, "day", f"{name}, {day}", tenant_id)
             if total is not None:
                 _set_caps(tenant, total)
             if per_day is not None:
@@ -100,6 +102,7 @@ class Ledger(ABC):
 
         Raises BudgetExceeded where the parent has nothing free, LedgerError where the id was used before.
         """
+        _check_amounts(*(cap for cap in wanted if cap is not None))
         with self._transaction() as books:
             if books.account(account_id) is not None:
                 raise LedgerError(f"there is an account {account_id} already")
@@ -108,6 +111,8 @@ class Ledger(ABC):
                 parents = _chain(books, parent)
                 if not parents[0].is_open:
                     raise LedgerError(f"the budget of {parents[0].path} is closed")
+                if len(parents) >= MAX_TREE_DEPTH:
+                    raise LedgerError(f"accounts nest at most {MAX_TREE_DEPTH} deep")
                 account.caps, account.carved = escrow.allotted(parents, wanted)
                 escrow.carve(parents, account)
                 _put(books, parents)
@@ -135,6 +140,7 @@ class Ledger(ABC):
             chain = _chain(books, account_id)
             output_tokens = _decide(books, chain, bid, replacing)
             amounts = bid.amounts(output_tokens)
+            _check_amounts(*amounts)
             escrow.place(chain, amounts, reserve=reserve)
             purpose = "reserve" if reserve else "call"
             books.put_hold(HoldEntry(hold_id, account_id, self.worker, model, amounts, purpose))
@@ -147,6 +153,9 @@ class Ledger(ABC):
         A hold that has ended already, because its account was closed or its process was taken for dead, stays as it
         ended. Returns the hold as it is kept.
         """
+        if state not in ("settled", "uncertain", "refunded") or (state == "refunded" and spent != NOTHING):
+            raise LedgerError(f"a hold cannot end as {state!r} with {tuple(spent)} spent")
+        _check_amounts(*spent)
         with self._transaction() as books:
             entry = books.hold(hold_id)
             if entry is None:
@@ -169,14 +178,20 @@ class Ledger(ABC):
 
     def account(self, account_id: str) -> Account | None:
         """A copy of the account as it is now; None if there is none."""
-        with self._transaction() as books:
+        with self._reading() as books:
             account = books.account(account_id)
             return None if account is None else replace(account)
 
     def room(self, account_id: str) -> Caps:
         """What is free for the account now."""
-        with self._transaction() as books:
+        with self._reading() as books:
             return escrow.room(_chain(books, account_id))
+
+
+def _check_amounts(*amounts: int) -> None:
+    """No money is made by holding or spending less than nothing."""
+    if any(type(amount) is not int or amount < 0 for amount in amounts):
+        raise LedgerError(f"an amount in a ledger is a whole number from 0, not one of {amounts}")
 
 
 def _check_tenant(name: object) -> None:
@@ -189,11 +204,8 @@ def _check_tenant(name: object) -> None:
 def _set_caps(account: Account, caps: Caps) -> None:
     """A cap under what is spent and held already allows no more, and takes nothing back."""
     account.caps = caps
-    over = [0, 0, 0]
-    for limit, cap in enumerate(caps):
-        if cap is not None:
-            over[limit] = max(account.spent[limit] + account.held[limit] - cap, 0)
-    account.overdrawn = Amounts(*over)
+    for limit in range(len(caps)):
+        escrow.count_overdrawn(account, limit)
 
 
 def _chain(books: Books, account_id: str) -> list[Account]:
@@ -218,6 +230,8 @@ def _decide(books: Books, chain: list[Account], bid: Bid, replacing: str | None)
     kept = None if replacing is None else books.hold(replacing)
     if kept is None or kept.state != "held":
         return escrow.decide(chain, bid)
+    if kept.account != chain[0].id or kept.purpose != "reserve":
+        raise LedgerError(f"{replacing} was not kept back for the last call of {chain[0].path}")
     escrow.replace(chain, kept.amounts, NOTHING, reserve=True)
     try:
         output_tokens = escrow.decide(chain, bid)

@@ -3,6 +3,7 @@
 The operating system lets go of the lock when the process dies, however it dies. Guaranteed: a process that is alive is
 never taken for dead, also from another container on the same machine, where process numbers would mislead. Not
 guaranteed: anything between machines; a ledger's file belongs on a local disk (SQLite's WAL needs that too).
+And a process whose file was deleted is taken for dead, until it notices and makes another.
 """
 
 import contextlib
@@ -24,6 +25,10 @@ class LifeLine:
         if not _lock(self._file):
             os.close(self._file)
             raise OSError(f"{path} is locked by another process")
+
+    def is_in_place(self) -> bool:
+        """Whether others can still see it: the file may have been deleted by hand, or by what tidies folders up."""
+        return self._file is not None and is_same_file(self.path, os.fstat(self._file))
 
     def close(self) -> None:
         """Let go, and remove the file."""
@@ -54,6 +59,15 @@ def is_alive(path: Path) -> bool:
         return not _lock(file)
     finally:
         os.close(file)
+
+
+def is_same_file(path: Path, seen: os.stat_result) -> bool:
+    """Whether the file at `path` is still the one that was seen there."""
+    try:
+        now = path.stat()
+    except OSError:
+        return False
+    return (now.st_dev, now.st_ino) == (seen.st_dev, seen.st_ino)
 
 
 def _lock(file: int) -> bool:

@@ -32,6 +32,9 @@ from divebell.bridge.tally import Tally
 
 TOKENS_PER_MESSAGE = 16  # framing: role, separators
 TOKENS_PER_REQUEST = 64
+MAX_REPORTED_TOKENS = 10**9
+"""A provider that reports more of one call than this talks nonsense, which is not booked: the call costs its hold, and
+the run takes no more."""
 RESERVE_FRACTION = 8
 """A run keeps back what its last call needs, but never more than an eighth of its budget."""
 
@@ -108,7 +111,6 @@ class Meter:
         deadline = None if budget.seconds is None else time.monotonic() + budget.seconds
         self._begin(budget, rates, run_id, "0", deadline, None)
         self.ledger.open(self._account, kind="run", path=self.where, parent=parent_account, wanted=wanted)
-        self._is_capped = self.ledger.room(self._account).picodollars is not None
 
     def _begin(
         self, budget: Budget, rates: RateCard, run_id: str, path: str, deadline: float | None, parent: "Meter | None"
@@ -129,6 +131,7 @@ class Meter:
         self._reserve: str | None = None
         self._frozen = ""
         self._closed = False
+        self._closed_in_ledger = False
 
     def child(self, path: str, sharing: int) -> "Meter":
         """The meter of a child run, with an allotment: an equal share of what is free now for each of the `sharing`
@@ -143,9 +146,8 @@ class Meter:
         self.ledger.open(
             child._account, kind="child", path=child.where, parent=self._account, wanted=_at_least_one(share)
         )
-        child._is_capped = self._is_capped
         with self._lock:
-            self._children = [each for each in self._children if not each._closed] + [child]
+            self._children = [each for each in self._children if not each._closed_in_ledger] + [child]
         return child
 
     def rate_of(self, model: str) -> Rate:
@@ -153,7 +155,7 @@ class Meter:
         rate = self._rates.rate(model)
         if rate is not None:
             return rate
-        if not self._is_capped:
+        if self.ledger.room(self._account).picodollars is None:  # now: a tenant may get a cap while its run is going
             return FREE
         raise UnknownPrice(model)
 
@@ -251,10 +253,16 @@ class Meter:
     ) -> Tally:
         """Replace the hold by what the provider reported, or by the whole hold where that makes no sense."""
         numbers = (input_tokens, output_tokens, cached_input_tokens, cache_write_tokens)
-        if min(numbers) < 0 or cached_input_tokens + cache_write_tokens > input_tokens:
+        if any(type(number) is not int or number < 0 for number in numbers):
             return self.forfeit(hold)
+        if cached_input_tokens + cache_write_tokens > input_tokens:
+            return self.forfeit(hold)
+        overrun = ""
+        if input_tokens > hold.input_tokens or output_tokens > hold.output_tokens:
+            overrun = f"{input_tokens:,} + {output_tokens:,} tokens"
+        if max(input_tokens, output_tokens) > MAX_REPORTED_TOKENS:
+            return self._end(hold, _whole(hold), hold.amounts, "uncertain", overrun)
         cost = hold.rate.cost_picodollars(*numbers)
-        overrun = input_tokens > hold.input_tokens or output_tokens > hold.output_tokens
         booked = Tally(0, *numbers, spent_picodollars=cost)
         return self._end(hold, booked, Amounts(cost, input_tokens + output_tokens, 1), "settled", overrun)
 
@@ -266,14 +274,15 @@ class Meter:
         """The call surely never ran: it cost nothing."""
         return self._end(hold, Tally(calls=-1, refunded_calls=1), NOTHING, "refunded")
 
-    def _end(self, hold: Hold, booked: Tally, spent: Amounts, state: str, overrun: bool = False) -> Tally:
+    def _end(self, hold: Hold, booked: Tally, spent: Amounts, state: str, overrun: str = "") -> Tally:
+        """overrun: what was used, where it is more than the request allowed."""
         with self._lock:
             if self._open.pop(hold.id, None) is None:
                 if self._closed:  # the run ended first, and charged the whole hold
                     return _whole(hold)
                 raise AssertionError("a hold is ended exactly once")
         try:
-            ended_as = self.ledger.settle(hold.id, spent, state=state, overrun=overrun).state
+            ended_as = self.ledger.settle(hold.id, spent, state=state, overrun=bool(overrun)).state
         except LedgerError:
             with self._lock:
                 over = self._closed
@@ -283,17 +292,24 @@ class Meter:
                 raise
             ended_as = "uncertain"
         if ended_as != state:  # the account was closed before, or this process taken for dead
-            booked, overrun = _whole(hold), False
+            booked, overrun = _whole(hold), ""
         with self._lock:
             self._count(hold.model, booked)
-        if overrun and (self._is_capped or self.budget.tokens is not None):
-            self._freeze(hold, booked)
+        if overrun and self._is_frozen_in_ledger():
+            self._freeze(hold, overrun)
         return booked
 
-    def _freeze(self, hold: Hold, booked: Tally) -> None:
+    def _is_frozen_in_ledger(self) -> bool:
+        try:
+            account = self.ledger.account(self._account)
+        except LedgerError:
+            return True
+        return account is not None and bool(account.frozen)
+
+    def _freeze(self, hold: Hold, used: str) -> None:
         self._frozen = (
-            f"{hold.model!r} used {booked.input_tokens:,} + {booked.output_tokens:,} tokens, and its request allowed "
-            f"{hold.input_tokens:,} + {hold.output_tokens:,}: the cost is booked, and the run takes no more calls"
+            f"{hold.model!r} used {used}, and its request allowed {hold.input_tokens:,} + {hold.output_tokens:,}: "
+            "the cost is booked, and the run takes no more calls"
         )
         _log.error("the budget of run %s is frozen: %s", self.run_id, self._frozen)
         meter: Meter | None = self._parent
@@ -317,17 +333,14 @@ class Meter:
         for child in list(self._children):
             child.close()
         with self._lock:
-            if self._closed:
-                return
             self._closed = True
             left_open, self._open = list(self._open.values()), {}
             for hold in left_open:
                 self._count(hold.model, _whole(hold))
-        try:
-            self.ledger.close_account(self._account)
-        except LedgerError:
-            self._closed = False
-            raise
+            if self._closed_in_ledger:
+                return
+        self.ledger.close_account(self._account)
+        self._closed_in_ledger = True
 
     def summary(self) -> dict[str, object]:
         """What has been used, children included: {"calls", "input_tokens", ..., "dollars": Decimal, "models": {name:

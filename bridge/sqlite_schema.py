@@ -1,7 +1,8 @@
 """The SQLite ledger's tables, and the way from each version of them to the next.
 
 The constraints are the last line: even a defect in the rules above, or another program that writes to the file, cannot
-make an account hold and spend more than its cap (but for what a provider overdrew, which is counted on its own).
+make an account hold and spend more than its cap (but for what a provider overdrew, which is counted on its own), end a
+hold twice, or take back what is spent.
 
 Amounts are whole numbers: pico-dollars, tokens, calls. SQLite's integers end at 2**63, which is 9.2 million dollars.
 """
@@ -25,22 +26,40 @@ def _account_columns() -> str:
 
 def _caps_hold() -> str:
     return ",\n    ".join(
-        f"CHECK (cap_{limit} IS NULL OR spent_{limit} + held_{limit} <= cap_{limit} + overdrawn_{limit})"
+        f"CHECK (overdrawn_{limit} = CASE WHEN cap_{limit} IS NULL THEN 0\n"
+        f"        ELSE max(spent_{limit} + held_{limit} - cap_{limit}, 0) END)"
         for limit in _LIMITS
     )
 
 
-# Entry n takes a file from version n to n + 1. What is released is never edited: a change is a new entry.
-MIGRATIONS = (
-    f"""
-CREATE TABLE workers (
+def _never(name: str, table: str, when: str, why: str, event: str = "UPDATE") -> str:
+    """What no CHECK can say: what a row may not become, given what it was."""
+    return f"CREATE TRIGGER {name} BEFORE {event} ON {table} WHEN {when} BEGIN SELECT RAISE (ABORT, '{why}'); END"
+
+
+def _any_limit(condition: str) -> str:
+    return " OR ".join(f"({condition.format(limit=limit)})" for limit in _LIMITS)
+
+
+_OTHER_CAPS = "NEW.cap_{limit} IS NOT OLD.cap_{limit} OR NEW.carved_{limit} <> OLD.carved_{limit}"
+_SAME_ACCOUNT = " OR ".join(f"NEW.{column} IS NOT OLD.{column}" for column in ("id", "kind", "parent", "worker"))
+_SAME_HOLD = " OR ".join(
+    f"NEW.{column} IS NOT OLD.{column}"
+    for column in ("id", "account", "worker", "purpose", "held_picodollars", "held_tokens", "held_calls")
+)
+
+# Entry n takes a file from version n to n + 1, by its statements. What is released is never edited: a change is a new
+# entry.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE workers (
     id INTEGER PRIMARY KEY,
     life TEXT NOT NULL UNIQUE,
     process INTEGER NOT NULL,
     began TEXT NOT NULL,
     ended TEXT
-) STRICT;
-CREATE TABLE accounts (
+) STRICT""",
+        f"""CREATE TABLE accounts (
     id TEXT PRIMARY KEY,
     kind TEXT NOT NULL CHECK (kind IN ('tenant', 'daily', 'day', 'run', 'child')),
     path TEXT NOT NULL,
@@ -53,10 +72,10 @@ CREATE TABLE accounts (
     {_account_columns()},
     {_caps_hold()},
     CHECK (is_open OR (held_picodollars = 0 AND held_tokens = 0 AND held_calls = 0))
-) STRICT, WITHOUT ROWID;
-CREATE INDEX open_children ON accounts (parent) WHERE is_open;
-CREATE INDEX open_accounts_of_worker ON accounts (worker) WHERE is_open AND worker IS NOT NULL;
-CREATE TABLE holds (
+) STRICT, WITHOUT ROWID""",
+        "CREATE INDEX open_children ON accounts (parent) WHERE is_open",
+        "CREATE INDEX open_accounts_of_worker ON accounts (worker) WHERE is_open AND worker IS NOT NULL",
+        """CREATE TABLE holds (
     id TEXT PRIMARY KEY,
     account TEXT NOT NULL REFERENCES accounts (id),
     worker INTEGER REFERENCES workers (id),
@@ -73,11 +92,48 @@ CREATE TABLE holds (
     ended TEXT,
     CHECK ((state = 'held') = (ended IS NULL)),
     CHECK (state IN ('settled', 'uncertain') OR (spent_picodollars = 0 AND spent_tokens = 0 AND spent_calls = 0))
-) STRICT, WITHOUT ROWID;
-CREATE INDEX open_holds ON holds (account) WHERE state = 'held';
-CREATE INDEX ended_holds ON holds (ended) WHERE ended IS NOT NULL;
-""",
-)
+) STRICT, WITHOUT ROWID""",
+        "CREATE INDEX open_holds ON holds (account) WHERE state = 'held'",
+        "CREATE INDEX ended_holds ON holds (ended) WHERE ended IS NOT NULL",
+        _never("hold_begins_held", "holds", "NEW.state <> 'held'", "a hold begins as held", "INSERT"),
+        _never(
+            "hold_in_open_account", "holds", "NOT (SELECT is_open FROM accounts WHERE id = NEW.account)",
+            "the account is closed", "INSERT",
+        ),
+        _never("hold_ends_once", "holds", "OLD.state <> 'held'", "the hold has ended"),
+        _never("hold_stays_the_same", "holds", _SAME_HOLD, "what was held cannot be changed"),
+        _never("hold_is_kept", "holds", "OLD.state = 'held'", "the hold has not ended", "DELETE"),
+        _never("account_is_kept", "accounts", "OLD.is_open", "the account is open", "DELETE"),
+        _never("account_closes_once", "accounts", "NOT OLD.is_open", "the account is closed"),
+        _never("account_stays_the_same", "accounts", _SAME_ACCOUNT, "an account stays whose it is"),
+        _never(
+            "run_keeps_its_caps", "accounts",
+            f"OLD.kind IN ('run', 'child') AND ({_any_limit(_OTHER_CAPS)})",
+            "the caps of a run cannot be changed",
+        ),
+        _never("account_stays_frozen", "accounts", "OLD.frozen <> '' AND NEW.frozen = ''", "the account is frozen"),
+        _never(
+            "spent_stays_spent", "accounts", _any_limit("NEW.spent_{limit} < OLD.spent_{limit}"),
+            "what is spent stays spent",
+        ),
+        _never(
+            "nothing_is_held_over_the_cap", "accounts",
+            _any_limit(
+                "NEW.overdrawn_{limit} > OLD.overdrawn_{limit} AND NEW.cap_{limit} IS OLD.cap_{limit} "
+                "AND NEW.spent_{limit} <= OLD.spent_{limit}"
+            ),
+            "a hold may not go over the cap",
+        ),
+        _never(
+            "held_covers_the_holds", "accounts",
+            _any_limit(
+                "NEW.held_{limit} < OLD.held_{limit} AND NEW.held_{limit} < "
+                "(SELECT coalesce(sum(held_{limit}), 0) FROM holds WHERE account = OLD.id AND state = 'held')"
+            ),
+            "the calls in flight hold more than that",
+        ),
+    ),
+)  # fmt: skip
 
 VERSION = len(MIGRATIONS)
 APPLICATION_ID = 0x44425231  # "DBR1": tells a ledger from other SQLite files

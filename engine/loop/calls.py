@@ -100,7 +100,6 @@ class Calls:
         """
         failure: ModelError | None = None
         for attempt in range(1, MAX_ATTEMPTS + 1):
-            await self._until_quiet_is_over(model.name)
             try:
                 named = None if name is None else f"{name}, attempt {attempt}"
                 hold = await self._held(meter, model, request, least_output_tokens, named, is_last)
@@ -121,24 +120,40 @@ class Calls:
             finally:
                 self._places.release()
             if failure.retry_after_seconds is not None:
-                self._quiet_until[model.name] = time.monotonic() + seconds
+                until = time.monotonic() + seconds
+                self._quiet_until[model.name] = max(until, self._quiet_until.get(model.name, until))
             await anyio.sleep(seconds)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _until_quiet_is_over(self, name: str) -> None:
-        while (left := self._quiet_until.get(name, 0.0) - time.monotonic()) > 0:
-            await anyio.sleep(left * random.uniform(1.0, 1.2))
+    def _quiet_seconds(self, name: str) -> float:
+        return max(self._quiet_until.get(name, 0.0) - time.monotonic(), 0.0)
 
     async def _held(
         self, meter: Meter, model: Model, request: Request, least: int | None, name: str | None, is_last: bool
     ) -> Hold:
-        """A hold, and with it a place among the concurrent calls."""
+        """A hold, and with it a place among the concurrent calls.
+
+        A call that stood in the queue as the endpoint asked for a pause keeps to it too, out of the others' way.
+        """
+        while True:
+            while (left := self._quiet_seconds(model.name)) > 0:
+                await anyio.sleep(left * random.uniform(1.0, 1.2))
+            hold = await self._held_unless_quiet(meter, model, request, least, name, is_last)
+            if hold is not None:
+                return hold
+
+    async def _held_unless_quiet(
+        self, meter: Meter, model: Model, request: Request, least: int | None, name: str | None, is_last: bool
+    ) -> Hold | None:
         texts = request.sent_texts()
         image_tokens = sum(worst_case_image_tokens(image, model.name) for image in request.sent_images())
         async with self._gates.setdefault(meter, anyio.Lock()):
             waiting_since = time.monotonic()
             while True:
                 await self._places.acquire()
+                if self._quiet_seconds(model.name):
+                    self._places.release()
+                    return None
                 settled = self._settled
                 try:
                     return await patiently(
@@ -226,6 +241,8 @@ async def _completed(meter: Meter, model: Model, request: Request) -> Completion
         raise
     except Exception as error:  # an adapter that breaks its contract
         raise ModelError(f"{model.name} failed: {type(error).__name__}: {error}", model=model.name) from error
+    if not isinstance(completion, Completion) or not isinstance(completion.text, str):
+        raise ModelError(f"{model.name} replied with {type(completion).__name__}, not a Completion", model=model.name)
     if len(completion.text) > MAX_REPLY_CHARACTERS:
         raise ModelError(
             f"{model.name} replied with {len(completion.text):,} characters", model=model.name, usage=completion.usage
@@ -240,7 +257,7 @@ def _retry_seconds(error: ModelError, attempt: int) -> float | None:
         return None
     asked = error.retry_after_seconds
     if asked is not None:
-        return None if asked > MAX_RETRY_SECONDS else asked * random.uniform(1.0, 1.1)
+        return max(asked, 0.0) * random.uniform(1.0, 1.1) if asked <= MAX_RETRY_SECONDS else None  # nor for NaN
     doubled: float = FIRST_RETRY_SECONDS * 2 ** (attempt - 1)
     return min(doubled, MAX_RETRY_SECONDS) * random.uniform(0.5, 1.0)
 

@@ -1,7 +1,7 @@
 """The figures of this machine, as a table: `python tests/bench/figures.py [--quick] [--json FILE] [NAME ...]`.
 
-NAMEs choose among the measures: start, cell, door, attach, scan, memory, boot, ratio, limits. `--quick` only shows that
-each of them works. Nothing is asserted about time: "aim" is what the project wants on an idle machine of two cores.
+NAMEs choose among the measures: start, cell, door, attach, scan, memory, boot, ratio, limits, meter. `--quick` only
+shows that each of them works. Nothing is asserted about time: "aim" is what the project wants on an idle machine of two cores.
 Medians, the best, and what nine in ten samples stay below; where two things are compared, they are measured in turns.
 """
 

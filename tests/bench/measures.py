@@ -2,6 +2,7 @@
 
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,6 +11,13 @@ from pathlib import Path
 import ratio
 
 from divebell.bridge import wire
+from divebell.bridge.budget import Budget
+from divebell.bridge.escrow import Caps
+from divebell.bridge.ledger import Ledger
+from divebell.bridge.memory_ledger import MemoryLedger
+from divebell.bridge.meter import Meter
+from divebell.bridge.rates import Rate, RateCard
+from divebell.bridge.sqlite_ledger import SQLiteLedger
 from divebell.context import Context
 from divebell.engine import default_engine
 from divebell.limits import Limits
@@ -227,6 +235,30 @@ def limits(effort: Effort) -> Iterator[Row]:
     yield Row("restore after a crash", crashes, note="os.abort() to the sandbox in its state before the cell")
 
 
+def meter(effort: Effort) -> Iterator[Row]:
+    """Both ledgers in turns. A run with a cap, carved out of its tenant's, which has a cap for each day and in total."""
+    rates = RateCard({"priced": Rate.per_million("1", "10")})
+    prompt = ["x" * 1_000]
+    with tempfile.TemporaryDirectory() as folder, SQLiteLedger(Path(folder) / "ledger.db") as shared:
+        ledgers: dict[str, Ledger] = {"memory": MemoryLedger(), "SQLite": shared}
+        meters: dict[str, Meter] = {}
+        for name, ledger in ledgers.items():
+            cap = Caps(10**17, None, None)
+            day = ledger.tenant("bench", total=cap, per_day=cap)
+            meters[name] = Meter(Budget(dollars="100"), rates, ledger=ledger, parent_account=day)
+        samples: dict[str, list[float]] = {name: [] for name in ledgers}
+        for _ in range(effort.times(5_000)):
+            for name, each in meters.items():
+                started = time.perf_counter()
+                each.settle(each.hold("priced", prompt, 100), 250, 50)
+                samples[name].append((time.perf_counter() - started) * 1e6)
+        for each in meters.values():
+            each.close()
+    note = "one call's hold and settlement, in its run, day and tenant"
+    yield Row("meter a call, memory", samples["memory"], unit="us", aim="<= 50", note=note)
+    yield Row("meter a call, SQLite", samples["SQLite"], unit="us", aim="<= 500", note="the same, two transactions")
+
+
 MEASURES: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "start": start,
     "cell": cell,
@@ -237,6 +269,7 @@ MEASURES: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "boot": boot,
     "ratio": ratios,
     "limits": limits,
+    "meter": meter,
 }
 
 

@@ -24,6 +24,8 @@ ROWS = (
     "soft interrupt, late by",
     "hard kill, late by",
     "restore after a crash",
+    "meter a call, memory",
+    "meter a call, SQLite",
 )
 
 

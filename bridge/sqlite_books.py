@@ -1,0 +1,138 @@
+"""The accounts and holds of a SQLite ledger as one transaction sees them: read when asked for, written at its end."""
+
+import sqlite3
+from datetime import UTC, datetime
+from typing import Any
+
+from divebell.bridge.escrow import Account, Amounts, Caps, HoldEntry
+
+MAX_MODEL_NAME = 200
+
+_COLUMNS = [
+    f"{prefix}_{limit}"
+    for prefix in ("cap", "carved", "spent", "held", "reserved", "overdrawn")
+    for limit in ("picodollars", "tokens", "calls")
+]
+_ACCOUNT_COLUMNS = ["id", "kind", "path", "parent", "worker", "frozen", "is_open", *_COLUMNS]
+_SELECT_ACCOUNT = f"SELECT {', '.join(_ACCOUNT_COLUMNS)} FROM accounts"  # noqa: S608  (names from above)
+_INSERT_ACCOUNT = (
+    f"INSERT INTO accounts ({', '.join(_ACCOUNT_COLUMNS)}, opened) "  # noqa: S608
+    f"VALUES ({', '.join('?' * len(_ACCOUNT_COLUMNS))}, ?)"
+)
+_CHANGING = ["frozen", "is_open", *_COLUMNS]
+_UPDATE_ACCOUNT = f"UPDATE accounts SET {', '.join(f'{name} = ?' for name in _CHANGING)}, closed = ? WHERE id = ?"  # noqa: S608
+_HOLD_COLUMNS = (
+    "id, account, worker, model, purpose, state, held_picodollars, held_tokens, held_calls, "
+    "spent_picodollars, spent_tokens, spent_calls"
+)
+
+
+class SQLiteBooks:
+    """The accounts and holds that one transaction looked at. Changes are written at its end, and only those."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+        self._accounts: dict[str, Account] = {}
+        self._stored: dict[str, tuple[Any, ...]] = {}
+        self._holds: dict[str, HoldEntry] = {}
+        self._stored_holds: set[str] = set()
+        self._changed_holds: dict[str, HoldEntry] = {}
+
+    def account(self, account_id: str) -> Account | None:
+        found = self._accounts.get(account_id)
+        if found is None:
+            row = self._db.execute(f"{_SELECT_ACCOUNT} WHERE id = ?", (account_id,)).fetchone()
+            found = None if row is None else self._loaded(row)
+        return found
+
+    def _loaded(self, row: tuple[Any, ...]) -> Account:
+        account_id, kind, path, parent, worker, frozen, is_open = row[:7]
+        if account_id in self._accounts:
+            return self._accounts[account_id]
+        caps, carved, spent, held, reserved, overdrawn = (row[at : at + 3] for at in range(7, 25, 3))
+        account = Account(
+            account_id, kind, path, parent, worker, Caps(*caps), (bool(carved[0]), bool(carved[1]), bool(carved[2])),
+            Amounts(*spent), Amounts(*held), Amounts(*reserved), Amounts(*overdrawn), frozen, bool(is_open),
+        )  # fmt: skip
+        self._accounts[account_id] = account
+        self._stored[account_id] = _changing(account)
+        return account
+
+    def put_account(self, account: Account) -> None:
+        self._accounts[account.id] = account
+
+    def hold(self, hold_id: str) -> HoldEntry | None:
+        found = self._holds.get(hold_id)
+        if found is None:
+            row = self._db.execute(f"SELECT {_HOLD_COLUMNS} FROM holds WHERE id = ?", (hold_id,)).fetchone()  # noqa: S608
+            found = None if row is None else self._loaded_hold(row)
+        return found
+
+    def _loaded_hold(self, row: tuple[Any, ...]) -> HoldEntry:
+        if row[0] in self._holds:
+            return self._holds[row[0]]
+        entry = HoldEntry(row[0], row[1], row[2], row[3], Amounts(*row[6:9]), row[4], row[5], Amounts(*row[9:12]))
+        self._holds[entry.id] = entry
+        self._stored_holds.add(entry.id)
+        return entry
+
+    def put_hold(self, entry: HoldEntry) -> None:
+        self._holds[entry.id] = self._changed_holds[entry.id] = entry
+
+    def open_holds(self, account_id: str) -> list[HoldEntry]:
+        query = f"SELECT {_HOLD_COLUMNS} FROM holds WHERE account = ? AND state = 'held'"  # noqa: S608
+        entries = [self._loaded_hold(row) for row in self._db.execute(query, (account_id,)).fetchall()]
+        return [entry for entry in entries if entry.state == "held"]
+
+    def open_children(self, account_id: str) -> list[Account]:
+        rows = self._db.execute(f"{_SELECT_ACCOUNT} WHERE parent = ? AND is_open", (account_id,)).fetchall()
+        return [account for account in map(self._loaded, rows) if account.is_open]
+
+    def drop_closed(self, account: Account) -> None:
+        """All is kept for a while; SQLiteLedger forgets it by its age."""
+
+    def flush(self) -> None:
+        now = now_text()
+        self._flush_holds(now)  # first: what an account holds is checked against them
+        for account in self._accounts.values():
+            values, stored = _changing(account), self._stored.get(account.id)
+            if stored is None:
+                fixed = (account.id, account.kind, account.path, account.parent, account.worker)
+                self._db.execute(_INSERT_ACCOUNT, (*fixed, *values, now))
+            elif values != stored:
+                self._db.execute(_UPDATE_ACCOUNT, (*values, None if account.is_open else now, account.id))
+
+    def _flush_holds(self, now: str) -> None:
+        for entry in self._changed_holds.values():
+            ended = None if entry.state == "held" else now
+            if entry.id in self._stored_holds:
+                self._db.execute(
+                    "UPDATE holds SET state = ?, spent_picodollars = ?, spent_tokens = ?, spent_calls = ?, ended = ? "
+                    "WHERE id = ? AND state = 'held'",
+                    (entry.state, *entry.spent, ended, entry.id),
+                )
+            else:
+                self._db.execute(
+                    f"INSERT INTO holds ({_HOLD_COLUMNS}, opened, ended) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",  # noqa: S608
+                    (
+                        entry.id, entry.account, entry.worker, _storable(entry.model), entry.purpose, entry.state,
+                        *entry.amounts, *entry.spent, now, ended,
+                    ),
+                )  # fmt: skip
+
+
+def _changing(account: Account) -> tuple[Any, ...]:
+    return (
+        account.frozen, int(account.is_open), *account.caps, *map(int, account.carved), *account.spent, *account.held,
+        *account.reserved, *account.overdrawn,
+    )  # fmt: skip
+
+
+def _storable(name: str) -> str:
+    """A model's name, whatever is in it, as SQLite can keep it."""
+    return name[:MAX_MODEL_NAME].encode("utf-8", "replace").decode("utf-8")
+
+
+def now_text() -> str:
+    """The time of UTC as the tables have it: texts that sort as the times do."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

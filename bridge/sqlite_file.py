@@ -1,0 +1,109 @@
+"""Opening a SQLite ledger's file: connections, the way of old files to this version's tables, errors in our words."""
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from divebell.bridge.errors import LedgerBusy, LedgerError
+from divebell.bridge.sqlite_schema import APPLICATION_ID, MIGRATIONS, VERSION
+
+OPEN_BUSY_SECONDS = 10.0  # another process may be creating the file, or migrating it
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """A connection to a ledger's file; a new file is for its owner alone. sqlite3.Error or OSError if that fails."""
+    if not read_only:
+        # Only a file that is new: to close one that a connection of this process uses would drop its locks (POSIX).
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600))
+    uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
+    db = sqlite3.connect(uri, uri=True, timeout=OPEN_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    db.execute("PRAGMA foreign_keys = ON")
+    return db
+
+
+def migrate(db: sqlite3.Connection, path: Path) -> None:
+    """Bring the tables to this version, in one transaction. LedgerError if the file is not ours, or newer than we."""
+    check_version(db, path)
+    _write_ahead(db, path)
+    with transaction(db, "IMMEDIATE"):
+        version = _version(db, path)
+        for statements in MIGRATIONS[version:]:
+            for statement in statements:
+                db.execute(statement)
+        if version != VERSION:
+            db.execute(f"PRAGMA user_version = {VERSION}")
+            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def _write_ahead(db: sqlite3.Connection, path: Path) -> None:
+    """Use the WAL. Others that open the file just now may be in the way, and SQLite does not wait for them here."""
+    until = time.monotonic() + OPEN_BUSY_SECONDS
+    while True:
+        try:
+            mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+            continue
+        if mode != "wal":
+            raise LedgerError(f"{path} is on a drive that cannot be shared safely: put the ledger on a local disk")
+        return
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection, kind: str) -> Iterator[None]:
+    """All or nothing. `kind`: "IMMEDIATE" to write, "DEFERRED" to read."""
+    db.execute(f"BEGIN {kind}")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:  # a full disk, for one, has ended it already
+            with suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+        raise
+
+
+def check_version(db: sqlite3.Connection, path: Path) -> int:
+    """The version of the file's tables; 0 for an empty file. LedgerError if it is not a ledger that we can read."""
+    with transaction(db, "DEFERRED"):  # one look: another process may be making the tables just now
+        return _version(db, path)
+
+
+def _version(db: sqlite3.Connection, path: Path) -> int:
+    application = db.execute("PRAGMA application_id").fetchone()[0]
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    is_empty = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
+    if not is_empty and application != APPLICATION_ID:
+        raise LedgerError(f"{path} is a database of something else, not a ledger: name another file")
+    if version > VERSION:
+        raise LedgerError(f"{path} was written by a newer version of Divebell: upgrade this one to use it")
+    return version
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """SQLite's errors as ours, in a sentence."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if _is_busy(error):
+            raise LedgerBusy(f"another process is writing to the ledger {path}") from None
+        raise LedgerError(f"the ledger {path} cannot be used: {error}") from None
+    except sqlite3.IntegrityError as error:
+        raise LedgerError(f"the ledger {path} refused an entry that breaks its rules: {error}") from None
+    except sqlite3.Error as error:
+        raise LedgerError(f"{path} cannot be read as a ledger: {error}") from None
+    except OverflowError:
+        raise LedgerError("an amount is over what a ledger can hold, 9.2 million dollars") from None
+    except OSError as error:
+        raise LedgerError(f"the ledger {path} cannot be opened: {error.strerror or error}") from None
+
+
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))

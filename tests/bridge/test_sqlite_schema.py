@@ -1,0 +1,168 @@
+"""The database's own last line: what another program, or a defect in our rules, tries with plain SQL is refused."""
+
+import multiprocessing
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from divebell.bridge.errors import LedgerError
+from divebell.bridge.escrow import Amounts, Caps, Fixed
+from divebell.bridge.sqlite_file import check_version, connect, migrate
+from divebell.bridge.sqlite_ledger import SQLiteLedger
+from divebell.bridge.sqlite_schema import APPLICATION_ID, MIGRATIONS, VERSION
+
+CALL = Fixed(Amounts(10, 10, 1))
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """A tenant with a cap of 100 in each limit, a run with 60 carved out of it, a call in flight and a settled one, and
+    a run that has closed; opened with plain SQLite."""
+    path = tmp_path / "ledger.db"
+    with SQLiteLedger(path) as ledger:
+        day = ledger.tenant("acme", total=Caps(100, 100, 100))
+        ledger.open("run", kind="run", path="run", parent=day, wanted=Caps(60, 60, 60))
+        ledger.open("over", kind="run", path="over", parent=day, wanted=Caps(5, 5, 5))
+        ledger.close_account("over")
+        for hold in ("settled", "held"):
+            ledger.hold("run", hold, CALL, model="m")
+        ledger.settle("settled", Amounts(7, 7, 1))
+        plain = sqlite3.connect(path, isolation_level=None)
+        yield plain
+        plain.close()
+
+
+ATTACKS = {
+    "hold more than the cap": "UPDATE accounts SET held_picodollars = 1000 WHERE id = 'run'",
+    "hold more than the cap and say that it was overdrawn": (
+        "UPDATE accounts SET held_picodollars = 154, overdrawn_picodollars = 101 WHERE id = 'run'"
+    ),
+    "spend more than the cap": "UPDATE accounts SET spent_tokens = spent_tokens + 1000 WHERE id = 'run'",
+    "spend more than the tenant's cap": "UPDATE accounts SET spent_calls = 101 WHERE id = 'tenant:acme'",
+    "excuse what is not overdrawn": "UPDATE accounts SET overdrawn_picodollars = 1000 WHERE id = 'run'",
+    "take back what is spent": "UPDATE accounts SET spent_picodollars = 0 WHERE id = 'run'",
+    "spend a negative amount": "UPDATE accounts SET spent_picodollars = -5 WHERE id = 'run'",
+    "hold a negative amount": "UPDATE accounts SET held_picodollars = -5 WHERE id = 'tenant:acme'",
+    "free money that a call in flight holds": "UPDATE accounts SET held_picodollars = 0 WHERE id = 'run'",
+    "reserve more than is held": "UPDATE accounts SET reserved_calls = 50 WHERE id = 'run'",
+    "raise a run's cap": "UPDATE accounts SET cap_picodollars = 10000 WHERE id = 'run'",
+    "lift a run's cap": "UPDATE accounts SET cap_picodollars = NULL WHERE id = 'run'",
+    "uncarve a run": "UPDATE accounts SET carved_picodollars = 0 WHERE id = 'run'",
+    "a fraction": "UPDATE accounts SET spent_picodollars = 7.5 WHERE id = 'run'",
+    "a text for an amount": "UPDATE accounts SET held_picodollars = 'lots' WHERE id = 'run'",
+    "close with a call in flight": "UPDATE accounts SET is_open = 0, closed = 'now' WHERE id = 'run'",
+    "reopen a run": "UPDATE accounts SET is_open = 1 WHERE id = 'over'",
+    "spend in a closed run": "UPDATE accounts SET spent_picodollars = 1 WHERE id = 'over'",
+    "move a run to another tenant": "UPDATE accounts SET parent = NULL WHERE id = 'run'",
+    "give a run to another worker": "UPDATE accounts SET worker = NULL WHERE id = 'run'",
+    "drop an open run": "DELETE FROM accounts WHERE id = 'run'",
+    "drop a tenant": "DELETE FROM accounts WHERE id = 'tenant:acme'",
+    "reopen a settled hold": "UPDATE holds SET state = 'held', ended = NULL WHERE id = 'settled'",
+    "settle a hold twice": "UPDATE holds SET spent_picodollars = 1 WHERE id = 'settled'",
+    "refund a settled hold": "UPDATE holds SET state = 'refunded', spent_picodollars = 0 WHERE id = 'settled'",
+    "lower what is held": "UPDATE holds SET held_picodollars = 0 WHERE id = 'held'",
+    "move a hold": "UPDATE holds SET account = 'tenant:acme' WHERE id = 'held'",
+    "make a call a reserve": "UPDATE holds SET purpose = 'reserve' WHERE id = 'held'",
+    "spend on a refund": "UPDATE holds SET state = 'refunded', spent_calls = 1, ended = 'now' WHERE id = 'held'",
+    "end a hold without saying when": "UPDATE holds SET state = 'settled' WHERE id = 'held'",
+    "a state that there is not": "UPDATE holds SET state = 'forgiven', ended = 'now' WHERE id = 'held'",
+    "drop a call in flight": "DELETE FROM holds WHERE id = 'held'",
+    "a hold that begins as settled": (
+        "INSERT INTO holds VALUES ('x', 'run', NULL, 'm', 'call', 'settled', 1, 1, 1, 1, 1, 1, 'now', 'now')"
+    ),
+    "a hold in a closed run": (
+        "INSERT INTO holds VALUES ('x', 'over', NULL, 'm', 'call', 'held', 1, 1, 1, 0, 0, 0, 'now', NULL)"
+    ),
+    "a hold of a negative amount": (
+        "INSERT INTO holds VALUES ('x', 'run', NULL, 'm', 'call', 'held', -1, 1, 1, 0, 0, 0, 'now', NULL)"
+    ),
+    "a hold's id twice": (
+        "INSERT INTO holds VALUES ('settled', 'run', NULL, 'm', 'call', 'held', 1, 1, 1, 0, 0, 0, 'now', NULL)"
+    ),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_plain_sql_cannot(attack: str, db: sqlite3.Connection) -> None:
+    rows = "SELECT * FROM accounts ORDER BY id", "SELECT * FROM holds ORDER BY id"
+    before = [db.execute(query).fetchall() for query in rows]
+    with pytest.raises(sqlite3.IntegrityError):
+        db.execute(ATTACKS[attack])
+    assert [db.execute(query).fetchall() for query in rows] == before
+
+
+def test_plain_sql_cannot_thaw_a_frozen_run(db: sqlite3.Connection) -> None:
+    db.execute("UPDATE accounts SET frozen = 'the provider overdrew' WHERE id = 'run'")
+    with pytest.raises(sqlite3.IntegrityError, match="frozen"):
+        db.execute("UPDATE accounts SET frozen = '' WHERE id = 'run'")
+
+
+def _tables(db: sqlite3.Connection) -> list[tuple[str, str]]:
+    return db.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name").fetchall()
+
+
+def test_a_file_of_version_0_becomes_a_ledger_of_this_version(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    path.touch()
+    db = connect(path)
+    assert check_version(db, path) == 0
+    migrate(db, path)
+    assert check_version(db, path) == VERSION == len(MIGRATIONS)
+    assert db.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+    assert db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    tables = _tables(db)
+    assert {"accounts", "holds", "workers", "hold_ends_once"} <= {name for name, _ in tables}
+    migrate(db, path)
+    assert _tables(db) == tables
+    db.close()
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ledger.db"
+    db = connect(path)
+    with monkeypatch.context() as patch:
+        patch.setattr("divebell.bridge.sqlite_file.MIGRATIONS", ((*MIGRATIONS[0], "CREATE NONSENSE"),))
+        with pytest.raises(sqlite3.OperationalError):
+            migrate(db, path)
+    assert (check_version(db, path), _tables(db)) == (0, [])
+    db.close()
+    SQLiteLedger(path).close()
+
+
+def test_a_file_of_a_newer_version_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    SQLiteLedger(path).close()
+    db = sqlite3.connect(path)
+    db.execute(f"PRAGMA user_version = {VERSION + 1}")
+    db.close()
+    with pytest.raises(LedgerError, match="newer version of Divebell: upgrade"):
+        SQLiteLedger(path)
+
+
+def _open_and_count(
+    path: str, begin: "multiprocessing.synchronize.Event", results: "multiprocessing.Queue[object]"
+) -> None:  # type: ignore[name-defined]
+    begin.wait(60)
+    try:
+        with SQLiteLedger(path) as ledger:
+            ledger.tenant("acme", total=Caps(5, None, None))
+            results.put("opened")
+    except Exception as error:
+        results.put(repr(error))
+
+
+def test_many_processes_that_make_one_file_at_once_all_open_it(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    begin, results = context.Event(), context.Queue()
+    path = tmp_path / "ledger.db"
+    processes = [context.Process(target=_open_and_count, args=(str(path), begin, results)) for _ in range(6)]
+    for process in processes:
+        process.start()
+    begin.set()
+    outcomes = [results.get(timeout=90) for _ in processes]
+    for process in processes:
+        process.join(30)
+    assert outcomes == ["opened"] * len(processes)
+    assert len(list(tmp_path.glob("*worker*"))) == 0

@@ -1,0 +1,604 @@
+"""One metered call: its hold always ends, its place is always given back, whatever becomes of it; and near the cap calls
+wait for each other instead of failing."""
+
+import math
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from divebell import Budget, BudgetExceeded, Completion, ModelError, Rate, Request, Usage
+from divebell.bridge.errors import LedgerBusy, LedgerError
+from divebell.bridge.escrow import NOTHING, Amounts, Bid, Caps, HoldEntry
+from divebell.bridge.ledger import Ledger
+from divebell.bridge.memory_ledger import MemoryLedger
+from divebell.bridge.meter import Meter
+from divebell.bridge.rates import RateCard
+from divebell.bridge.sqlite_ledger import SQLiteLedger
+from divebell.loop import calls as calls_module
+from divebell.loop.calls import MAX_ATTEMPTS, Calls
+from divebell.loop.run import SUB_LEAST_OUTPUT_TOKENS
+
+CENT_PER_TOKEN = Rate.per_million("0", "10000")
+CARD = RateCard({"m": CENT_PER_TOKEN, "other": CENT_PER_TOKEN})
+CENT = 10**10
+
+Play = Callable[[Request], Awaitable[Completion]]
+
+
+class Played:
+    """A model that is one function; it counts what reached it, and how many were there at once."""
+
+    def __init__(self, play: Play, name: str = "m") -> None:
+        self.name = name
+        self._play = play
+        self.requests: list[Request] = []
+        self.now = 0
+        self.peak = 0
+
+    async def complete(self, request: Request) -> Completion:
+        self.requests.append(request)
+        self.now += 1
+        self.peak = max(self.peak, self.now)
+        try:
+            return await self._play(request)
+        finally:
+            self.now -= 1
+
+
+def replying(output_tokens: int = 1, *, seconds: float = 0.002) -> Play:
+    async def play(request: Request) -> Completion:
+        await anyio.sleep(seconds)
+        return Completion(text="yes", usage=Usage(input_tokens=1, output_tokens=output_tokens))
+
+    return play
+
+
+def failing(*errors: ModelError) -> Play:
+    """Fails so often, and then replies."""
+    left = list(errors)
+
+    async def play(request: Request) -> Completion:
+        await anyio.lowlevel.checkpoint()
+        if left:
+            raise left.pop(0)
+        return Completion(text="yes", usage=Usage(input_tokens=1, output_tokens=1))
+
+    return play
+
+
+def asking(output_tokens: int = 4, text: str = "?") -> Request:
+    return Request(messages=({"role": "user", "content": text},), max_output_tokens=output_tokens)
+
+
+def cents(meter: Meter) -> Decimal:
+    dollars = meter.summary()["dollars"]
+    assert isinstance(dollars, Decimal)
+    return dollars * 100
+
+
+async def outcomes(calls: Calls, meter: Meter, model: Played, requests: list[Request], **options: Any) -> list[object]:
+    """All at once, each one's Call or error."""
+    found: list[object] = [None] * len(requests)
+
+    async def one(index: int) -> None:
+        try:
+            found[index] = await calls(meter, model, requests[index], **options)
+        except Exception as error:
+            found[index] = error
+
+    async with anyio.create_task_group() as group:
+        for index in range(len(requests)):
+            group.start_soon(one, index)
+    return found
+
+
+def nothing_is_left_over(calls: Calls, meter: Meter, concurrency: int) -> None:
+    account = meter.ledger.account(meter._account)
+    assert account is not None
+    assert account.held == NOTHING
+    assert meter.summary()["held_dollars"] == 0
+    assert calls._places.value == concurrency
+    assert not any(gate.locked() for gate in calls._gates.values())
+
+
+def test_near_the_cap_calls_wait_for_those_in_flight_and_all_that_fit_are_served() -> None:
+    """Each holds 4 cents and costs 1. Of 8 cents two can be held at once, and 5 served: then 4 do not fit any more."""
+
+    async def main() -> None:
+        meter, model = Meter(Budget(dollars="0.08"), CARD), Played(replying())
+        calls = Calls({"m": model}, concurrency=16)
+        found = await outcomes(calls, meter, model, [asking()] * 12)
+        refused = [each for each in found if isinstance(each, BudgetExceeded)]
+        assert (len(model.requests), len(refused), cents(meter)) == (5, 7, 5)
+        assert model.peak == 2
+        assert not any(refusal.waiting_helps for refusal in refused)
+        nothing_is_left_over(calls, meter, 16)
+
+    anyio.run(main)
+
+
+def test_a_call_that_could_not_fit_even_alone_is_refused_at_once() -> None:
+    async def main() -> None:
+        meter = Meter(Budget(dollars="0.08"), CARD)
+        release = anyio.Event()
+
+        async def held_up(request: Request) -> Completion:
+            await release.wait()
+            return Completion(text="yes", usage=Usage(output_tokens=1))
+
+        model = Played(held_up)
+        calls = Calls({"m": model}, concurrency=16)
+        async with anyio.create_task_group() as group:
+            group.start_soon(calls, meter, model, asking())
+            await anyio.sleep(0.01)
+            with pytest.raises(BudgetExceeded, match=r"may cost \$0.09"):
+                await calls(meter, model, asking(9))
+            release.set()
+
+    anyio.run(main)
+
+
+def test_calls_are_served_in_their_order_and_a_small_one_does_not_overtake_a_large_one_for_ever() -> None:
+    async def main() -> None:
+        meter, model = Meter(Budget(dollars="0.10"), CARD), Played(replying(0))
+        calls = Calls({"m": model}, concurrency=16)
+        sizes = [6, 9, 1, 6, 1, 1, 9, 2]
+        await outcomes(calls, meter, model, [asking(size, str(index)) for index, size in enumerate(sizes)])
+        assert [request.max_output_tokens for request in model.requests] == sizes
+
+    anyio.run(main)
+
+
+def test_a_parent_that_waits_for_its_childs_allotment_does_not_take_the_childs_only_place() -> None:
+    """With one place for all: who waits for money must not sit on what the holder of the money needs."""
+
+    async def main() -> None:
+        meter, model = Meter(Budget(dollars="0.10"), CARD), Played(replying())
+        calls = Calls({"m": model}, concurrency=1)
+        child = meter.child("0.1", sharing=2)
+
+        async def work() -> None:
+            for _ in range(3):
+                await anyio.sleep(0.01)
+                await calls(child, model, asking(2))
+            child.close()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(work)
+            await calls(meter, model, asking(7))
+        assert [request.max_output_tokens for request in model.requests] == [2, 2, 2, 7]
+        assert cents(meter) == 4
+        nothing_is_left_over(calls, meter, 1)
+
+    anyio.run(main)
+
+
+def test_the_lowered_output_limit_is_what_the_provider_is_sent() -> None:
+    async def main() -> None:
+        meter, model = Meter(Budget(dollars="0.07"), CARD), Played(replying(7))
+        calls = Calls({"m": model}, concurrency=4)
+        await calls(meter, model, asking(100), least_output_tokens=5)
+        assert [request.max_output_tokens for request in model.requests] == [7]
+        assert cents(meter) == 7
+        with pytest.raises(BudgetExceeded):
+            await calls(meter, model, asking(100), least_output_tokens=5)
+
+    anyio.run(main)
+
+
+def test_the_output_limit_is_not_lowered_under_its_floor() -> None:
+    async def main() -> None:
+        meter, model = Meter(Budget(dollars="0.07"), CARD), Played(replying())
+        with pytest.raises(BudgetExceeded):
+            await Calls({"m": model}, concurrency=4)(meter, model, asking(100), least_output_tokens=8)
+        assert model.requests == []
+        assert cents(meter) == 0
+
+    anyio.run(main)
+
+
+UNAVAILABLE = {"may_retry": True}
+BILLED = Usage(input_tokens=1, output_tokens=3)
+
+
+@pytest.mark.parametrize(
+    ("error", "charged_cents"),
+    [
+        (ModelError("500"), 4),
+        (ModelError("no connection", never_ran=True), 0),
+        (ModelError("another tier", usage=BILLED), 3),
+        (ModelError("refused, and yet counted", never_ran=True, usage=BILLED), 0),
+        (ValueError("an adapter that breaks its contract"), 4),
+        (TimeoutError(), 4),
+    ],
+    ids=str,
+)
+def test_a_failed_call_costs_its_hold_unless_it_surely_never_ran_or_was_counted(
+    error: Exception, charged_cents: int
+) -> None:
+    async def main() -> None:
+        meter, model = Meter(Budget(dollars="1"), CARD), Played(failing(error))  # type: ignore[arg-type]
+        calls = Calls({"m": model}, concurrency=4)
+        with pytest.raises(ModelError):
+            await calls(meter, model, asking())
+        assert cents(meter) == charged_cents
+        nothing_is_left_over(calls, meter, 4)
+
+    anyio.run(main)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        None,
+        "text",
+        Completion(text=None),  # type: ignore[arg-type]
+        Completion(text="x", usage=Usage(input_tokens=None)),  # type: ignore[arg-type]
+        Completion(text="x", usage=Usage(output_tokens=0.5)),  # type: ignore[arg-type]
+        Completion(text="x", usage=Usage(output_tokens="0")),  # type: ignore[arg-type]
+        Completion(text="x", usage=Usage(output_tokens=-(10**9))),
+        Completion(text="x", usage=Usage(input_tokens=1, cached_input_tokens=2)),
+        Completion(text="x"),
+    ],
+    ids=repr,
+)
+def test_a_reply_that_makes_no_sense_costs_the_whole_hold(reply: Any) -> None:
+    async def main() -> None:
+        async def play(request: Request) -> Completion:
+            return reply  # type: ignore[no-any-return]
+
+        meter, model = Meter(Budget(dollars="1"), CARD), Played(play)
+        calls = Calls({"m": model}, concurrency=4)
+        found = await outcomes(calls, meter, model, [asking()])
+        assert isinstance(found[0], (ModelError, calls_module.Call))
+        assert cents(meter) == 4
+        nothing_is_left_over(calls, meter, 4)
+
+    anyio.run(main)
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["memory", "sqlite"])
+def test_an_absurd_usage_is_not_booked_but_stops_the_run(shared: bool, tmp_path: Path) -> None:
+    """More than a ledger can hold: booked, it would overflow every sum above it, or fail to be booked at all."""
+
+    async def main() -> None:
+        ledger: Ledger = SQLiteLedger(tmp_path / "ledger.db") if shared else MemoryLedger()
+        meter, model = Meter(Budget(dollars="1"), CARD, ledger=ledger), Played(replying(10**30))
+        calls = Calls({"m": model}, concurrency=4)
+        await calls(meter, model, asking())
+        assert cents(meter) == 4
+        with pytest.raises(BudgetExceeded, match="takes no more calls"):
+            await calls(meter, model, asking())
+        nothing_is_left_over(calls, meter, 4)
+        meter.close()
+        ledger.close()
+
+    anyio.run(main)
+
+
+class Recording(MemoryLedger):
+    """Keeps the ids of all holds, and how they ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.ends: list[str] = []
+
+    def hold(self, account_id: str, hold_id: str, bid: Bid, **options: Any) -> int:
+        output_tokens = super().hold(account_id, hold_id, bid, **options)
+        self.ids.append(hold_id)
+        return output_tokens
+
+    def settle(self, hold_id: str, spent: Amounts, **options: Any) -> HoldEntry:
+        entry = super().settle(hold_id, spent, **options)
+        self.ends.append(entry.state)
+        return entry
+
+
+def test_each_attempt_is_a_hold_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls_module, "FIRST_RETRY_SECONDS", 0.001)
+
+    async def main() -> None:
+        ledger = Recording()
+        meter = Meter(Budget(dollars="1"), CARD, ledger=ledger)
+        model = Played(failing(ModelError("500", may_retry=True), ModelError("429", may_retry=True, never_ran=True)))
+        call = await Calls({"m": model}, concurrency=4)(meter, model, asking(), name="sub-call 1")
+        assert call.attempts == len(set(ledger.ids)) == 3
+        assert ledger.ends == ["uncertain", "refunded", "settled"]
+        assert cents(meter) == 4 + 0 + 1
+
+    anyio.run(main)
+
+
+def test_attempts_are_bounded_and_every_one_is_paid_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls_module, "FIRST_RETRY_SECONDS", 0.001)
+
+    async def main() -> None:
+        meter = Meter(Budget(dollars="1"), CARD)
+        model = Played(failing(*[ModelError("500", may_retry=True)] * 50))
+        calls = Calls({"m": model}, concurrency=4)
+        with pytest.raises(ModelError, match="500"):
+            await calls(meter, model, asking())
+        assert len(model.requests) == MAX_ATTEMPTS
+        assert cents(meter) == 4 * MAX_ATTEMPTS
+        nothing_is_left_over(calls, meter, 4)
+
+    anyio.run(main)
+
+
+def test_a_retry_that_the_budget_does_not_allow_tells_of_the_failure_that_it_was_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(calls_module, "FIRST_RETRY_SECONDS", 0.001)
+
+    async def main() -> None:
+        meter, model = Meter(Budget(dollars="0.05"), CARD), Played(failing(ModelError("500", may_retry=True)))
+        with pytest.raises(ModelError, match="500"):
+            await Calls({"m": model}, concurrency=4)(meter, model, asking())
+        assert len(model.requests) == 1
+
+    anyio.run(main)
+
+
+@pytest.mark.parametrize("asked", [60.1, 10.0**12, math.inf, math.nan])
+def test_an_endpoint_that_asks_for_too_long_a_pause_has_its_call_fail(asked: float) -> None:
+    async def main() -> None:
+        meter = Meter(Budget(dollars="1"), CARD)
+        model = Played(failing(ModelError("429", may_retry=True, never_ran=True, retry_after_seconds=asked)))
+        with pytest.raises(ModelError, match="429"):
+            await Calls({"m": model}, concurrency=4)(meter, model, asking())
+        assert len(model.requests) == 1
+
+    anyio.run(main)
+
+
+@pytest.mark.parametrize("asked", [0.0, -5.0])
+def test_a_pause_of_nothing_or_less_is_none(asked: float) -> None:
+    async def main() -> None:
+        meter = Meter(Budget(dollars="1"), CARD)
+        model = Played(failing(ModelError("429", may_retry=True, never_ran=True, retry_after_seconds=asked)))
+        call = await Calls({"m": model}, concurrency=4)(meter, model, asking())
+        assert call.attempts == 2
+
+    anyio.run(main)
+
+
+def test_a_pause_that_an_endpoint_asks_for_holds_for_all_calls_of_its_model_and_no_others() -> None:
+    pause = 0.2
+
+    async def main() -> None:
+        meter = Meter(Budget(dollars="9"), CARD)
+        asked_at: list[float] = []
+        began: dict[str, list[float]] = {"m": [], "other": []}
+
+        async def play(request: Request) -> Completion:
+            began["m"].append(time.monotonic())
+            if not asked_at:
+                asked_at.append(time.monotonic())
+                raise ModelError("429", may_retry=True, never_ran=True, retry_after_seconds=pause)
+            return Completion(text="yes", usage=Usage(output_tokens=1))
+
+        async def play_other(request: Request) -> Completion:
+            began["other"].append(time.monotonic())
+            return Completion(text="yes", usage=Usage(output_tokens=1))
+
+        model, other = Played(play), Played(play_other, "other")
+        calls = Calls({"m": model, "other": other}, concurrency=1)
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(calls, meter, model, asking())
+            while not asked_at:
+                await anyio.lowlevel.checkpoint()
+            await anyio.lowlevel.checkpoint()
+            for _ in range(3):
+                group.start_soon(calls, meter, model, asking())
+            await calls(meter, other, asking())
+            assert len(began["m"]) == 1
+        late = sorted(began["m"])[1:]
+        assert len(late) == 6
+        assert min(late) >= asked_at[0] + pause
+        assert began["other"][0] < min(late)
+
+    anyio.run(main)
+
+
+class Busy(MemoryLedger):
+    """Another process is always just writing: each operation succeeds only the third time."""
+
+    tries = 0
+    always = False
+
+    def _answer(self) -> None:
+        self.tries += 1
+        if self.always or self.tries % 3:
+            raise LedgerBusy("busy")
+
+    def hold(self, account_id: str, hold_id: str, bid: Bid, **options: Any) -> int:
+        self._answer()
+        return super().hold(account_id, hold_id, bid, **options)
+
+    def settle(self, hold_id: str, spent: Amounts, **options: Any) -> HoldEntry:
+        self._answer()
+        return super().settle(hold_id, spent, **options)
+
+
+def test_a_busy_ledger_is_waited_for() -> None:
+    async def main() -> None:
+        ledger = Busy()
+        meter, model = Meter(Budget(dollars="1"), CARD, ledger=ledger), Played(replying())
+        calls = Calls({"m": model}, concurrency=4)
+        await outcomes(calls, meter, model, [asking()] * 5, name=None)
+        assert (len(model.requests), cents(meter)) == (5, 5)
+        assert ledger.tries > 10
+        nothing_is_left_over(calls, meter, 4)
+
+    anyio.run(main)
+
+
+def test_a_ledger_that_stays_busy_fails_the_call_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls_module, "LEDGER_PATIENCE_SECONDS", 0.05)
+
+    async def main() -> None:
+        ledger = Busy()
+        meter, model = Meter(Budget(dollars="1"), CARD, ledger=ledger), Played(replying())
+        ledger.always = True
+        calls = Calls({"m": model}, concurrency=4)
+        with pytest.raises(LedgerBusy):
+            await calls(meter, model, asking())
+        assert model.requests == []
+        nothing_is_left_over(calls, meter, 4)
+
+    anyio.run(main)
+
+
+def test_a_ledger_that_cannot_settle_keeps_the_money_held_and_the_run_that_ends_is_charged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(calls_module, "LEDGER_PATIENCE_SECONDS", 0.05)
+
+    async def main() -> None:
+        ledger = Busy()
+        day = ledger.tenant("acme", total=Caps(100 * CENT, None, None))
+        meter = Meter(Budget(dollars="1"), CARD, ledger=ledger, parent_account=day)
+
+        async def play(request: Request) -> Completion:
+            ledger.always = True
+            return Completion(text="yes", usage=Usage(output_tokens=1))
+
+        model = Played(play)
+        calls = Calls({"m": model}, concurrency=4)
+        with pytest.raises(LedgerError):
+            await calls(meter, model, asking())
+        assert calls._places.value == 4
+        account = ledger.account(meter._account)
+        assert account is not None
+        assert (account.spent.picodollars, account.held.picodollars) == (0, 4 * CENT)
+        meter.close()
+        assert cents(meter) == 4
+        tenant = ledger.account("tenant:acme")
+        assert tenant is not None
+        assert (tenant.spent.picodollars, tenant.held) == (4 * CENT, NOTHING)
+
+    anyio.run(main)
+
+
+@pytest.mark.parametrize("moment", range(60))
+def test_a_cancellation_at_any_moment_leaves_no_hold_open_and_no_place_taken(
+    moment: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some calls wait for money, some for a place, some for the model, some for their next attempt, some for a ledger
+    that is busy. Whatever reached the model is paid for; whatever did not costs nothing."""
+    monkeypatch.setattr(calls_module, "FIRST_RETRY_SECONDS", 0.002)
+    monkeypatch.setattr(calls_module, "LOOK_AGAIN_SECONDS", 0.002)
+
+    async def main() -> None:
+        ledger = Busy()
+        meter = Meter(Budget(dollars="0.40"), CARD, ledger=ledger)
+        never_ran = 0
+
+        async def play(request: Request) -> Completion:
+            nonlocal never_ran
+            await anyio.sleep(0.002)
+            number = len(model.requests)
+            if number % 3 == 0:
+                never_ran += number % 2
+                raise ModelError("no", may_retry=True, never_ran=number % 2 == 1)
+            return Completion(text="yes", usage=Usage(output_tokens=1))
+
+        model = Played(play)
+        calls = Calls({"m": model}, concurrency=3)
+
+        async def hidden(meter: Meter) -> None:
+            with suppress(ModelError, BudgetExceeded):
+                await calls(meter, model, asking(10))
+
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as group:
+                for _ in range(8):
+                    group.start_soon(hidden, meter)
+                for _ in range(moment):
+                    await (anyio.sleep(0.0005) if moment % 2 else anyio.lowlevel.checkpoint())
+                scope.cancel()
+        nothing_is_left_over(calls, meter, 3)
+        account = ledger.account(meter._account)
+        assert account is not None
+        assert account.spent.calls == len(model.requests) - never_ran
+        assert account.spent.picodollars == int(cents(meter)) * CENT
+        meter.close()
+
+    anyio.run(main)
+
+
+def test_money_that_another_process_gives_back_is_noticed(tmp_path: Path) -> None:
+    """Nobody tells us of it: the ledger is looked at again."""
+
+    async def main() -> None:
+        path = tmp_path / "ledger.db"
+        with SQLiteLedger(path) as ours, SQLiteLedger(path) as theirs:
+            day = ours.tenant("acme", total=Caps(10 * CENT, None, None))
+            their_run = Meter(Budget(dollars="0.08"), CARD, ledger=theirs, parent_account=day)
+            our_run = Meter(Budget(), CARD, ledger=ours, parent_account=day)
+            model = Played(replying())
+            calls = Calls({"m": model}, concurrency=4)
+            async with anyio.create_task_group() as group:
+                group.start_soon(calls, our_run, model, asking(5))
+                await anyio.sleep(0.1)
+                assert model.requests == []
+                their_run.close()
+            assert len(model.requests) == 1
+            our_run.close()
+
+    anyio.run(main)
+
+
+def test_a_cap_that_a_tenant_gets_while_its_run_is_going_counts_for_models_without_a_price_too() -> None:
+    ledger = MemoryLedger()
+    day = ledger.tenant("acme")
+    meter = Meter(Budget(), RateCard(), ledger=ledger, parent_account=day)
+    meter.settle(meter.hold("nonesuch", ["?"], 4), 1, 1)
+    ledger.tenant("acme", total=Caps(CENT, None, None))
+    with pytest.raises(Exception, match="price of 'nonesuch' is not known"):
+        meter.hold("nonesuch", ["?"], 4)
+
+
+def test_a_run_that_is_settled_while_its_account_cannot_be_closed_is_charged_once() -> None:
+    """The ledger is busy as the run ends; a call that settles before the second try finds the run over."""
+
+    class Closing(MemoryLedger):
+        fails = True
+
+        def close_account(self, account_id: str) -> Amounts:
+            if self.fails:
+                self.fails = False
+                raise LedgerBusy("busy")
+            return super().close_account(account_id)
+
+    ledger = Closing()
+    day = ledger.tenant("acme")
+    meter = Meter(Budget(dollars="1"), CARD, ledger=ledger, parent_account=day)
+    hold = meter.hold("m", ["?"], 4)
+    with pytest.raises(LedgerBusy):
+        meter.close()
+    meter.settle(hold, 1, 1)
+    meter.close()
+    tenant = ledger.account("tenant:acme")
+    assert tenant is not None
+    assert tenant.spent.picodollars == 4 * CENT == int(cents(meter)) * CENT
+
+
+def test_the_floor_of_a_sub_call_is_no_trap_for_short_ones() -> None:
+    """A call that asks for fewer tokens than the floor is neither raised to it nor refused for it."""
+
+    async def main() -> None:
+        meter, model = Meter(Budget(dollars="0.02"), CARD), Played(replying(2))
+        await Calls({"m": model}, concurrency=4)(meter, model, asking(2), least_output_tokens=SUB_LEAST_OUTPUT_TOKENS)
+        assert [request.max_output_tokens for request in model.requests] == [2]
+
+    anyio.run(main)

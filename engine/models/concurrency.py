@@ -57,7 +57,7 @@ class ConcurrencyLimit:
     async def __aenter__(self) -> None:
         waiter = _Waiter()
         with self._lock:
-            if self._free and not self._waiting:
+            if self._free:  # then nobody waits: a place is handed on, and free only where there was nobody to have it
                 self._free -= 1
                 return
             self._waiting.append(waiter)

@@ -8,12 +8,26 @@ And a process whose file was deleted is taken for dead, until it notices and mak
 
 import contextlib
 import os
+import re
 from pathlib import Path
+
+from divebell.bridge.errors import LedgerError
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+
+
+_LIFE = re.compile(r"[0-9a-f]{1,64}")
+
+
+def life_path(ledger: Path, life: str) -> Path:
+    """The file of the process that calls itself `life`, beside the ledger. LedgerError where the name could lead to
+    another place: whoever wrote it into the ledger, it was not Divebell."""
+    if not isinstance(life, str) or _LIFE.fullmatch(life) is None:
+        raise LedgerError(f"the ledger {ledger} is damaged: it has a process whose name no ledger gave it")
+    return ledger.with_name(f"{ledger.name}-worker-{life}")
 
 
 class LifeLine:

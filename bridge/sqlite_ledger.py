@@ -26,7 +26,7 @@ from pathlib import Path
 from divebell.bridge.errors import LedgerError
 from divebell.bridge.escrow import Caps
 from divebell.bridge.ledger import MAX_TREE_DEPTH, Books, Ledger, close_open_account
-from divebell.bridge.liveness import LifeLine, is_alive, is_same_file
+from divebell.bridge.liveness import LifeLine, is_alive, is_same_file, life_path
 from divebell.bridge.sqlite_books import SQLiteBooks, now_text
 from divebell.bridge.sqlite_file import OPEN_BUSY_SECONDS, connect, explained, migrate, transaction
 
@@ -54,7 +54,7 @@ class SQLiteLedger(Ledger):
     is_shared = True
 
     def __init__(self, path: "Path | str", *, survive_power_loss: bool = False) -> None:
-        self.path = Path(path)
+        self.path = Path(os.path.realpath(path))  # what lies beside it is looked for there, wherever one goes
         self._lock = threading.RLock()
         self._process = os.getpid()
         self._closed = False
@@ -80,7 +80,7 @@ class SQLiteLedger(Ledger):
     def _register(self) -> None:
         """Be known to the others as alive. The lock comes before the row: nobody sees a worker without it."""
         name = secrets.token_hex(8)
-        life = LifeLine(_life_path(self.path, name))
+        life = LifeLine(life_path(self.path, name))
         try:
             self.worker = self._db.execute(
                 "INSERT INTO workers (life, process, began) VALUES (?, ?, ?)", (name, self._process, now_text())
@@ -129,10 +129,10 @@ class SQLiteLedger(Ledger):
             self._check_open()
             ended = 0
             for worker, life in self._db.execute(_UNFINISHED_WORKERS).fetchall():
-                if worker not in self._workers and not is_alive(_life_path(self.path, life)):
+                if worker not in self._workers and not is_alive(life_path(self.path, life)):
                     ended += self._bury(worker)
                     with suppress(OSError):
-                        _life_path(self.path, life).unlink()
+                        life_path(self.path, life).unlink()
             return ended
 
     def _bury(self, worker: int) -> int:
@@ -180,10 +180,6 @@ class SQLiteLedger(Ledger):
             books = SQLiteBooks(self._db)
             yield books
             books.flush()
-
-
-def _life_path(path: Path, life: str) -> Path:
-    return path.with_name(f"{path.name}-worker-{life}")
 
 
 _open_ledgers: "weakref.WeakSet[SQLiteLedger]" = weakref.WeakSet()

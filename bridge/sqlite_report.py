@@ -9,7 +9,6 @@ ledger ("-wal", "-shm"), as any reader of such a file does.
 """
 
 import os
-import re
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -30,8 +29,8 @@ from divebell.bridge.ledger_report import (
     total,
     tree_of,
 )
-from divebell.bridge.liveness import is_alive
-from divebell.bridge.sqlite_ledger import _explained, _life_path, check_version, connect
+from divebell.bridge.liveness import is_alive, life_path
+from divebell.bridge.sqlite_file import check_version, connect, explained
 
 MAX_ROWS = 20_000
 """Of each kind that is read. `LedgerReader.is_cut` tells that there were more."""
@@ -41,7 +40,6 @@ READ_BUSY_MILLISECONDS = 2_000
 
 _LIMITS = ("picodollars", "tokens", "calls")
 _TABLES = ("accounts", "holds", "workers")
-_LIFE = re.compile(r"[0-9a-f]{1,64}")
 _AMOUNTS = [f"{prefix}_{limit}" for prefix in ("cap", "carved", "spent", "held", "overdrawn") for limit in _LIMITS]
 _SELECT_ACCOUNTS = (
     f"SELECT id, kind, path, parent, worker, frozen, is_open, opened, closed, {', '.join(_AMOUNTS)} FROM accounts "  # noqa: S608
@@ -62,7 +60,7 @@ class LedgerReader:
     def __init__(self, path: "Path | str") -> None:
         self.path = Path(os.path.realpath(path))
         self.is_cut = False
-        with _explained(self.path):
+        with explained(self.path):
             if not self.path.is_file():
                 raise LedgerError(f"there is no ledger at {path}: name the file that the engine was given")
             self._db = connect(self.path, read_only=True)
@@ -86,7 +84,7 @@ class LedgerReader:
             raise LedgerError(f"{self.path} is damaged: it does not have a ledger's tables")
         # First who is dead, then the accounts: whoever ends properly says so in the file before it lets its lock go.
         unended = self._rows("SELECT id, life FROM workers WHERE ended IS NULL ORDER BY id DESC")
-        dead = {worker for worker, life in unended if _is_dead(self.path, life)}
+        dead = {worker for worker, life in unended if not is_alive(life_path(self.path, life))}
         self._db.execute("BEGIN")
         self.workers: dict[int, Worker] = {}
         for number, process, began, ended in self._rows(
@@ -119,7 +117,7 @@ class LedgerReader:
         are the last `closed_runs` runs that were closed, and then the closed children of all runs that are shown.
         """
         day = (today or datetime.now(UTC).date()).isoformat()
-        with _explained(self.path):
+        with explained(self.path):
             found = self._load(
                 "WHERE is_open AND (kind != 'day' OR ? OR substr(path, -12) = ? OR id IN "
                 "(SELECT parent FROM accounts WHERE is_open AND parent IS NOT NULL)) ORDER BY opened DESC",
@@ -170,14 +168,14 @@ class LedgerReader:
             found.update(added)
 
     def has_tenant(self, name: str) -> bool:
-        with _explained(self.path):
+        with explained(self.path):
             return bool(self._rows("SELECT 1 FROM accounts WHERE id = ?", (f"tenant:{name}",)))
 
     def holds(
         self, *, tenant: str | None = None, state: str = "held", limit: int = MAX_ROWS, died_only: bool = False
     ) -> list[HoldReport]:
         """The holds in that state, newest first; of one tenant, or of all. died_only: those of dead processes."""
-        with _explained(self.path):
+        with explained(self.path):
             rows = self._db.execute(_SELECT_HOLDS + "WHERE state = ? ORDER BY opened DESC, id", (state,))
             return list(self._reported(rows, tenant, min(limit, MAX_ROWS), died_only))
 
@@ -206,7 +204,7 @@ class LedgerReader:
 
     def hold(self, hold_id: str) -> HoldReport | None:
         """One hold by its id."""
-        with _explained(self.path):
+        with explained(self.path):
             return next(self._reported(self._db.execute(_SELECT_HOLDS + "WHERE id = ?", (hold_id,)), None, 1), None)
 
     def _place(self, account_id: str) -> tuple[str, str | None]:
@@ -224,7 +222,7 @@ class LedgerReader:
 
     def totals(self) -> Totals:
         """What the whole ledger has. `spent` counts each charge once, in closed runs and open ones."""
-        with _explained(self.path):
+        with explained(self.path):
             counts = dict(
                 self._rows(
                     "SELECT kind || is_open, count(*) FROM accounts WHERE kind IN ('tenant', 'run', 'child') GROUP BY 1"
@@ -252,13 +250,6 @@ class LedgerReader:
             sum(each.is_alive for each in self.workers.values()), len(died), len(died_calls),
             total(each.held for each in died_calls), died_accounts,
         )  # fmt: skip
-
-
-def _is_dead(path: Path, life: object) -> bool:
-    """Nothing is opened by a name that is not of our making: it could lead to any file."""
-    if not isinstance(life, str) or _LIFE.fullmatch(life) is None:
-        raise LedgerError(f"{path} is damaged: it has a process whose name no ledger gave it")
-    return not is_alive(_life_path(path, life))
 
 
 def _check_numbers(path: Path, values: tuple[object, ...]) -> None:

@@ -21,8 +21,8 @@ from divebell.events import EventListener
 from divebell.limits import Limits
 from divebell.loop.cache_key import cache_key
 from divebell.loop.calls import Calls, patiently
-from divebell.loop.result import Result
 from divebell.loop.levels import levels_of
+from divebell.loop.result import Result
 from divebell.loop.run import Run, SessionState
 from divebell.loop.settings import Level, Settings
 from divebell.models import OpenAIChatModel
@@ -186,9 +186,7 @@ class RLM:
         """One question, with a budget of its own."""
         tenant = self._tenant
         account = None if tenant is None else await patiently(tenant.account_for_today)
-        meter = await patiently(
-            lambda: Meter(self._budget, self._rates, ledger=self._ledger, parent_account=account)
-        )
+        meter = await patiently(lambda: Meter(self._budget, self._rates, ledger=self._ledger, parent_account=account))
         try:
             self._check_prices(meter)
             key = cache_key(tenant.name if tenant is not None else "", context, query)

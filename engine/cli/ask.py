@@ -113,7 +113,6 @@ def ask(
     if not question.strip():
         raise Exit(USAGE, "the question is empty")
     display = Display(console, quiet=quiet)
-<<<<<<< HEAD
     with purse.opened() as (engine, tenant):
         rlm = RLM(
             model,
@@ -128,24 +127,10 @@ def ask(
             on_event=display.on_event,
         )
         context = read_context(paths)
+        if not quiet:
+            show_notes(context)
         with display:
             result = rlm.run(context, question)
-=======
-    rlm = RLM(
-        model,
-        sub_model,
-        base_url=base_url,
-        budget=budget,
-        rates=parse_rates(rates),
-        max_iterations=max_iterations,
-        on_event=display.on_event,
-    )
-    context = read_context(paths)
-    if not quiet:
-        show_notes(context)
-    with display:
-        result = rlm.run(context, question)
->>>>>>> contexts
     if as_json:
         print(json.dumps(_as_json(result), indent=2, default=str))
         return

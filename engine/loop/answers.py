@@ -1,10 +1,10 @@
 """What counts as a run's answer: which of the attempts in a turn, and whether it fits the schema.
 
-An answer counts only where all of the turn's code ran without an error. Where a schema was given, an answer that does not
-fit it is shown to the model with what is wrong, `max_repairs` times in all; SUBMIT in a cell is told at once.
+An answer counts only where all of the turn's code ran without an error. Where a schema was given, an answer that does
+not fit it is shown to the model with what is wrong, `max_repairs` times in all; SUBMIT in a cell is told at once.
 
-Everything here is a model's word, and untrusted: the value that an answer carries is plain data, checked by the schema on
-the host.
+Everything here is a model's word, and untrusted: the value that an answer carries is plain data, checked by the schema
+on the host.
 """
 
 import json

@@ -60,9 +60,7 @@ def levels_of(
     return tuple(levels), {**named, **{name: as_model(one) for name, one in allowed.items()}}
 
 
-def _given(
-    model: object, sub_model: object, models: object
-) -> "tuple[list[Any], Mapping[str, Any]]":
+def _given(model: object, sub_model: object, models: object) -> "tuple[list[Any], Mapping[str, Any]]":
     if isinstance(models, (list, tuple)):
         if model is not None or sub_model is not None:
             raise ConfigurationError("models=[...] names the model of each depth: leave out model and sub_model")
@@ -72,7 +70,7 @@ def _given(
     if models is not None and not isinstance(models, Mapping):
         raise ConfigurationError(f"models is a list by depth or a dict by name, not {type(models).__name__}")
     if model is None:
-        raise ConfigurationError('name a model: RLM("gpt-5"), or one for each depth: RLM(models=["gpt-5", "gpt-5-mini"])')
+        raise ConfigurationError('name a model: RLM("gpt-5"), or one for each depth: RLM(models=["gpt-5", "gpt-4o"])')
     return [model, model if sub_model is None else sub_model], models or {}
 
 
@@ -85,4 +83,4 @@ def _check(level: Level) -> None:
         or not isinstance(temperature, (int, float))
         or not 0 <= temperature <= MAX_TEMPERATURE
     ):
-        raise ConfigurationError(f"a temperature is a number from 0 to {MAX_TEMPERATURE:g} or None, not {temperature!r}")
+        raise ConfigurationError(f"a temperature is from 0 to {MAX_TEMPERATURE:g}, or None, not {temperature!r}")

@@ -305,9 +305,7 @@ class Run:
             return attempt
         raise RunError(f"the answer does not fit the schema: {'; '.join(self._answers.last_errors)}"[:2000])
 
-    async def _ask_root(
-        self, messages: list[Message], *, history: History | None = None, is_last: bool = False
-    ) -> str:
+    async def _ask_root(self, messages: list[Message], *, history: History | None = None, is_last: bool = False) -> str:
         level = self._level
         request = Request(
             messages=tuple(messages),

@@ -96,9 +96,7 @@ class SubCalls:
         except Exception as error:
             self.tell("call", number=number, model=level.model.name, prompt=prompt, error=str(error))
             raise
-        self.tell(
-            "call", number=number, prompt=prompt, reply=call.completion.text, **call.facts(level.model.name)
-        )
+        self.tell("call", number=number, prompt=prompt, reply=call.completion.text, **call.facts(level.model.name))
         return call
 
     def _request(self, level: Resolved, messages: list[Message]) -> Request:
@@ -169,7 +167,5 @@ class Numbers:
 def _message(prompt: str, images: tuple[Image, ...]) -> Message:
     if not images:
         return {"role": "user", "content": prompt}
-    shown: list[Part] = [
-        ImagePart(type="image", media_type=image.media_type, data=image.data) for image in images
-    ]
+    shown: list[Part] = [ImagePart(type="image", media_type=image.media_type, data=image.data) for image in images]
     return {"role": "user", "content": [{"type": "text", "text": prompt}, *shown]}

@@ -16,6 +16,4 @@ async def in_thread(function: Callable[..., _T], *arguments: Any, abandon_on_can
     global _limiter
     if _limiter is None:
         _limiter = anyio.CapacityLimiter(float("inf"))
-    return await anyio.to_thread.run_sync(
-        function, *arguments, abandon_on_cancel=abandon_on_cancel, limiter=_limiter
-    )
+    return await anyio.to_thread.run_sync(function, *arguments, abandon_on_cancel=abandon_on_cancel, limiter=_limiter)

@@ -95,6 +95,7 @@ class SQLiteLedger(Ledger):
         self._life = life
 
     def open(self, account_id: str, *, kind: str, path: str, parent: str | None, wanted: Caps) -> Caps:
+        """As Ledger.open. LedgerError also where the file is not the one any more that was opened."""
         with self._lock, explained(self.path):
             self._check_open()
             if not is_same_file(self.path, self._seen):

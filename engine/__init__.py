@@ -12,6 +12,7 @@ from divebell.cell import Cell, CellError
 from divebell.context import Context
 from divebell.engine import Engine
 from divebell.errors import (
+    AnswerError,
     BudgetExceeded,
     CacheError,
     ConfigurationError,
@@ -26,22 +27,37 @@ from divebell.errors import (
     RunError,
     SandboxClosed,
     SandboxError,
+    SchemaRefused,
     UnknownModel,
     UnknownPrice,
 )
 from divebell.events import Event
 from divebell.limits import Limits
 from divebell.loop.result import Result, Turn
+from divebell.loop.settings import Level
 from divebell.loop.stop import Stop
-from divebell.models import Completion, Message, Model, OpenAIChatModel, Request, ScriptedModel, Usage
+from divebell.models import (
+    Completion,
+    ImagePart,
+    Message,
+    Model,
+    OpenAIChatModel,
+    OpenAIResponsesModel,
+    Request,
+    ScriptedModel,
+    TextPart,
+    Usage,
+)
 from divebell.rlm import RLM
 from divebell.sandbox import Sandbox, Snapshot
+from divebell.session import Session
 from divebell.tenant import Tenant
 
 __version__ = "0.1.0"
 
 __all__ = [
     "RLM",
+    "AnswerError",
     "Budget",
     "BudgetExceeded",
     "CacheError",
@@ -54,9 +70,11 @@ __all__ = [
     "DivebellError",
     "Engine",
     "Event",
+    "ImagePart",
     "Ledger",
     "LedgerBusy",
     "LedgerError",
+    "Level",
     "Limits",
     "LongPrompt",
     "MemoryLedger",
@@ -67,6 +85,7 @@ __all__ = [
     "ModelUnavailable",
     "NotPlainData",
     "OpenAIChatModel",
+    "OpenAIResponsesModel",
     "Rate",
     "RateCard",
     "Request",
@@ -76,10 +95,13 @@ __all__ = [
     "Sandbox",
     "SandboxClosed",
     "SandboxError",
+    "SchemaRefused",
     "ScriptedModel",
+    "Session",
     "Snapshot",
     "Stop",
     "Tenant",
+    "TextPart",
     "Turn",
     "UnknownModel",
     "UnknownPrice",

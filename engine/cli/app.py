@@ -141,6 +141,11 @@ def ask(
     total: Annotated[
         str | None, typer.Option(help="From now on, the most that the tenant may spend in all, in dollars.")
     ] = None,
+    schema: Annotated[
+        Path | None,
+        typer.Option(help="A file with a JSON Schema that the answer must fit; it is printed as JSON then."),
+    ] = None,
+    preview: Annotated[bool, typer.Option(help="Show the model the beginning of the context.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer and nothing else.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print answer, status and spend as JSON.")] = False,
 ) -> None:
@@ -162,6 +167,8 @@ def ask(
         purse=Purse(ledger=ledger, tenant=tenant, per_day=_cap("--per-day", per_day), total=_cap("--total", total)),
         on_exhausted=on_exhausted,
         rates=rate or [],
+        schema=schema,
+        preview=preview,
         max_iterations=max_iterations,
         quiet=quiet or as_json,
         as_json=as_json,

@@ -11,60 +11,14 @@ from typing import Literal
 from rich.console import Console
 
 from divebell.bridge.budget import Budget
-from divebell.bridge.rates import Rate
 from divebell.cli.display import Display, safe, summary_line
 from divebell.cli.exits import USAGE, Exit
-from divebell.context import Context
-from divebell.context.decoding import decode
-from divebell.context.paths import load_several
+from divebell.cli.inputs import parse_rates, read_context, read_schema, show_notes
 from divebell.engine import Engine, default_engine
-from divebell.errors import ContextError
 from divebell.loop.result import Result
 from divebell.loop.stop import Stop
 from divebell.rlm import RLM
 from divebell.tenant import Tenant
-
-MAX_STDIN_BYTES = 2 << 30
-
-
-def read_context(paths: list[Path]) -> Context:
-    """One file, folder or pattern as it is, several as a dict by path, "-" as standard input."""
-    if not paths:
-        raise Exit(USAGE, "there is no context: name a file with --context FILE (or --context - for standard input)")
-    if Path("-") not in paths:
-        return Context.from_paths(paths)
-    if paths.count(Path("-")) > 1:
-        raise Exit(USAGE, "standard input can be the context only once")
-    data = sys.stdin.buffer.read(MAX_STDIN_BYTES + 1)
-    if len(data) > MAX_STDIN_BYTES:
-        raise ContextError(f"standard input is over {MAX_STDIN_BYTES:,} bytes: write it to a file and name that")
-    text, notes = decode(data, "standard input")
-    if len(paths) == 1:
-        return Context.of(text, notes=notes)
-    texts, more = load_several(path for path in paths if path != Path("-"))
-    return Context.of(texts | {"-": text}, notes=notes + more)
-
-
-def show_notes(context: Context) -> None:
-    """On stderr, so that they are in nobody's way."""
-    for note in context.notes:
-        print(f"note: {note}", file=sys.stderr)
-
-
-def parse_rates(rates: list[str]) -> dict[str, Rate]:
-    """`MODEL=INPUT/OUTPUT` or `MODEL=INPUT/OUTPUT/CACHED`, in dollars per million tokens."""
-    parsed = {}
-    for text in rates:
-        model, _, prices = text.rpartition("=")
-        parts = prices.split("/")
-        if not model or not 2 <= len(parts) <= 3:
-            raise Exit(
-                USAGE,
-                "--rate must look like my-model=0.25/2.00 or, with cached input, my-model=0.25/2.00/0.03 "
-                f"(dollars per million tokens), not {text!r}",
-            )
-        parsed[model] = Rate.per_million(*parts)
-    return parsed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +59,8 @@ def ask(
     purse: Purse,
     on_exhausted: Literal["answer", "raise"],
     rates: list[str],
+    schema: Path | None,
+    preview: bool,
     max_iterations: int,
     quiet: bool,
     as_json: bool,
@@ -123,6 +79,8 @@ def ask(
             tenant=tenant,
             on_exhausted=on_exhausted,
             rates=parse_rates(rates),
+            output=None if schema is None else read_schema(schema),
+            preview=preview,
             max_iterations=max_iterations,
             on_event=display.on_event,
         )
@@ -143,6 +101,8 @@ def ask(
 
 def _note(stop: Stop) -> str:
     """That the answer is only the best so far, and why."""
+    if stop.limit == "repairs":
+        return f"{stop.cap} answers did not fit the schema before this one"
     if stop.limit == "iterations":
         return f"the {stop.cap} turns ran out: this is the model's best answer so far (--max-iterations gives it more)"
     cap = f"${stop.cap}" if stop.limit == "dollars" else f"{stop.cap} {stop.limit}"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TextIO
 
 from divebell.cell import Cell
-from divebell.cli.ask import read_context, show_notes
+from divebell.cli.inputs import read_context, show_notes
 from divebell.cli.display import safe
 from divebell.cli.exits import FAILED, USAGE, Exit
 from divebell.limits import Limits

@@ -1,20 +1,15 @@
 """`divebell prompts`: what a model would see at the beginning of a run, by the functions that the loop itself uses."""
 
-import json
 import re
 import sys
 from pathlib import Path
 
-from divebell.cli.ask import read_context
 from divebell.cli.display import safe
 from divebell.cli.exits import USAGE, Exit
+from divebell.cli.inputs import read_context, read_schema
 from divebell.context import Context
-from divebell.errors import ConfigurationError
 from divebell.loop.prompts import PromptFacts, ToolFacts, opening_messages
 from divebell.models.protocol import texts_of
-from divebell.schemas import AnswerSchema
-
-MAX_SCHEMA_FILE_BYTES = 1 << 20
 
 _TOOL = re.compile(r"([A-Za-z_]\w*)(\([^()]*\)(?: *-> *[^:]+)?)(?:: *(.*))?")
 
@@ -25,21 +20,6 @@ def parse_tool(text: str) -> ToolFacts:
     if found is None:
         raise Exit(USAGE, f"--tool must look like 'lookup(name: str) -> dict: Look a customer up.', not {text!r}")
     return ToolFacts(name=found[1], signature=found[2].strip(), doc=found[3] or "")
-
-
-def read_schema(path: Path) -> AnswerSchema:
-    """A JSON Schema from a file."""
-    try:
-        data = path.read_bytes()[: MAX_SCHEMA_FILE_BYTES + 1]
-        if len(data) > MAX_SCHEMA_FILE_BYTES:
-            raise Exit(USAGE, f"{path} is over {MAX_SCHEMA_FILE_BYTES:,} bytes: too large for a schema")
-        return AnswerSchema.of(json.loads(data))
-    except OSError as error:
-        raise Exit(USAGE, f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, ConfigurationError):
-            raise Exit(USAGE, f"{path}: {error}") from None
-        raise Exit(USAGE, f"{path} is not JSON: {error}") from None
 
 
 def prompts(

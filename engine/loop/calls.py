@@ -27,6 +27,7 @@ from divebell.models.images import worst_case_image_tokens
 from divebell.models.protocol import Completion, Model, Request
 
 CALL_TIMEOUT_SECONDS = 600.0
+ADAPTER_GRACE_SECONDS = 1.0
 MAX_REPLY_CHARACTERS = 16 << 20
 MAX_ATTEMPTS = 4
 FIRST_RETRY_SECONDS = 0.5
@@ -112,6 +113,7 @@ class Calls:
                 completion, booked = await self._made(meter, model, request, hold)
                 return Call(completion=completion, booked=booked, seconds=time.monotonic() - started, attempts=attempt)
             except ModelError as error:
+                meter.check_time()
                 failure = error
                 seconds = _retry_seconds(error, attempt)
                 left = meter.seconds_left
@@ -232,7 +234,7 @@ async def _completed(meter: Meter, model: Model, request: Request) -> Completion
     left = meter.seconds_left
     timeout = CALL_TIMEOUT_SECONDS if left is None else min(CALL_TIMEOUT_SECONDS, max(left, 0.001))
     try:
-        with anyio.fail_after(timeout):
+        with anyio.fail_after(timeout + ADAPTER_GRACE_SECONDS):  # the adapter knows better what became of the call
             completion = await model.complete(replace(request, timeout_seconds=timeout))
     except TimeoutError:
         meter.check_time()

@@ -29,6 +29,7 @@ def levels_of(
     Raises ConfigurationError where the arguments do not go together.
     """
     given, allowed = _given(model, sub_model, models)
+    _check(Level(model="", temperature=temperature))
     found: dict[str, Model] = {}
 
     def as_model(one: object) -> Model:

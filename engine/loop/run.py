@@ -47,6 +47,8 @@ class SessionState:
 
     box: Sandbox | None
     history: History
+    told: int = 0
+    """How many of the messages the sandbox's `history` has."""
 
 
 class Run:
@@ -77,7 +79,8 @@ class Run:
         self._depth = depth
         self._started = started
         self._level = level or settings.level(depth)
-        self._session = session
+        self._owns_session = session is None
+        self._session = session or SessionState(box=None, history=History())
         self._turn = 0
         self._trace: list[Turn] = []
         schema = settings.schema if depth == 0 else None
@@ -132,7 +135,7 @@ class Run:
         finally:
             services.close()
             with anyio.CancelScope(shield=True):
-                if self._session is None:
+                if self._owns_session:
                     box.cancel()
                     await in_thread(box.close)
                 await services.ended()
@@ -151,15 +154,13 @@ class Run:
 
     def _sandbox(self, services: RunServices) -> Sandbox:
         session, settings = self._session, self._settings
-        if session is not None and session.box is not None:
+        if session.box is not None:
             session.box.serve(services)
-            return session.box
-        box = Sandbox(
-            self._context, limits=settings.limits, seed=settings.seed, engine=settings.engine, services=services
-        )
-        if session is not None:
-            session.box = box
-        return box
+        else:
+            session.box = Sandbox(
+                self._context, limits=settings.limits, seed=settings.seed, engine=settings.engine, services=services
+            )
+        return session.box
 
     def _check_answer(self, fields: object) -> str | None:
         return self._answers.check(fields)
@@ -192,16 +193,21 @@ class Run:
 
     def _opened(self, box: Sandbox, tools: Tools) -> History:
         """The history that the run begins with, also in the sandbox, as `history`."""
-        if self._session is not None and self._session.history.full:
-            history = self._session.history
-            history.append("user", self._turns.question(self._query))
-            box.append("history", [history.full[-1]])
-            return history
-        history = History(opening_messages(self._prompt_facts(tools), self._query))
-        if self._session is not None:
-            self._session.history = history
-        box.bind("history", list(history.full))
-        return history
+        session = self._session
+        if session.history.full:
+            if session.history.full[-1]["role"] == "user":  # templates of some models refuse two in a row
+                session.history.append("assistant", "(That question was not answered.)")
+            session.history.append("user", self._turns.question(self._query))
+        else:
+            session.history = History(opening_messages(self._prompt_facts(tools), self._query))
+            box.bind("history", [])
+        self._tell_history(box)
+        return session.history
+
+    def _tell_history(self, box: Sandbox) -> None:
+        session = self._session
+        box.append("history", list(session.history.full[session.told :]))
+        session.told = len(session.history.full)
 
     def _prompt_facts(self, tools: Tools) -> PromptFacts:
         settings, context = self._settings, self._context
@@ -267,7 +273,7 @@ class Run:
             history.append("user", seen)
             if self._answers.repairs_are_used_up:
                 return None
-            await in_thread(box.append, "history", history.full[-2:])
+            await in_thread(self._tell_history, box)
         return None
 
     def _seen(self, cells: list[Cell], skipped: int, problem: str) -> str:
@@ -291,6 +297,7 @@ class Run:
                 if refusal is None:
                     raise
                 raise refusal from error
+            history.append("assistant", reply)
             return await self._best_answer(reply)
         assert refusal is not None
         raise refusal

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from divebell.bridge.rates import Rate
-from divebell.cli.ask import parse_rates
+from divebell.cli.inputs import parse_rates
 from tests.support.chat_server import KEY, ChatServer, Reply, error
 from tests.support.command import Done, run, start
 
@@ -80,11 +80,27 @@ def test_answers_from_a_file(server: ChatServer, text_file: Path) -> None:
     assert all(received.headers["authorization"] == f"Bearer {KEY}" for received in server.received)
 
 
-def test_the_root_model_does_not_see_the_file(server: ChatServer, text_file: Path) -> None:
+def test_the_root_model_sees_no_more_than_the_beginning_of_the_file(server: ChatServer, text_file: Path) -> None:
     ask(server, QUESTION, "--context", str(text_file))
     sent = json.dumps([received.json for received in server.received if received.json["model"] == "root"])
     assert QUESTION in sent
+    assert "line 1: nothing to see" in sent
+    assert "line 99: nothing to see" not in sent
+    server.received.clear()
+    ask(server, QUESTION, "--context", str(text_file), "--no-preview")
+    sent = json.dumps([received.json for received in server.received if received.json["model"] == "root"])
     assert "nothing to see" not in sent
+
+
+def test_an_answer_of_a_schema_is_printed_as_json(server: ChatServer, text_file: Path, tmp_path: Path) -> None:
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"type": "object", "properties": {"code": {"type": "integer"}}, "required": ["code"]}')
+    server.policy = lambda _request: "```repl\nSUBMIT(code=int(re.search('code is (.*)', context)[1]))\n```"
+    done = ask(server, QUESTION, "-c", str(text_file), "--schema", str(schema), "-q")
+    assert (done.status, json.loads(done.stdout)) == (0, {"code": 4711})
+    done = ask(server, QUESTION, "-c", str(text_file), "--schema", str(tmp_path / "missing.json"), "-q")
+    assert (done.status, done.stdout) == (2, "")
+    assert "cannot read" in done.sentence
 
 
 def test_shows_progress_and_cost_on_stderr_without_escape_codes(server: ChatServer, text_file: Path) -> None:

@@ -1,0 +1,120 @@
+"""Sessions: further questions about the same context, with the variables and the history of those before."""
+
+import threading
+
+import anyio
+import pytest
+
+from divebell import RLM, Budget, ConfigurationError, ModelError, Request, SandboxClosed, ScriptedModel
+from divebell.models.protocol import texts_of
+
+
+def block(code: str) -> str:
+    return f"```repl\n{code}\n```"
+
+
+def said(request: Request) -> str:
+    return "\n".join(text for message in request.messages for text in texts_of(message))
+
+
+def test_variables_and_history_are_kept() -> None:
+    root = ScriptedModel("root", [block("lines = context.splitlines()"), "FINAL(two)", block("FINAL(lines[1])")])
+    rlm = RLM(root)
+    with rlm.session("first\nsecond") as session:
+        assert session.ask("how many lines?").answer == "two"
+        assert session.ask("what is the second?").answer == "second"
+        assert len(session.history) == 7
+    first, second, third = ([*request.messages] for request in root.requests)
+    assert second[: len(first)] == first
+    assert third[: len(second)] == second, "append-only, so that a provider's prefix cache serves it"
+    assert "how many lines?" in said(root.requests[2])
+    assert "what is the second?" in texts_of(third[-1])[0]
+
+
+def test_history_in_the_repl_has_all_of_it() -> None:
+    root = ScriptedModel("root", ["FINAL(one)", block("FINAL([m['role'] for m in history])")])
+    with RLM(root).session("c") as session:
+        session.ask("first?")
+        assert session.ask("second?").answer == "['system', 'user', 'assistant', 'user']"
+
+
+def test_each_question_has_a_budget_of_its_own() -> None:
+    root = ScriptedModel("root", lambda request: "FINAL(1)")
+    rlm = RLM(root, budget=Budget(calls=2))
+    with rlm.session("c") as session:
+        assert [session.ask("q").spend["calls"] for _ in range(4)] == [1] * 4
+    assert rlm.cost_summary()["calls"] == 4
+
+
+def test_a_question_that_fails_leaves_the_session_usable() -> None:
+    root = ScriptedModel("root", [block("kept = 17")])
+    with RLM(root).session("c") as session:
+        with pytest.raises(ModelError):
+            session.ask("q")
+        root._script = iter([block("FINAL(kept)")])
+        assert session.ask("again").answer == "17"
+        roles = [message["role"] for message in session.history]
+        assert "user" in roles
+
+
+def test_sub_calls_and_tools_work_in_every_question() -> None:
+    seen: list[int] = []
+    root = ScriptedModel("root", [block("FINAL(note(1) + llm_query('a'))"), block("FINAL(note(2) + llm_query('b'))")])
+    sub = ScriptedModel("sub", lambda request: said(request).upper())
+
+    def note(number: int) -> str:
+        seen.append(number)
+        return f"{number}"
+
+    with RLM(root, sub, tools={"note": note}).session("c") as session:
+        assert [session.ask("q").answer for _ in range(2)] == ["1A", "2B"]
+    assert seen == [1, 2]
+
+
+def test_a_closed_session_says_so() -> None:
+    session = RLM(ScriptedModel("root", ["FINAL(1)"] * 2)).session("c")
+    session.ask("q")
+    session.close()
+    session.close()
+    with pytest.raises(SandboxClosed):
+        session.ask("q")
+
+
+def test_questions_are_asked_one_after_another() -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    async def policy(request: Request) -> str:
+        inside.set()
+        await anyio.to_thread.run_sync(go_on.wait)
+        return "FINAL(1)"
+
+    with RLM(ScriptedModel("root", policy)).session("c") as session:
+        thread = threading.Thread(target=session.ask, args=("first",))
+        thread.start()
+        inside.wait()
+        with pytest.raises(ConfigurationError, match="one after another"):
+            session.ask("second")
+        go_on.set()
+        thread.join()
+
+
+def test_long_histories_are_compacted_near_the_window_and_stay_in_history() -> None:
+    printing = [block(f"print('turn {number} ' + 'x' * 3_000)") for number in range(12)]
+    root = ScriptedModel("root", [*printing, block("FINAL(sum('turn 0 ' in str(m['content']) for m in history))")])
+    rlm = RLM(root, window_tokens=12_000, max_output_tokens=1_000, max_iterations=20)
+    result = rlm.run("c", "q")
+    assert int(result.answer) >= 1
+    longest = max(len(said(request)) for request in root.requests)
+    assert longest < 12_000 * 4
+    assert "turn 0 x" not in said(root.requests[-1])
+    assert root.requests[-1].messages[0] == root.requests[0].messages[0]
+
+
+def test_a_session_in_a_running_loop_is_awaited() -> None:
+    async def ask() -> str:
+        with RLM(ScriptedModel("root", ["FINAL(1)"])).session("c") as session:
+            with pytest.raises(ConfigurationError, match=r"await session\.aask"):
+                session.ask("q")
+            return (await session.aask("q")).answer
+
+    assert anyio.run(ask) == "1"

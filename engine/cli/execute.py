@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TextIO
 
 from divebell.cell import Cell
-from divebell.cli.inputs import read_context, show_notes
 from divebell.cli.display import safe
 from divebell.cli.exits import FAILED, USAGE, Exit
+from divebell.cli.inputs import read_context, show_notes
 from divebell.limits import Limits
 from divebell.sandbox import Sandbox
 

@@ -5,6 +5,7 @@ A run of an RLM has richer services (loop/services.py); both share the clock and
 
 import asyncio
 import copy
+import functools
 import inspect
 import json
 import time
@@ -94,7 +95,10 @@ class ToolServices(Clock):
         super().__init__(seeded=seeded)
         self._tools = tools or Tools({})
         self._tool_seconds = tool_seconds
-        self._workers = Workers(MAX_THREADS, "divebell-tool")
+
+    @functools.cached_property
+    def _workers(self) -> Workers:
+        return Workers(MAX_THREADS, "divebell-tool")
 
     def tool_descriptions(self) -> list[dict[str, object]]:
         return self._tools.descriptions
@@ -133,8 +137,14 @@ class CallableServices(ToolServices):
         self._is_async = inspect.iscoroutinefunction(llm) or inspect.iscoroutinefunction(
             getattr(llm, "__call__", None)  # noqa: B004  (an object whose call is async)
         )
-        self._llm_workers = Workers(MAX_THREADS, "divebell-llm")
-        self._loop_thread = LoopThread("divebell-async")
+
+    @functools.cached_property
+    def _llm_workers(self) -> Workers:
+        return Workers(MAX_THREADS, "divebell-llm")
+
+    @functools.cached_property
+    def _loop_thread(self) -> LoopThread:
+        return LoopThread("divebell-async")
 
     def query(self, queries: list[Query]) -> list[Outcome]:
         self._check()

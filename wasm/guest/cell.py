@@ -171,10 +171,7 @@ def run(code: str, number: int, output_characters: int, cell_seconds: float) -> 
     if error is not None:
         models.finish.forget()
     if _has_waited():
-        desk.clear()
-        current.alive.clear()
-        twins.kept.codes.clear()
-        loop.abandon()
+        _forget_waiting()
     models.restore_contract()
     out, out_missing = stdout.taken()
     err, err_missing = stderr.taken()
@@ -204,6 +201,14 @@ def _finish_waiting() -> None:
     while desk.jobs or current.alive:
         desk.pump()
     loop.finish()
+
+
+def _forget_waiting() -> None:
+    """What is left then belongs to nobody; the host has cancelled its calls."""
+    desk.clear()
+    current.alive.clear()
+    twins.kept.codes.clear()
+    loop.abandon()
 
 
 def _exit_status(code: object) -> int:

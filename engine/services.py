@@ -143,8 +143,12 @@ class CallableServices(ToolServices):
         return Workers(MAX_THREADS, "divebell-llm")
 
     @functools.cached_property
-    def _loop_thread(self) -> LoopThread:
-        return LoopThread("divebell-async")
+    def _llm_loop(self) -> LoopThread:
+        return LoopThread(MAX_ASYNC_CALLS, "divebell-llm")
+
+    @functools.cached_property
+    def _tool_loop(self) -> LoopThread:
+        return LoopThread(MAX_ASYNC_CALLS, "divebell-tool")
 
     def query(self, queries: list[Query]) -> list[Outcome]:
         self._check()
@@ -168,16 +172,13 @@ class CallableServices(ToolServices):
         self._check()
         query = call
         if self._is_async:
-            return Started(self._start_async(lambda: self._acall(query), done))
+            return Started(_started(self._llm_loop, lambda: self._acall(query), done))
         return Started(self._llm_workers.start(lambda: done(self._call_anyhow(query))))
 
     def _start_async(
         self, function: Callable[[], Coroutine[Any, Any, Outcome]], done: Callable[[Outcome], None]
     ) -> Callable[[], None]:
-        async def run() -> None:
-            done(await function())
-
-        return self._loop_thread.start(run)
+        return _started(self._tool_loop, function, done)
 
     def _check(self) -> None:
         if self._llm is None:
@@ -219,6 +220,15 @@ class CallableServices(ToolServices):
 
     def budget(self) -> dict[str, object]:
         return {"dollars": None, "tokens": None, "calls": None, "seconds": None, "depth": 0}
+
+
+def _started(
+    loop: LoopThread, function: Callable[[], Coroutine[Any, Any, Outcome]], done: Callable[[Outcome], None]
+) -> Callable[[], None]:
+    async def run() -> None:
+        done(await function())
+
+    return loop.start(run)
 
 
 class _Parameters:

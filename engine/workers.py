@@ -58,7 +58,7 @@ class Workers:
 
 
 class LoopThread:
-    """An event loop on a thread of its own, there while there are coroutines on it; at most `most` of them run at once."""
+    """An event loop on a thread, there while it has coroutines; at most `most` of them run at once."""
 
     def __init__(self, most: int, name: str) -> None:
         self._most = most

@@ -206,6 +206,7 @@ def test_a_deadline_ends_a_cell_in_which_many_functions_wait_to_run(box: Sandbox
     with Sandbox(limits=Limits(cell_seconds=0.3, grace_seconds=3)) as short:
         code = "def f(n):\n    while True: pass\n"
         for run in (
+            "import asyncio\nasync def g(n): f(n)\nawait asyncio.gather(*map(g, range(1000)))",
             "list(ThreadPoolExecutor().map(f, range(1000)))",
             "for n in range(1000): threading.Thread(target=f, args=(n,)).start()",
         ):

@@ -5,6 +5,7 @@ A run of an RLM has richer services (loop/services.py); both share the clock and
 
 import asyncio
 import copy
+import functools
 import inspect
 import json
 import time
@@ -94,7 +95,10 @@ class ToolServices(Clock):
         super().__init__(seeded=seeded)
         self._tools = tools or Tools({})
         self._tool_seconds = tool_seconds
-        self._workers = Workers(MAX_THREADS, "divebell-tool")
+
+    @functools.cached_property
+    def _workers(self) -> Workers:
+        return Workers(MAX_THREADS, "divebell-tool")
 
     def tool_descriptions(self) -> list[dict[str, object]]:
         return self._tools.descriptions
@@ -133,8 +137,18 @@ class CallableServices(ToolServices):
         self._is_async = inspect.iscoroutinefunction(llm) or inspect.iscoroutinefunction(
             getattr(llm, "__call__", None)  # noqa: B004  (an object whose call is async)
         )
-        self._llm_workers = Workers(MAX_THREADS, "divebell-llm")
-        self._loop_thread = LoopThread("divebell-async")
+
+    @functools.cached_property
+    def _llm_workers(self) -> Workers:
+        return Workers(MAX_THREADS, "divebell-llm")
+
+    @functools.cached_property
+    def _llm_loop(self) -> LoopThread:
+        return LoopThread(MAX_ASYNC_CALLS, "divebell-llm")
+
+    @functools.cached_property
+    def _tool_loop(self) -> LoopThread:
+        return LoopThread(MAX_ASYNC_CALLS, "divebell-tool")
 
     def query(self, queries: list[Query]) -> list[Outcome]:
         self._check()
@@ -158,16 +172,13 @@ class CallableServices(ToolServices):
         self._check()
         query = call
         if self._is_async:
-            return Started(self._start_async(lambda: self._acall(query), done))
+            return Started(_started(self._llm_loop, lambda: self._acall(query), done))
         return Started(self._llm_workers.start(lambda: done(self._call_anyhow(query))))
 
     def _start_async(
         self, function: Callable[[], Coroutine[Any, Any, Outcome]], done: Callable[[Outcome], None]
     ) -> Callable[[], None]:
-        async def run() -> None:
-            done(await function())
-
-        return self._loop_thread.start(run)
+        return _started(self._tool_loop, function, done)
 
     def _check(self) -> None:
         if self._llm is None:
@@ -209,6 +220,15 @@ class CallableServices(ToolServices):
 
     def budget(self) -> dict[str, object]:
         return {"dollars": None, "tokens": None, "calls": None, "seconds": None, "depth": 0}
+
+
+def _started(
+    loop: LoopThread, function: Callable[[], Coroutine[Any, Any, Outcome]], done: Callable[[Outcome], None]
+) -> Callable[[], None]:
+    async def run() -> None:
+        done(await function())
+
+    return loop.start(run)
 
 
 class _Parameters:

@@ -7,7 +7,7 @@ it does not keep the process.
 
 import asyncio
 import threading
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from typing import Any
@@ -20,19 +20,16 @@ class Workers:
         self._most = most
         self._name = name
         self._lock = threading.Lock()
-        self._jobs: deque[Callable[[], None]] = deque()
+        self._jobs: OrderedDict[object, Callable[[], None]] = OrderedDict()
         self._threads = 0
 
     def start(self, function: Callable[[], None]) -> Callable[[], None]:
         """Run the function, which must not raise, in a copy of this context. Returns what takes it out of the queue
         again; once it runs it cannot be stopped."""
         context = copy_context()
-
-        def job() -> None:
-            context.run(function)
-
+        place = object()
         with self._lock:
-            self._jobs.append(job)
+            self._jobs[place] = lambda: context.run(function)
             is_thread_needed = self._threads < self._most
             if is_thread_needed:
                 self._threads += 1
@@ -46,8 +43,7 @@ class Workers:
 
         def cancel() -> None:
             with self._lock:
-                if job in self._jobs:
-                    self._jobs.remove(job)
+                self._jobs.pop(place, None)
 
         return cancel
 
@@ -57,17 +53,19 @@ class Workers:
                 if not self._jobs:
                     self._threads -= 1
                     return
-                job = self._jobs.popleft()
+                _, job = self._jobs.popitem(last=False)
             job()
 
 
 class LoopThread:
-    """An event loop on a thread of its own, which exists while there are coroutines on it."""
+    """An event loop on a thread, there while it has coroutines; at most `most` of them run at once."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, most: int, name: str) -> None:
+        self._most = most
         self._name = name
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._places = asyncio.Semaphore(most)  # a new one with each loop, to which it belongs
         self._running = 0
 
     def start(self, coroutine: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
@@ -76,11 +74,15 @@ class LoopThread:
         tasks: list[asyncio.Task[None]] = []
         is_cancelled = False
 
-        def begin() -> None:
+        async def run(places: asyncio.Semaphore) -> None:
+            async with places:
+                await coroutine()
+
+        def begin(places: asyncio.Semaphore) -> None:
             if is_cancelled:
                 self._ended()
                 return
-            task = asyncio.get_running_loop().create_task(coroutine(), context=context)
+            task = asyncio.get_running_loop().create_task(run(places), context=context)
             tasks.append(task)
             task.add_done_callback(lambda _: self._ended())
 
@@ -90,11 +92,11 @@ class LoopThread:
 
         with self._lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
+                self._loop, self._places = asyncio.new_event_loop(), asyncio.Semaphore(self._most)
                 threading.Thread(target=self._run, args=(self._loop,), name=self._name, daemon=True).start()
             loop = self._loop
             self._running += 1
-            loop.call_soon_threadsafe(begin)
+            loop.call_soon_threadsafe(begin, self._places)
 
         def cancel() -> None:
             nonlocal is_cancelled

@@ -32,6 +32,17 @@ AT_ONCE = {
     "to_thread of a function": "def f(c): return llm_query(c)\nawait asyncio.gather(*[asyncio.to_thread(f, c) for c in 'abcd'])",
     "run_in_executor": "loop = asyncio.get_running_loop()\n"
     "await asyncio.gather(*[loop.run_in_executor(None, llm_query, c) for c in 'abcd'])",
+    "gather of calls that are not awaitable": "await asyncio.gather(*[llm_query(c) for c in 'abcd'])",
+    "gather of a generator": "await asyncio.gather(*(llm_query(c) for c in 'abcd'))",
+    "gather of calls one by one": "await asyncio.gather(llm_query('a'), llm_query('b'), llm_query('c'), llm_query('d'))",
+    "tasks of calls": "ts = [asyncio.create_task(llm_query(c)) for c in 'abcd']\n[await t for t in ts]",
+    "an async function that does not await": "async def f(c): return llm_query(c)\nawait asyncio.gather(*map(f, 'abcd'))",
+    "one that retries": "async def f(c):\n    try:\n        r = llm_query(c)\n    except Exception:\n        r = ''\n    return r\n"
+    "await asyncio.gather(*map(f, 'abcd'))",
+    "one with a semaphore": "places = asyncio.Semaphore(4)\nasync def f(c):\n    async with places:\n        return llm_query(c)\n"
+    "await asyncio.gather(*map(f, 'abcd'))",
+    "a method that does not await": "class A:\n    async def ask(self, c): return llm_query(c)\nasyncio.run(A().ask(''))\n"
+    "await asyncio.gather(*map(A().ask, 'abcd'))",
     "batched": "await allm_query_batched(list('abcd'))",
     "an async generator": "async def asked():\n    for t in [asyncio.create_task(allm_query(c)) for c in 'abcd']: yield await t\n"
     "[r async for r in asked()]",
@@ -77,6 +88,16 @@ await asyncio.gather(*map(one, 'abcdef'))
         ("import asyncio\nasync def main(): return await llm_query('a')\nasyncio.run(main())", "A"),
         ("import asyncio\nasync def f(c): return await llm_query(c)\nawait asyncio.gather(*map(f, 'ab'))", ["A", "B"]),
         ("async def llm_query(p): return 'own ' + p\nawait llm_query('a')", "own a"),
+        ("import asyncio\nasync def llm_query(p): return 'own ' + p\nawait asyncio.gather(llm_query('a'))", ["own a"]),
+        ("async def f(llm_query): return llm_query('a')\nawait f(str.lower)", "a"),
+        ("async def f():\n    def g(): return llm_query('a')\n    return g() + llm_query('b')\nawait f()", "AB"),
+        ("async def f():\n    global n\n    n = 0\n    n += len(llm_query('ab'))\n    return n\nawait f()", 2),
+        (
+            "async def f():\n    return [llm_query(c) for c in 'ab'], max(llm_query(c) for c in 'ab')\nawait f()",
+            [["A", "B"], "B"],
+        ),
+        ("async def f():\n    yield llm_query('a')\n[x async for x in f()]", ["A"]),
+        ("import asyncio\nasyncio.run(llm_query('a'))", "A"),
         ("[await allm_query(c) for c in 'ab']", ["A", "B"]),
         ("await allm_query('a') if True else None", "A"),
         ("r = []\nfor c in 'ab': r.append(await allm_query(c))\nr", ["A", "B"]),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from divebell import Sandbox
+from divebell import Limits, Sandbox
 from tests.contract.conftest import Meeting, kind, value
 
 POOL = "from concurrent.futures import ThreadPoolExecutor, ProcessPoolExecutor, as_completed, wait\nimport concurrent.futures, functools, threading, queue, time\n"
@@ -192,6 +192,27 @@ def test_the_end_of_a_cell_waits_for_threads_and_executors_as_the_end_of_a_progr
     assert box["s"] == [1]
     box.run(POOL + "d = []\nthreading.Thread(target=d.append, args=(1,), daemon=True).start()")
     assert box["d"] == []
+
+
+@pytest.mark.parametrize("end", ["1 / 0", "while True: pass", "import sys; sys.exit()", ""])
+@pytest.mark.parametrize("function", ["llm_query", "lambda c: llm_query(c)", "str.upper"])
+def test_an_executor_of_an_earlier_cell_works_in_the_next_however_that_one_ended(end: str, function: str) -> None:
+    with Sandbox(llm=str.upper, limits=Limits(cell_seconds=0.3, grace_seconds=3)) as box:
+        box.run(POOL + f"e = ThreadPoolExecutor(2)\nfs = [e.submit({function}, c) for c in 'abcd']\n{end}")
+        assert value(box.run(f"list(e.map({function}, 'efgh'))")) == list("EFGH")
+
+
+def test_a_deadline_ends_a_cell_in_which_many_functions_wait_to_run(box: Sandbox) -> None:
+    with Sandbox(limits=Limits(cell_seconds=0.3, grace_seconds=3)) as short:
+        code = "def f(n):\n    while True: pass\n"
+        for run in (
+            "import asyncio\nasync def g(n): f(n)\nawait asyncio.gather(*map(g, range(1000)))",
+            "list(ThreadPoolExecutor().map(f, range(1000)))",
+            "for n in range(1000): threading.Thread(target=f, args=(n,)).start()",
+        ):
+            cell = short.run(POOL + code + run)
+            assert (kind(cell), cell.restored) == ("TimeoutError", False)
+            assert value(short.run("1 + 1")) == 2
 
 
 def test_a_deadlock_is_told_at_once(box: Sandbox) -> None:

@@ -89,7 +89,7 @@ def run_services(query: object, **more: object) -> RunServices:
     async def child(prompt: str, context: object, model: str | None) -> str:
         return f"child {prompt}"
 
-    return RunServices(query, child, lambda: {"calls": 5}, seeded=False, child_concurrency=2, **more)  # type: ignore[arg-type]
+    return RunServices(query, child, lambda: {"calls": 5}, seeded=False, **more)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("code", [GATHER, POOL])

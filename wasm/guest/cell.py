@@ -9,7 +9,7 @@ import traceback
 import types
 from builtins import BaseException, SystemExit, compile, eval, exec, isinstance, len, repr, str, type  # noqa: UP029
 
-from divebell_guest import loop, models, twins, wire
+from divebell_guest import loop, models, rewriting, twins, wire
 from divebell_guest.fibers import current
 from divebell_guest.output import Output
 from divebell_guest.tickets import desk
@@ -24,7 +24,6 @@ MAX_VALUE_MESSAGE_BYTES = 1 << 20  # a last value larger than this comes back as
 # Cells may replace what `builtins` holds, hence the import above: this module keeps its own.
 
 _VALUE = "__divebell_value__"
-_AWAITABLE = "__divebell_awaitable__"
 _OUR_FRAMES = ("<divebell_guest", "<frozen asyncio", "<frozen concurrent")
 _ABSENT = object()
 
@@ -49,18 +48,6 @@ def on_interrupt(signal_number: int, frame: object) -> None:
         raise interruption.raised
 
 
-class _Awaited(ast.NodeTransformer):
-    """`await llm_query(...)` as if it said allm_query: models write it, and the sync form's reply is no awaitable."""
-
-    def visit_Await(self, node: ast.Await) -> ast.AST:
-        self.generic_visit(node)
-        called = node.value
-        if isinstance(called, ast.Call) and isinstance(called.func, ast.Name):
-            form = ast.Call(ast.Name(_AWAITABLE, ast.Load()), [called.func], [])
-            called.func = ast.fix_missing_locations(ast.copy_location(form, called.func))
-        return node
-
-
 def _compile(code: str, filename: str) -> tuple[types.CodeType, bool]:
     """The code object, and whether it leaves the value of a last bare expression behind. With an `await` at its top
     level it is a coroutine's."""
@@ -70,9 +57,7 @@ def _compile(code: str, filename: str) -> tuple[types.CodeType, bool]:
     if isinstance(last, ast.Expr):
         target = ast.copy_location(ast.Name(_VALUE, ast.Store()), last)
         tree.body[-1] = ast.copy_location(ast.Assign([target], last.value), last)
-    if "await" in code:
-        models.namespace[_AWAITABLE] = models.awaitable
-        tree = _Awaited().visit(tree)
+    tree = rewriting.rewritten(tree, code, models.namespace)
     return compile(tree, filename, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True), has_value
 
 
@@ -186,10 +171,7 @@ def run(code: str, number: int, output_characters: int, cell_seconds: float) -> 
     if error is not None:
         models.finish.forget()
     if _has_waited():
-        desk.clear()
-        current.alive.clear()
-        twins.kept.codes.clear()
-        loop.abandon()
+        _forget_waiting()
     models.restore_contract()
     out, out_missing = stdout.taken()
     err, err_missing = stderr.taken()
@@ -219,6 +201,14 @@ def _finish_waiting() -> None:
     while desk.jobs or current.alive:
         desk.pump()
     loop.finish()
+
+
+def _forget_waiting() -> None:
+    """What is left then belongs to nobody; the host has cancelled its calls."""
+    desk.clear()
+    current.alive.clear()
+    twins.kept.codes.clear()
+    loop.abandon()
 
 
 def _exit_status(code: object) -> int:

@@ -16,7 +16,7 @@ from concurrent.futures import _base
 from typing import Any
 
 from divebell_guest import twins
-from divebell_guest.fibers import Fiber
+from divebell_guest.fibers import Fiber, is_the_end
 from divebell_guest.tickets import desk, drive
 
 DEFAULT_WORKERS = 32
@@ -58,6 +58,7 @@ class Executor(_base.Executor):
         self._active = 0
         self._is_filling = False
         self._is_shut = False
+        self._cell = desk.cells
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
         if self._is_shut:
@@ -65,6 +66,10 @@ class Executor(_base.Executor):
         if self._initializer is not None:
             initializer, self._initializer = self._initializer, None
             initializer()
+        if self._cell != desk.cells:  # what it had in flight ended with an earlier cell
+            self._cell, self._active = desk.cells, 0
+            while self._waiting:
+                self._waiting.popleft()[0].cancel()
         future = Future()
         self._waiting.append((future, fn, args, kwargs))
         self._fill()
@@ -114,6 +119,8 @@ class Executor(_base.Executor):
         try:
             value, error = function(*args, **kwargs), None
         except BaseException as raised:
+            if is_the_end(raised):
+                raise
             value, error = None, raised
         self._settle(future, value, error)
 

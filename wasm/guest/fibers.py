@@ -77,6 +77,13 @@ class Calls:
         return self._outcomes
 
 
+def is_the_end(error: BaseException) -> bool:
+    """Whether it is the interruption that ends the cell, and not an error of the function that it came in."""
+    from divebell_guest import cell
+
+    return error is cell.interruption.raised
+
+
 class Fiber:
     """Runs a coroutine whose awaits are Calls. `settle` gets its value or its error. The end of a cell waits for those
     that are no daemons."""
@@ -107,6 +114,8 @@ class Fiber:
                 value, error = ended.value, None
                 break
             except BaseException as raised:
+                if is_the_end(raised):
+                    raise
                 value, error = None, raised
                 break
             finally:

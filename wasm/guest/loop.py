@@ -85,6 +85,8 @@ class Loop(base_events.BaseEventLoop):
 
     def _run_once(self) -> None:
         """As the base class's, but a callback may run the loop itself, and so empty the queue."""
+        from divebell_guest import cell
+
         scheduled: list[Any] = self._scheduled  # type: ignore[attr-defined]
         ready: Any = self._ready  # type: ignore[attr-defined]
         while scheduled and scheduled[0]._cancelled:
@@ -101,12 +103,16 @@ class Loop(base_events.BaseEventLoop):
                 handle = heapq.heappop(scheduled)
                 handle._scheduled = False
                 ready.append(handle)
+        before = cell.interruption.raised
         for _ in range(len(ready)):
             if not ready:
                 break
             handle = ready.popleft()
             if not handle._cancelled:
                 handle._run()
+            ended = cell.interruption.raised
+            if ended is not None and ended is not before:  # a task took it for its own error
+                raise ended
 
     def _drop_timer(self, scheduled: list[Any]) -> None:
         self._timer_cancelled_count -= 1  # type: ignore[attr-defined]

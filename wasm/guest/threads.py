@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from divebell_guest import twins
-from divebell_guest.fibers import Fiber
+from divebell_guest.fibers import Fiber, is_the_end
 from divebell_guest.tickets import desk, drive
 
 _STATE = "_divebell_state"
@@ -68,6 +68,8 @@ def _start(self: threading.Thread) -> None:
         try:
             self.run()
         except BaseException as raised:
+            if is_the_end(raised):
+                raise
             error = raised
         finally:
             threading._active[ident] = outer  # type: ignore[attr-defined]

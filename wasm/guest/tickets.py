@@ -24,9 +24,10 @@ Told = Callable[[Outcome], None]
 class Desk:
     """The calls and jobs of the cell that runs."""
 
-    __slots__ = ("jobs", "open", "queue")
+    __slots__ = ("cells", "jobs", "open", "queue")
 
     def __init__(self) -> None:
+        self.cells = 0  # that left something behind; what belongs to an earlier one will not go on
         self.open: dict[int, Told] = {}  # by ticket: who is told the outcome
         self.queue: deque[tuple[str, dict[str, object], Told]] = deque()  # calls for which the host has no room yet
         self.jobs: deque[Callable[[], None]] = deque()  # functions that run when somebody waits
@@ -97,6 +98,7 @@ class Desk:
 
     def clear(self) -> None:
         """Forget everything: the cell has ended, and the host cancels its calls itself."""
+        self.cells += 1
         self.open.clear()
         self.queue.clear()
         self.jobs.clear()

@@ -16,7 +16,7 @@ import functools
 import inspect
 import linecache
 import types
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Set
 from contextvars import Context
 from typing import Any
 
@@ -88,12 +88,12 @@ def _form(function: Any) -> Callable[..., Coroutine[Any, Any, Any]] | None:
     return twin
 
 
-async def _call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
+async def call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
     work = work_of(function, args, kwargs)
     return function(*args, **kwargs) if work is None else await work.coroutine()
 
 
-_call_cell = types.CellType(_call)
+_call_cell = types.CellType(call)
 
 
 def _twin_code(function: types.FunctionType) -> types.CodeType | None:
@@ -133,7 +133,7 @@ def _made(function: types.FunctionType) -> types.CodeType | None:
         body: list[ast.stmt] = [ast.copy_location(ast.Return(node.body), node.body)]
     else:
         body = node.body
-    waiting = _Waiting(asking, {*code.co_varnames})
+    waiting = Waiting(asking, {*code.co_varnames})
     body = [waiting.visit(statement) for statement in body]
     if not waiting.is_changed:
         return None
@@ -192,10 +192,10 @@ def _places(code: types.CodeType) -> list[tuple[Any, ...]]:
     return list(code.co_positions())
 
 
-class _Waiting(ast.NodeTransformer):
-    """Makes calls of the given names awaits of `_call`, where that is the function's own code."""
+class Waiting(ast.NodeTransformer):
+    """Makes calls of the given names awaits of `call`, where that is the function's own code."""
 
-    def __init__(self, names: set[str], own: set[str]) -> None:
+    def __init__(self, names: Set[str], own: Set[str]) -> None:
         self.names = names
         self.own = own  # variables that nobody else sees
         self.is_changed = False

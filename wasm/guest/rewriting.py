@@ -1,0 +1,92 @@
+"""What is changed in a cell's code before it runs: calls of llm_query and its kin where only an awaitable makes sense.
+
+Models write three things that plain Python would refuse, or run one call after the other:
+
+- `await llm_query(p)`, and a tool in that place;
+- `asyncio.gather(*[llm_query(p) for p in prompts])`, and the like with create_task, wait_for and others;
+- `async def ask(p): return llm_query(p)`, run many times at once.
+
+In the first two the async form of the name is called instead. In the third the call is awaited, in the way and with the
+exceptions of twins.py. What a name stands for is looked at when the code runs: a function of the cell's own is called
+as it is. Code without "async" or "await" in it is left alone, unseen.
+"""
+
+import ast
+from typing import Any
+
+from divebell_guest import models, queries, twins
+
+_AWAITABLE = "__divebell_awaitable__"
+_CALL = "__divebell_call__"
+_TAKES_AWAITABLES = frozenset(
+    {"gather", "create_task", "ensure_future", "wait_for", "shield", "as_completed", "wait", "run_until_complete"}
+)
+_SYNC = frozenset({*(function.__name__ for function in queries.AWAITABLE), "llm_batch", "batch_llm_query"})
+
+
+def rewritten(tree: ast.Module, code: str, namespace: dict[str, object]) -> ast.Module:
+    """The cell's syntax tree, changed as above; and the two names that the changed code uses, in the namespace."""
+    if "async" not in code and "await" not in code:
+        return tree
+    namespace[_AWAITABLE] = models.awaitable
+    namespace[_CALL] = twins.call
+    return _Rewriting().visit(tree)  # type: ignore[no-any-return]
+
+
+class _Rewriting(ast.NodeTransformer):
+    def visit_Await(self, node: ast.Await) -> ast.AST:
+        self.generic_visit(node)
+        _make_awaitable(node.value)
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        name = getattr(node.func, "attr", None) or getattr(node.func, "id", None)
+        if name in _TAKES_AWAITABLES or _is_asyncio_run(node.func):
+            for argument in node.args:
+                given = argument.value if isinstance(argument, ast.Starred) else argument
+                for item in given.elts if isinstance(given, (ast.List, ast.Tuple)) else [given]:
+                    _make_awaitable(item.elt if isinstance(item, (ast.ListComp, ast.GeneratorExp)) else item)
+        return node
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        self.generic_visit(node)
+        waiting = twins.Waiting(_SYNC - _assigned(node), _assigned(node) - _declared(node))
+        node.body = [waiting.visit(statement) for statement in node.body]
+        return node
+
+
+def _make_awaitable(node: ast.AST) -> None:
+    """Let a call of a name call the name's async form."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id != _CALL:
+        form = ast.Call(ast.Name(_AWAITABLE, ast.Load()), [node.func], [])
+        node.func = ast.fix_missing_locations(ast.copy_location(form, node.func))
+
+
+def _assigned(node: ast.AsyncFunctionDef) -> frozenset[str]:
+    """Names that the function makes itself, parameters and functions inside of it included."""
+    found: set[Any] = set()
+    for part in ast.walk(node):
+        if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load):
+            found.add(part.id)
+        elif isinstance(part, ast.arg):
+            found.add(part.arg)
+        elif isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and part is not node:
+            found.add(part.name)
+    return frozenset(found)
+
+
+def _declared(node: ast.AsyncFunctionDef) -> frozenset[str]:
+    """Names that it shares with others: global and nonlocal ones."""
+    return frozenset(
+        name for part in ast.walk(node) if isinstance(part, (ast.Global, ast.Nonlocal)) for name in part.names
+    )
+
+
+def _is_asyncio_run(called: ast.expr) -> bool:
+    return (
+        isinstance(called, ast.Attribute)
+        and called.attr == "run"
+        and isinstance(called.value, ast.Name)
+        and called.value.id == "asyncio"
+    )

@@ -4,7 +4,8 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from divebell.bridge.errors import LedgerBusy, LedgerError
@@ -37,6 +38,23 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
         if version != VERSION:
             db.execute(f"PRAGMA user_version = {VERSION}")
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        if _tables(db) != _expected_tables():
+            raise LedgerError(f"the tables of {path} are not those of a ledger of this version: name another file")
+
+
+def _tables(db: sqlite3.Connection) -> frozenset[tuple[str, str]]:
+    """All that the file's rules are made of, so that none of them is missing and none was put in."""
+    query = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"
+    return frozenset(db.execute(query).fetchall())
+
+
+@cache
+def _expected_tables() -> frozenset[tuple[str, str]]:
+    with closing(sqlite3.connect(":memory:")) as db:
+        for statements in MIGRATIONS:
+            for statement in statements:
+                db.execute(statement)
+        return _tables(db)
 
 
 def _write_ahead(db: sqlite3.Connection, path: Path) -> None:

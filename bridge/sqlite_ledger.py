@@ -36,8 +36,8 @@ KEPT_DAYS = 90
 
 
 _UNFINISHED_WORKERS = (
-    "SELECT id, life FROM workers WHERE ended IS NULL "
-    "OR id IN (SELECT worker FROM accounts WHERE is_open AND worker IS NOT NULL)"
+    "SELECT id, life FROM workers WHERE ended IS NULL UNION "
+    "SELECT id, life FROM workers WHERE id IN (SELECT worker FROM accounts WHERE is_open AND worker IS NOT NULL)"
 )
 """One that was taken for dead while it lived may have opened more since."""
 

@@ -59,6 +59,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     began TEXT NOT NULL,
     ended TEXT
 ) STRICT""",
+        "CREATE INDEX unfinished_workers ON workers (life) WHERE ended IS NULL",
         f"""CREATE TABLE accounts (
     id TEXT PRIMARY KEY,
     kind TEXT NOT NULL CHECK (kind IN ('tenant', 'daily', 'day', 'run', 'child')),

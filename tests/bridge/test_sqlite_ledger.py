@@ -176,6 +176,21 @@ def test_a_process_whose_life_file_was_deleted_is_charged_and_goes_on_as_another
     other.close()
 
 
+def test_a_process_whose_life_file_was_deleted_does_not_bury_itself(tmp_path: Path) -> None:
+    """It waits for money, looks for the dead, and finds its own name without a file."""
+    with SQLiteLedger(tmp_path / "ledger.db") as ledger:
+        open_run(ledger)
+        ledger.hold("run", "a", CALL, model="m")
+        assert ledger._life is not None
+        ledger._life.path.unlink()
+        assert ledger.recover() == 0
+        ledger.open("next", kind="run", path="next", parent=None, wanted=Caps())
+        assert ledger.recover() == 0
+        assert ledger.settle("a", Amounts(4, 4, 1)).state == "settled"
+    with SQLiteLedger(tmp_path / "ledger.db") as after:
+        assert figures(after) == (4, 0)
+
+
 def test_a_worker_taken_for_dead_that_opened_more_before_it_noticed_is_not_forgotten(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     alive, other = SQLiteLedger(path), SQLiteLedger(path)

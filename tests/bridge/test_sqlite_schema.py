@@ -141,6 +141,31 @@ def test_a_file_of_a_newer_version_is_refused_with_what_to_do(tmp_path: Path) ->
         SQLiteLedger(path)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DROP TRIGGER hold_ends_once",
+        "CREATE TRIGGER gift AFTER UPDATE ON accounts BEGIN DELETE FROM holds WHERE state <> 'held'; END",
+        "ALTER TABLE accounts ADD COLUMN note TEXT",
+    ],
+)
+def test_a_file_whose_rules_were_changed_is_refused(change: str, tmp_path: Path) -> None:
+    """A ledger that was prepared by somebody else: its triggers would run in our transactions."""
+    path = tmp_path / "ledger.db"
+    SQLiteLedger(path).close()
+    db = sqlite3.connect(path)
+    db.execute(change)
+    db.close()
+    with pytest.raises(LedgerError, match="not those of a ledger of this version"):
+        SQLiteLedger(path)
+
+
+def test_to_survive_a_power_cut_each_operation_waits_for_the_disk(tmp_path: Path) -> None:
+    full = 2
+    with SQLiteLedger(tmp_path / "ledger.db", survive_power_loss=True) as ledger:
+        assert ledger._db.execute("PRAGMA synchronous").fetchone() == (full,)
+
+
 def _open_and_count(
     path: str, begin: "multiprocessing.synchronize.Event", results: "multiprocessing.Queue[object]"
 ) -> None:  # type: ignore[name-defined]

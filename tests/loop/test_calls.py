@@ -23,7 +23,6 @@ from divebell.bridge.rates import RateCard
 from divebell.bridge.sqlite_ledger import SQLiteLedger
 from divebell.loop import calls as calls_module
 from divebell.loop.calls import MAX_ATTEMPTS, Calls
-from divebell.loop.subcalls import LEAST_OUTPUT_TOKENS
 
 CENT_PER_TOKEN = Rate.per_million("0", "10000")
 CARD = RateCard({"m": CENT_PER_TOKEN, "other": CENT_PER_TOKEN})
@@ -598,7 +597,7 @@ def test_the_floor_of_a_sub_call_is_no_trap_for_short_ones() -> None:
 
     async def main() -> None:
         meter, model = Meter(Budget(dollars="0.02"), CARD), Played(replying(2))
-        await Calls({"m": model}, concurrency=4)(meter, model, asking(2), least_output_tokens=LEAST_OUTPUT_TOKENS)
+        await Calls({"m": model}, concurrency=4)(meter, model, asking(2), least_output_tokens=256)
         assert [request.max_output_tokens for request in model.requests] == [2]
 
     anyio.run(main)

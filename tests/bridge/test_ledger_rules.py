@@ -121,6 +121,14 @@ def test_a_cap_lowered_under_what_is_spent_takes_nothing_back_and_lends_nothing_
     assert ledger.room(day).picodollars == 10
 
 
+def test_an_overrun_that_stays_within_the_hold_freezes_the_run_too(ledger: Ledger) -> None:
+    """More output than asked for beside less input: it does not keep to what it is sent."""
+    ledger.hold("run", "held", CALL, model="m")
+    ledger.settle("held", Amounts(9, 9, 1), overrun=True)
+    with pytest.raises(BudgetExceeded, match="takes no more calls"):
+        ledger.hold("run", "next", CALL, model="m")
+
+
 def test_what_a_provider_overdrew_is_excused_only_while_it_lasts(ledger: Ledger) -> None:
     """An overdraft that was counted for good would loosen the database's own constraint for all time."""
     ledger.hold("run", "held", CALL, model="m")

@@ -101,14 +101,19 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
     max_leaves=8,
 )
-NAMES = sorted({"query", "child", "budget", "clock", "sleep", "run", "get", "set", "__init__", ""} | set())
+NAMES = [
+    "query", "child", "tool", "submit", "cancel", "check_answer", "budget", "clock", "sleep", "run", "get", "set",
+    "__init__", "",
+]  # fmt: skip
+FIELDS = [
+    "prompts", "contexts", "model", "schema", "images", "references", "name", "arguments", "keyword_arguments", "call",
+    "tickets", "value", "nanoseconds", "context", "v", "op", "x",
+]  # fmt: skip
 
 
 @given(
     st.sampled_from(NAMES) | values,
-    st.dictionaries(
-        st.sampled_from(["prompts", "contexts", "model", "nanoseconds", "context", "v", "op", "x"]), values, max_size=5
-    ),
+    st.dictionaries(st.sampled_from(FIELDS), values | st.just("query") | st.lists(st.text(), max_size=2), max_size=7),
     st.sampled_from([*ERRORS, *INTERRUPTIONS, None, object(), [object()], 5]),
 )
 @settings(max_examples=800, deadline=None)
@@ -120,9 +125,15 @@ def test_any_request_is_answered_whatever_the_services_do(
     assert isinstance(answer, dict)
     assert ("ok" in answer) != ("error" in answer)
     for call in services.seen:
-        if call[0] in ("query", "child"):
-            assert all(type(prompt) is str for prompt in call[1])
-            assert call[-1] is None or (type(call[-1]) is str and len(call[-1]) <= MAX_MODEL_NAME)
+        for made in call[1] if call[0] in ("query", "child") else call[1:] if call[0] == "start" else ():
+            if isinstance(made, ToolCall):
+                assert made.name.isidentifier()
+                continue
+            assert type(made.prompt) is str
+            assert made.model is None or (type(made.model) is str and len(made.model) <= MAX_MODEL_NAME)
+            if isinstance(made, Query):
+                assert made.schema is None or type(made.schema) is dict
+                assert all(type(image.data) is bytes for image in made.images)
         if call[0] == "sleep":
             assert type(call[1]) is int
             assert call[1] >= 0

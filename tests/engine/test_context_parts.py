@@ -156,6 +156,20 @@ def test_a_part_of_a_mapped_file(tmp_path: Path) -> None:
         assert other["context"] == ("line of text\n" * 100_000)[4999:1_000_001]
 
 
+def test_parts_far_into_a_large_context() -> None:
+    """Their offsets in the region are larger than any address that a guest has for them."""
+    text = Context.of("x" * (150 << 20) + "needle" + "y" * 5000)
+    with Sandbox(text.part((150 << 20) - 10, -1)) as box:
+        assert box.run("context.index('needle'), len(context), context[-3:]").value == [10, 5015, "yyy"]
+    value = Context.of(["x" * (150 << 20), b"bytes" * 50_000, {"text": "é" * 9000}])
+    with Sandbox(value.item(1)) as one, Sandbox(value.part(1)) as both, Sandbox(value.item(2)) as other:
+        assert one.run("context.count(b'bytes'), hash(context) == hash(b'bytes' * 50_000)").value == [50_000, True]
+        assert both["context"] == [b"bytes" * 50_000, {"text": "é" * 9000}]
+        assert other["context"] == {"text": "é" * 9000}
+        assert one.run("import os; os.abort()").restored
+        assert one.run("context.count(b'bytes')").value == 50_000
+
+
 def test_parts_need_no_descriptors_of_their_own() -> None:
     context = Context.of(["document " * 5000] * 50)
     text = Context.of("text " * 100_000)

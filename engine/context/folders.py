@@ -158,10 +158,10 @@ def _walk(root: Path, left_out: _LeftOut) -> Iterator[str]:
 
 def _inside(folder: str, target: str) -> str | None:
     """Where a link's target lies in the folder; None if it lies outside, is hidden there or is no file."""
-    if not os.path.isfile(target) or os.path.commonpath((folder, target)) != folder:
+    if not os.path.isfile(target) or not Path(target).is_relative_to(folder):
         return None
-    path = os.path.relpath(target, folder).replace(os.sep, "/")
-    return None if any(part.startswith(".") for part in path.split("/")) else path
+    path = Path(target).relative_to(folder)
+    return None if any(part.startswith(".") for part in path.parts) else path.as_posix()
 
 
 def _matches(parts: list[str], pattern: list[str]) -> bool:

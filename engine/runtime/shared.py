@@ -10,8 +10,10 @@ physical pages in every guest. The first and the last page, where what is shared
 copy of the guest's own, with zeros around; CPython wants a zero after each text, and finds it there.
 
 Not shared is the page in front of each bytes (CPython has no form of bytes whose header lies apart): it is left out of
-the mapping, for the header. Such a page splits the mapping, and a process may have only so many of them, so the number
-of shared bytes in one context is bounded (MAX_SHARED_BYTES_OBJECTS in context/layout.py).
+the mapping, for the header. Where a part of a bytes begins inside a page, that page is a copy too, and stays writable:
+a guest that forges its memory may change up to a page of its own view there, and nobody else's. Such a page splits the
+mapping, and a process may have only so many of them, so the number of shared bytes in one context is bounded
+(MAX_SHARED_BYTES_OBJECTS in context/layout.py).
 """
 
 import ctypes

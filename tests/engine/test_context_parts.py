@@ -213,3 +213,18 @@ def test_a_write_into_a_part_is_stopped(engine: Engine) -> None:
             assert cell.error.kind == "Crash"
         assert box.run("context.count('precious')").value == ("precious " * 10_000)[1001:50_000].count("precious")
         assert neighbour.run("context.count('precious')").value == 10_000
+
+
+def test_a_write_into_the_page_of_a_bytes_parts_header_stays_at_home(engine: Engine) -> None:
+    context = Context.of(b"precious" * 10_000)
+    part = context.part(1008, 50_000)
+    with Sandbox(part, engine=engine) as box, Sandbox(part, engine=engine) as neighbour:
+        box.run(FORGE)
+        box.run("forge(id(context) + 16, 8)[0] = 33")
+        cell = box.run("forge(id(context) + 16 + 5000, 8)[0] = 33")
+        assert cell.error is not None
+        assert cell.error.kind == "Crash"
+        for one in (box, neighbour):
+            assert one["context"] == (b"precious" * 10_000)[1008:50_000]
+        with Sandbox(context, engine=engine) as whole:
+            assert whole["context"] == b"precious" * 10_000

@@ -134,17 +134,22 @@ class Context:
         Hidden files, binary files and symbolic links that lead outside are left out, and `notes` says how many. Raises
         ContextError if there is no such folder or no text in it, or if it is over `max_files` or `max_bytes`.
         """
-        texts, notes = folders.read_folder(
-            Path(path), pattern, folders.Bounds(max_files, max_bytes), on_progress=on_progress
-        )
-        return cls._of_value(texts, notes)
+        bounds = folders.Bounds(max_files, max_bytes)
+        return cls._of_value(*folders.read_folder(Path(path), pattern, bounds, on_progress=on_progress))
 
     @classmethod
-    def from_glob(cls, pattern: str, **options: Any) -> "Context":
+    def from_glob(
+        cls,
+        pattern: str,
+        *,
+        max_files: int = folders.MAX_FILES,
+        max_bytes: int = folders.MAX_BYTES,
+        on_progress: Callable[[int, int], object] | None = None,
+    ) -> "Context":
         """Prepare a context from the files that a pattern names, such as `docs/**/*.md`. As `from_folder`, with paths
-        as the pattern writes them; `max_files` and `max_bytes` are its options."""
-        texts, notes = folders.read_glob(pattern, folders.Bounds(**options))
-        return cls._of_value(texts, notes)
+        as the pattern writes them."""
+        bounds = folders.Bounds(max_files, max_bytes)
+        return cls._of_value(*folders.read_glob(pattern, bounds, on_progress=on_progress))
 
     @classmethod
     def from_json(cls, path: "Path | str") -> "Context":
@@ -259,7 +264,7 @@ class Context:
 
     def preview(self, characters: int = 500) -> str:
         """The beginning of the context as text, at most so many characters, with all but plain characters escaped."""
-        return preview(self._skeleton, self._region, characters)
+        return preview(self._skeleton, self._region, max(characters, 0))
 
 
 def _copied_out(part: Any, region: Region | None) -> Any:

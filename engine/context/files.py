@@ -25,8 +25,11 @@ class OpenFile:
         self.name = name
 
     def chunks(self) -> Iterator[bytes]:
+        """Its bytes, up to the size that it had when it was opened."""
         os.lseek(self.descriptor, 0, os.SEEK_SET)
-        while part := os.read(self.descriptor, _CHUNK_BYTES):
+        left = self.size
+        while left and (part := os.read(self.descriptor, min(_CHUNK_BYTES, left))):
+            left -= len(part)
             yield part
 
     def is_ascii_text(self) -> bool:
@@ -36,15 +39,9 @@ class OpenFile:
                 return False
         return True
 
-    def read(self, limit_bytes: int | None = None) -> bytes:
-        """All of it. Raises ContextError if it is over `limit_bytes`, now and not only when it was opened."""
-        limit = self.size if limit_bytes is None else limit_bytes
-        data = bytearray()
-        for part in self.chunks():
-            data += part
-            if len(data) > max(limit, self.size):
-                raise ContextError(f"{shown(self.name)} grew while it was read")
-        return bytes(data)
+    def read(self) -> bytes:
+        """All that it held when it was opened."""
+        return b"".join(self.chunks())
 
     def text(self, encoding: str | None = None) -> tuple[str, tuple[str, ...]]:
         """Its text and what to know of how it was read: decoding.py."""
@@ -59,7 +56,6 @@ class OpenFile:
         region = Region(self.size, "context")
         offset = 0
         for part in self.chunks():
-            part = part[: self.size - offset]
             if ascii_only and not part.isascii():
                 raise ContextError(f"{shown(self.name)} changed while it was read")
             region.write(offset, part)

@@ -3,6 +3,8 @@
 A folder may come from a stranger. So symbolic links to folders are never followed, those to files only where the file
 lies in the same folder, nothing but regular files is opened, and files, bytes and names are counted against bounds.
 Whatever is left out is said, in notes.
+
+Not guaranteed: anything about a folder that somebody rearranges while it is read.
 """
 
 import os
@@ -42,15 +44,15 @@ class _LeftOut:
     unreadable: list[str] = field(default_factory=list)
 
     def notes(self) -> Iterator[str]:
-        reasons = {
-            "hidden files or folders were left out": self.hidden,
-            "binary files were left out": self.binary,
-            "symbolic links to folders, or to outside of the folder, were not followed": self.links,
-            "files could not be read": self.unreadable,
-        }
-        for reason, names in reasons.items():
+        reasons = (
+            ("hidden file or folder was", "hidden files or folders were", "left out", self.hidden),
+            ("binary file was", "binary files were", "left out", self.binary),
+            ("symbolic link was", "symbolic links were", "not followed, to a folder or to outside", self.links),
+            ("file could", "files could", "not be read", self.unreadable),
+        )
+        for one, many, what, names in reasons:
             if names:
-                yield f"{len(names):,} {reason}: {some(names)}"
+                yield f"{len(names):,} {one if len(names) == 1 else many} {what}: {some(names)}"
 
 
 def read_folder(
@@ -70,7 +72,7 @@ def read_folder(
     left_out, texts, read_bytes = _LeftOut(), {}, 0
     notes: list[str] = []
     wanted = [part for part in pattern.split("/") if part not in ("", ".")]
-    found = sorted(path for path in _walk(root, left_out) if _matches(path.split("/"), wanted))
+    found = sorted({path for path in _walk(root, left_out) if _matches(path.split("/"), wanted)})
     if len(found) > bounds.max_files:
         raise ContextError(
             f"{root} has {len(found):,} files that match {pattern}, over the limit of {bounds.max_files:,}: "
@@ -107,12 +109,14 @@ class _TooMuch(Exception):
     """The bound on bytes is reached."""
 
 
-def read_glob(pattern: str, bounds: Bounds) -> tuple[dict[str, str], tuple[str, ...]]:
+def read_glob(
+    pattern: str, bounds: Bounds, *, on_progress: Callable[[int, int], object] | None = None
+) -> tuple[dict[str, str], tuple[str, ...]]:
     """As `read_folder`, of a pattern that begins with the folder: `docs/**/*.md`."""
     parts = pattern.replace(os.sep, "/").split("/")
     fixed = next((number for number, part in enumerate(parts) if set(part) & set(_MAGIC)), len(parts) - 1)
     prefix = "".join(f"{part}/" for part in parts[:fixed])
-    return read_folder(Path(prefix or "."), "/".join(parts[fixed:]), bounds, prefix=prefix)
+    return read_folder(Path(prefix or "."), "/".join(parts[fixed:]), bounds, on_progress=on_progress, prefix=prefix)
 
 
 def is_glob(path: str) -> bool:
@@ -141,15 +145,23 @@ def _walk(root: Path, left_out: _LeftOut) -> Iterator[str]:
             if entry.name.startswith("."):
                 left_out.hidden.append(path)
             elif entry.is_symlink():
-                target = os.path.realpath(entry.path)
-                if os.path.isfile(target) and os.path.commonpath((inside, target)) == inside:
-                    yield os.path.relpath(target, inside).replace(os.sep, "/")
-                else:
+                target = _inside(inside, os.path.realpath(entry.path))
+                if target is None:
                     left_out.links.append(path)
+                else:
+                    yield target
             elif entry.is_dir():
                 folders.append(path)
             elif entry.is_file():
                 yield path
+
+
+def _inside(folder: str, target: str) -> str | None:
+    """Where a link's target lies in the folder; None if it lies outside, is hidden there or is no file."""
+    if not os.path.isfile(target) or not Path(target).is_relative_to(folder):
+        return None
+    path = Path(target).relative_to(folder)
+    return None if any(part.startswith(".") for part in path.parts) else path.as_posix()
 
 
 def _matches(parts: list[str], pattern: list[str]) -> bool:

@@ -10,6 +10,7 @@ Sharing starts at 128 bytes, where it begins to pay. Measured over 50,000 texts:
 
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import msgpack
@@ -168,10 +169,6 @@ def references(skeleton: Any) -> Iterator[Reference]:
 
 def shared(skeleton: Any, region: Region | None) -> SharedContext:
     """A skeleton, made ready for guests: only what it refers to can be seen of the region."""
-    try:
-        packed = wire.encode(skeleton, is_plain=True)  # it is; and a look at its parts would refuse the references
-    except wire.WireError as error:
-        raise ContextError(f"the context cannot be carried into the sandbox: {error}") from None
     start = end = 0
     bytes_at = []
     for number, found in enumerate(references(skeleton)):
@@ -179,4 +176,23 @@ def shared(skeleton: Any, region: Region | None) -> SharedContext:
         start, end = offset if number == 0 else start, offset + length * WIDTH[kind]
         if kind == BYTES:
             bytes_at.append(offset)
-    return SharedContext(region if end else None, packed=packed, start=start, end=end, bytes_at=tuple(bytes_at))
+    seen = SharedContext(region if end else None, start=start, end=end, bytes_at=tuple(bytes_at))
+    if seen.first_page:
+        skeleton = _counted_from(seen.first_page, skeleton)
+    try:
+        packed = wire.encode(skeleton, is_plain=True)  # it is; and a look at its parts would refuse the references
+    except wire.WireError as error:
+        raise ContextError(f"the context cannot be carried into the sandbox: {error}") from None
+    return replace(seen, packed=packed)
+
+
+def _counted_from(first: int, skeleton: Any) -> Any:
+    """The skeleton with offsets that count from the first page that a guest has."""
+    if isinstance(skeleton, Reference):
+        kind, offset, length = fields_of(skeleton)
+        return reference(kind, offset - first, length)
+    if isinstance(skeleton, list):
+        return [_counted_from(first, item) for item in skeleton]
+    if isinstance(skeleton, dict):
+        return {key: _counted_from(first, item) for key, item in skeleton.items()}
+    return skeleton

@@ -58,13 +58,12 @@ class Instance:
         self._watchdog = watchdog
         self._epochs = epochs
         self._context = context
-        self._shared_from = self._shared_to = self._shared_base = span = 0
+        self._shared_from = self._shared_to = span = 0
         self._headers: list[tuple[int, int]] = []
         if context is not None:
             span = context.span_bytes
             self._shared_from, self._shared_to = image.memory_bytes + context.room_bytes, image.memory_bytes + span
-            self._shared_base = self._shared_from - context.first_page
-            self._headers = context.headers(self._shared_base)
+            self._headers = context.headers(self._shared_from)
         self._limit_bytes = min(image.memory_bytes + span + limits.memory_bytes, (1 << 32) - native.WASM_PAGE_BYTES)
         self._native = image.spawn(self._limit_bytes)
         self.guard = guard = Guard(watchdog, self._interrupt, self._kill)
@@ -112,7 +111,7 @@ class Instance:
     def _attach_value(self, packed: bytes) -> int:
         at = self._image.memory_bytes
         ctypes.memmove(self._native.address + at, packed, len(packed))
-        failed = self._call("divebell_attach_value", self._shared_base & 0xFFFFFFFF, at, len(packed))
+        failed = self._call("divebell_attach_value", self._shared_from, at, len(packed))
         give_back(self._native.address + at, self._shared_from - at)
         return failed
 

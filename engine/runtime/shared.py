@@ -2,16 +2,18 @@
 
 Two forms, both of wasm/ABI.md. A whole text or bytes lies from a page boundary on, and the guest writes its header into
 the page below. Everything else (documents, records, a part of a text) is a *value*: msgpack in which every long text is
-a reference to the region, `[kind, offset, length]`. The guest builds the value's lists, dicts and short texts anew, and
-one header of 32 bytes for each long text, whose characters stay where they are.
+a reference to the shared pages: kind, offset from the first of them, length. The guest builds the value's lists, dicts
+and short texts anew, and one header of 32 bytes for each long text, whose characters stay where they are.
 
 Guaranteed: a guest sees of the region only [start, end), and cannot write to it. The whole pages of it are the same
 physical pages in every guest. The first and the last page, where what is shared shares them with what is not, are a
 copy of the guest's own, with zeros around; CPython wants a zero after each text, and finds it there.
 
 Not shared is the page in front of each bytes (CPython has no form of bytes whose header lies apart): it is left out of
-the mapping, for the header. Such a page splits the mapping, and a process may have only so many of them, so the number
-of shared bytes in one context is bounded (MAX_SHARED_BYTES_OBJECTS in context/layout.py).
+the mapping, for the header. Where a part of a bytes begins inside a page, that page is a copy too, and stays writable:
+a guest that forges its memory may change up to a page of its own view there, and nobody else's. Such a page splits the
+mapping, and a process may have only so many of them, so the number of shared bytes in one context is bounded
+(MAX_SHARED_BYTES_OBJECTS in context/layout.py).
 """
 
 import ctypes
@@ -74,9 +76,8 @@ class SharedContext:
         return self.kind, self.length, self.start, self.end, packed
 
     def headers(self, address: int) -> list[tuple[int, int]]:
-        """The (offset, length) runs of the headers that lie between shared pages, where offset 0 of the region would
-        lie at `address`."""
-        return [(address + at - BYTES_HEADER_BYTES, BYTES_HEADER_BYTES) for at in self.bytes_at]
+        """The (offset, length) runs of the headers that lie between shared pages, where these begin at `address`."""
+        return [(address - self.first_page + at - BYTES_HEADER_BYTES, BYTES_HEADER_BYTES) for at in self.bytes_at]
 
     def lay(self, address: int) -> None:
         """Lay the region's visible part at `address`, which is that of `first_page`, into fresh zero memory."""

@@ -151,6 +151,31 @@ def attach(effort: Effort) -> Iterator[Row]:
         yield Row(f"attach {_size(length)}", [sample - plain for sample in samples], aim="<= 0.2", note=note)
 
 
+def documents(effort: Effort) -> Iterator[Row]:
+    """A list of documents: spawns with and without it in turns, and what a sandbox keeps of its own."""
+    count, length = (100, 10_000) if effort.quick else (1_000, 100_000)
+    context = Context.of([f"document {number:08d} ".ljust(length, "x") for number in range(count)])
+    spawns: list[float] = []
+    attached: list[float] = []
+    with Sandbox() as plain, Sandbox(context) as box:
+        for one in (plain, box):
+            one.run("1")
+        own = (box.snapshot().bytes - plain.snapshot().bytes) / 1024
+    for _ in range(effort.times(300)):
+        spawns.append(_milliseconds(lambda: Sandbox().close()))
+        attached.append(_milliseconds(lambda: Sandbox(context).close()))
+    base = statistics.median(spawns)
+    name = f"{count:,} documents"
+    note = f"a list[str] of {length // 1_000} KB each, above a plain spawn of {base:.3f} ms"
+    yield Row(f"attach {name}", [sample - base for sample in attached], aim="<= 2", note=note)
+    yield Row(f"memory of {name}", [own], unit="KB", note="of each sandbox's own, after a cell, above a plain one")
+    parts: list[float] = []
+    for number in range(effort.times(300)):
+        child = context.item(number % count)
+        parts.append(_milliseconds(lambda child=child: Sandbox(child).close()) - base)  # type: ignore[misc]
+    yield Row("attach one of them to a child", parts, note="context.item(n), above a plain spawn")
+
+
 def scan(effort: Effort) -> Iterator[Row]:
     length = effort.large_bytes
     codes = {"re.search": "re.search('never there', context)", "str.find": "context.find('never there')"}
@@ -264,6 +289,7 @@ MEASURES: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "cell": cell,
     "door": door,
     "attach": attach,
+    "documents": documents,
     "scan": scan,
     "memory": memory,
     "boot": boot,

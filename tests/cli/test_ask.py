@@ -312,7 +312,7 @@ def test_a_folder_is_a_dict_of_its_texts(server: ChatServer, tmp_path: Path) -> 
     (tmp_path / "docs" / "c.bin").write_bytes(bytes(100))
     done = ask(server, QUESTION, "-c", str(tmp_path / "docs"))
     assert (done.status, done.stdout) == (0, "{'a.md': 'one', 'deep/b.txt': 'two'}\n")
-    assert "note: 1 binary files were left out: 'c.bin'" in done.stderr
+    assert "note: 1 binary file was left out: 'c.bin'" in done.stderr
     pattern = f"{tmp_path.as_posix()}/docs/*.md"
     assert ask(server, QUESTION, "-q", "-c", pattern).stdout == f"{{'{tmp_path.as_posix()}/docs/a.md': 'one'}}\n"
 

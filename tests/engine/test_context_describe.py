@@ -72,7 +72,7 @@ def test_previews() -> None:
     assert Context.of({"k" * 1000: 1}).preview(12) == "{'" + "k" * 9 + "…"
     assert Context.of(b"\x89PNG" * 9000).preview(9) == "b'\\x89PNG…"[:8] + "…"
     assert Context.of("").preview() == ""
-    assert Context.of("text").preview(0) == ""
+    assert Context.of("text").preview(0) == Context.of("text").preview(-5) == ""
 
 
 def test_a_preview_of_a_gigantic_value_looks_at_its_beginning_only() -> None:

@@ -37,7 +37,7 @@ def test_a_folder_is_its_texts_by_path_sorted(docs: Path) -> None:
         assert list(found) == list(expected)  # type: ignore[call-overload]
         assert context.notes == (
             "3 hidden files or folders were left out: '.git', '.hidden.md', 'deep/.cache'",
-            "1 binary files were left out: 'photo.png'",
+            "1 binary file was left out: 'photo.png'",
         )
 
 
@@ -70,7 +70,7 @@ def test_patterns(docs: Path, pattern: str, found: list[str], monkeypatch: pytes
 
 def test_a_pattern_that_matches_nothing_says_what_was_left_out(docs: Path) -> None:
     with pytest.raises(
-        ContextError, match=r"no text in .*docs matches \*\.png; 3 hidden .*; 1 binary files were left out: 'photo.png'"
+        ContextError, match=r"no text in .*docs matches \*\.png; 3 hidden .*; 1 binary file was left out: 'photo.png'"
     ):
         Context.from_folder(docs, "*.png")
     with pytest.raises(ContextError, match="there is no folder"):
@@ -123,13 +123,15 @@ def test_links_out_of_the_folder_are_not_followed(docs: Path, tmp_path: Path) ->
     (docs / "broken.md").symlink_to("nowhere")
     (docs / "self.md").symlink_to("self.md")
     (docs / "chain.md").symlink_to("out.md")
+    (docs / "hidden.md").symlink_to(".hidden.md")
     (docs / "inside.md").symlink_to("deep/c.md")
     context = Context.from_folder(docs, "**/*.md")
     found = contents(context)
     assert "the secret" not in repr(found)
     assert "root:" not in repr(found)
     assert found["deep/c.md"] == "third"  # type: ignore[index]
-    assert any(note.startswith("8 symbolic links to folders, or to outside") for note in context.notes), context.notes
+    assert "no" not in found.values()  # type: ignore[attr-defined]
+    assert any(note.startswith("9 symbolic links were not followed") for note in context.notes), context.notes
 
 
 def test_a_loop_of_folders_ends(docs: Path) -> None:
@@ -160,7 +162,7 @@ def test_a_file_that_becomes_a_link_while_it_is_read_is_not_followed(
     monkeypatch.setattr(folders, "_walk", swapping_walk)
     context = Context.from_folder(docs, "*.md")
     assert "the secret" not in repr(contents(context))
-    assert "1 files could not be read: 'a.md'" in context.notes
+    assert "1 file could not be read: 'a.md'" in context.notes
 
 
 def test_hostile_names_are_escaped(docs: Path) -> None:

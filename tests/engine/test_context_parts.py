@@ -156,6 +156,20 @@ def test_a_part_of_a_mapped_file(tmp_path: Path) -> None:
         assert other["context"] == ("line of text\n" * 100_000)[4999:1_000_001]
 
 
+def test_parts_far_into_a_large_context() -> None:
+    """Their offsets in the region are larger than any address that a guest has for them."""
+    text = Context.of("x" * (150 << 20) + "needle" + "y" * 5000)
+    with Sandbox(text.part((150 << 20) - 10, -1)) as box:
+        assert box.run("context.index('needle'), len(context), context[-3:]").value == [10, 5015, "yyy"]
+    value = Context.of(["x" * (150 << 20), b"bytes" * 50_000, {"text": "é" * 9000}])
+    with Sandbox(value.item(1)) as one, Sandbox(value.part(1)) as both, Sandbox(value.item(2)) as other:
+        assert one.run("context.count(b'bytes'), hash(context) == hash(b'bytes' * 50_000)").value == [50_000, True]
+        assert both["context"] == [b"bytes" * 50_000, {"text": "é" * 9000}]
+        assert other["context"] == {"text": "é" * 9000}
+        assert one.run("import os; os.abort()").restored
+        assert one.run("context.count(b'bytes')").value == 50_000
+
+
 def test_parts_need_no_descriptors_of_their_own() -> None:
     context = Context.of(["document " * 5000] * 50)
     text = Context.of("text " * 100_000)
@@ -199,3 +213,18 @@ def test_a_write_into_a_part_is_stopped(engine: Engine) -> None:
             assert cell.error.kind == "Crash"
         assert box.run("context.count('precious')").value == ("precious " * 10_000)[1001:50_000].count("precious")
         assert neighbour.run("context.count('precious')").value == 10_000
+
+
+def test_a_write_into_the_page_of_a_bytes_parts_header_stays_at_home(engine: Engine) -> None:
+    context = Context.of(b"precious" * 10_000)
+    part = context.part(1008, 50_000)
+    with Sandbox(part, engine=engine) as box, Sandbox(part, engine=engine) as neighbour:
+        box.run(FORGE)
+        box.run("forge(id(context) + 16, 8)[0] = 33")
+        cell = box.run("forge(id(context) + 16 + 5000, 8)[0] = 33")
+        assert cell.error is not None
+        assert cell.error.kind == "Crash"
+        for one in (box, neighbour):
+            assert one["context"] == (b"precious" * 10_000)[1008:50_000]
+        with Sandbox(context, engine=engine) as whole:
+            assert whole["context"] == b"precious" * 10_000

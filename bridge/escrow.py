@@ -160,7 +160,10 @@ def decide(chain: Chain, bid: Bid) -> int:
     later = bid.output_tokens_within(room_once_settled(chain))
     if now >= bid.least_output_tokens and 2 * now >= later and _refusal(chain, bid.amounts(now)) is None:
         return now
-    refusal = _refusal(chain, bid.amounts(bid.least_output_tokens)) or refusal
+    least = _refusal(chain, bid.amounts(bid.least_output_tokens))
+    if least is not None and not least.waiting_helps:  # in any limit: to wait for the others would be for ever
+        raise least
+    refusal = least or refusal
     refusal.waiting_helps = refusal.waiting_helps or now < later >= bid.least_output_tokens
     raise refusal
 

@@ -61,6 +61,14 @@ def test_of_two_reasons_the_lasting_one_decides() -> None:
     assert (refused.value.limit, refused.value.waiting_helps) == ("tokens", False)
 
 
+def test_a_call_that_could_be_lowered_does_not_wait_where_the_calls_are_used_up() -> None:
+    """The money would come back, and the calls never: it would wait for ever."""
+    chain = [account("run", Caps(None, None, 0)), account("tenant", dollars(1), held=cost(1))]
+    with pytest.raises(BudgetExceeded) as refused:
+        escrow.decide(chain, CallBid(Rate(0, 1), 0, 2, 1))
+    assert (refused.value.limit, refused.value.waiting_helps) == ("calls", False)
+
+
 def test_the_account_that_is_used_up_is_named_wherever_in_the_chain_it_is() -> None:
     chain = [account("run"), account("day"), account("tenant", dollars(5), spent=cost(5))]
     with pytest.raises(BudgetExceeded) as refused:

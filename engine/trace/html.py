@@ -33,6 +33,7 @@ BODY_CHARACTERS = (200_000, 50_000, 10_000, 2_000, 400, 100)
 CHUNK_SPANS = 256
 LABEL_CHARACTERS = 160
 LABELS = ("query", "prompt", "reply", "code", "name", "limit", "answer")
+_FENCE = re.compile(r"^```\w*", re.MULTILINE)
 STYLES = ("page.css", "detail.css")
 SCRIPTS = (
     "text.js", "data.js", "highlight.js", "charts.js", "list.js", "bodies.js", "detail.js", "search.js", "main.js",
@@ -123,10 +124,17 @@ def _label(span: Span) -> str:
         if isinstance(value, dict):
             value = value.get("text")
         if isinstance(value, str) and value.strip():
-            if span.kind == "call" and name == "prompt":
-                return _both_ends(value)
-            return _one_line(value, LABEL_CHARACTERS)
+            return label_of(span.kind, name, value)
     return ""
+
+
+def label_of(kind: str, name: str, text: str) -> str:
+    """What a list says of an event, from its body `name`: a line of it."""
+    if kind == "call" and name == "prompt":
+        return _both_ends(text)
+    if name == "reply":
+        text = _FENCE.sub(" ", text[: 8 * LABEL_CHARACTERS])
+    return _one_line(text, LABEL_CHARACTERS)
 
 
 def _one_line(text: str, limit: int) -> str:

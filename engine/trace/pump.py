@@ -31,7 +31,7 @@ class Pump:
     def __init__(self, consume: Callable[[list[Event], int], None], *, name: str, buffer: Buffer | None = None) -> None:
         self._consume = consume
         self._name = name
-        self._buffer = buffer or Buffer()
+        self._buffer = Buffer() if buffer is None else buffer
         self._condition = threading.Condition(threading.Lock())
         self._thread: threading.Thread | None = None
         self._waits = False

@@ -182,9 +182,13 @@ def _as_text(value: Any) -> str:
 
 
 def line(entry: Mapping[str, Any]) -> bytes:
-    """One line of the file, with its end. Text that is no valid Unicode is escaped."""
+    """One line of the file, with its end. Text that is no valid Unicode is escaped, and what other readers may take for
+    the end of a line."""
+    text = json.dumps(entry, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "\x85\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
     try:
-        return json.dumps(entry, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        return text.encode() + b"\n"
     except UnicodeEncodeError:
         return json.dumps(entry, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 

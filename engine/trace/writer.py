@@ -9,6 +9,7 @@ Not guaranteed: that it is on the disk when the guest sees a result. That is the
 
 import os
 import time
+from collections import deque
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,20 +110,27 @@ class TraceWriter:
         self.close()
 
     def _write(self, events: list[Event], dropped: int) -> None:
+        waiting = deque(events)
+        try:
+            self._write_all(waiting, dropped)
+        except Exception:
+            self._lost += len(waiting)
+            raise
+
+    def _write_all(self, waiting: deque[Event], dropped: int) -> None:
         if dropped:
             self._append(line(self._entry("dropped", "0", 0, 0.0, None, {"events": dropped})))
-        for event in events:
+        while waiting:
+            event = waiting[0]
             if self._recorder.level != "off" and self._written_bytes > self._max_bytes:
                 self._recorder.level = "off"
                 self._append(line(self._entry("bodies_left_out", "0", 0, event.seconds, None, {})))
-            if self._written_bytes > 2 * self._max_bytes:
+            made = self._line(event) if self._written_bytes <= 2 * self._max_bytes else b""
+            if 0 < len(made) <= MAX_LINE_BYTES:
+                self._append(made)
+            else:
                 self._lost += 1
-                continue
-            made = self._line(event)
-            if len(made) > MAX_LINE_BYTES:
-                self._lost += 1
-                continue
-            self._append(made)
+            waiting.popleft()
 
     def _line(self, event: Event) -> bytes:
         parent = self._parents.of(event)

@@ -115,7 +115,7 @@ function lane(i) {
 
 function drawAxis() {
   const axis = document.getElementById("axis");
-  for (let part = 0; part <= 4; part++) {
+  for (let part = 0; part <= 4; part += 2) {
     const tick = el("span", "", part === 0 ? "0" : seconds((lastSecond * part) / 4));
     tick.style.left = `${25 * part}%`;
     axis.append(tick);

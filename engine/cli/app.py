@@ -244,9 +244,7 @@ def doctor() -> None:
 @app.command()
 def trace(
     file: Annotated[Path, typer.Argument(help="A trace, as a run wrote it.")],
-    html: Annotated[
-        Path | None, typer.Option(help="Write one page that needs no network, and print nothing.")
-    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write one page that needs no network, and print nothing.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Show prompts, code, output and replies at length.")] = False,
 ) -> None:
     """Show what happened in a run: turns, cells, calls and children, with their tokens, dollars and seconds."""

@@ -24,7 +24,6 @@ MAX_SHOWN_CALLS = 6
 FULL_CHARACTERS = 100_000
 BODIES = (
     "query", "prompt", "reply", "code", "stdout", "stderr", "repr", "traceback", "error", "arguments", "result", "final",
-    "answer",
 )  # fmt: skip
 _STYLES = {
     "run": "bold", "turn": "bold cyan", "cell": "yellow", "call": "magenta", "tool": "green", "limit": "bold yellow",
@@ -77,10 +76,10 @@ def _add(tree: Tree, span: Span, *, full: bool) -> None:
         branch = tree.add(_line(child))
         _add_bodies(branch, child, full=full)
         _add(branch, child, full=full)
-    if span.kind == "run" and not full:
-        answer = body_text(span.data.get("answer"))
-        if answer is not None:
-            tree.add(Text.assemble(("answer ", "bold green"), one_line(answer)))
+    answer = body_text(span.data.get("answer")) if span.kind == "run" else None
+    if answer is not None:
+        shown = f"\n{shortened(safe(answer), FULL_CHARACTERS)}" if full else f" {one_line(answer)}"
+        tree.add(Text.assemble(("answer", "bold green"), shown))
 
 
 def _add_bodies(tree: Tree, span: Span, *, full: bool) -> None:

@@ -138,7 +138,9 @@ class _Reading:
         version = header.get("version")
         if type(version) is not int or version != VERSION:
             shown = json.dumps(version)[:40]
-            self._refuse(f"the trace has version {shown}, this Divebell reads version {VERSION}: use the one that wrote it")
+            self._refuse(
+                f"the trace has version {shown}, this Divebell reads version {VERSION}: use the one that wrote it"
+            )
         for name in ("divebell", "started"):
             if not isinstance(header.get(name), str) or len(header[name]) > 100:
                 self._refuse(f"the header's {name} is not a short text")

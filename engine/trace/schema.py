@@ -51,7 +51,7 @@ FACTS = frozenset({
     "type",
 })  # fmt: skip
 _WALKED = frozenset({"spend", "stopped_by", "messages", "models", "settings"})
-_ERROR_KINDS = frozenset(
+ERROR_KINDS = frozenset(
     {name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)}
     | {"Killed", "StackOverflow", "Crash", "BrokenGuest"}
 )
@@ -133,7 +133,7 @@ class Recorder:
             if text and (body := self._body(text)) is not _LEFT_OUT:
                 kept[name] = body
         if error is not None:  # the guest chose the name: only a well-known one is a fact
-            kind = error.kind if error.kind in _ERROR_KINDS else self._body(error.kind)
+            kind = error.kind if error.kind in ERROR_KINDS else self._body(error.kind)
             if kind is not _LEFT_OUT:
                 kept["error_kind"] = kind
         return kept

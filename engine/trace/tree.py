@@ -13,7 +13,15 @@ from divebell.bridge.budget import picodollars
 from divebell.errors import ConfigurationError
 from divebell.trace.reader import TraceEvent
 
-KINDS = {"run": "run", "reply": "turn", "code": "cell", "cell": "cell", "call": "call", "tool": "tool", "limit": "limit"}
+KINDS = {
+    "run": "run",
+    "reply": "turn",
+    "code": "cell",
+    "cell": "cell",
+    "call": "call",
+    "tool": "tool",
+    "limit": "limit",
+}
 
 
 @dataclass(slots=True)

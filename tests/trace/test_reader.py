@@ -1,5 +1,6 @@
 """Reading traces of hostile origin, and the tree that is made of them."""
 
+import contextlib
 import json
 import random
 from pathlib import Path
@@ -15,7 +16,14 @@ from divebell.trace import reader as reader_module
 from divebell.trace.schema import body_text
 from tests.support.traces import lively, small, write
 
-HEADER = {"schema": "divebell.trace", "version": 1, "divebell": "0.1.0", "started": "2026-11-25T00:00:00Z", "level": "full", "settings": {}}
+HEADER = {
+    "schema": "divebell.trace",
+    "version": 1,
+    "divebell": "0.1.0",
+    "started": "2026-11-25T00:00:00Z",
+    "level": "full",
+    "settings": {},
+}
 EVENT = {"id": 1, "parent": None, "kind": "run", "path": "0", "turn": 0, "seconds": 0.5, "data": {}}
 
 
@@ -32,7 +40,13 @@ def file(tmp_path: Path) -> Path:
 
 def test_what_was_written_is_read(file: Path) -> None:
     trace = read_trace(write(file, small(), settings={"seed": 7}, level="redacted"))
-    assert (trace.level, trace.settings, trace.complete, trace.torn, trace.dropped) == ("redacted", {"seed": 7}, True, False, 0)
+    assert (trace.level, trace.settings, trace.complete, trace.torn, trace.dropped) == (
+        "redacted",
+        {"seed": 7},
+        True,
+        False,
+        0,
+    )
     assert [event.kind for event in trace.events] == ["run", "reply", "answer", "end"]
     assert trace.events[1].data["dollars"] == "0.00115"
 
@@ -166,7 +180,7 @@ def test_events_inside_events_without_end_are_refused(file: Path) -> None:
 
 
 def test_ids_must_rise_so_that_no_event_is_inside_itself(file: Path) -> None:
-    with pytest.raises(TraceError, match="line 3: .*above those before it"):
+    with pytest.raises(TraceError, match=r"line 3: .*above those before it"):
         read_trace(file_of(file, HEADER, {**EVENT, "id": 5}, {**EVENT, "id": 5}))
 
 
@@ -191,13 +205,9 @@ _event = st.fixed_dictionaries(
 @given(st.lists(_event | _json, max_size=6))
 def test_whatever_is_in_a_file_it_is_read_or_refused(file: Path, entries: list[Any]) -> None:
     file_of(file, HEADER, *entries)
-    try:
-        trace = read_trace(file)
-    except TraceError as error:
-        assert str(file) in str(error)
-        return
-    spans = list(walk(build_tree(trace.events)))
-    assert len({id(span) for span, _ in spans}) == len(spans)
+    with contextlib.suppress(TraceError):
+        spans = list(walk(build_tree(read_trace(file).events)))
+        assert len({id(span) for span, _ in spans}) == len(spans)
 
 
 # --- The tree

@@ -90,7 +90,9 @@ def test_a_field_and_a_kind_that_are_new_are_carried_along(file: Path) -> None:
 
 
 def test_an_event_with_nothing_in_it_is_fine(file: Path) -> None:
-    events = written(file, *(told(kind) for kind in ("reply", "code", "cell", "call", "child", "limit", "answer", "run")))
+    events = written(
+        file, *(told(kind) for kind in ("reply", "code", "cell", "call", "child", "limit", "answer", "run"))
+    )
     assert all(event["data"].keys() <= {"started"} for event in events)
     assert len(read_trace(file).events) == 9
 
@@ -119,7 +121,7 @@ def test_images_are_noted_not_copied(file: Path) -> None:
 
 @pytest.mark.parametrize("level", ["redacted", "off"])
 def test_no_body_is_in_a_redacted_trace(file: Path, level: str) -> None:
-    events = [event for event in hostile(SECRET_TEXT)]
+    events = list(hostile(SECRET_TEXT))
     for event in events:  # names of models and limits are the application's, and stay
         for fact in ("model", "limit", "account", "status", "finish_reason", "name"):
             if fact in event.data:
@@ -134,7 +136,13 @@ def test_no_body_is_in_a_redacted_trace(file: Path, level: str) -> None:
 
 
 def test_redacted_bodies_can_be_compared_within_a_file_but_not_guessed(tmp_path: Path) -> None:
-    first = written(tmp_path / "1", told("call", prompt="yes"), told("call", prompt="yes"), told("call", prompt="no"), level="redacted")
+    first = written(
+        tmp_path / "1",
+        told("call", prompt="yes"),
+        told("call", prompt="yes"),
+        told("call", prompt="no"),
+        level="redacted",
+    )
     second = written(tmp_path / "2", told("call", prompt="yes"), level="redacted")
     marks = [event["data"]["prompt"]["hmac"] for event in [*first, *second]]
     assert marks[0] == marks[1]
@@ -143,7 +151,9 @@ def test_redacted_bodies_can_be_compared_within_a_file_but_not_guessed(tmp_path:
 
 
 def test_off_keeps_times_tokens_and_money(file: Path) -> None:
-    (event,) = written(file, told("call", prompt="p", reply="r", number=3, **facts("m", 0.25, 7, 5, 10**12)), level="off")
+    (event,) = written(
+        file, told("call", prompt="p", reply="r", number=3, **facts("m", 0.25, 7, 5, 10**12)), level="off"
+    )
     assert event["data"] == {
         "number": 3, "model": "m", "call_seconds": 0.25, "input_tokens": 7, "output_tokens": 5, "dollars": "1",
     }  # fmt: skip
@@ -153,7 +163,9 @@ def test_off_keeps_times_tokens_and_money(file: Path) -> None:
 def test_a_key_that_a_model_repeats_is_not_written(file: Path, level: str) -> None:
     key = "sk-0123456789abcdef"
     long = "x" * (MAX_BODY_CHARACTERS - 5) + key  # the cut goes through the key
-    write(file, [*hostile(f"my key is {key}"), told("call", prompt=long)], level=level, secrets=[key], settings={"k": key})
+    write(
+        file, [*hostile(f"my key is {key}"), told("call", prompt=long)], level=level, secrets=[key], settings={"k": key}
+    )
     text = file.read_text()
     assert key not in text
     assert key[:5] not in text
@@ -219,7 +231,9 @@ def test_all_bodies_of_an_event_share_a_bound(file: Path) -> None:
 def test_data_nested_without_end_and_odd_values_are_written_somehow(file: Path) -> None:
     loop: dict[str, Any] = {}
     loop["spend"] = loop
-    events = written(file, told("answer", spend=loop), told("call", arguments=loop, n=float("nan"), big=10**40, o=object()))
+    events = written(
+        file, told("answer", spend=loop), told("call", arguments=loop, n=float("nan"), big=10**40, o=object())
+    )
     assert events[1]["data"] == {"arguments": "[dict]", "n": None, "big": str(10**40), "o": '"[object]"'}
 
 
@@ -341,7 +355,9 @@ def test_an_idle_engine_has_no_thread(file: Path, monkeypatch: pytest.MonkeyPatc
 def test_events_of_many_threads_all_arrive(file: Path) -> None:
     with TraceWriter(file) as writer:
         workers = [
-            threading.Thread(target=lambda name=name: [writer(told("call", number=name * 1000 + at)) for at in range(300)])
+            threading.Thread(
+                target=lambda name=name: [writer(told("call", number=name * 1000 + at)) for at in range(300)]
+            )
             for name in range(8)
         ]
         for worker in workers:

@@ -127,8 +127,7 @@ class RunError(DivebellError):
 
 
 class TraceError(DivebellError, ValueError):
-    """A trace cannot be made, or a file is not a trace that can be read. `line` is the line of the file, from 1; 0 where
-    none is to blame."""
+    """A trace cannot be made, or a file is no trace that can be read. `line` is the file's line, from 1; 0 for none."""
 
     def __init__(self, message: str, *, line: int = 0) -> None:
         super().__init__(message)

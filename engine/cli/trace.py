@@ -23,7 +23,8 @@ MAX_SHOWN_CALLS = 6
 """Of a cell; more are added up in one line, unless everything is asked for."""
 FULL_CHARACTERS = 100_000
 BODIES = (
-    "query", "prompt", "reply", "code", "stdout", "stderr", "repr", "traceback", "error", "arguments", "result", "final",
+    "query", "context", "prompt", "reply", "code", "stdout", "stderr", "repr", "traceback", "error", "arguments",
+    "keyword_arguments", "result", "final", "submitted",
 )  # fmt: skip
 _STYLES = {
     "run": "bold", "turn": "bold cyan", "cell": "yellow", "call": "magenta", "tool": "green", "limit": "bold yellow",

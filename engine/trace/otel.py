@@ -29,7 +29,7 @@ from divebell.cell import Cell
 from divebell.errors import ConfigurationError
 from divebell.events import Event
 from divebell.trace.pump import END_SECONDS, Pump
-from divebell.trace.schema import ERROR_KINDS, Recorder, body_text
+from divebell.trace.schema import ERROR_KINDS, Recorder, body_text, with_outcome
 
 try:
     from opentelemetry import metrics, trace
@@ -49,9 +49,9 @@ AGENT = "divebell"
 class OpenTelemetryListener:
     """Give it to the RLM as `on_event`, and close it when no more runs will come.
 
-    provider: what serves the models, by the conventions' names: "openai", "anthropic", ... tracer_provider,
-    meter_provider: by default the application's global ones. content: whether bodies are sent too; secrets: strings that
-    are never sent.
+    provider: what serves the models, by the conventions' names: "openai", "anthropic" and others.
+    tracer_provider, meter_provider: by default the application's global ones.
+    content: whether bodies are sent too. secrets: strings that are never sent.
 
     Runs at the same time need a listener each: their events cannot be told apart.
     """
@@ -131,7 +131,7 @@ class OpenTelemetryListener:
         for event in events:
             tell = getattr(self, f"_on_{event.kind}", None)
             if tell is not None:
-                tell(event, event.data)
+                tell(event, with_outcome(event.data))
 
     def _ns(self, seconds: float) -> int:
         return self._began_ns + round(seconds * 1e9)

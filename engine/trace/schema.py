@@ -20,6 +20,7 @@ import builtins
 import hmac
 import json
 import math
+import re
 import secrets as randomness
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
@@ -47,14 +48,28 @@ MIN_SECRET_CHARACTERS = 8
 SECRET = "[secret]"  # noqa: S105
 
 FACTS = frozenset({
-    "account", "context", "finish_reason", "limit", "media_type", "model", "name", "path", "role", "status", "tenant",
-    "type",
+    "account", "context_type", "error_type", "finish_reason", "limit", "media_type", "model", "name", "path", "role",
+    "status", "tenant", "type",
 })  # fmt: skip
 _WALKED = frozenset({"spend", "stopped_by", "messages", "models", "settings"})
 ERROR_KINDS = frozenset(
     {name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)}
     | {"Killed", "StackOverflow", "Crash", "BrokenGuest"}
 )
+
+
+_SIZES = re.compile(r"an? [a-z]{1,20} of [\d,]{1,20} [a-z]{1,20}")
+
+
+def with_outcome(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An event's data with what came of a tool's call as `result`, or as `error` and `error_type`."""
+    outcome = data.get("outcome")
+    if not isinstance(outcome, Mapping):
+        return data
+    rest = {name: value for name, value in data.items() if name != "outcome"}
+    if "kind" in outcome:
+        return {**rest, "error": str(outcome.get("message")), "error_type": str(outcome["kind"])}
+    return {**rest, "result": outcome.get("value", outcome.get("text"))}
 
 
 class Recorder:
@@ -75,7 +90,14 @@ class Recorder:
     def data(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The data of one event."""
         self._left = MAX_EVENT_CHARACTERS
-        return self._mapping(given, 0)
+        given = with_outcome(given)
+        kept = self._mapping(given, 0)
+        if given.get("error"):
+            kept["ok"] = False
+        described = given.get("context")
+        if isinstance(described, str) and (sizes := _SIZES.match(described)):
+            kept["context_type"] = sizes[0]
+        return kept
 
     def _mapping(self, given: Mapping[str, Any], nesting: int) -> dict[str, Any]:
         kept: dict[str, Any] = {}
@@ -128,6 +150,7 @@ class Recorder:
             "repr": cell.repr,
             "traceback": None if error is None else error.traceback,
             "final": cell.final,
+            "submitted": None if cell.submitted is None else _as_text(cell.submitted),
         }
         for name, text in bodies.items():
             if text and (body := self._body(text)) is not _LEFT_OUT:

@@ -70,8 +70,7 @@ def test_a_run_is_a_tree_of_spans_with_the_conventions_names(collected: Collecte
             ("chat root", "invoke_agent divebell"),
             ("chat root", "invoke_agent divebell"),
             ("chat root", "invoke_agent divebell"),
-            ("execute_tool python", "invoke_agent divebell"),
-            ("execute_tool python", "invoke_agent divebell"),
+            *[("execute_tool python", "invoke_agent divebell")] * 4,
             ("chat sub", "execute_tool python"),
             ("invoke_agent divebell", "execute_tool python"),
             ("chat sub", "invoke_agent divebell"),
@@ -91,6 +90,8 @@ def test_a_run_is_a_tree_of_spans_with_the_conventions_names(collected: Collecte
         "gen_ai.request.model": "sub",
         "gen_ai.usage.input_tokens": 1,
         "gen_ai.usage.output_tokens": 2,
+        "gen_ai.usage.cache_read.input_tokens": 0,
+        "gen_ai.response.finish_reasons": ("stop",),
         "divebell.path": "0",
         "divebell.turn": 1,
     }

@@ -60,14 +60,18 @@ def test_a_real_run_is_written_with_its_parents_and_its_costs(file: Path) -> Non
         ("call", "0", "code"),
         ("run", "0.1", "code"),
         ("reply", "0.1", "run"),
+        ("code", "0.1", "reply"),
+        ("cell", "0.1", "code"),
         ("answer", "0.1", "run"),
         ("child", "0", "code"),
         ("cell", "0", "code"),
         ("reply", "0", "run"),
+        ("code", "0", "reply"),
+        ("cell", "0", "code"),
         ("answer", "0", "run"),
     ]
     assert {event["data"]["prompt"] for event in events if event["kind"] == "call"} == {"one", "two"}
-    assert "code" not in events[-3]["data"], "the cell's code is in the event of its beginning"
+    assert "code" not in events[-2]["data"], "the cell's code is in the event of its beginning"
     assert end["data"] == {"events": len(events), "dropped": 0}
 
 
@@ -389,3 +393,28 @@ def test_a_long_run_is_whole(file: Path) -> None:
     trace = read_trace(file)
     assert trace.complete
     assert sum(event.kind == "call" for event in trace.events) == 3_000
+
+
+def test_what_came_of_a_tool_is_its_result_or_its_error(file: Path) -> None:
+    outcomes: list[dict[str, object]] = [
+        {"value": {"price": 3}}, {"text": "three"}, {"kind": "tool_error", "message": "no such item"},
+    ]  # fmt: skip
+    events = [
+        told("tool", number=1, name="lookup", arguments=["a"], keyword_arguments={}, outcome=each) for each in outcomes
+    ]
+    made = written(file, *events)
+    assert [event["data"].get("result") for event in made] == ['{"price": 3}', "three", None]
+    assert made[2]["data"] | {"error": "no such item", "error_type": "tool_error", "ok": False} == made[2]["data"]
+    assert made[0]["data"]["arguments"] == '["a"]'
+
+
+def test_a_failure_is_seen_without_its_text(file: Path) -> None:
+    (event,) = written(file, told("call", error=SECRET_TEXT), level="off")
+    assert event["data"] == {"ok": False}
+
+
+def test_a_context_is_described_by_its_sizes_without_its_names(file: Path) -> None:
+    described = "a dict of 1,204 entries: text under 'Ada', ..."
+    (event,) = written(file, told("call", context=described), level="redacted")
+    assert event["data"]["context_type"] == "a dict of 1,204 entries"
+    assert "Ada" not in json.dumps(event)

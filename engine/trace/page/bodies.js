@@ -3,9 +3,9 @@
 const FIRST_PIECE = 12000;
 const NEXT_PIECE = 200000;
 const BODY_NAMES = {
-  query: "Question", answer: "Answer", prompt: "Prompt", messages: "Messages", reply: "Reply", code: "Code", stdout: "Output",
+  query: "Question", context: "Context", answer: "Answer", prompt: "Prompt", messages: "Messages", reply: "Reply", code: "Code", stdout: "Output",
   stderr: "Standard error", repr: "Value", traceback: "Error", error: "Error", final: "Answer from code", arguments: "Arguments",
-  result: "Result", error_kind: "Kind of error",
+  keyword_arguments: "Arguments by name", result: "Result", submitted: "Submitted", error_kind: "Kind of error",
 };
 const BODY_ORDER = Object.keys(BODY_NAMES);
 const PROSE = new Set(["query", "answer", "prompt", "reply", "final", "messages"]);

@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import re
+import string
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,10 @@ BODY_CHARACTERS = (200_000, 50_000, 10_000, 2_000, 400, 100)
 """How long a body may be: the first of these with which all fit into the page."""
 CHUNK_SPANS = 256
 LABEL_CHARACTERS = 160
+MIN_ALIKE_CHARACTERS = 16
+MAX_ALIKE_CHARACTERS = 4_000
 LABELS = ("query", "prompt", "reply", "code", "name", "limit", "answer")
+_WORD_CHARACTERS = string.ascii_letters + string.digits + "_"
 _FENCE = re.compile(r"^```\w*", re.MULTILINE)
 STYLES = ("page.css", "detail.css")
 SCRIPTS = (
@@ -83,6 +87,7 @@ def _head(trace: Trace) -> dict[str, Any]:
 def _columns(spans: list[tuple[Span, int]]) -> dict[str, Any]:
     """What the list shows, a column each: far smaller than an object each. Spans are in the order of the tree."""
     models: dict[str, int] = {}
+    alike = _common_beginnings([span for span, _ in spans])
     rows = []
     totals = {}
     for number, (span, depth) in enumerate(spans):
@@ -96,7 +101,7 @@ def _columns(spans: list[tuple[Span, int]]) -> dict[str, Any]:
             round(span.start, 6),
             round(span.end, 6),
             models.setdefault(model, len(models)) if isinstance(model, str) else -1,
-            _label(span),
+            _label(span, alike.get(span.id, 0)),
             (1 if span.failed else 0) | (2 if span.is_open else 0),
             span.own.input_tokens,
             span.own.output_tokens,
@@ -118,36 +123,45 @@ def _totals(totals: Totals) -> list[Any]:
     return [totals.calls, totals.input_tokens, totals.output_tokens, totals.cached_input_tokens, cost, totals.errors]
 
 
-def _label(span: Span) -> str:
+def _common_beginnings(spans: list[Span]) -> dict[int, int]:
+    """How many characters the prompt of a call has in common with all others of its cell: a batch's prompts begin
+    alike, so a list of their beginnings would tell nothing."""
+    alike = {}
+    for span in spans:
+        prompts = {
+            child.id: child.data["prompt"][:MAX_ALIKE_CHARACTERS]
+            for child in span.children
+            if child.kind == "call" and isinstance(child.data.get("prompt"), str)
+        }
+        if len(prompts) > 1:
+            first, last = min(prompts.values()), max(prompts.values())
+            common = first[
+                : next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+            ]
+            # From the beginning of a word: 000417 and 000418 are to stay whole.
+            length = len(common.rstrip(_WORD_CHARACTERS))
+            if length > MIN_ALIKE_CHARACTERS:
+                alike.update(dict.fromkeys(prompts, length))
+    return alike
+
+
+def _label(span: Span, alike: int) -> str:
     for name in LABELS:
         value = span.data.get(name)
         if isinstance(value, dict):
             value = value.get("text")
         if isinstance(value, str) and value.strip():
-            return label_of(span.kind, name, value)
+            if name == "reply":
+                value = _FENCE.sub(" ", value[: 8 * LABEL_CHARACTERS])
+            if name == "prompt" and 0 < alike < len(value):
+                return _one_line(f"\u2026 {value[alike : alike + 4 * LABEL_CHARACTERS]}", LABEL_CHARACTERS)
+            return _one_line(value, LABEL_CHARACTERS)
     return ""
-
-
-def label_of(kind: str, name: str, text: str) -> str:
-    """What a list says of an event, from its body `name`: a line of it."""
-    if kind == "call" and name == "prompt":
-        return _both_ends(text)
-    if name == "reply":
-        text = _FENCE.sub(" ", text[: 8 * LABEL_CHARACTERS])
-    return _one_line(text, LABEL_CHARACTERS)
 
 
 def _one_line(text: str, limit: int) -> str:
     flat = " ".join(text[: 4 * limit].split())
     return flat if len(flat) <= limit else f"{flat[: limit - 1]}…"
-
-
-def _both_ends(text: str) -> str:
-    """Prompts of a batch begin alike, and differ at the end."""
-    half = LABEL_CHARACTERS // 2
-    if len(text) <= LABEL_CHARACTERS:
-        return _one_line(text, LABEL_CHARACTERS)
-    return f"{_one_line(text[:half], half)} … {' '.join(text[-half:].split())}"
 
 
 def _lengths(value: Any) -> list[int]:

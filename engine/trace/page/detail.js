@@ -2,13 +2,13 @@
 
 const detail = document.getElementById("detail");
 const FACT_NAMES = {
-  model: "Model", status: "Status", finish_reason: "Finish reason", attempts: "Attempts", context_type: "Context", error_type: "Kind of error", uncertain: "Cost uncertain", name: "Name",
+  status: "Status", finish_reason: "Finish reason", attempts: "Attempts", context_type: "Context", error_type: "Kind of error", uncertain: "Cost uncertain", name: "Name",
   limit: "Limit", cap: "Cap", spent: "Spent", held: "Held", account: "Account", exit_status: "Exit status", restored: "State put back",
   truncated: "Output shortened", held_dollars: "Held", iterations: "Turns", number: "Number",
 };
 const NOT_FACTS = new Set([
   "call_seconds", "cell_seconds", "tool_seconds", "input_tokens", "output_tokens", "cached_input_tokens", "dollars", "ok", "depth",
-  "started", "spend", "stopped_by", "messages",
+  "started", "model", "spend", "stopped_by", "messages",
 ]);
 const MAX_INSIDE = 12;
 
@@ -54,6 +54,7 @@ function bodiesOf(i, data) {
   const isKindShown = typeof data.traceback === "string";
   for (const name of [...known, ...others]) {
     if (name === "error_kind" && isKindShown) continue;
+    if (name === "context" && data.context === data.context_type) continue;
     views.push(bodyView(name, data[name]));
   }
   return views.filter(Boolean).map((view) => el("div", "body", view));

@@ -141,8 +141,7 @@ function start() {
   startKeyboard(flipTheme);
   window.addEventListener("hashchange", fromHash);
   if (total === 0) {
-    detail.append(el("div", "empty", el("strong", "", "Nothing to show"), "The trace has no events."));
-    document.querySelector(".where").hidden = true;
+    document.body.classList.add("is-empty");
   } else if (!fromHash()) {
     selected = 0;
     drawn = "";

@@ -63,12 +63,13 @@ function money(dollars) {
   if (dollars === 0) return "$0";
   if (dollars >= 100) return `$${dollars.toFixed(2)}`;
   if (dollars >= 0.01) return `$${dollars.toFixed(4)}`;
-  return `$${Number(dollars.toPrecision(2)).toFixed(Math.min(12, 1 - Math.floor(Math.log10(dollars))))}`;
+  if (dollars < 0.000001) return "<$0.000001";
+  return `$${dollars.toFixed(1 - Math.floor(Math.log10(dollars)))}`;
 }
 
 function seconds(value) {
-  if (value >= 3600) return `${Math.floor(value / 3600)} h ${Math.floor((value % 3600) / 60)} min`;
-  if (value >= 60) return `${Math.floor(value / 60)} min ${Math.floor(value % 60)} s`;
+  if (value >= 3600) return `${Math.floor(value / 3600)}h ${Math.floor((value % 3600) / 60)}m`;
+  if (value >= 60) return `${Math.floor(value / 60)}m ${Math.floor(value % 60)}s`;
   if (value >= 10) return `${value.toFixed(1)} s`;
   if (value >= 1) return `${value.toFixed(2)} s`;
   if (value >= 0.001) return `${(value * 1000).toFixed(value < 0.01 ? 1 : 0)} ms`;

@@ -41,9 +41,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Makes the page of a trace."""
     folder = tmp_path_factory.mktemp("pages")
 
-    def make(events: Any, cut: int = 0, **options: Any) -> Path:
+    def make(events: Any, cut: int = 0, ends: bool = True, **options: Any) -> Path:
         number = len(list(folder.iterdir()))
         trace = write(folder / f"{number}.jsonl", events, **options)
+        if not ends:
+            trace.write_bytes(b"".join(trace.read_bytes().splitlines(keepends=True)[:-1]))
         if cut:
             trace.write_bytes(trace.read_bytes()[:-cut])
         write_page(read_trace(trace), trace.name, trace.with_suffix(".html"))
@@ -109,7 +111,7 @@ def test_three_events(pages: Any, see: Any, size: tuple[int, int], scheme: str) 
     page = see(pages(small()), size, scheme)
     expect(page.locator("h1")).to_have_text("Which contracts end before 2027?")
     expect(page.locator(".pill").first).to_have_text("answered")
-    expect(page.locator("#stats")).to_contain_text("$0.0012")
+    expect(page.locator("#stats")).to_contain_text("$0.00115")
     expect(page.locator(".answer pre")).to_have_text("none")
     expect(page).to_have_title("Which contracts end before 2027? \u00b7 Divebell")
     assert [row.inner_text() for row in rows(page).locator(".what").all()] == ["Run", "Turn 1"]
@@ -149,7 +151,11 @@ def test_charts_tell_where_it_went_and_lead_there(pages: Any, see: Any) -> None:
 
 @pytest.mark.parametrize(
     ("options", "says"),
-    [({"level": "redacted"}, "only known by their length"), ({"cut": 30}, "broken off"), ({"cut": 89}, "has no end")],
+    [
+        ({"level": "redacted"}, "only known by their length"),
+        ({"cut": 30}, "broken off"),
+        ({"ends": False}, "has no end"),
+    ],
     ids=["redacted", "torn", "cut"],
 )
 def test_what_is_missing_is_said(pages: Any, see: Any, options: dict[str, Any], says: str) -> None:
@@ -190,10 +196,14 @@ def test_hostile_text_runs_nothing_and_fetches_nothing(pages: Any, see: Any, pay
     page.keyboard.press("Enter")
     page.wait_for_timeout(200)
     assert page.evaluate("[...document.scripts].filter(each => each.type !== 'application/json').length") == 1
-    assert page.locator("img, iframe, object, embed, base, link, body form:not([method=dialog]), body style").count() == 0
+    assert (
+        page.locator("img, iframe, object, embed, base, link, body form:not([method=dialog]), body style").count() == 0
+    )
     hrefs = page.evaluate("[...document.querySelectorAll('[href]')].map(each => each.getAttribute('href'))")
     assert all(re.fullmatch(r"#list|#event-\d+", href) for href in hrefs), hrefs
-    handlers = "[...document.querySelectorAll('*')].flatMap(e => e.getAttributeNames()).filter(name => name.startsWith('on'))"
+    handlers = (
+        "[...document.querySelectorAll('*')].flatMap(e => e.getAttributeNames()).filter(name => name.startsWith('on'))"
+    )
     assert page.evaluate(handlers) == []
     words = re.findall(r"[a-z]{4,}", payload)
     assert all(word in said for word in words), "it is shown, as text"
@@ -201,10 +211,14 @@ def test_hostile_text_runs_nothing_and_fetches_nothing(pages: Any, see: Any, pay
 
 def test_characters_that_steer_text_are_shown_for_what_they_are(pages: Any, see: Any) -> None:
     page = see(pages(hostile(PAYLOADS["bidi"])))
-    expect(page.locator(".answer pre")).to_have_text("userU+202EU+2066// adminU+2069U+2066 U+200BU+061CU+0000U+001B[2JU+009BU+FEFF")
+    expect(page.locator(".answer pre")).to_have_text(
+        "userU+202EU+2066// adminU+2069U+2066 U+200BU+061CU+0000U+001B[2JU+009BU+FEFF"
+    )
     everything = page.evaluate("document.body.innerText + document.title")
     assert not set(everything) & set("\u202e\u2066\u2069\u200b\u061c\x00\x1b\x9b")
-    assert not page.evaluate("[...document.querySelectorAll('[title]')].some(each => /[\\u202e\\u2066]/.test(each.title))")
+    assert not page.evaluate(
+        "[...document.querySelectorAll('[title]')].some(each => /[\\u202e\\u2066]/.test(each.title))"
+    )
 
 
 def test_the_walls_hold_even_against_a_fault_of_the_page(pages: Any, browser: Browser) -> None:
@@ -219,7 +233,9 @@ def test_the_walls_hold_even_against_a_fault_of_the_page(pages: Any, browser: Br
         "handler": "document.body.setAttribute('onclick', 'window.__owned = true')",
     }
     for name, attempt in tries.items():
-        outcome = page.evaluate("attempt => new Promise(done => { try { setTimeout(() => done('ran')); %s } catch (error) { done(error.name) } })" % attempt, None)
+        # Later, because what Playwright itself evaluates is exempt.
+        tried = f"new Promise(done => setTimeout(() => {{ try {{ {attempt}; done('ran') }} catch (error) {{ done(error.name) }} }}))"
+        outcome = page.evaluate(tried)
         assert outcome in ("TypeError", "EvalError"), name
     quiet = "new Promise(done => fetch('http://127.0.0.1:9/').then(() => done('fetched'), () => done('refused')))"
     assert page.evaluate(quiet) == "refused"
@@ -251,7 +267,7 @@ def test_a_word_without_end_widens_nothing(pages: Any, see: Any) -> None:
 
 def test_thirty_thousand_events(pages: Any, see: Any) -> None:
     page = see(pages(lively(30_000, turns=12)))
-    expect(page.locator("#filters")).to_contain_text("All 30.0k")
+    expect(page.locator("#filters")).to_contain_text("All30.0k")
     page.get_by_role("button", name="Expand all").click()
     assert rows(page).count() < 100
     page.locator("#list").evaluate("list => list.scrollTop = list.scrollHeight")
@@ -286,7 +302,7 @@ def test_text_can_be_read_and_nothing_sticks_out(pages: Any, see: Any, size: tup
         return [...document.querySelectorAll(texts)].map(each => {
             const [a, b] = [light(getComputedStyle(each).color), light(behind(each))].sort((x, y) => y - x);
             return [each.className || each.tagName, (a + .05) / (b + .05)];
-        }).filter(([, ratio]) => ratio < 4);
+        }).filter(([, ratio]) => ratio < 4.5);
     }"""
     assert page.evaluate(contrast) == []
 
@@ -331,7 +347,7 @@ def test_everything_can_be_reached_by_keyboard(pages: Any, see: Any) -> None:
     assert chosen(page) == "Cell"
     press("/")
     page.keyboard.type("000417")
-    expect(page.locator("#search-count")).to_have_text("5 matches")
+    expect(page.locator("#search-count")).to_have_text("2 matches")
     press("Escape")
     press("n")
     expect(page.locator("#search-count")).to_have_text("")

@@ -64,7 +64,7 @@ function money(dollars) {
   if (dollars >= 100) return `$${dollars.toFixed(2)}`;
   if (dollars >= 0.01) return `$${dollars.toFixed(4)}`;
   if (dollars < 0.000001) return "<$0.000001";
-  return `$${dollars.toFixed(1 - Math.floor(Math.log10(dollars)))}`;
+  return `$${dollars.toFixed(2 - Math.floor(Math.log10(dollars)))}`;
 }
 
 function seconds(value) {

@@ -57,5 +57,6 @@ class Parents:
         elif event.kind == "code":
             self._codes[path] = (number, event.data.get("code", ""))
         elif event.kind == "answer":
-            for kept in (self._runs, self._replies, self._codes):
-                kept.pop(path, None)  # type: ignore[attr-defined]
+            self._runs.pop(path, None)
+            self._replies.pop(path, None)
+            self._codes.pop(path, None)

@@ -14,11 +14,11 @@ from divebell.trace import html, read_trace
 from divebell.trace.html import page
 from tests.support.traces import hostile, lively, small, write
 
-EVIL = "</script><script>alert(1)</script><!--<script>&amp;{{script}}{{data}}{{policy}}\u2028'\"`"
+EVIL = "</script \n x='</script/><img src=x></script><script>alert(1)</script><!--<script>&amp;{{script}}{{data}}{{policy}}\u2028'\"`"
 
 
 class Elements(HTMLParser):
-    """Which elements there are, and what is in the scripts and styles, as a parser of the standard's kind sees it."""
+    """Which elements there are, and what is in the scripts and styles."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -62,6 +62,13 @@ def test_hostile_text_changes_no_element_of_the_page(tmp_path: Path) -> None:
     assert evil.found == calm.found
     assert evil.inside[:1] == calm.inside[:1]
     assert evil.inside[-1] == calm.inside[-1]
+
+
+def test_data_has_no_bracket_with_which_it_could_end_its_element(file: Path) -> None:
+    lines = [line for line in made(file, hostile(EVIL)).splitlines() if line.startswith('<script type="application/json"')]
+    assert len(lines) == 2
+    for line in lines:
+        assert (line.count("<"), line.count(">"), line.endswith("</script>")) == (2, 2, True)
 
 
 def test_every_text_is_in_the_page_as_it_was(file: Path) -> None:

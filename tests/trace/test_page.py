@@ -17,6 +17,7 @@ WIDE, NARROW = (1440, 900), (360, 740)
 OWN = "window.__owned = true"
 PAYLOADS = {
     "closing-script": f"</script><img src=x onerror='{OWN}'><script>{OWN}</script>",
+    "closing-script-with-space": f"</script ><img src=x onerror='{OWN}'></script/x><svg/onload='{OWN}' ",
     "open-comment": f"<!--<script>{OWN}</script>",
     "attribute": f"\"'><svg onload='{OWN}'><iframe srcdoc='<script>parent.__owned=true</script>'>",
     "address": f"javascript:{OWN}//[link](javascript:{OWN})<a href='javascript:{OWN}'>click</a>",

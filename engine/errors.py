@@ -17,7 +17,8 @@ DivebellError
 │   ├── ModelUnavailable    the endpoint did not answer: unreachable, timed out, 5xx
 │   ├── ModelRefused        the endpoint answered no: key, name, request, rate limit
 │   └── UnknownModel        no model of that name is configured
-└── RunError                the run ended without an answer
+├── RunError                the run ended without an answer
+└── TraceError              a trace cannot be written, or a file is not one; says which line
 """
 
 from typing import TYPE_CHECKING, Any
@@ -125,6 +126,14 @@ class RunError(DivebellError):
     """The run ended without an answer."""
 
 
+class TraceError(DivebellError, ValueError):
+    """A trace cannot be made, or a file is no trace that can be read. `line` is the file's line, from 1; 0 for none."""
+
+    def __init__(self, message: str, *, line: int = 0) -> None:
+        super().__init__(message)
+        self.line = line
+
+
 __all__ = [
     "AnswerError",
     "BudgetExceeded",
@@ -142,6 +151,7 @@ __all__ = [
     "SandboxClosed",
     "SandboxError",
     "SchemaRefused",
+    "TraceError",
     "UnknownModel",
     "UnknownPrice",
 ]

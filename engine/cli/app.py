@@ -246,3 +246,16 @@ def doctor() -> None:
 
     console = Console()
     work(console if console.is_terminal else Console(width=240))
+
+
+@app.command()
+def trace(
+    file: Annotated[Path, typer.Argument(help="A trace, as a run wrote it.")],
+    html: Annotated[Path | None, typer.Option(help="Write one page that needs no network, and print nothing.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Show prompts, code, output and replies at length.")] = False,
+) -> None:
+    """Show what happened in a run: turns, cells, calls and children, with their tokens, dollars and seconds."""
+    from divebell.cli.trace import trace as work
+
+    console = Console(soft_wrap=True)
+    work(console if console.is_terminal else Console(width=240), file, html=html, full=full)

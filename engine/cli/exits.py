@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from divebell.errors import BudgetExceeded, ConfigurationError, ContextError, DivebellError
+from divebell.errors import BudgetExceeded, ConfigurationError, ContextError, DivebellError, TraceError
 from divebell.wasm import GuestError
 
 FAILED, USAGE, BUDGET, INTERRUPTED = 1, 2, 3, 130
@@ -26,7 +26,7 @@ def status_of(error: BaseException) -> int:
     """The exit status for an error of Divebell's."""
     if isinstance(error, BudgetExceeded):
         return BUDGET
-    if isinstance(error, (ConfigurationError, ContextError)):
+    if isinstance(error, (ConfigurationError, ContextError, TraceError)):
         return USAGE
     return FAILED
 

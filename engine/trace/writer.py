@@ -1,0 +1,178 @@
+"""`TraceWriter`: a listener that writes what happens in a run to a file.
+
+Guaranteed: it never slows a run by more than putting an event into a queue, and never breaks one: a full disk, a slow
+disk or a full queue lose events, which are counted, and a line of kind "dropped" says how many. The file is this user's
+alone (0600), is never opened over an existing one, and grows by whole lines; a crash leaves a readable beginning.
+
+Not guaranteed: that it is on the disk when the guest sees a result. That is the journal's business.
+"""
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from divebell.errors import TraceError
+from divebell.events import Event
+from divebell.trace.parents import Parents
+from divebell.trace.pump import END_SECONDS, Pump
+from divebell.trace.schema import MAX_LINE_BYTES, SCHEMA, VERSION, Level, Recorder, line
+
+MAX_FILE_BYTES = 1 << 30
+"""From here on bodies are left out; at twice as much nothing more is written."""
+
+
+class TraceWriter:
+    """Writes one run's trace. Give it to the RLM as `on_event`, and use it as a context manager around the run.
+
+    path: the file to make; TraceError if it exists or cannot be made.
+    level: what is kept of prompts, code, output and replies: "full", "redacted" or "off"; see divebell.trace.schema.
+    settings: what is worth knowing of the run, for the header: models' names, budget, seed.
+    secrets: strings that must not be in the file, whoever wrote them: the keys that the application uses.
+
+    Thread-safe. One run a file: events of runs at the same time cannot be told apart.
+    """
+
+    def __init__(
+        self,
+        path: "str | os.PathLike[str]",
+        *,
+        level: Level = "full",
+        settings: Mapping[str, Any] | None = None,
+        secrets: Iterable[str] = (),
+        max_bytes: int = MAX_FILE_BYTES,
+    ) -> None:
+        from divebell import __version__
+
+        self.path = Path(path)
+        self._recorder = Recorder(level, secrets)
+        self._parents = Parents()
+        self._max_bytes = max_bytes
+        self._written_bytes = 0
+        self._events = 0
+        self._lost = 0
+        self._descriptor: int | None = _create(self.path)
+        self._pump = Pump(self._write, name="divebell-trace")
+        self._put = self._pump.put
+        header = {
+            "schema": SCHEMA,
+            "version": VERSION,
+            "divebell": __version__,
+            "started": _wall(time.time()),
+            "level": level,
+            "settings": self._recorder.data({"settings": settings or {}}).get("settings", {}),
+        }
+        try:
+            self._append(line(header))
+        except OSError as error:
+            raise TraceError(f"the trace {self.path} cannot be written: {error.strerror or error}") from None
+
+    def __call__(self, event: Event) -> None:
+        """Take an event. Returns at once, and never raises."""
+        self._put(event)
+
+    @property
+    def dropped(self) -> int:
+        """How many events are not in the file."""
+        return self._pump.dropped + self._lost
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing more is written, if that is so."""
+        return self._pump.problem
+
+    def close(self, seconds: float = END_SECONDS) -> None:
+        """Write what waits, at most for so long, and a last line that says that the trace is whole. May be repeated."""
+        if not self._pump.close(seconds):
+            return  # the thread still has the file
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is None:
+            return
+        try:
+            if self.problem is None:
+                end = {"events": self._events, "dropped": self.dropped}
+                os.write(descriptor, line(self._entry("end", "0", 0, 0.0, None, end)))
+        except OSError:
+            pass  # a trace without its last line is one that was cut off, which is what happened
+        finally:
+            os.close(descriptor)
+
+    def __enter__(self) -> "TraceWriter":
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _frames: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _write(self, events: list[Event], dropped: int) -> None:
+        waiting = deque(events)
+        try:
+            self._write_all(waiting, dropped)
+        except Exception:
+            self._lost += len(waiting)
+            raise
+
+    def _write_all(self, waiting: deque[Event], dropped: int) -> None:
+        if dropped:
+            self._append(line(self._entry("dropped", "0", 0, 0.0, None, {"events": dropped})))
+        while waiting:
+            event = waiting[0]
+            if self._recorder.level != "off" and self._written_bytes > self._max_bytes:
+                self._recorder.level = "off"
+                self._append(line(self._entry("bodies_left_out", "0", 0, event.seconds, None, {})))
+            made = self._line(event) if self._written_bytes <= 2 * self._max_bytes else b""
+            if 0 < len(made) <= MAX_LINE_BYTES:
+                self._append(made)
+            else:
+                self._lost += 1
+            waiting.popleft()
+
+    def _line(self, event: Event) -> bytes:
+        parent = self._parents.of(event)
+        data = self._recorder.data(self._parents.without_repetition(event))
+        if event.kind == "run" and parent is None:
+            data["started"] = _wall(time.time())
+        entry = self._entry(event.kind, event.path, event.turn, event.seconds, parent, data)
+        self._parents.note(event, entry["id"])
+        return line(entry)
+
+    def _entry(
+        self, kind: str, path: str, turn: int, seconds: float, parent: int | None, data: dict[str, Any]
+    ) -> dict[str, Any]:
+        self._events += 1
+        return {
+            "id": self._events,
+            "parent": parent,
+            "kind": kind,
+            "path": path,
+            "turn": turn,
+            "seconds": round(seconds, 6),
+            "data": data,
+        }
+
+    def _append(self, made: bytes) -> None:
+        assert self._descriptor is not None
+        view = memoryview(made)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+        self._written_bytes += len(made)
+
+
+def _create(path: Path) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    try:
+        return os.open(path, flags, 0o600)
+    except FileExistsError:
+        raise TraceError(f"the trace {path} exists already: name another file, or remove it") from None
+    except (OSError, ValueError) as error:
+        raise TraceError(f"the trace {path} cannot be made: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _wall(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

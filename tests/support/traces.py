@@ -1,0 +1,204 @@
+"""Events as a run tells them, made up: of any size, and with texts of an attacker's choice."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from divebell import Cell, CellError, Event
+from divebell.trace import TraceWriter
+
+CODE = """# Read every contract in parts, and ask about each.
+parts = [context[at : at + 4_000] for at in range(0, len(context), 4_000)]
+prompts = [f"Which contracts in this text end before 2027?\\n\\n{part}" for part in parts]
+replies = llm_query_batched(prompts)
+found = sorted({line for reply in replies for line in reply.splitlines() if line != "none"})
+print(len(parts), "parts,", len(found), "contracts")"""
+REPLY = f"I split the context into parts and ask a sub-model about each of them.\n\n```repl\n{CODE}\n```\n\nThen I merge what they found."
+
+
+class Told:
+    """Makes events with a clock that only goes on when told."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def event(self, kind: str, path: str, turn: int, after: float = 0.0, **data: Any) -> Event:
+        self.seconds += after
+        return Event(kind=kind, path=path, turn=turn, seconds=self.seconds, data=data)
+
+
+def small() -> list[Event]:
+    """A run that has just begun to work: three events."""
+    told = Told()
+    return [
+        told.event("run", "0", 0, query="Which contracts end before 2027?", context="a str of 9 characters", depth=0),
+        told.event("reply", "0", 1, 1.4, reply="FINAL(none)", **facts("root", 1.4, 900, 12, 1_150_000_000)),
+        told.event("answer", "0", 1, 0.01, answer="none", status="answered", stopped_by=None, spend={}),
+    ]
+
+
+def facts(model: str, seconds: float, tokens_in: int, tokens_out: int, picodollars: int) -> dict[str, Any]:
+    return {
+        "model": model, "call_seconds": seconds, "input_tokens": tokens_in, "output_tokens": tokens_out,
+        "picodollars": picodollars,
+    }  # fmt: skip
+
+
+def lively(calls: int, turns: int = 4) -> Iterator[Event]:
+    """A run of some turns, with children, failures and about so many calls."""
+    told = Told()
+    yield told.event(
+        "run", "0", 0, query="Which contracts end before 2027, and what does leaving each of them early cost?",
+        context="a dict of 1,204 entries", depth=0,
+    )  # fmt: skip
+    number = 0
+    for turn in range(1, turns + 1):
+        yield told.event(
+            "reply",
+            "0",
+            turn,
+            2.1 + turn / 5,
+            reply=REPLY,
+            **facts("gpt-5", 2.0 + turn / 5, 3_200 * turn, 420, 9_870_000_000 * turn),
+        )
+        code = CODE if turn % 2 else f"{CODE}\nraise KeyError('no such contract')"
+        yield told.event("code", "0", turn, 0.002, code=code)
+        for at in range(calls // turns):
+            number += 1
+            took = 0.4 + at % 7 / 10
+            prompt = f"Which contracts in this text end before 2027?\n\nCONTRACT {number:06}. The term ends on 2026-{1 + at % 12:02}-28 unless renewed; either party may end it with {at % 9 + 1} months' notice."
+            if at % 97 == 13:
+                yield told.event(
+                    "call",
+                    "0",
+                    turn,
+                    0.4 / 16,
+                    number=number,
+                    model="gpt-5-mini",
+                    prompt=prompt,
+                    error="gpt-5-mini did not answer within 60 s",
+                )
+            else:
+                yield told.event(
+                    "call",
+                    "0",
+                    turn,
+                    took / 16,
+                    number=number,
+                    prompt=prompt,
+                    reply=f"contract {number:06}",
+                    cached_input_tokens=128 if at % 3 else 0,
+                    **facts("gpt-5-mini", took, 1_240, 9, 328_000_000),
+                )
+        if turn == 2:
+            yield from child(told, "0.1", turn)
+        failed = turn % 2 == 0
+        error = CellError(
+            kind="KeyError",
+            message="'no such contract'",
+            traceback="Traceback (most recent call last):\n  File \"<cell 2>\", line 7, in <module>\nKeyError: 'no such contract'\n",
+        )
+        cell = Cell(stdout=f"{calls // turns} parts, 31 contracts\n", seconds=1.0, error=error if failed else None)
+        yield told.event("cell", "0", turn, 0.01, code=code, cell=cell)
+    yield told.event(
+        "reply", "0", turns + 1, 1.9, reply="FINAL_VAR(found)", **facts("gpt-5", 1.9, 19_000, 12, 24_100_000_000)
+    )
+    yield told.event(
+        "answer",
+        "0",
+        turns + 1,
+        0.01,
+        answer="31 contracts end before 2027. Leaving all of them early costs 48,200 euros; the dearest is contract 000417.",
+        status="answered",
+        stopped_by=None,
+        spend={},
+    )
+
+
+def child(told: Told, path: str, turn: int) -> Iterator[Event]:
+    yield told.event(
+        "run",
+        path,
+        0,
+        query="What does leaving contract 000417 early cost?",
+        context="a str of 41,220 characters",
+        depth=1,
+    )
+    yield told.event(
+        "reply",
+        path,
+        1,
+        0.9,
+        reply="```repl\nprint(re.findall(r'fee of ([\\d,]+)', context))\n```",
+        **facts("gpt-5-mini", 0.9, 1_900, 40, 555_000_000),
+    )
+    yield told.event("code", path, 1, 0.001, code="print(re.findall(r'fee of ([\\d,]+)', context))")
+    yield told.event(
+        "cell",
+        path,
+        1,
+        0.02,
+        code="print(re.findall(r'fee of ([\\d,]+)', context))",
+        cell=Cell(stdout="['12,400']\n", seconds=0.02),
+    )
+    yield told.event(
+        "reply", path, 2, 0.7, reply="FINAL(12,400 euros)", **facts("gpt-5-mini", 0.7, 2_100, 8, 541_000_000)
+    )
+    yield told.event("answer", path, 2, 0.01, answer="12,400 euros", status="answered", stopped_by=None, spend={})
+    yield told.event(
+        "child",
+        "0",
+        turn,
+        0.0,
+        number=int(path.rpartition(".")[2]),
+        prompt="What does leaving contract 000417 early cost?",
+        answer="12,400 euros",
+    )
+
+
+def hostile(text: str) -> list[Event]:
+    """A run in which every text that a model, a guest or a context writes is `text`."""
+    told = Told()
+    cell = Cell(
+        stdout=text, stderr=text, repr=text, final=text, error=CellError(kind=text, message=text, traceback=text)
+    )
+    return [
+        told.event("run", "0", 0, query=text, context="a str of 9 characters", depth=0),
+        told.event(
+            "reply",
+            "0",
+            1,
+            0.1,
+            reply=f"{text}\n```repl\n{text}\n```",
+            messages=[{"role": "system", "content": text}, {"role": "user", "content": text}],
+            finish_reason=text,
+            **facts(text, 0.1, 1, 1, 1),
+        ),
+        told.event("code", "0", 1, 0.1, code=text),
+        told.event("call", "0", 1, 0.1, number=1, prompt=text, reply=text, **facts(text, 0.1, 1, 1, 1)),
+        told.event("call", "0", 1, 0.1, number=2, prompt=text, error=text, model=text),
+        told.event("tool", "0", 1, 0.1, number=1, name=text, arguments={text: text}, result=[text]),
+        told.event("cell", "0", 1, 0.1, code=text, cell=cell),
+        told.event("limit", "0", 1, 0.1, limit=text, cap=text, spent=text, held=text, account=text),
+        told.event("something_new", "0", 1, 0.1, **{"a new field": text, "status": text}),
+        told.event(
+            "answer", "0", 1, 0.1, answer=text, status=text, stopped_by={"limit": text, "cap": text}, spend={text: text}
+        ),
+    ]
+
+
+def write(path: Path, events: Any, **options: Any) -> Path:
+    """The events as a trace file, complete."""
+    with TraceWriter(path, **options) as writer:
+        for event in events:
+            writer(event)
+            if event.seconds and event.kind == "call":
+                pause(writer)
+    assert writer.dropped == 0
+    return path
+
+
+def pause(writer: TraceWriter) -> None:
+    """Made-up events come faster than any run's: let the writer keep up."""
+    while len(writer._pump._buffer) > 5_000:
+        writer._pump._closed.wait(0.001)

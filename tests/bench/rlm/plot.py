@@ -1,0 +1,103 @@
+"""The picture: dollars and engine seconds a query against the size of its context. Needs matplotlib (the extra "bench")."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.bench.rlm.instances import DataError
+from tests.bench.rlm.report import Summary
+
+TASK_TITLES = {
+    "s-niah": "S-NIAH: find one sentence",
+    "oolong": "OOLONG: aggregate all rows",
+    "pairs": "OOLONG-Pairs: all pairs of users",
+}
+_COLOURS = {"perfect": "#1f4e79", "children": "#3a8a78", "clumsy": "#c4622d"}
+_OTHER_COLOURS = ("#6b4c8a", "#555555", "#8a6d3b")
+_INK, _GREY, _GRID, _PAPER = "#222222", "#666666", "#e4e4e0", "#fdfdfb"
+_MEASURES = (("dollars", "dollars a query"), ("engine_seconds", "engine seconds a query"))
+_LEAST_LABEL_GAP = 0.085  # of an axis' height
+_SMALLEST = 1e-9  # log axes have no zero
+
+
+def check_can_draw() -> None:
+    """Fail before anything is measured, not after."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise DataError("--plot needs matplotlib: pip install 'divebell[bench]', or leave --plot out") from None
+
+
+def draw(file: Path, rows: Sequence[Summary]) -> None:
+    """Draw the picture; the file's ending says the format (svg, png, pdf)."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    tasks = list(dict.fromkeys(row.task for row in rows))
+    settings = {"font.family": "DejaVu Sans", "font.size": 9, "svg.hashsalt": "divebell", "svg.fonttype": "path"}
+    with pyplot.rc_context(settings):
+        figure, axes = pyplot.subplots(
+            len(_MEASURES), len(tasks), figsize=(3.9 * len(tasks) + 0.9, 6.4), sharex="col", sharey="row", squeeze=False,
+            facecolor=_PAPER,
+        )  # fmt: skip
+        for column, task in enumerate(tasks):
+            for line, (measure, title) in enumerate(_MEASURES):
+                _panel(axes[line][column], [row for row in rows if row.task == task], measure)
+                if column == 0:
+                    axes[line][column].set_ylabel(title, color=_INK)
+            axes[0][column].set_title(TASK_TITLES.get(task, task), loc="left", color=_INK, fontweight="bold", pad=10)
+            axes[-1][column].set_xlabel("characters of context", color=_INK)
+        for panel in axes.flat:
+            _label_lines(panel)
+        figure.text(
+            0.008, 0.012, "Scripted models at the prices of gpt-5 and gpt-5-mini; engine seconds are without the models' "
+            "own time. Behind each policy's name: its mean score.", color=_GREY, fontsize=8,
+        )  # fmt: skip
+        figure.tight_layout(rect=(0, 0.03, 1, 1), w_pad=2.2, h_pad=1.6)
+        metadata = {"Date": None} if file.suffix == ".svg" else None
+        figure.savefig(file, dpi=130, facecolor=_PAPER, metadata=metadata)
+        pyplot.close(figure)
+
+
+def _panel(axes: Any, rows: Sequence[Summary], measure: str) -> None:
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_facecolor(_PAPER)
+    axes.grid(True, which="major", color=_GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(which="both", length=0, labelcolor=_GREY, labelleft=True, labelbottom=True)
+    axes.tick_params(which="minor", labelleft=False, labelbottom=False)
+    for side in ("top", "right", "left", "bottom"):
+        axes.spines[side].set_visible(False)
+    others = iter(_OTHER_COLOURS * 10)
+    for policy in dict.fromkeys(row.policy for row in rows):
+        own = sorted((row for row in rows if row.policy == policy), key=lambda row: row.size)
+        score = sum(row.score for row in own) / len(own)
+        axes.plot(
+            [row.size for row in own],
+            [max(getattr(row, measure), _SMALLEST) for row in own],
+            color=_COLOURS.get(policy) or next(others),
+            marker="o",
+            markersize=4,
+            linewidth=1.8,
+            label=f"{policy} {score:.2f}",
+        )
+    axes.margins(x=0.06, y=0.12)
+
+
+def _label_lines(axes: Any) -> None:
+    """A name at the end of each line instead of a legend, moved apart where two would overlap."""
+    ends = []
+    for line in axes.get_lines():
+        place = axes.transAxes.inverted().transform(axes.transData.transform((line.get_xdata()[-1], line.get_ydata()[-1])))
+        ends.append([float(place[0]), float(place[1]), line])
+    ends.sort(key=lambda end: end[1])
+    height = -1.0
+    for x, y, line in ends:
+        height = max(y, height + _LEAST_LABEL_GAP)
+        axes.annotate(
+            line.get_label(), (x + 0.025, height), xycoords="axes fraction", color=line.get_color(), va="center",
+            ha="left", fontsize=8.5, annotation_clip=False,
+        )  # fmt: skip

@@ -36,11 +36,16 @@ named and never downloaded. Ctrl-C ends it and prints what was measured.
 
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
+    command = shlex.join(["./build.sh", "bench-rlm", *arguments])
     measured: list[Measurement] = []
     status = 0
     try:
         players = _players(options)
         _check_outputs(options)
+        if options.redraw:
+            measured, command = report.read_json(options.redraw)
+            _write(options, measured, command)
+            return 0
         with tempfile.TemporaryDirectory(prefix="bench-rlm-") as folder, Engine() as engine:
             _warm(engine, Path(folder))
             for instance in _instances(options, Path(folder)):
@@ -53,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"bench-rlm: {error}", file=sys.stderr)
         status = USAGE
     if measured:
-        _write(options, measured, shlex.join(["./build.sh", "bench-rlm", *arguments]))
+        _write(options, measured, command)
     return status
 
 
@@ -226,6 +231,7 @@ def _parser() -> argparse.ArgumentParser:
     out = parser.add_argument_group("what is written, besides the table")
     out.add_argument("--json", type=Path, metavar="FILE", help="every query")
     out.add_argument("--plot", type=Path, metavar="FILE", help="the picture (.svg, .png); needs matplotlib")
+    out.add_argument("--redraw", type=Path, metavar="FILE", help="measure nothing: print, draw and write from an earlier --json")
     out.add_argument("--markdown", type=Path, metavar="FILE", help="a page with the picture and the table")
     return parser
 

@@ -1,6 +1,6 @@
 """The picture: dollars and engine seconds a query against the size of its context. Needs matplotlib (the extra "bench")."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ TASK_TITLES = {
 _COLOURS = {"perfect": "#1f4e79", "children": "#3a8a78", "clumsy": "#c4622d"}
 _OTHER_COLOURS = ("#6b4c8a", "#555555", "#8a6d3b")
 _INK, _GREY, _GRID, _PAPER = "#222222", "#666666", "#e4e4e0", "#fdfdfb"
-_MEASURES = (("dollars", "dollars a query"), ("engine_seconds", "engine seconds a query"))
-_LEAST_LABEL_GAP = 0.085  # of an axis' height
-_SMALLEST = 1e-9  # log axes have no zero
+_MEASURES = (("dollars", "dollars a query"), ("engine_seconds", "engine time a query"))
+_LEAST_LABEL_GAP = 0.075  # of an axis' height
+_SMALLEST = 1e-6  # log axes have no zero
 
 
 def check_can_draw() -> None:
@@ -36,12 +36,14 @@ def draw(file: Path, rows: Sequence[Summary]) -> None:
     from matplotlib import pyplot
 
     tasks = list(dict.fromkeys(row.task for row in rows))
-    settings = {"font.family": "DejaVu Sans", "font.size": 9, "svg.hashsalt": "divebell", "svg.fonttype": "path"}
-    with pyplot.rc_context(settings):
+    width = 3.6 * len(tasks) + 1.3
+    with pyplot.rc_context(
+        {"font.family": "DejaVu Sans", "font.size": 9, "svg.hashsalt": "divebell", "svg.fonttype": "path"}
+    ):
         figure, axes = pyplot.subplots(
-            len(_MEASURES), len(tasks), figsize=(3.9 * len(tasks) + 0.9, 6.4), sharex="col", sharey="row", squeeze=False,
-            facecolor=_PAPER,
-        )  # fmt: skip
+            len(_MEASURES), len(tasks), figsize=(width, 6.6), sharex="col", sharey="row", squeeze=False, facecolor=_PAPER
+        )
+        figure.subplots_adjust(left=0.75 / width, right=1 - 1.05 / width, top=0.93, bottom=0.115, wspace=0.36, hspace=0.14)
         for column, task in enumerate(tasks):
             for line, (measure, title) in enumerate(_MEASURES):
                 _panel(axes[line][column], [row for row in rows if row.task == task], measure)
@@ -51,24 +53,33 @@ def draw(file: Path, rows: Sequence[Summary]) -> None:
             axes[-1][column].set_xlabel("characters of context", color=_INK)
         for panel in axes.flat:
             _label_lines(panel)
-        figure.text(
-            0.008, 0.012, "Scripted models at the prices of gpt-5 and gpt-5-mini; engine seconds are without the models' "
-            "own time. Behind each policy's name: its mean score.", color=_GREY, fontsize=8,
-        )  # fmt: skip
-        figure.tight_layout(rect=(0, 0.03, 1, 1), w_pad=2.2, h_pad=1.6)
-        metadata = {"Date": None} if file.suffix == ".svg" else None
-        figure.savefig(file, dpi=130, facecolor=_PAPER, metadata=metadata)
+        figure.text(0.012, 0.018, _footnote(rows), color=_GREY, fontsize=8)
+        figure.savefig(
+            file, dpi=130, facecolor=_PAPER, metadata={"Date": None} if file.suffix == ".svg" else None
+        )
         pyplot.close(figure)
+
+
+def _footnote(rows: Sequence[Summary]) -> str:
+    prices = "Scripted models, at the prices of gpt-5 and gpt-5-mini. " if {row.policy for row in rows} & _COLOURS.keys() else ""
+    return f"{prices}Engine time is without the models' own. Behind each name: the mean score."
+
+
+def _amount(measure: str) -> "Callable[[float, object], str]":
+    if measure == "dollars":
+        return lambda value, _: f"${value:,.4f}".rstrip("0").rstrip(".")
+    return lambda value, _: f"{value:g} s" if value >= 1 else f"{value * 1000:g} ms"
 
 
 def _panel(axes: Any, rows: Sequence[Summary], measure: str) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_facecolor(_PAPER)
+    axes.yaxis.set_major_formatter(_amount(measure))
     axes.grid(True, which="major", color=_GRID, linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.tick_params(which="both", length=0, labelcolor=_GREY, labelleft=True, labelbottom=True)
-    axes.tick_params(which="minor", labelleft=False, labelbottom=False)
+    axes.tick_params(which="both", length=0, labelcolor=_GREY)
+    axes.minorticks_off()
     for side in ("top", "right", "left", "bottom"):
         axes.spines[side].set_visible(False)
     others = iter(_OTHER_COLOURS * 10)
@@ -84,7 +95,7 @@ def _panel(axes: Any, rows: Sequence[Summary], measure: str) -> None:
             linewidth=1.8,
             label=f"{policy} {score:.2f}",
         )
-    axes.margins(x=0.06, y=0.12)
+    axes.margins(x=0.05, y=0.08)
 
 
 def _label_lines(axes: Any) -> None:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from tests.bench.rlm.instances import DataError
 from tests.bench.rlm.measure import Measurement
 
 _COLUMNS: "tuple[tuple[str, Callable[[Summary], str]], ...]" = (
@@ -112,6 +113,15 @@ def write_json(file: Path, measured: Sequence[Measurement], command: str) -> Non
         "queries": [asdict(one) for one in measured],
     }
     file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_json(file: Path) -> tuple[list[Measurement], str]:
+    """The queries that `write_json` wrote, and the command that measured them. DataError where it did not."""
+    try:
+        content = json.loads(file.read_text("utf-8"))
+        return [Measurement(**query) for query in content["queries"]], str(content["command"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file} is not what --json writes: {type(error).__name__}: {error}") from None
 
 
 def write_markdown(file: Path, rows: Sequence[Summary], command: str, picture: Path | None) -> None:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from divebell import DivebellError, Engine, Rate
+from divebell import Budget, DivebellError, Engine, Rate
 from tests.bench.rlm import needles, oolong, pairs, plot, policies, questions, report
 from tests.bench.rlm.instances import CHARACTERS_PER_TOKEN, DataError, Instance
 from tests.bench.rlm.measure import SCRIPTED_DOLLARS, Measurement, Player, measure
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
                 for player in players:
                     measured.append(_told(instance, player, engine))
     except KeyboardInterrupt:
-        print("\ninterrupted: what follows was measured until then", file=sys.stderr)
+        print("interrupted: what follows was measured until then", file=sys.stderr)
         status = INTERRUPTED
     except (DataError, DivebellError, OSError) as error:
         print(f"bench-rlm: {error}", file=sys.stderr)
@@ -66,7 +66,11 @@ def _told(instance: Instance, player: Player, engine: Engine) -> Measurement:
     """Measure, and say so on stderr."""
     what = f"{instance.task}, {instance.variant}, {instance.characters:,} characters, {player.policy}"
     print(f"{what} ... ", end="", file=sys.stderr, flush=True)
-    one = measure(instance, player, engine)
+    try:
+        one = measure(instance, player, engine)
+    except BaseException:
+        print(file=sys.stderr)
+        raise
     print(one.error or f"score {one.score:.2f}, ${one.dollars:.4f}, {one.seconds:.2f} s", file=sys.stderr, flush=True)
     return one
 
@@ -124,6 +128,7 @@ def _instances(options: argparse.Namespace, folder: Path) -> Iterator[Instance]:
 
 def _players(options: argparse.Namespace) -> list[Player]:
     rates = dict(_rate(text) for text in options.rate)
+    Budget(dollars=options.budget)  # refuses what is no amount
     if options.model is None:
         if options.sub_model or options.base_url:
             raise DataError("--sub-model and --base-url are for a real endpoint: name its root model with --model")

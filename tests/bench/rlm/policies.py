@@ -27,7 +27,7 @@ _KEY = re.compile(r"What (?:is|are all) the special magic \w+ for (.+?) mentione
 
 def root_model(policy: str, name: str, delay_seconds: float = 0.0) -> ScriptedModel:
     """A root model that plays `policy`."""
-    return ScriptedModel(name, lambda request: _reply(request, policy), delay_seconds=delay_seconds, kept_requests=1)
+    return ScriptedModel(name, lambda request: root_reply(request, policy), delay_seconds=delay_seconds, kept_requests=1)
 
 
 def sub_model(labels: Mapping[str, str], name: str, delay_seconds: float = 0.0) -> ScriptedModel:
@@ -38,7 +38,7 @@ def sub_model(labels: Mapping[str, str], name: str, delay_seconds: float = 0.0) 
 
     def policy(request: Request) -> str:
         if request.messages[0]["role"] == "system":
-            return _reply(request, "child")
+            return root_reply(request, "child")
         return read(_text(request, -1), labels)
 
     return ScriptedModel(name, policy, delay_seconds=delay_seconds, kept_requests=1)
@@ -67,7 +67,8 @@ def replies(query: str, policy: str) -> tuple[str, ...]:
     return (scripts.LOOK, scripts.GIVE_UP) if made is None else _row_replies(made, query, policy)
 
 
-def _reply(request: Request, policy: str) -> str:
+def root_reply(request: Request, policy: str) -> str:
+    """The root's next turn, given what it was told until now."""
     turn = sum(message["role"] == "assistant" for message in request.messages)
     script = replies(_question(request), policy)
     has_failed = policy != "clumsy" and turn and "Traceback (most recent call last)" in _text(request, -1)

@@ -43,8 +43,8 @@ def main(arguments: Sequence[str]) -> int:
         players = _players(options)
         _check_outputs(options)
         if options.redraw:
-            measured, command = report.read_json(options.redraw)
-            _write(options, measured, command)
+            measured, command, machine = report.read_json(options.redraw)
+            _write(options, measured, command, machine)
             return 0
         with tempfile.TemporaryDirectory(prefix="bench-rlm-") as folder, Engine() as engine:
             _warm(engine, Path(folder))
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"bench-rlm: {error}", file=sys.stderr)
         status = USAGE
     if measured:
-        _write(options, measured, command)
+        _write(options, measured, command, report.machine())
     return status
 
 
@@ -84,15 +84,15 @@ def _check_outputs(options: argparse.Namespace) -> None:
         plot.check_can_draw()
 
 
-def _write(options: argparse.Namespace, measured: list[Measurement], command: str) -> None:
+def _write(options: argparse.Namespace, measured: list[Measurement], command: str, machine: str) -> None:
     rows = report.summaries(measured)
     print(report.table(rows))
     if options.json:
-        report.write_json(options.json, measured, command)
+        report.write_json(options.json, measured, command, machine)
     if options.plot:
         plot.draw(options.plot, rows)
     if options.markdown:
-        report.write_markdown(options.markdown, rows, command, options.plot)
+        report.write_markdown(options.markdown, rows, command, machine, options.plot)
 
 
 def _warm(engine: Engine, folder: Path) -> None:
@@ -153,7 +153,9 @@ def _players(options: argparse.Namespace) -> list[Player]:
 def _rate(text: str) -> tuple[str, Rate]:
     found = re.fullmatch(r"(.+)=\$?([\d.]+)/\$?([\d.]+)", text)
     if found is None:
-        raise DataError(f"--rate {text!r}: write it as NAME=INPUT/OUTPUT in dollars a million tokens, as my-model=0.25/2.00")
+        raise DataError(
+            f"--rate {text!r}: write it as NAME=INPUT/OUTPUT in dollars a million tokens, as my-model=0.25/2.00"
+        )
     return found[1], Rate.per_million(found[2], found[3])
 
 
@@ -214,29 +216,75 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     what = parser.add_argument_group("what is measured")
-    what.add_argument("--tasks", type=_choices(TASKS), default=list(TASKS), metavar="LIST", help=f"of {', '.join(TASKS)}; all by default")
-    what.add_argument("--sizes", type=_sizes, metavar="LIST", help="characters, as 1e5,1e6 (tokens: 2^13t); by default 1e5,1e6,1e7,1e8")
-    what.add_argument("--policies", type=_choices(policies.POLICIES), default=list(policies.POLICIES), metavar="LIST", help=f"of {', '.join(policies.POLICIES)}; all by default")
-    what.add_argument("--repeats", type=_whole(1, MAX_REPEATS), metavar="N", help="queries a task and size, each of another kind; 3 by default")
-    what.add_argument("--seed", type=_whole(0, 10**9), default=1, metavar="N", help="of the generated data; 1 by default")
+    what.add_argument(
+        "--tasks",
+        type=_choices(TASKS),
+        default=list(TASKS),
+        metavar="LIST",
+        help=f"of {', '.join(TASKS)}; all by default",
+    )
+    what.add_argument(
+        "--sizes",
+        type=_sizes,
+        metavar="LIST",
+        help="characters, as 1e5,1e6 (tokens: 2^13t); by default 1e5,1e6,1e7,1e8",
+    )
+    what.add_argument(
+        "--policies",
+        type=_choices(policies.POLICIES),
+        default=list(policies.POLICIES),
+        metavar="LIST",
+        help=f"of {', '.join(policies.POLICIES)}; all by default",
+    )
+    what.add_argument(
+        "--repeats",
+        type=_whole(1, MAX_REPEATS),
+        metavar="N",
+        help="queries a task and size, each of another kind; 3 by default",
+    )
+    what.add_argument(
+        "--seed", type=_whole(0, 10**9), default=1, metavar="N", help="of the generated data; 1 by default"
+    )
     what.add_argument("--quick", action="store_true", help="1e4 and 1e5 characters, one query each")
     models = parser.add_argument_group("who plays the models")
-    models.add_argument("--model", metavar="NAME", help="a real root model, by its name at the endpoint ($OPENAI_API_KEY)")
+    models.add_argument(
+        "--model", metavar="NAME", help="a real root model, by its name at the endpoint ($OPENAI_API_KEY)"
+    )
     models.add_argument("--sub-model", metavar="NAME", help="the model for sub-calls; by default the same")
     models.add_argument("--base-url", metavar="URL", help="an endpoint that speaks the Chat Completions API")
     models.add_argument("--budget", metavar="DOLLARS", help="what one query may cost; needed with --model")
-    models.add_argument("--rate", action="append", default=[], metavar="NAME=IN/OUT", help="dollars a million tokens, for a model whose price is not known")
-    models.add_argument("--delay", type=_seconds, default=0.0, metavar="SECONDS", help="how long a scripted model's call takes; 0 by default")
+    models.add_argument(
+        "--rate",
+        action="append",
+        default=[],
+        metavar="NAME=IN/OUT",
+        help="dollars a million tokens, for a model whose price is not known",
+    )
+    models.add_argument(
+        "--delay",
+        type=_seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="how long a scripted model's call takes; 0 by default",
+    )
     real = parser.add_argument_group("real data sets, instead of generated ones")
     real.add_argument("--ruler", type=Path, metavar="FILE", help="needle tasks as RULER's niah.py writes them (.jsonl)")
     real.add_argument("--oolong", type=Path, metavar="FILE", help="rows of oolong-synth (.jsonl, .json, .parquet)")
-    real.add_argument("--pairs", type=Path, metavar="FILE", help="oolong-pairs (.json); its context is looked for in --oolong")
-    real.add_argument("--trec", type=Path, metavar="FILE", help="generate rows from OOLONG's trec_coarse_validated.jsonl")
-    real.add_argument("--limit", type=_whole(1, 100_000), default=10, metavar="N", help="records of each file; 10 by default")
+    real.add_argument(
+        "--pairs", type=Path, metavar="FILE", help="oolong-pairs (.json); its context is looked for in --oolong"
+    )
+    real.add_argument(
+        "--trec", type=Path, metavar="FILE", help="generate rows from OOLONG's trec_coarse_validated.jsonl"
+    )
+    real.add_argument(
+        "--limit", type=_whole(1, 100_000), default=10, metavar="N", help="records of each file; 10 by default"
+    )
     out = parser.add_argument_group("what is written, besides the table")
     out.add_argument("--json", type=Path, metavar="FILE", help="every query")
     out.add_argument("--plot", type=Path, metavar="FILE", help="the picture (.svg, .png); needs matplotlib")
-    out.add_argument("--redraw", type=Path, metavar="FILE", help="measure nothing: print, draw and write from an earlier --json")
+    out.add_argument(
+        "--redraw", type=Path, metavar="FILE", help="measure nothing: print, draw and write from an earlier --json"
+    )
     out.add_argument("--markdown", type=Path, metavar="FILE", help="a page with the picture and the table")
     return parser
 

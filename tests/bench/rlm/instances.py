@@ -52,3 +52,8 @@ def write_text(path: Path, pieces: Iterable[str]) -> int:
                 pending, waiting = [], 0
         file.write("".join(pending))
     return characters + waiting
+
+
+def words(text: str) -> list[str]:
+    """The words of a text: for lists that are read more easily as lines of words."""
+    return text.split()

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from tests.bench.rlm.instances import DataError, Instance, write_text
+from tests.bench.rlm.instances import DataError, Instance, words, write_text
 from tests.bench.rlm.real_files import records, text_of
 
 HAYSTACKS = ("essay", "needle", "noise")
@@ -27,18 +27,18 @@ DEPTHS = 40  # RULER places needles at 40 depths, from the beginning to the end
 RULER_FIELDS = frozenset({"input", "outputs"})
 ESSAY_SENTENCES = 2_000
 
-_ADJECTIVES = (
+_ADJECTIVES = words(
     "ancient brave brisk calm candid clever curious dapper eager earnest fabled faint feral fierce frosty gentle giddy "
     "glossy grand hasty hollow honest humble icy jolly keen lively lofty lucid mellow merry mighty misty modest nimble "
     "noble odd pale patient plucky proud quaint quick quiet rapid rustic sandy shiny silent sleepy snug solid spry "
     "stern stout sunny swift tidy timid vivid wary wild witty zesty"
-).split()
-_NOUNS = (
+)
+_NOUNS = words(
     "acorn anchor anvil apron arrow badge barrel basin beacon bellows bishop bridge bucket buckle cabin candle canyon "
     "cargo castle chapel cider cliff clover comet copper cradle crane dagger desert dove drum ember falcon ferry "
     "fiddle garden goblet granite harbor hermit island jacket kettle ladder lantern ledger lemon locket magnet meadow "
     "mirror needle oasis orchard otter paddle pebble pillow pocket quarry ribbon saddle"
-).split()
+)
 _SUBJECTS = (
     "A founder", "The editor", "Every painter", "A good hacker", "The committee", "An investor", "My neighbour",
     "The student", "A patient reader", "Nobody in the room", "The first customer", "A small team",

@@ -237,7 +237,9 @@ def solve(rule: Both | OneAndOther, labelled: "Iterator[tuple[str, int, date]]")
     for label, user, day in labelled:
         own = users.setdefault(user, {})
         seen = own.get(label)
-        own[label] = Seen(1, day, day) if seen is None else Seen(seen.count + 1, min(seen.first, day), max(seen.last, day))
+        own[label] = (
+            Seen(1, day, day) if seen is None else Seen(seen.count + 1, min(seen.first, day), max(seen.last, day))
+        )
     ones = [user for user, own in users.items() if rule.one(own)]
     others = [user for user, own in users.items() if rule.other(own)]
     return frozenset((min(a, b), max(a, b)) for a in ones for b in others if a != b)

@@ -153,7 +153,9 @@ def _plan_pairs(query: str) -> Plan | None:
     roles = re.search(r"one user has (.+?), and the other user has (.+?)\. Each", query)
     if both:
         test = f"(seen(user, {both[1]!r})[0] or seen(user, {both[2]!r})[0])"
-        dated = re.search(rf"all instances that are an? ({_LABEL}) for both users must be (after|before) (\w+ \d+, \d+)", query)
+        dated = re.search(
+            rf"all instances that are an? ({_LABEL}) for both users must be (after|before) (\w+ \d+, \d+)", query
+        )
         if dated:
             day = datetime.strptime(dated[3], "%B %d, %Y").strftime("%Y-%m-%d")
             bound = f"[1] > {day!r}" if dated[2] == "after" else f"[2] < {day!r}"
@@ -170,5 +172,6 @@ def _role(words: str) -> str:
     """ "at least two instances with entity and exactly one instance with abbreviation" as a test of `user`."""
     found = re.findall(rf"(exactly |at least )?(one|two)(?: instances?)? with ({_LABEL})", words)
     return " and ".join(
-        f"seen(user, {label!r})[0] {'==' if how == 'exactly ' else '>='} {_NUMBERS[number]}" for how, number, label in found
+        f"seen(user, {label!r})[0] {'==' if how == 'exactly ' else '>='} {_NUMBERS[number]}"
+        for how, number, label in found
     )

@@ -1,6 +1,7 @@
 """The picture: dollars and engine seconds a query against the size of its context. Needs matplotlib (the extra "bench")."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ _OTHER_COLOURS = ("#6b4c8a", "#555555", "#8a6d3b")
 _INK, _GREY, _GRID, _PAPER = "#222222", "#666666", "#e4e4e0", "#fdfdfb"
 _MEASURES = (("dollars", "dollars a query"), ("engine_seconds", "engine time a query"))
 _LEAST_LABEL_GAP = 0.075  # of an axis' height
+_SPREADING_ROUNDS = 50
 _SMALLEST = 1e-6  # log axes have no zero
 
 
@@ -41,9 +43,17 @@ def draw(file: Path, rows: Sequence[Summary]) -> None:
         {"font.family": "DejaVu Sans", "font.size": 9, "svg.hashsalt": "divebell", "svg.fonttype": "path"}
     ):
         figure, axes = pyplot.subplots(
-            len(_MEASURES), len(tasks), figsize=(width, 6.6), sharex="col", sharey="row", squeeze=False, facecolor=_PAPER
+            len(_MEASURES),
+            len(tasks),
+            figsize=(width, 6.6),
+            sharex="col",
+            sharey="row",
+            squeeze=False,
+            facecolor=_PAPER,
         )
-        figure.subplots_adjust(left=0.75 / width, right=1 - 1.05 / width, top=0.93, bottom=0.115, wspace=0.36, hspace=0.14)
+        figure.subplots_adjust(
+            left=0.75 / width, right=1 - 0.98 / width, top=0.93, bottom=0.115, wspace=0.36, hspace=0.14
+        )
         for column, task in enumerate(tasks):
             for line, (measure, title) in enumerate(_MEASURES):
                 _panel(axes[line][column], [row for row in rows if row.task == task], measure)
@@ -51,17 +61,20 @@ def draw(file: Path, rows: Sequence[Summary]) -> None:
                     axes[line][column].set_ylabel(title, color=_INK)
             axes[0][column].set_title(TASK_TITLES.get(task, task), loc="left", color=_INK, fontweight="bold", pad=10)
             axes[-1][column].set_xlabel("characters of context", color=_INK)
+        figure.draw_without_rendering()  # fixes the axes' limits, which the labels' places depend on
         for panel in axes.flat:
             _label_lines(panel)
         figure.text(0.012, 0.018, _footnote(rows), color=_GREY, fontsize=8)
-        figure.savefig(
-            file, dpi=130, facecolor=_PAPER, metadata={"Date": None} if file.suffix == ".svg" else None
-        )
+        figure.savefig(file, dpi=130, facecolor=_PAPER, metadata={"Date": None} if file.suffix == ".svg" else None)
         pyplot.close(figure)
 
 
 def _footnote(rows: Sequence[Summary]) -> str:
-    prices = "Scripted models, at the prices of gpt-5 and gpt-5-mini. " if {row.policy for row in rows} & _COLOURS.keys() else ""
+    prices = (
+        "Scripted models, at the prices of gpt-5 and gpt-5-mini. "
+        if {row.policy for row in rows} & _COLOURS.keys()
+        else ""
+    )
     return f"{prices}Engine time is without the models' own. Behind each name: the mean score."
 
 
@@ -100,15 +113,25 @@ def _panel(axes: Any, rows: Sequence[Summary], measure: str) -> None:
 
 def _label_lines(axes: Any) -> None:
     """A name at the end of each line instead of a legend, moved apart where two would overlap."""
-    ends = []
-    for line in axes.get_lines():
-        place = axes.transAxes.inverted().transform(axes.transData.transform((line.get_xdata()[-1], line.get_ydata()[-1])))
-        ends.append([float(place[0]), float(place[1]), line])
-    ends.sort(key=lambda end: end[1])
-    height = -1.0
-    for x, y, line in ends:
-        height = max(y, height + _LEAST_LABEL_GAP)
+    lines = axes.get_lines()
+    ends = [axes.transData.transform((line.get_xdata()[-1], line.get_ydata()[-1])) for line in lines]
+    places = [axes.transAxes.inverted().transform(end) for end in ends]
+    heights = _moved_apart([float(y) for _, y in places])
+    for line, (x, _), height in zip(lines, places, heights, strict=True):
         axes.annotate(
             line.get_label(), (x + 0.025, height), xycoords="axes fraction", color=line.get_color(), va="center",
             ha="left", fontsize=8.5, annotation_clip=False,
         )  # fmt: skip
+
+
+def _moved_apart(heights: list[float]) -> list[float]:
+    """The same heights, each pair of neighbours at least a label apart, and moved as little as that takes."""
+    moved = list(heights)
+    order = sorted(range(len(moved)), key=moved.__getitem__)
+    for _ in range(_SPREADING_ROUNDS):
+        for low, high in pairwise(order):
+            missing = _LEAST_LABEL_GAP - (moved[high] - moved[low])
+            if missing > 0:
+                moved[low] -= missing / 2
+                moved[high] += missing / 2
+    return moved

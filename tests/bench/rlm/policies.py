@@ -15,19 +15,25 @@ from tests.bench.rlm import scripts
 from tests.bench.rlm.planning import Plan, plan
 
 POLICIES = ("perfect", "children", "clumsy")
-CHILD_TASK = "This context is one part of a larger one. Reply with what it says towards the question, for somebody who adds up: "
+CHILD_TASK = (
+    "This context is one part of a larger one. Reply with what it says towards the question, for somebody who adds up: "
+)
 CLUMSY_PATIENCE = 200  # chunks after which it thinks that it has seen enough pairs
 _LABEL_TASK = (
     f"Label each question below by its answer, with one of: {scripts.LABELS}. Reply with one label per line, in the order "
     "of the questions, and nothing else.\nQuestions:\n"
 )
-_READ_TASK = "What is the special magic number for {key} in this text? Reply with the number alone, or with NONE.\nText:\n"
+_READ_TASK = (
+    "What is the special magic number for {key} in this text? Reply with the number alone, or with NONE.\nText:\n"
+)
 _KEY = re.compile(r"What (?:is|are all) the special magic \w+ for (.+?) mentioned in the provided text\?")
 
 
 def root_model(policy: str, name: str, delay_seconds: float = 0.0) -> ScriptedModel:
     """A root model that plays `policy`."""
-    return ScriptedModel(name, lambda request: root_reply(request, policy), delay_seconds=delay_seconds, kept_requests=1)
+    return ScriptedModel(
+        name, lambda request: root_reply(request, policy), delay_seconds=delay_seconds, kept_requests=1
+    )
 
 
 def sub_model(labels: Mapping[str, str], name: str, delay_seconds: float = 0.0) -> ScriptedModel:
@@ -83,7 +89,9 @@ def _question(request: Request) -> str:
 
 def _text(request: Request, index: int) -> str:
     content = request.messages[index]["content"]
-    return content if isinstance(content, str) else "\n".join(part["text"] for part in content if part["type"] == "text")
+    return (
+        content if isinstance(content, str) else "\n".join(part["text"] for part in content if part["type"] == "text")
+    )
 
 
 def _needle_replies(key: str, query: str, policy: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ so that they can be shipped; as many distinct ones as the real set has, in the s
 import random
 from pathlib import Path
 
-from tests.bench.rlm.instances import DataError
+from tests.bench.rlm.instances import DataError, words
 from tests.bench.rlm.real_files import records, text_of
 
 LABELS = (
@@ -21,16 +21,16 @@ LABELS = (
 TREC_FIELDS = frozenset({"input", "label"})
 DISTINCT_QUESTIONS = 5_400
 
-_PLACES = "Bolivia Canada Denmark Egypt Fiji Ghana Hungary Iceland Jordan Kenya Laos Malta Nepal Oman Peru Qatar".split()
-_THINGS = (
+_PLACES = words("Bolivia Canada Denmark Egypt Fiji Ghana Hungary Iceland Jordan Kenya Laos Malta Nepal Oman Peru Qatar")
+_THINGS = words(
     "telescope typewriter submarine piano compass bicycle zipper thermometer parachute barometer microscope gramophone "
     "lighthouse windmill printing-press steam-engine umbrella pencil harmonica elevator"
-).split()
-_ANIMALS = "otter badger heron lynx ibex tapir walrus gecko condor marmot bison osprey".split()
-_CONCEPTS = (
+)
+_ANIMALS = words("otter badger heron lynx ibex tapir walrus gecko condor marmot bison osprey")
+_CONCEPTS = words(
     "osmosis inflation irony entropy photosynthesis perjury gravity nostalgia erosion arbitrage dementia sonar "
     "quarantine federalism meditation torque"
-).split()
+)
 _YEARS = range(1850, 1990)
 
 _TEMPLATES: dict[str, tuple[str, ...]] = {

@@ -104,27 +104,27 @@ def machine() -> str:
     )
 
 
-def write_json(file: Path, measured: Sequence[Measurement], command: str) -> None:
+def write_json(file: Path, measured: Sequence[Measurement], command: str, where: str) -> None:
     """Every query, and the summaries."""
     content = {
         "command": command,
-        "machine": machine(),
+        "machine": where,
         "summaries": [asdict(row) for row in summaries(measured)],
         "queries": [asdict(one) for one in measured],
     }
     file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def read_json(file: Path) -> tuple[list[Measurement], str]:
-    """The queries that `write_json` wrote, and the command that measured them. DataError where it did not."""
+def read_json(file: Path) -> tuple[list[Measurement], str, str]:
+    """The queries that `write_json` wrote, the command that measured them, and the machine. DataError where it did not."""
     try:
         content = json.loads(file.read_text("utf-8"))
-        return [Measurement(**query) for query in content["queries"]], str(content["command"])
+        return [Measurement(**query) for query in content["queries"]], str(content["command"]), str(content["machine"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{file} is not what --json writes: {type(error).__name__}: {error}") from None
 
 
-def write_markdown(file: Path, rows: Sequence[Summary], command: str, picture: Path | None) -> None:
+def write_markdown(file: Path, rows: Sequence[Summary], command: str, where: str, picture: Path | None) -> None:
     """A page with the command, the picture, and the table."""
     lines = [
         "# The field's benchmarks",
@@ -136,16 +136,16 @@ def write_markdown(file: Path, rows: Sequence[Summary], command: str, picture: P
         f"$ {command}",
         "```",
         "",
-        f"on {machine()}.",
+        f"on {where}.",
         "",
     ]
     if picture is not None:
-        where = os.path.relpath(picture, file.parent).replace(os.sep, "/")
-        lines += [f"![Dollars and seconds a query against the size of its context, by policy]({where})", ""]
+        address = os.path.relpath(picture, file.parent).replace(os.sep, "/")
+        lines += [f"![Dollars and seconds a query against the size of its context, by policy]({address})", ""]
     lines += [
         "*perfect* looks, narrows the rows down in code, has them labelled many at once and answers from a variable; "
         "*children* gives parts of the context to child RLMs; *clumsy* begins without code, prints far too much, mistypes "
-        "a name, answers too early, reads one chunk at a time, and forgets all but the last. A score is earned by the path "
+        "a name, answers too early, reads one chunk at a time (for pairs, 200 of them), and forgets all but the last. A score is earned by the path "
         "through the engine: models read what they are sent, and know nothing else.",
         "",
         "| " + " | ".join(name for name, _ in _COLUMNS) + " |",

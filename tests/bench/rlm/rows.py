@@ -92,5 +92,7 @@ def parse_labelled(labelled: str) -> list[tuple[str, int, date, str]]:
             raise DataError(f"not a date as OOLONG writes it: {written!r}") from None
         rows.append((label.strip(), int(user), day, question.strip()))
     if not rows:
-        raise DataError("context_window_text_with_labels has no rows 'Date: ... || User: ... || Instance: ... || Label: ...'")
+        raise DataError(
+            "context_window_text_with_labels has no rows 'Date: ... || User: ... || Instance: ... || Label: ...'"
+        )
     return rows

@@ -35,7 +35,9 @@ def test_a_run_prints_and_writes_everything(tmp_path: Path, capsys: pytest.Captu
     captured = capsys.readouterr()
     rows = table_of(captured.out)
     assert [row[:3] for row in rows] == [
-        [task, "5,000", policy] for task in ("s-niah", "oolong", "pairs") for policy in ("perfect", "children", "clumsy")
+        [task, "5,000", policy]
+        for task in ("s-niah", "oolong", "pairs")
+        for policy in ("perfect", "children", "clumsy")
     ]
     assert {row[4] for row in rows if row[2] != "clumsy"} == {"1.00"}
     assert captured.err.count("score") == 9
@@ -70,14 +72,18 @@ def test_the_same_seed_gives_the_same_figures(tmp_path: Path) -> None:
 
 def test_each_repeat_is_of_another_kind(tmp_path: Path) -> None:
     file = tmp_path / "out.json"
-    assert main(["--tasks", "s-niah", "--sizes", "5e3", "--repeats", "4", "--policies", "perfect", "--json", str(file)]) == 0
+    assert (
+        main(["--tasks", "s-niah", "--sizes", "5e3", "--repeats", "4", "--policies", "perfect", "--json", str(file)])
+        == 0
+    )
     queries = json.loads(file.read_text())["queries"]
     assert [query["variant"] for query in queries] == ["essay", "needle", "noise", "essay"]
     assert queries[0]["answer"] != queries[3]["answer"]
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("100000", 10**5), ("1e5", 10**5), ("10^8", 10**8), ("2^13t", 2**15), ("2^20t", 2**22), ("2e9", 2 * 10**9)]
+    ("text", "size"),
+    [("100000", 10**5), ("1e5", 10**5), ("10^8", 10**8), ("2^13t", 2**15), ("2^20t", 2**22), ("2e9", 2 * 10**9)],
 )
 def test_sizes(text: str, size: int) -> None:
     assert size_of(text) == size
@@ -170,14 +176,27 @@ def test_a_real_endpoint_is_played_by_the_same_code(
         assert main([*endpoint, *rates, *SMALL, "--json", str(file)]) == 0
         assert {request.json["model"] for request in server.received} == {"big", "small"}
     rows = table_of(capsys.readouterr().out)
-    assert [(row[0], row[2], row[4]) for row in rows] == [(task, "big", "1.00") for task in ("s-niah", "oolong", "pairs")]
+    assert [(row[0], row[2], row[4]) for row in rows] == [
+        (task, "big", "1.00") for task in ("s-niah", "oolong", "pairs")
+    ]
     queries = json.loads(file.read_text())["queries"]
     assert all(0 < query["dollars"] < 0.5 and query["engine_seconds"] < query["seconds"] for query in queries)
 
 
 def test_ctrl_c_prints_what_was_measured(tmp_path: Path) -> None:
     file = tmp_path / "out.json"
-    command = [sys.executable, "-u", "-m", "tests.bench.rlm", "--tasks", "s-niah", "--sizes", "5e3", "--policies", "clumsy"]
+    command = [
+        sys.executable,
+        "-u",
+        "-m",
+        "tests.bench.rlm",
+        "--tasks",
+        "s-niah",
+        "--sizes",
+        "5e3",
+        "--policies",
+        "clumsy",
+    ]
     running = subprocess.Popen(
         [*command, "--repeats", "50", "--delay", "0.05", "--json", str(file)],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -65,7 +65,9 @@ def test_the_seed_decides_everything(variant: str, tmp_path: Path) -> None:
         ("", ("1",), 0.0),
     ],
 )
-def test_the_score_is_the_share_of_values_that_are_contained(answer: str, expected: tuple[str, ...], score: float) -> None:
+def test_the_score_is_the_share_of_values_that_are_contained(
+    answer: str, expected: tuple[str, ...], score: float
+) -> None:
     assert needles.score(answer, expected) == score
 
 

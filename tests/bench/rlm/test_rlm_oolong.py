@@ -17,7 +17,9 @@ Row = tuple[str, str, datetime]  # label, user, day
 
 def _rows(instance: Instance) -> list[Row]:
     """Read back from the text, with the labels looked up by the question's text: not from the generator's table."""
-    found = re.findall(r"^Date: (.*) \|\| User: (\d{5}) \|\| Instance: (.*)$", instance.context.read_text("utf-8"), re.M)
+    found = re.findall(
+        r"^Date: (.*) \|\| User: (\d{5}) \|\| Instance: (.*)$", instance.context.read_text("utf-8"), re.M
+    )
     return [(POOL[question], user, datetime.strptime(day, "%b %d, %Y")) for day, user, question in found]
 
 
@@ -48,8 +50,8 @@ def _brute_force(query: str, labelled: list[Row]) -> str:
     if found := re.search(r"how many data points should be classified as label '(.*?)'", query):
         return f"Answer: {count(found[1])}"
     if found := re.search(r"is label '(.*?)' more common, less common, or the same frequency as label '(.*?)'", query):
-        one, other = count(found[1]), count(found[2])
-        return f"Answer: {found[1]} is {'more' if one > other else 'less'} common than {found[2]}"
+        is_more = count(found[1]) > count(found[2])
+        return f"Answer: {found[1]} is {'more' if is_more else 'less'} common than {found[2]}"
     if found := re.search(r"the most instances with the label (.*?)\? Give", query):
         return "User: " + max({row[1] for row in chosen}, key=lambda user: count(found[1], user))
     if found := re.search(r"with the label (.*?): User (\d+) or User (\d+)\?", query):
@@ -59,10 +61,12 @@ def _brute_force(query: str, labelled: list[Row]) -> str:
         before, after = [row for row in chosen if row[2] < time], [row for row in chosen if row[2] > time]
         shares = [sum(row[0] == found[1] for row in part) / len(part) for part in (before, after)]
         return f"Answer: {found[1]} is {'more' if shares[0] > shares[1] else 'less'} common before {found[2]}"
-    if found := re.search(r"how many months does the label '(.*?)' occur more frequently than the label '(.*?)'\?", query):
+    if found := re.search(
+        r"how many months does the label '(.*?)' occur more frequently than the label '(.*?)'\?", query
+    ):
         return f"Answer: {sum(labels.count(found[1]) > labels.count(found[2]) for labels in by_month.values())}"
     if found := re.search(r"how many months is the label '(.*?)' the single", query):
-        tops = [Counter(labels).most_common(2) + [("", 0)] for labels in by_month.values()]
+        tops = [[*Counter(labels).most_common(2), ("", 0)] for labels in by_month.values()]
         return f"Answer: {sum(top[0][0] == found[1] and top[0][1] > top[1][1] for top in tops)}"
     if "which user is represented most often?" in query:
         return "User: " + Counter(row[1] for row in chosen).most_common(1)[0][0]
@@ -93,7 +97,9 @@ def test_the_text_is_in_the_published_format(tmp_path: Path) -> None:
     lines = [line for line in text.split("\n") if line.startswith("Date: ")]
     assert text.startswith(f"The following lines contain {len(lines)} general-knowledge questions, one per line.")
     assert f"\nRecall: the preceding lines contain {len(lines)} general-knowledge questions" in text
-    assert all(re.fullmatch(r"Date: [A-Z][a-z]{2} \d\d, 202\d \|\| User: \d{5} \|\| Instance: .+ [?.]", line) for line in lines)
+    assert all(
+        re.fullmatch(r"Date: [A-Z][a-z]{2} \d\d, 202\d \|\| User: \d{5} \|\| Instance: .+ [?.]", line) for line in lines
+    )
     assert text.isascii()
     assert "Label:" not in text
 
@@ -226,7 +232,10 @@ def test_real_questions_take_the_place_of_ours(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("record", "message"),
-    [({"input": "a", "label": "colour"}, "'colour' is not one of the labels"), ({"input": "a", "label": "entity"}, "has no questions")],
+    [
+        ({"input": "a", "label": "colour"}, "'colour' is not one of the labels"),
+        ({"input": "a", "label": "entity"}, "has no questions"),
+    ],
 )
 def test_questions_of_other_labels_are_refused(record: dict[str, str], message: str, tmp_path: Path) -> None:
     file = tmp_path / "trec.jsonl"

@@ -70,7 +70,11 @@ def _brute_force(number: int, users: dict[int, User]) -> str:
         for high in sorted(users):
             if low < high:
                 u, v = users[low], users[high]
-                fits = EACH[number](u) and EACH[number](v) if number in EACH else ROLES[number](u, v) or ROLES[number](v, u)
+                fits = (
+                    EACH[number](u) and EACH[number](v)
+                    if number in EACH
+                    else ROLES[number](u, v) or ROLES[number](v, u)
+                )
                 found += [f"({low}, {high})"] if fits else []
     return "\n".join(found)
 

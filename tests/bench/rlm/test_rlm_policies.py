@@ -74,7 +74,7 @@ def test_aggregation(kind: str, engine: Engine, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("variant", pairs.VARIANTS)
 def test_pairs(variant: str, engine: Engine, tmp_path: Path) -> None:
-    clumsy = _compare(pairs.make(100_000, variant, 1, tmp_path, POOL), engine)
+    clumsy = _compare(pairs.make(60_000, variant, 1, tmp_path, POOL), engine)
     assert clumsy.score < 0.7
 
 
@@ -186,7 +186,11 @@ def test_peak_memory_is_seen_after_it_is_gone() -> None:
 
 def test_scripts_have_no_holes_left() -> None:
     for policy in (*policies.POLICIES, "child"):
-        for query in (pairs.TASKS[0].query, needles.QUESTION.format(key="wild-dove"), "which user is represented most often?"):
+        for query in (
+            pairs.TASKS[0].query,
+            needles.QUESTION.format(key="wild-dove"),
+            "which user is represented most often?",
+        ):
             for reply in policies.replies(query, policy):
                 assert "<<" not in reply
                 assert reply != scripts.GIVE_UP

@@ -1,6 +1,7 @@
 """`./build.sh bench-rlm`: the field's benchmarks, measured. --help says what there is."""
 
 import argparse
+import os
 import re
 import shlex
 import sys
@@ -37,29 +38,38 @@ named and never downloaded. Ctrl-C ends it and prints what was measured.
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     command = shlex.join(["./build.sh", "bench-rlm", *arguments])
+    machine = report.machine()
     measured: list[Measurement] = []
     status = 0
     try:
-        players = _players(options)
         _check_outputs(options)
         if options.redraw:
             measured, command, machine = report.read_json(options.redraw)
-            _write(options, measured, command, machine)
-            return 0
-        with tempfile.TemporaryDirectory(prefix="bench-rlm-") as folder, Engine() as engine:
-            _warm(engine, Path(folder))
-            for instance in _instances(options, Path(folder)):
-                for player in players:
-                    measured.append(_told(instance, player, engine))
+        else:
+            _measure_all(options, measured)
     except KeyboardInterrupt:
         print("interrupted: what follows was measured until then", file=sys.stderr)
         status = INTERRUPTED
     except (DataError, DivebellError, OSError) as error:
         print(f"bench-rlm: {error}", file=sys.stderr)
         status = USAGE
-    if measured:
-        _write(options, measured, command, report.machine())
+    try:
+        if measured:
+            _write(options, measured, command, machine)
+    except OSError as error:
+        print(f"bench-rlm: {error}", file=sys.stderr)
+        status = status or USAGE
     return status
+
+
+def _measure_all(options: argparse.Namespace, measured: list[Measurement]) -> None:
+    """Measure everything that was asked for into `measured`, which has what there is if this is interrupted."""
+    players = _players(options)
+    with tempfile.TemporaryDirectory(prefix="bench-rlm-") as folder, Engine() as engine:
+        _warm(engine, Path(folder))
+        for instance in _instances(options, Path(folder)):
+            for player in players:
+                measured.append(_told(instance, player, engine))
 
 
 def _told(instance: Instance, player: Player, engine: Engine) -> Measurement:
@@ -81,12 +91,15 @@ def _check_outputs(options: argparse.Namespace) -> None:
         if file is not None and not file.absolute().parent.is_dir():
             raise DataError(f"{file} cannot be written: there is no folder {file.parent}")
     if options.plot:
-        plot.check_can_draw()
+        plot.check_can_draw(options.plot)
 
 
 def _write(options: argparse.Namespace, measured: list[Measurement], command: str, machine: str) -> None:
     rows = report.summaries(measured)
-    print(report.table(rows))
+    try:
+        print(report.table(rows), flush=True)
+    except BrokenPipeError:  # as with `| head`: the files are still wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if options.json:
         report.write_json(options.json, measured, command, machine)
     if options.plot:

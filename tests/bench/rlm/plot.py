@@ -13,6 +13,7 @@ TASK_TITLES = {
     "oolong": "OOLONG: aggregate all rows",
     "pairs": "OOLONG-Pairs: all pairs of users",
 }
+FORMATS = (".svg", ".png", ".pdf")
 _COLOURS = {"perfect": "#1f4e79", "children": "#3a8a78", "clumsy": "#c4622d"}
 _OTHER_COLOURS = ("#6b4c8a", "#555555", "#8a6d3b")
 _INK, _GREY, _GRID, _PAPER = "#222222", "#666666", "#e4e4e0", "#fdfdfb"
@@ -22,8 +23,10 @@ _SPREADING_ROUNDS = 50
 _SMALLEST = 1e-6  # log axes have no zero
 
 
-def check_can_draw() -> None:
+def check_can_draw(file: Path) -> None:
     """Fail before anything is measured, not after."""
+    if file.suffix not in FORMATS:
+        raise DataError(f"{file} is no picture that can be drawn: name it with {', '.join(FORMATS)} at the end")
     try:
         import matplotlib  # noqa: F401
     except ImportError:

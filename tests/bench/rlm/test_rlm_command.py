@@ -117,6 +117,7 @@ def test_a_wrong_option_is_refused(arguments: list[str], message: str, capsys: p
         (["--rate", "x"], "write it as NAME=INPUT/OUTPUT"),
         (["--budget", "much"], 'dollars must be a number such as "0.30"'),
         (["--json", "no/such/folder/out.json"], "there is no folder no/such/folder"),
+        (["--plot", "out.bmp"], "name it with .svg, .png, .pdf at the end"),
         (["--ruler", "absent.jsonl"], "absent.jsonl does not exist: get a file of RULER's needle tasks"),
         (["--pairs", "absent.json"], "name the file with their context too, with --oolong"),
         (["--trec", "absent.jsonl"], "absent.jsonl does not exist"),

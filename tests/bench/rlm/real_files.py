@@ -4,6 +4,7 @@ Published formats: JSON Lines (RULER, exports of oolong-synth), a JSON list (ool
 is distributed; needs the package pyarrow).
 """
 
+import importlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ def records(path: Path, fields: frozenset[str], what: str) -> Iterator[dict[str,
     if not path.is_file():
         raise DataError(f"{path} does not exist: get {what} and name the file; nothing is downloaded here")
     found = False
-    for number, record in enumerate(_parquet(path) if path.suffix == ".parquet" else _json(path, what), 1):
+    for number, record in enumerate(_parquet(path, what) if path.suffix == ".parquet" else _json(path, what), 1):
         missing = sorted(fields - record.keys()) if isinstance(record, dict) else sorted(fields)
         if missing:
             raise DataError(f"{path}, record {number}, is not {what}: it has no {', '.join(missing)}")
@@ -55,10 +56,13 @@ def _starts_a_list(head: str) -> bool:
     return head.lstrip().startswith("[")
 
 
-def _parquet(path: Path) -> Iterator[dict[str, object]]:
+def _parquet(path: Path, what: str) -> Iterator[dict[str, object]]:
     try:
-        from pyarrow import parquet
+        parquet = importlib.import_module("pyarrow.parquet")
     except ImportError:
         raise DataError(f"{path} is a Parquet file: install pyarrow to read it, or export it as JSON Lines") from None
-    for batch in parquet.ParquetFile(path).iter_batches(batch_size=PARQUET_ROWS_AT_ONCE):
-        yield from batch.to_pylist()
+    try:
+        for batch in parquet.ParquetFile(path).iter_batches(batch_size=PARQUET_ROWS_AT_ONCE):
+            yield from batch.to_pylist()
+    except ValueError as error:  # pyarrow's errors are ValueErrors
+        raise DataError(f"{path} is not {what}: {error}") from None

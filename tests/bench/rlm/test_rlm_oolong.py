@@ -53,9 +53,11 @@ def _brute_force(query: str, labelled: list[Row]) -> str:
         is_more = count(found[1]) > count(found[2])
         return f"Answer: {found[1]} is {'more' if is_more else 'less'} common than {found[2]}"
     if found := re.search(r"the most instances with the label (.*?)\? Give", query):
-        return "User: " + max({row[1] for row in chosen}, key=lambda user: count(found[1], user))
+        label = found[1]
+        return "User: " + max({row[1] for row in chosen}, key=lambda user: count(label, user))
     if found := re.search(r"with the label (.*?): User (\d+) or User (\d+)\?", query):
-        return "User: " + max(found[2], found[3], key=lambda user: count(found[1], user))
+        label = found[1]
+        return "User: " + max(found[2], found[3], key=lambda user: count(label, user))
     if found := re.search(r"was label '(.*?)' .* before (\S+), as compared", query):
         time = datetime.fromisoformat(found[2])
         before, after = [row for row in chosen if row[2] < time], [row for row in chosen if row[2] > time]

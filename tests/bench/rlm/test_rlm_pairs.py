@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -89,6 +89,22 @@ def test_the_key_is_what_a_look_at_every_pair_gives(number: int, tmp_path: Path)
         assert instance.score(answer + "\n(1, 2)") < 1.0
         pairs_in_all += answer.count("(")
     assert pairs_in_all > 10
+
+
+@pytest.mark.parametrize(
+    ("number", "day", "fits"),
+    [
+        (4, "2023-01-06", False), (4, "2023-01-07", True),
+        (5, "2023-03-15", False), (5, "2023-03-14", True),
+        (7, "2023-02-01", False), (7, "2023-02-02", True),
+        (9, "2023-04-10", False), (9, "2023-04-11", True),
+        (10, "2023-05-20", False), (10, "2023-05-19", True),
+    ],
+)  # fmt: skip
+def test_the_day_itself_is_neither_before_nor_after(number: int, day: str, fits: bool) -> None:
+    label = {4: H, 5: E, 7: N, 9: L, 10: A}[number]
+    rows = [(label, user, date.fromisoformat(day)) for user in (1, 2)]
+    assert pairs.solve(pairs.TASKS[number - 1].rule, iter(rows)) == (frozenset({(1, 2)}) if fits else frozenset())
 
 
 def test_exactly_one_stays_possible_at_a_large_size(tmp_path: Path) -> None:

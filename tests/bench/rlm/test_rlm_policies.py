@@ -72,10 +72,17 @@ def test_aggregation(kind: str, engine: Engine, tmp_path: Path) -> None:
     assert clumsy.score == pytest.approx(CLUMSY_ROWS[kind], abs=0.002)
 
 
-@pytest.mark.parametrize("variant", pairs.VARIANTS)
-def test_pairs(variant: str, engine: Engine, tmp_path: Path) -> None:
-    clumsy = _compare(pairs.make(60_000, variant, 1, tmp_path, POOL), engine)
-    assert clumsy.score < 0.7
+# It finds only the pairs within a chunk: many where little is asked of both users, hardly any where two roles must meet.
+CLUMSY_PAIRS = (
+    0.677, 0.750, 0.439, 0.688, 0.107, 0.640, 0.473, 0.556, 0.619, 0.342, 0.044, 0.057, 0.048, 0.007, 0.027, 0.0, 0.067,
+    0.010, 0.012, 0.016,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("number", "score"), list(enumerate(CLUMSY_PAIRS, 1)))
+def test_pairs(number: int, score: float, engine: Engine, tmp_path: Path) -> None:
+    clumsy = _compare(pairs.make(60_000, f"task {number}", 1, tmp_path, POOL), engine)
+    assert clumsy.score == pytest.approx(score, abs=0.002)
 
 
 def test_rows_that_do_not_matter_are_not_paid_for(engine: Engine, tmp_path: Path) -> None:

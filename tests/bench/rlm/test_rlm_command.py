@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from divebell import Request
-from tests.bench.rlm import pairs, policies, questions
+from tests.bench.rlm import pairs, policies, questions, report
 from tests.bench.rlm.__main__ import main, size_of
 from tests.bench.rlm.test_rlm_oolong import RECORD
 from tests.support.chat_server import ChatServer
@@ -79,6 +80,20 @@ def test_each_repeat_is_of_another_kind(tmp_path: Path) -> None:
     queries = json.loads(file.read_text())["queries"]
     assert [query["variant"] for query in queries] == ["essay", "needle", "noise", "essay"]
     assert queries[0]["answer"] != queries[3]["answer"]
+
+
+def test_a_row_has_the_means_and_the_largest_memory(tmp_path: Path) -> None:
+    file = tmp_path / "out.json"
+    assert main([*SMALL, "--tasks", "s-niah", "--policies", "perfect", "--json", str(file)]) == 0
+    (one,), _, _ = report.read_json(file)
+    other = replace(one, score=0.0, turns=one.turns + 3, seconds=one.seconds + 2, peak_private_bytes=9 << 30)
+    elsewhere = replace(one, size=6_000, peak_private_bytes=None)
+    first, second = report.summaries([one, elsewhere, other])
+    assert (first.queries, first.score, first.turns) == (2, 0.5, one.turns + 1.5)
+    assert first.seconds == pytest.approx(one.seconds + 1)
+    assert first.peak_private_bytes == 9 << 30
+    assert (second.queries, second.size, second.peak_private_bytes) == (1, 6_000, None)
+    assert report.table([second]).splitlines()[1].endswith(" -")
 
 
 @pytest.mark.parametrize(

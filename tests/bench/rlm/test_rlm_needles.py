@@ -33,6 +33,14 @@ def test_one_needle_answers_the_question(variant: str, size: int, tmp_path: Path
     assert len(others) == (1 if variant != "needle" else text.count("special magic numbers"))
 
 
+def test_none_of_many_other_needles_has_the_key(tmp_path: Path) -> None:
+    instance = needles.make(2_000_000, "needle", 1, tmp_path)
+    text = instance.context.read_text("utf-8")
+    key = instance.query.split()[7]
+    assert text.count("special magic numbers for") > 20_000
+    assert text.count(f" {key} ") == 1
+
+
 def test_the_needle_is_at_every_depth(tmp_path: Path) -> None:
     depths = []
     for seed in range(60):

@@ -85,6 +85,13 @@ def test_the_key_is_what_a_count_over_the_text_gives(kind: str, size: int, tmp_p
         assert instance.score(answer) == 1.0, (instance.query, answer)
 
 
+@pytest.mark.parametrize("subset", ["users", "month", "dates"])
+def test_a_subset_has_the_rows_on_its_boundary(subset: str, tmp_path: Path) -> None:
+    for seed in range(20):
+        instance = oolong.make(60_000, f"count, {subset}", seed, tmp_path, POOL)
+        assert instance.score(_brute_force(instance.query, _rows(instance))) == 1.0
+
+
 @pytest.mark.parametrize("kind", oolong.KINDS)
 def test_another_answer_is_not_right(kind: str, tmp_path: Path) -> None:
     instance = oolong.make(20_000, kind, 5, tmp_path, POOL)

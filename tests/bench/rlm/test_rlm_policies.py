@@ -5,7 +5,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from divebell import RLM, Completion, Engine, Request, ScriptedModel
+from divebell import RLM, Engine, Request, ScriptedModel
 from tests.bench.rlm import needles, oolong, pairs, planning, policies, questions, scripts
 from tests.bench.rlm.instances import Instance
 from tests.bench.rlm.measure import BusyTime, Measurement, PeakMemory, Player, Watched, measure
@@ -166,20 +166,33 @@ def test_clumsys_early_answer_does_not_count() -> None:
     assert "NameError" in result.trace[0].cells[0].output
 
 
-def test_time_counts_once_where_models_work_at_once() -> None:
-    anyio.run(_four_at_once)
-
-
-async def _four_at_once() -> None:
+def test_time_counts_once_where_models_work_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([1.0, 4.0, 10.0, 12.0])  # read when the first starts and when the last ends
     busy = BusyTime()
-    model = Watched(ScriptedModel("slow", lambda request: "x", delay_seconds=0.2), busy)
+    with monkeypatch.context() as patch:
+        patch.setattr("time.perf_counter", lambda: next(clock))
+        with busy.watched(), busy.watched(), busy.watched():
+            pass
+        with busy.watched():
+            pass
+    assert busy.seconds == (4.0 - 1.0) + (12.0 - 10.0)
+
+
+def test_a_watched_model_is_at_work_until_it_has_answered() -> None:
+    busy = BusyTime()
+    model = Watched(ScriptedModel("slow", lambda request: "x", delay_seconds=0.05), busy)
     request = Request(messages=({"role": "user", "content": "q"},), max_output_tokens=5)
-    async with anyio.create_task_group() as group:
-        for _ in range(4):
-            group.start_soon(model.complete, request)
-    assert 0.2 <= busy.seconds < 0.8
-    assert isinstance(await model.complete(request), Completion)
-    assert busy.seconds >= 0.4
+    assert anyio.run(model.complete, request).text == "x"
+    assert busy.seconds >= 0.05
+
+
+def test_the_day_itself_is_neither_before_nor_after() -> None:
+    made = planning.plan(
+        "In the above data, was label 'entity' more common, less, before 2023-05-06, as compared to after ?"
+    )
+    assert made is not None
+    days = ("2023-05-05", "2023-05-06", "2023-05-07")
+    assert [eval(made.key, {"label": "entity", "day": day})[1] for day in days] == ["before", "on", "after"]
 
 
 def test_peak_memory_is_seen_after_it_is_gone() -> None:

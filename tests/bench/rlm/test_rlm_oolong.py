@@ -1,7 +1,9 @@
 """OOLONG's aggregation: keys against an independent count over the text, the published score, and its files."""
 
 import json
+import random
 import re
+from array import array
 from collections import Counter
 from datetime import date, datetime
 from pathlib import Path
@@ -90,6 +92,25 @@ def test_a_subset_has_the_rows_on_its_boundary(subset: str, tmp_path: Path) -> N
     for seed in range(20):
         instance = oolong.make(60_000, f"count, {subset}", seed, tmp_path, POOL)
         assert instance.score(_brute_force(instance.query, _rows(instance))) == 1.0
+
+
+class _Chosen(random.Random):
+    """Asks about entities, and about the day 300."""
+
+    def choice(self, _options: object) -> str:  # type: ignore[override]
+        return "entity"
+
+    def randrange(self, *_bounds: int) -> int:  # type: ignore[override]
+        return 300
+
+
+def test_the_day_itself_is_neither_before_nor_after() -> None:
+    human, entity = questions.LABELS.index("human being"), questions.LABELS.index("entity")
+    labels, days = [human, entity, entity, human], [299, 300, 300, 301]
+    table = rows.Table(array("B", labels), array("I", [10_000] * 4), array("H", days), array("H", [0] * 4))
+    question = oolong.ask("before and after", table, _Chosen())
+    assert question is not None
+    assert question.gold == "the same frequency"
 
 
 @pytest.mark.parametrize("kind", oolong.KINDS)
@@ -254,8 +275,6 @@ def test_questions_of_other_labels_are_refused(record: dict[str, str], message: 
 
 
 def test_a_table_takes_a_few_bytes_a_row() -> None:
-    import random
-
     table = rows.draw([10_000] * 1_000, POOL, random.Random(1))
     columns = (table.labels, table.users, table.days, table.questions)
     assert sum(column.itemsize for column in columns) <= 12

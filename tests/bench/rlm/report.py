@@ -32,7 +32,8 @@ NOTES = """\
 Per query, means over the queries of a row; memory is the largest. *dollars*: scripted models are billed by their tokens
 (four bytes each) at the pinned prices of gpt-5 (root) and gpt-5-mini (sub-calls). *seconds* are wall time, with scripted
 models that answer at once; *engine s* is what is left without the models' own work: Divebell, and the guest's computing.
-*memory*: how much the process's private memory grew; the context is a mapped file and not in it.
+*memory*: how much the process's private memory grew; the context is a mapped file and not in it, and what the engine keeps
+from an earlier query and uses again is not either.
 """
 
 
@@ -98,8 +99,9 @@ def table(rows: Sequence[Summary]) -> str:
 
 def machine() -> str:
     """What this was measured on."""
+    release = ".".join(platform.release().split(".")[:2])
     return (
-        f"{os.cpu_count()} CPUs ({platform.machine()}), {platform.system()} {platform.release()}, "
+        f"{os.cpu_count()} CPUs ({platform.machine()}), {platform.system()} {release}, "
         f"Python {platform.python_version()}, wasmtime {version('wasmtime')}"
     )
 

@@ -11,6 +11,7 @@ usage: ./build.sh VERB [ARGUMENTS]
   test    run the tests (arguments go to pytest)
   check   lint (ruff), format (ruff), types (mypy --strict, on the installed package)
   bench   print the figures of the README (arguments: --quick, or names of benchmarks)
+  bench-rlm  run the field's benchmarks (S-NIAH, OOLONG, OOLONG-Pairs); --help says what there is
   guest   build the guest from source and compare it with the committed module (--update to replace it)
   setup   only set up .venv
 TEXT
@@ -83,6 +84,10 @@ check)
 bench)
     setup
     exec .venv/bin/python tests/bench/figures.py "$@"
+    ;;
+bench-rlm)
+    setup
+    exec .venv/bin/python -m tests.bench.rlm "$@"
     ;;
 guest)
     exec "$(find_python)" -m wasm.build "$@"

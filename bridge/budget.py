@@ -3,11 +3,14 @@
 A budget is a plan; bridge/meter.py keeps the accounts.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from divebell.bridge.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from divebell.bridge.tally import Tally
 
 _PICODOLLAR_DIGITS = 12
 MAX_DOLLARS = 1_000_000_000
@@ -88,6 +91,16 @@ class Budget:
     @property
     def cap_picodollars(self) -> int | None:
         return None if self.dollars is None else picodollars(self.dollars)
+
+    def less(self, used: "Tally") -> "Budget":
+        """What is left of this budget after so much has been used; seconds begin anew."""
+        cap = self.cap_picodollars
+        return replace(
+            self,
+            dollars=None if cap is None else dollars(max(cap - used.spent_picodollars, 0)),
+            tokens=None if self.tokens is None else max(self.tokens - used.input_tokens - used.output_tokens, 0),
+            calls=None if self.calls is None else max(self.calls - used.calls, 0),
+        )
 
     def within(self, other: "Budget | None") -> "Budget":
         """This budget, with each limit no higher than the other's."""

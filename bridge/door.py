@@ -57,6 +57,15 @@ class Services(Protocol):
 
     def sleep(self, nanoseconds: int) -> None: ...
 
+    def recorded(self, op: str, packed: bytes) -> tuple[bool, Any]:
+        """Whether it is recorded what the guest was told when it asked this, and what: for a run that is repeated."""
+        ...
+
+    def record(self, op: str, packed: bytes, told: object, recorded: object) -> None:
+        """The guest is about to be told this. `recorded` is what it was told when the run was made, if that is known;
+        it is told the same again."""
+        ...
+
     def waited(self, seconds: float) -> None:
         """A wait for calls has ended after so many seconds without any."""
         ...
@@ -88,7 +97,7 @@ class Door:
             operation = _OPERATIONS.get(name) if type(name) is str else None
             if operation is None:
                 return wire.failure(wire.BAD_REQUEST, f"there is no operation {str(name)[:40]!r}")
-            result = operation(self, request, len(packed))
+            result = self._repeatable(name, operation, request, packed)
             began = time.perf_counter()
             try:
                 return wire.success(result)
@@ -103,6 +112,31 @@ class Door:
         except BaseException as interruption:
             self.interrupted = interruption
             return wire.failure(wire.UNAVAILABLE, "the run was interrupted")
+
+    def _repeatable(
+        self, op: str, operation: "Callable[[Door, dict[str, Any], int], object]", request: dict[str, Any], packed: bytes
+    ) -> object:
+        """Carry the operation out. What depends on time or order is recorded before the guest is told, and a run that
+        is repeated tells it again."""
+        if op not in _NOT_REPEATABLE:
+            return operation(self, request, len(packed))
+        is_recorded, recorded = self._services.recorded(op, packed)
+        if is_recorded and op == wire.BUDGET:
+            return recorded
+        if is_recorded and op == wire.WAIT:
+            result: object = self._waited_as_recorded(request, recorded)
+        else:
+            result = operation(self, request, len(packed))
+        self._services.record(op, packed, result, recorded if is_recorded else None)
+        return recorded if is_recorded else result
+
+    def _waited_as_recorded(self, request: dict[str, Any], recorded: object) -> object:
+        """Wait for just those calls that had ended by then."""
+        if not isinstance(recorded, list) or not all(isinstance(found, list) and len(found) == 2 for found in recorded):
+            raise Refused(wire.UNAVAILABLE, "the journal is damaged")
+        if not recorded:
+            self._services.waited(reading.seconds(request) or 0.0)
+        return [found for number, _ in recorded for found in self._tickets.wait([number], None)]
 
     def begin_cell(self) -> None:
         """A cell is about to run: it has all its tool calls, and may wait."""
@@ -185,6 +219,9 @@ class Door:
         if self.charge is not None:
             self.charge(time.perf_counter() - since)
 
+
+_NOT_REPEATABLE = frozenset({wire.QUERY, wire.CHILD, wire.TOOL, wire.WAIT, wire.BUDGET})
+"""Whose answers depend on time, or on the order in which calls end."""
 
 _OPERATIONS: dict[str, Callable[[Door, dict[str, Any], int], object]] = {
     wire.QUERY: Door._query,

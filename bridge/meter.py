@@ -253,22 +253,43 @@ class Meter:
     ) -> Tally:
         """Replace the hold by what the provider reported, or by the whole hold where that makes no sense."""
         numbers = (input_tokens, output_tokens, cached_input_tokens, cache_write_tokens)
-        if any(type(number) is not int or number < 0 for number in numbers):
-            return self.forfeit(hold)
-        if cached_input_tokens + cache_write_tokens > input_tokens:
-            return self.forfeit(hold)
+        booked = self.foreseen(hold, *numbers)
         overrun = ""
-        if input_tokens > hold.input_tokens or output_tokens > hold.output_tokens:
+        if all(type(number) is int and number >= 0 for number in numbers) and (
+            input_tokens > hold.input_tokens or output_tokens > hold.output_tokens
+        ):
             overrun = f"{input_tokens:,} + {output_tokens:,} tokens"
+        if booked.uncertain_calls:
+            return self._end(hold, booked, hold.amounts, "uncertain", overrun)
+        spent = Amounts(booked.spent_picodollars, input_tokens + output_tokens, 1)
+        return self._end(hold, booked, spent, "settled", overrun)
+
+    def foreseen(
+        self,
+        hold: Hold,
+        input_tokens: int,
+        output_tokens: int,
+        cached_input_tokens: int = 0,
+        cache_write_tokens: int = 0,
+    ) -> Tally:
+        """What `settle` would book. Changes nothing."""
+        numbers = (input_tokens, output_tokens, cached_input_tokens, cache_write_tokens)
+        if any(type(number) is not int or number < 0 for number in numbers):
+            return whole(hold)
+        if cached_input_tokens + cache_write_tokens > input_tokens:
+            return whole(hold)
         if max(input_tokens, output_tokens) > MAX_REPORTED_TOKENS:
-            return self._end(hold, _whole(hold), hold.amounts, "uncertain", overrun)
-        cost = hold.rate.cost_picodollars(*numbers)
-        booked = Tally(0, *numbers, spent_picodollars=cost)
-        return self._end(hold, booked, Amounts(cost, input_tokens + output_tokens, 1), "settled", overrun)
+            return whole(hold)
+        return Tally(0, *numbers, spent_picodollars=hold.rate.cost_picodollars(*numbers))
+
+    def note(self, model: str, booked: Tally) -> None:
+        """Count what was paid for before this run began, as a journal has it. Limits are not concerned."""
+        with self._lock:
+            self._count(model, booked)
 
     def forfeit(self, hold: Hold) -> Tally:
         """The call's cost is not known: it costs its whole hold."""
-        return self._end(hold, _whole(hold), hold.amounts, "uncertain")
+        return self._end(hold, whole(hold), hold.amounts, "uncertain")
 
     def refund(self, hold: Hold) -> Tally:
         """The call surely never ran: it cost nothing."""
@@ -279,7 +300,7 @@ class Meter:
         with self._lock:
             if self._open.pop(hold.id, None) is None:
                 if self._closed:  # the run ended first, and charged the whole hold
-                    return _whole(hold)
+                    return whole(hold)
                 raise AssertionError("a hold is ended exactly once")
         try:
             ended_as = self.ledger.settle(hold.id, spent, state=state, overrun=bool(overrun)).state
@@ -292,7 +313,7 @@ class Meter:
                 raise
             ended_as = "uncertain"
         if ended_as != state:  # the account was closed before, or this process taken for dead
-            booked, overrun = _whole(hold), ""
+            booked, overrun = whole(hold), ""
         with self._lock:
             self._count(hold.model, booked)
         if overrun and self._is_frozen_in_ledger():
@@ -336,7 +357,7 @@ class Meter:
             self._closed = True
             left_open, self._open = list(self._open.values()), {}
             for hold in left_open:
-                self._count(hold.model, _whole(hold))
+                self._count(hold.model, whole(hold))
             if self._closed_in_ledger:
                 return
         self.ledger.close_account(self._account)
@@ -372,7 +393,8 @@ def _at_least_one(share: Caps) -> Caps:
     return Caps(*(None if each is None else max(each, 1) for each in share))
 
 
-def _whole(hold: Hold) -> Tally:
+def whole(hold: Hold) -> Tally:
+    """What a call costs whose cost is not known."""
     return Tally(
         input_tokens=hold.input_tokens,
         output_tokens=hold.output_tokens,

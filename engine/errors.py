@@ -13,6 +13,8 @@ DivebellError
 ├── BudgetExceeded          a limit of the run's budget does not allow more; carries limit, cap, spent, held, path
 ├── LedgerError             the ledger cannot be read or written
 │   └── LedgerBusy          another process writes to it just now
+├── JournalError            a journal cannot be read or written, or is of another run
+│   └── ReplayDiverged      a run that was repeated did something else than is recorded
 ├── ModelError              a model call failed; carries the model's name
 │   ├── ModelUnavailable    the endpoint did not answer: unreachable, timed out, 5xx
 │   ├── ModelRefused        the endpoint answered no: key, name, request, rate limit
@@ -122,6 +124,14 @@ class UnknownModel(ModelError, ConfigurationError):
     """No model of that name is configured for this run."""
 
 
+class JournalError(DivebellError):
+    """A journal cannot be read, or cannot be written: then the run ends, because it could not be repeated."""
+
+
+class ReplayDiverged(JournalError):
+    """A run that was repeated from its journal did something else; the message shows the first difference."""
+
+
 class RunError(DivebellError):
     """The run ended without an answer."""
 
@@ -143,10 +153,12 @@ __all__ = [
     "DivebellError",
     "LedgerBusy",
     "LedgerError",
+    "JournalError",
     "ModelError",
     "ModelRefused",
     "ModelUnavailable",
     "NotPlainData",
+    "ReplayDiverged",
     "RunError",
     "SandboxClosed",
     "SandboxError",

@@ -1,10 +1,12 @@
 """`RLM`: from outside, the same as a model call."""
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Literal
 
 import anyio
@@ -18,6 +20,8 @@ from divebell.context import Context, Source
 from divebell.engine import Engine, default_engine
 from divebell.errors import ConfigurationError, ContextError
 from divebell.events import EventListener
+from divebell.journal.header import header_of, seed_of
+from divebell.journal.journal import Journal, open_journal
 from divebell.limits import Limits
 from divebell.loop.cache_key import cache_key
 from divebell.loop.calls import Calls, patiently
@@ -151,6 +155,7 @@ class RLM:
             seconds=self._budget.seconds,
             on_exhausted=on_exhausted,
             schema=None if output is None else AnswerSchema.of(output),
+            journal=Journal.off(),
             preview=preview,
             metadata={},
             sub_metadata={} if tenant is None else {"tenant": tenant.name},
@@ -163,18 +168,44 @@ class RLM:
         """The answer to `query` about `context`. As `run`, for those who want only the text."""
         return self.run(context, query).answer
 
-    def run(self, context: Source, query: str) -> Result:
+    def run(
+        self, context: Source, query: str, *, journal: "Path | str | None" = None, resume: "Path | str | None" = None
+    ) -> Result:
         """Run to the end and return the Result.
+
+        journal: a file to be written, from which the run can be repeated exactly (divebell.testing.replay) or resumed.
+        resume: such a file to go on from: what it has is not paid again, and the budget is less what it says was spent.
+            Where there is none yet, it is begun.
 
         Raises ContextError if the context cannot be read, BudgetExceeded if the budget did not allow the root model to
         go on, ModelError if it failed. Inside a running event loop use `arun`.
         """
-        return run_to_the_end(self.arun, context, query, instead="await rlm.arun(context, query)")
+        return run_to_the_end(
+            self.arun, context, query, _path(journal), _path(resume), instead="await rlm.arun(context, query)"
+        )
 
-    async def arun(self, context: Source, query: str) -> Result:
+    async def arun(
+        self,
+        context: Source,
+        query: str,
+        journal: "Path | str | None" = None,
+        resume: "Path | str | None" = None,
+    ) -> Result:
         """As `run`, for asyncio. Cancelling it ends the sandboxes and the model calls."""
         check_query(query)
-        return await self._answered(await self._prepared(context), query, None)
+        prepared = await self._prepared(context)
+        if journal is None and resume is None:
+            return await self._answered(prepared, query, None, self._settings, self._budget)
+        settings = self._settings
+        if settings.seed is None:
+            settings = replace(settings, seed=secrets.randbits(63))
+        header = await anyio.to_thread.run_sync(header_of, settings, query, prepared)
+        opened, recorded = await anyio.to_thread.run_sync(open_journal, _path(journal), _path(resume), header)
+        try:
+            settings = replace(settings, journal=opened, seed=seed_of(recorded) if recorded else settings.seed)
+            return await self._answered(prepared, query, None, settings, self._budget.less(opened.spent()))
+        finally:
+            opened.close()
 
     async def _prepared(self, context: Source) -> Context:
         prepared = await anyio.to_thread.run_sync(Context.of, context)
@@ -182,16 +213,18 @@ class RLM:
             raise ContextError("the context is empty: there is nothing to answer from")
         return prepared
 
-    async def _answered(self, context: Context, query: str, session: SessionState | None) -> Result:
+    async def _answered(
+        self, context: Context, query: str, session: SessionState | None, settings: Settings, budget: Budget
+    ) -> Result:
         """One question, with a budget of its own."""
         tenant = self._tenant
         account = None if tenant is None else await patiently(tenant.account_for_today)
-        meter = await patiently(lambda: Meter(self._budget, self._rates, ledger=self._ledger, parent_account=account))
+        meter = await patiently(lambda: Meter(budget, self._rates, ledger=self._ledger, parent_account=account))
         try:
             self._check_prices(meter)
             key = cache_key(tenant.name if tenant is not None else "", context, query)
-            settings = replace(self._settings, metadata={**self._settings.sub_metadata, "cache_key": key})
-            calls = Calls(settings.models, concurrency=self._concurrency)
+            settings = replace(settings, metadata={**settings.sub_metadata, "cache_key": key})
+            calls = Calls(settings.models, concurrency=self._concurrency, journal=settings.journal)
             run = Run(
                 settings,
                 calls,
@@ -238,6 +271,10 @@ class RLM:
         """Start counting anew."""
         with self._lock:
             self._total = _empty_summary()
+
+
+def _path(given: "Path | str | None") -> Path | None:
+    return None if given is None else Path(given)
 
 
 _COUNTED = (

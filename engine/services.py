@@ -76,6 +76,13 @@ class Clock:
             left -= piece
             guard.spend(piece)
 
+    def recorded(self, op: str, packed: bytes) -> tuple[bool, Any]:
+        """Nothing is."""
+        return False, None
+
+    def record(self, op: str, packed: bytes, told: object, recorded: object) -> None:
+        """Nobody keeps a journal."""
+
     def waited(self, seconds: float) -> None:
         """A seeded clock has only what it is told: the guest's timers would never be due."""
         if self._seeded:

@@ -160,11 +160,19 @@ class Tools:
         if len(tools) > MAX_TOOLS:
             raise ConfigurationError(f"{len(tools):,} tools are more than the {MAX_TOOLS} that a sandbox may have")
         self._tools: dict[str, _Tool] = {}
+        self._described: list[dict[str, object]] | None = None
         for name, function in tools.items():
             _check_name(name)
             if not callable(function):
                 raise ConfigurationError(f"the tool {name!r} must be a function, not {type(function).__name__}")
             self._tools[name] = _Tool(name, function)
+
+    @classmethod
+    def described(cls, descriptions: list[dict[str, object]]) -> "Tools":
+        """Tools of which only the descriptions are there: what came of their calls is in a journal."""
+        tools = cls({})
+        tools._described = descriptions
+        return tools
 
     @classmethod
     def of(cls, tools: "Tools | Mapping[str, Callable[..., Any]] | None") -> "Tools":
@@ -176,7 +184,7 @@ class Tools:
     @property
     def descriptions(self) -> list[dict[str, object]]:
         """Name, signature and documentation of each, for the guest and for a prompt."""
-        return [tool.description for tool in self._tools.values()]
+        return self._described or [tool.description for tool in self._tools.values()]
 
     def is_async(self, call: ToolCall) -> bool:
         tool = self._tools.get(call.name)

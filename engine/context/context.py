@@ -12,8 +12,11 @@ by value, into each sandbox: there they are the guest's own, which it may change
 """
 
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Union
+
+import msgpack
 
 from divebell.context import files, folders, paths, structured
 from divebell.context.describe import describe, preview
@@ -25,6 +28,8 @@ from divebell.runtime.shared import ASCII, BYTES, SharedContext
 
 COPIED_BELOW_BYTES = 4096
 """A part of a text that takes less is copied; a mapping would cost more."""
+
+_HASHED_BYTES = 4 << 20
 
 Source = Union[str, bytes, list[object], dict[str, object], Path, "Context"]
 
@@ -252,6 +257,14 @@ class Context:
                 f"the item {key!r:.100} is of type {type(found).__name__}; a context is text, bytes, a list or a dict"
             )
         return self._of_skeleton(found, self._region)
+
+    def digest(self) -> str:
+        """What tells this context from others: a hash of all of it."""
+        hashed = sha256(msgpack.packb(self._skeleton, unicode_errors="surrogatepass"))
+        if self._region is not None:
+            for at in range(0, self._region.length, _HASHED_BYTES):
+                hashed.update(self._region.read(at, min(_HASHED_BYTES, self._region.length - at)))
+        return hashed.hexdigest()
 
     def copy_out(self) -> object:
         """The context as plain data of the host's own: what its user gave, copied out of the shared pages."""

@@ -11,6 +11,7 @@ import json
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from divebell.cell import Cell
 from divebell.errors import AnswerError
@@ -44,12 +45,22 @@ class NoAnswer:
 class Answers:
     """Judges the attempts of one run. `run_cell` runs code in its sandbox."""
 
-    def __init__(self, schema: AnswerSchema | None, turns: Turns, run_cell: RunCell, *, max_repairs: int) -> None:
+    def __init__(
+        self,
+        schema: AnswerSchema | None,
+        turns: Turns,
+        run_cell: RunCell,
+        *,
+        max_repairs: int,
+        fact: Callable[[str, Callable[[], Any]], Any],
+    ) -> None:
         self._schema = schema
         self._turns = turns
         self._run_cell = run_cell
         self._max_repairs = max_repairs
         self._lock = threading.Lock()
+        self._fact = fact
+        self._checks = 0
         self._misfits = 0
         self.last_errors: tuple[str, ...] = ()
 
@@ -62,11 +73,9 @@ class Answers:
         """For SUBMIT in a cell, on the guest's thread: why these fields do not fit; None if they do."""
         if self._schema is None or not isinstance(fields, dict):
             return None
-        try:
-            self._schema.validate_submitted(fields)
-        except AnswerError as error:
-            return self._misfit(error)
-        return None
+        schema, given = self._schema, fields
+        attempt = self._checked("", lambda: schema.validate_submitted(given))
+        return attempt.problem if isinstance(attempt, NoAnswer) else None
 
     async def of_turn(self, cells: list[Cell], final: Final | None) -> Answer | NoAnswer:
         """The answer that a turn gave: its cells', or else the one in the reply's text."""
@@ -110,30 +119,34 @@ class Answers:
         assert cell.final is not None
         if self._schema is None:
             return Answer(cell.final, cell.final)
-        value = cell.final_value
-        if cell.submitted is None and (value is None or isinstance(value, str)):
+        schema, value, submitted = self._schema, cell.final_value, cell.submitted
+        if submitted is not None:
+            return self._checked(cell.final, lambda: schema.validate_submitted(submitted))
+        if value is None or isinstance(value, str):
             return self._judged(cell.final)
-        try:
-            if cell.submitted is not None:
-                return Answer(cell.final, self._schema.validate_submitted(cell.submitted))
-            return Answer(_as_text(value), self._schema.validate(value))
-        except AnswerError as error:
-            return NoAnswer(self._misfit(error))
+        return self._checked(_as_text(value), lambda: schema.validate(value))
 
     def _judged(self, text: str) -> Answer | NoAnswer:
-        if self._schema is None:
-            return Answer(text, text)
-        try:
-            return Answer(text, self._schema.validate_text(text))
-        except AnswerError as error:
-            return NoAnswer(self._misfit(error))
+        schema = self._schema
+        return Answer(text, text) if schema is None else self._checked(text, lambda: schema.validate_text(text))
 
-    def _misfit(self, error: AnswerError) -> str:
+    def _checked(self, text: str, validate: Callable[[], object]) -> Answer | NoAnswer:
+        """The answer, if it fits. What is wrong with it is a fact of the run: a replay may not have the caller's type."""
+        value: object = None
+        errors: tuple[str, ...] = ()
+        try:
+            value = validate()
+        except AnswerError as error:
+            errors = error.errors
         with self._lock:
+            self._checks += 1
+            found = self._fact(f"check {self._checks}", lambda: list(errors))
+            if not found:
+                return Answer(text, value)
             self._misfits += 1
             left = self._max_repairs - self._misfits + 1
-        self.last_errors = error.errors
-        return self._turns.bad_answer(error.errors, max(left, 1))
+        self.last_errors = tuple(map(str, found))
+        return NoAnswer(self._turns.bad_answer(self.last_errors, max(left, 1)))
 
 
 def _as_text(value: object) -> str:

@@ -19,10 +19,11 @@ from weakref import WeakKeyDictionary
 
 import anyio
 
-from divebell.bridge.errors import BudgetExceeded, LedgerBusy, LedgerError
-from divebell.bridge.meter import Hold, Meter
+from divebell.bridge.errors import BudgetExceeded, DivebellError, LedgerBusy, LedgerError
+from divebell.bridge.meter import Hold, Meter, whole
 from divebell.bridge.tally import Tally
 from divebell.errors import ModelError, ModelUnavailable, UnknownModel
+from divebell.journal.journal import Journal
 from divebell.models.images import worst_case_image_tokens
 from divebell.models.protocol import Completion, Model, Request
 
@@ -69,8 +70,9 @@ class Call:
 class Calls:
     """Makes the model calls of one query, all its children's included: at most `concurrency` at once."""
 
-    def __init__(self, models: Mapping[str, Model], *, concurrency: int) -> None:
+    def __init__(self, models: Mapping[str, Model], *, concurrency: int, journal: Journal | None = None) -> None:
         self._models = models
+        self._journal = journal or Journal.off()
         self._places = anyio.Semaphore(concurrency)
         self._gates: WeakKeyDictionary[Meter, anyio.Lock] = WeakKeyDictionary()
         self._settled = anyio.Event()
@@ -91,26 +93,50 @@ class Calls:
         request: Request,
         *,
         least_output_tokens: int | None = None,
-        name: str | None = None,
+        name: str,
         is_last: bool = False,
+        keep_errors: bool = False,
     ) -> Call:
-        """Make the call; it is tried again where the endpoint says that this may help.
+        """Make the call, or take it from the journal; it is tried again where the endpoint says that this may help.
 
         The output limit of the request may be lowered to `least_output_tokens` where the budget has no room for more.
+        name: tells the call from the run's others, and is the same when the run is repeated. keep_errors: whether the
+        journal keeps a failure too, because somebody is told of it who will go on.
         Raises BudgetExceeded where the call may not be made, ModelError where it was made and failed.
         """
+        journal = self._journal
+        recorded = journal.call(meter.path, name, model.name, request)
+        if recorded is not None:
+            completion, booked = recorded
+            meter.note(model.name, booked)
+            if isinstance(completion, DivebellError):
+                raise completion
+            return Call(completion=completion, booked=booked, seconds=0.0)
+        marked = replace(request, metadata={**request.metadata, "call": f"{meter.run_id}/{meter.path}/{name}"})
+        costs = Tally()
+        try:
+            return await self._live(meter, model, marked, least_output_tokens, name, is_last, costs)
+        except (ModelError, BudgetExceeded) as error:
+            if keep_errors:
+                journal.keep_error(meter.path, name, model.name, request, error, costs)
+            raise
+
+    async def _live(
+        self, meter: Meter, model: Model, request: Request, least: int | None, name: str, is_last: bool, costs: Tally
+    ) -> Call:
+        """`costs` is what the attempts so far have cost."""
         failure: ModelError | None = None
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
-                named = None if name is None else f"{name}, attempt {attempt}"
-                hold = await self._held(meter, model, request, least_output_tokens, named, is_last)
+                hold = await self._held(meter, model, request, least, f"{name}, attempt {attempt}", is_last)
+                costs.add(Tally(calls=1))
             except BudgetExceeded:
                 if failure is not None:
                     raise failure from None
                 raise
             try:
                 started = time.monotonic()
-                completion, booked = await self._made(meter, model, request, hold)
+                completion, booked = await self._made(meter, model, request, hold, name, costs)
                 return Call(completion=completion, booked=booked, seconds=time.monotonic() - started, attempts=attempt)
             except ModelError as error:
                 meter.check_time()
@@ -187,7 +213,9 @@ class Calls:
         await patiently(meter.ledger.recover)
         return time.monotonic()
 
-    async def _made(self, meter: Meter, model: Model, request: Request, hold: Hold) -> tuple[Completion, Tally]:
+    async def _made(
+        self, meter: Meter, model: Model, request: Request, hold: Hold, name: str, costs: Tally
+    ) -> tuple[Completion, Tally]:
         def end() -> Tally:
             return meter.forfeit(hold)
 
@@ -196,6 +224,10 @@ class Calls:
         try:
             completion = await _completed(meter, model, replace(request, max_output_tokens=hold.output_tokens))
             end = _settlement(meter, hold, completion)
+            # Before it is settled, because what is paid for must be there when the run is resumed.
+            booked.add(costs)
+            booked.add(_foreseen(meter, hold, completion))
+            self._journal.keep_call(meter.path, name, model.name, request, completion, booked)
             failed = False
         except ModelError as error:
             if error.never_ran:
@@ -207,6 +239,7 @@ class Calls:
             with anyio.CancelScope(shield=True):
                 try:
                     booked = await patiently(end)
+                    costs.add(booked)
                 except LedgerError as error:
                     _log.error("a hold stays open, and counts as spent: %s", error)
                     if not failed:
@@ -221,6 +254,15 @@ def _settlement(meter: Meter, hold: Hold, completion: Completion) -> Callable[[]
     if usage is None:
         return lambda: meter.forfeit(hold)
     return lambda: meter.settle(
+        hold, usage.input_tokens, usage.output_tokens, usage.cached_input_tokens, usage.cache_write_tokens
+    )
+
+
+def _foreseen(meter: Meter, hold: Hold, completion: Completion) -> Tally:
+    usage = completion.usage
+    if usage is None:
+        return whole(hold)
+    return meter.foreseen(
         hold, usage.input_tokens, usage.output_tokens, usage.cached_input_tokens, usage.cache_write_tokens
     )
 

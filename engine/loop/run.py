@@ -125,13 +125,21 @@ class Run:
             tools=tools,
             tool_seconds=settings.tool_seconds,
             tell=self._tell,
+            journal=settings.journal,
+            path=self._meter.path,
         )
         box = await in_thread(self._sandbox, services)
         self._answers = Answers(
-            self._schema, self._turns, lambda code: self._run_cell(box, code), max_repairs=settings.max_repairs
+            self._schema,
+            self._turns,
+            lambda code: self._run_cell(box, code),
+            max_repairs=settings.max_repairs,
+            fact=lambda name, make: settings.journal.fact(self._meter.path, name, make),
         )
         try:
             answer, stop = await self._to_the_end(box, services, tools)
+            settings.journal.answer(self._meter.path, answer.text)
+            settings.journal.check()
         finally:
             services.close()
             with anyio.CancelScope(shield=True):
@@ -173,6 +181,7 @@ class Run:
             opening = history.messages[: history.opening]
             reserve = landing.reserve_tokens(opening)
             await patiently(lambda: self._meter.keep_back(self._level.model.name, *reserve))
+        journal, path = settings.journal, self._meter.path
         refusal: BudgetExceeded | None = None
         try:
             with anyio.fail_after(self._seconds_for_turns()):
@@ -185,6 +194,8 @@ class Run:
         except TimeoutError:
             refusal = self._time_is_up()
             stop = Stop.of(refusal)
+        if refusal is not None:
+            journal.keep_stop(path, refusal)
         if settings.on_exhausted == "raise":
             raise refusal or RunError(f"no answer after {len(self._trace)} turns")
         services.close()
@@ -228,7 +239,9 @@ class Run:
             sub_characters=settings.sub_characters,
             observation_characters=settings.observation_characters,
             cell_seconds=settings.limits.cell_seconds,
-            budget_line=budget_line(self._meter.left()),
+            budget_line=settings.journal.fact(
+                self._meter.path, "budget line", lambda: budget_line(self._meter.left())
+            ),
             models=list(settings.models),
             small=self._level.small,
         )
@@ -344,12 +357,18 @@ class Run:
         return cells
 
     async def _run_cell(self, box: Sandbox, code: str) -> Cell:
+        journal, path = self._settings.journal, self._meter.path
+        stopped = journal.stop(path)
+        if stopped is not None and not journal.has_cell(path):
+            raise stopped
         self._tell("code", code=code)
         try:
             cell = await in_thread(box.run, code, abandon_on_cancel=True)
         except anyio.get_cancelled_exc_class():
             box.cancel()
             raise
+        journal.cell(path, code, cell)
+        journal.check()
         self._tell("cell", code=code, cell=cell)
         return cell
 

@@ -17,6 +17,7 @@ from divebell.bridge.door import Refused, Started
 from divebell.bridge.errors import BudgetExceeded
 from divebell.bridge.requests import Call, ChildQuery, Outcome, Query, ToolCall
 from divebell.errors import DivebellError
+from divebell.journal.journal import Journal
 from divebell.services import ToolServices
 from divebell.tools import Tools
 
@@ -35,6 +36,7 @@ class RunServices(ToolServices):
     check_answer: says why the fields of a SUBMIT do not fit the output schema, or None; runs on the guest's thread.
     tools: what the code may call beside models; tool_seconds: how long one call of a tool may take.
     tell: told of each call of a tool, on the loop.
+    journal, path: where it is written down what the guest is told, and as which run's.
     references: whether `child` takes references to parts of this run's context; if not, it gets the parts themselves.
     """
 
@@ -49,6 +51,8 @@ class RunServices(ToolServices):
         tools: Tools | None = None,
         tool_seconds: float = 60.0,
         tell: Callable[..., None] | None = None,
+        journal: Journal | None = None,
+        path: str = "0",
         references: bool = True,
     ) -> None:
         super().__init__(tools, tool_seconds=tool_seconds, seeded=seeded)
@@ -59,6 +63,8 @@ class RunServices(ToolServices):
         self.takes_references = references
         self._tell = tell
         self._tool_calls = 0
+        self._journal = journal or Journal.off()
+        self._path = path
         self._token = anyio.lowlevel.current_token()
         self._loop = asyncio.get_running_loop()
         self._scopes: set[anyio.CancelScope] = set()
@@ -74,7 +80,13 @@ class RunServices(ToolServices):
 
     def start(self, call: Call, done: Callable[[Outcome], None]) -> Started:
         if isinstance(call, ToolCall):
-            return self._start_tool(call, self._telling(call, done))
+            self._tool_calls += 1
+            recorded = self._journal.tool(self._path, self._tool_calls)
+            told = self._telling(call, self._tool_calls, done)
+            if recorded is None:
+                return self._start_tool(call, self._keeping(self._tool_calls, told))
+            told(recorded)
+            return Started(lambda: None)
         return Started(self._start_async(lambda: self._outcome(call), done))
 
     def check_answer(self, value: object) -> str | None:
@@ -103,12 +115,34 @@ class RunServices(ToolServices):
         if self._closed and not self._scopes and not self._tasks:
             self._idle.set()
 
-    def _telling(self, call: ToolCall, done: Callable[[Outcome], None]) -> Callable[[Outcome], None]:
+    def recorded(self, op: str, packed: bytes) -> tuple[bool, Any]:
+        return self._journal.told(self._path, op, packed)
+
+    def record(self, op: str, packed: bytes, told: object, recorded: object) -> None:
+        if recorded is None:
+            self._journal.tell(self._path, op, packed, told)
+        else:
+            self._journal.same(self._path, op, recorded, told)
+
+    def _keeping(self, number: int, done: Callable[[Outcome], None]) -> Callable[[Outcome], None]:
+        """`done`, after writing the outcome down."""
+
+        def keep(outcome: Outcome) -> None:
+            try:
+                self._journal.keep_tool(self._path, number, outcome)
+            except DivebellError as error:
+                outcome = {"kind": wire.TOOL_ERROR, "message": str(error), "error": "JournalError"}
+            done(outcome)
+
+        return keep
+
+    def _telling(
+        self, call: ToolCall, number: int, done: Callable[[Outcome], None]
+    ) -> Callable[[Outcome], None]:
         """`done`, after telling of the call."""
         if self._tell is None:
             return done
-        self._tool_calls += 1
-        tell, number = self._tell, self._tool_calls
+        tell = self._tell
         arguments = {"arguments": list(call.arguments), "keyword_arguments": dict(call.keyword_arguments)}
 
         def told(outcome: Outcome) -> None:

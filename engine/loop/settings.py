@@ -6,9 +6,11 @@ from typing import Any
 
 from divebell.engine import Engine
 from divebell.events import EventListener
+from divebell.journal.journal import Journal
 from divebell.limits import Limits
 from divebell.models.protocol import Model
 from divebell.schemas import AnswerSchema
+from divebell.tools import Tools
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,7 @@ class Resolved:
     temperature: float | None
     root_output_tokens: int
     sub_output_tokens: int
-    tools: Mapping[str, Callable[..., Any]]
+    tools: "Tools | Mapping[str, Callable[..., Any]]"
     small: bool
 
 
@@ -63,6 +65,7 @@ class Settings:
     seconds: float | None
     on_exhausted: str
     schema: AnswerSchema | None
+    journal: Journal
     preview: bool
     metadata: dict[str, str]
     sub_metadata: dict[str, str]

@@ -13,7 +13,7 @@ from typing import Any
 from divebell.bridge.meter import Meter
 from divebell.bridge.requests import ContextItem, ContextReference, Image
 from divebell.context import Context
-from divebell.errors import AnswerError, ContextError, ModelError
+from divebell.errors import AnswerError, ContextError, DivebellError, JournalError, ModelError
 from divebell.loop.allotments import Allotments
 from divebell.loop.calls import Call, Calls
 from divebell.loop.prompts import bad_reply, reply_schema
@@ -91,7 +91,7 @@ class SubCalls:
         name = f"sub-call {number}" if not attempt else f"sub-call {number}, repair {attempt}"
         try:
             call = await self.calls(
-                self.meter, level.model, request, least_output_tokens=LEAST_OUTPUT_TOKENS, name=name
+                self.meter, level.model, request, least_output_tokens=LEAST_OUTPUT_TOKENS, name=name, keep_errors=True
             )
         except Exception as error:
             self.tell("call", number=number, model=level.model.name, prompt=prompt, error=str(error))
@@ -118,8 +118,15 @@ class SubCalls:
         level = self._level(model)
         number = next(self.numbers.children)
         context = self._context(given)
-        async with self.allotments.next(f"{self.meter.path}.{number}") as meter:
-            result = await self.run_child(meter, context, prompt, level)
+        path = f"{self.meter.path}.{number}"
+        try:
+            async with self.allotments.next(path) as meter:
+                result = await self.run_child(meter, context, prompt, level)
+        except JournalError:
+            raise
+        except DivebellError as error:
+            self.settings.journal.keep_failure(path, error)
+            raise
         self.tell(
             "child",
             number=number,

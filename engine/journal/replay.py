@@ -1,0 +1,162 @@
+"""Replay: run a journal again, with no model and no network, and prove that every cell says what it said.
+
+The settings come from the journal's header. Nothing is called: a completion that is not recorded is a divergence, and so
+is a request, a cell or an answer that is another. With `live_from_turn` the run is repeated up to there, and goes on with
+real models.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from divebell.bridge.budget import Budget
+from divebell.bridge.meter import Meter
+from divebell.bridge.rates import RateCard
+from divebell.context import Context, Source
+from divebell.engine import Engine, default_engine
+from divebell.errors import ConfigurationError, DivebellError, JournalError, ModelError
+from divebell.events import EventListener
+from divebell.journal.header import COPIED, seed_of
+from divebell.journal.journal import Journal
+from divebell.journal.records import Recorded, read, unpack
+from divebell.limits import Limits
+from divebell.loop.calls import Calls
+from divebell.loop.result import Result
+from divebell.loop.run import Run
+from divebell.loop.settings import Resolved, Settings
+from divebell.models.protocol import Completion, Model, Request
+from divebell.schemas import AnswerSchema
+from divebell.tools import Tools
+
+CONCURRENCY = 64
+
+
+class _Recorded:
+    """Stands for a model whose completions are in the journal."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def complete(self, request: Request) -> Completion:
+        raise ModelError(f"a replay calls no model, and {self.name!r} was asked", model=self.name, never_ran=True)
+
+
+def replay(
+    path: "Path | str",
+    context: "Source | None" = None,
+    *,
+    live_from_turn: int | None = None,
+    model: Model | None = None,
+    sub_model: Model | None = None,
+    budget: Budget | None = None,
+    rates: RateCard | None = None,
+    engine: Engine | None = None,
+    on_event: EventListener | None = None,
+) -> Result:
+    """Run the journal at `path` again and return its Result.
+
+    context: what the run was about; by default what the journal holds itself (contexts of up to a million characters).
+    live_from_turn: the first turn that is asked of real models: `model`, and `sub_model` for sub-calls (by default the
+        same), within `budget`. None for a replay of all of it, which asks nobody.
+
+    Raises ReplayDiverged with the first difference, JournalError where the journal cannot be read or does not end,
+    ConfigurationError where the context is another.
+    """
+    if (live_from_turn is None) != (model is None):
+        raise ConfigurationError("a run goes on with a real model from some turn on: give both, or neither")
+    recorded = read(Path(path), until_turn=None if live_from_turn is None else live_from_turn - 1)
+    if live_from_turn is None and recorded.answer is None:
+        raise JournalError(f"the run of {path} did not end: resume it, or replay it up to a turn and go on with a model")
+    journal = Journal(recorded, None, is_strict=live_from_turn is None)
+    try:
+        settings = _settings(recorded, journal, engine or default_engine(), on_event, model, sub_model)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, DivebellError):
+            raise
+        raise JournalError(f"the settings in {path} are damaged ({type(error).__name__}: {error})") from None
+    prepared = _context(recorded, context, Path(path))
+    given = budget or Budget()
+    depth = settings.max_depth
+    limits = Budget(dollars=given.dollars, tokens=given.tokens, calls=given.calls, seconds=given.seconds, depth=depth)
+    return anyio.run(_again, settings, prepared, recorded.header["query"], limits, rates or RateCard())
+
+
+async def _again(settings: Settings, context: Context, query: str, budget: Budget, rates: RateCard) -> Result:
+    meter = Meter(budget, rates)
+    try:
+        calls = Calls(settings.models, concurrency=CONCURRENCY, journal=settings.journal)
+        run = Run(settings, calls, meter, context=context, query=query, depth=0, started=time.monotonic())
+        return await run.answer()
+    except DivebellError:
+        settings.journal.check()  # the difference says more than what it led to
+        raise
+    finally:
+        meter.close()
+
+
+def _context(recorded: Recorded, given: "Source | None", path: Path) -> Context:
+    embedded = recorded.header.get("embedded")
+    if given is None:
+        if embedded is None:
+            raise ConfigurationError(f"the context of {path} is too large to be in it: name its file again")
+        given = unpack(embedded)
+    context = Context.of(given)  # type: ignore[arg-type]
+    wanted = recorded.header.get("context")
+    if not isinstance(wanted, dict) or context.digest() != wanted.get("digest"):
+        raise ConfigurationError(f"this is not the context that the run of {path} was about")
+    return context
+
+
+def _settings(
+    recorded: Recorded,
+    journal: Journal,
+    engine: Engine,
+    on_event: EventListener | None,
+    model: Model | None,
+    sub_model: Model | None,
+) -> Settings:
+    told: Mapping[str, Any] = recorded.header["settings"]
+    names: Mapping[str, Any] = recorded.header["models"]
+
+    def as_model(name: str, place: int) -> Model:
+        live = model if place == 0 else sub_model or model
+        return _Recorded(name) if live is None else _Named(live, name)
+
+    levels = tuple(
+        Resolved(
+            model=as_model(name, place),
+            temperature=level["temperature"],
+            root_output_tokens=level["root_output_tokens"],
+            sub_output_tokens=level["sub_output_tokens"],
+            small=level["small"],
+            tools=Tools.described(level["tools"]),
+        )
+        for place, (name, level) in enumerate(zip(names["levels"], told["levels"], strict=True))
+    )
+    known = {level.model.name: level.model for level in levels}
+    return Settings(
+        **{name: told[name] for name in COPIED if name != "seed"},
+        seed=seed_of(recorded),
+        levels=levels,
+        models={name: known.get(real) or as_model(real, 1) for name, real in names["named"].items()},
+        limits=Limits(**told["limits"]),
+        engine=engine,
+        listener=on_event,
+        seconds=None,
+        schema=None if told["schema"] is None else AnswerSchema.of(told["schema"]),
+        journal=journal,
+        metadata={},
+        sub_metadata={},
+    )
+
+
+class _Named:
+    """A live model in the place of a recorded one: the requests that are recorded name the other."""
+
+    def __init__(self, model: Model, name: str) -> None:
+        self._model = model
+        self.name = name
+        self.complete: Callable[[Request], Any] = model.complete

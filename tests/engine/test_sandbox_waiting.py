@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 
 import anyio
 import pytest
@@ -185,3 +186,25 @@ def test_closing_the_services_ends_a_cell_that_waits(code: str) -> None:
     cell = anyio.run(main)
     assert kind(cell) == "Unavailable"
     assert cancelled
+
+
+def test_ctrl_c_ends_a_cell_that_waits_for_submitted_calls(alone: Callable[..., str]) -> None:
+    script = f"""
+import os, signal, threading
+from divebell import Sandbox
+release = threading.Event()
+def llm(prompt):
+    if prompt == "0":
+        threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    release.wait(30)
+    return prompt
+with Sandbox(llm=llm) as box:
+    box.run("x = 1")
+    try:
+        box.run({GATHER!r})
+    except KeyboardInterrupt:
+        print("interrupted")
+    release.set()
+    print(box.run("x").value, box.run("await allm_query('next')").value)
+"""
+    assert alone(script, seconds=25).split() == ["interrupted", "1", "next"]

@@ -24,6 +24,7 @@ MAX_VALUE_MESSAGE_BYTES = 1 << 20  # a last value larger than this comes back as
 # Cells may replace what `builtins` holds, hence the import above: this module keeps its own.
 
 _VALUE = "__divebell_value__"
+_CO_COROUTINE = inspect.CO_COROUTINE
 _OUR_FRAMES = ("<divebell_guest", "<frozen asyncio", "<frozen concurrent")
 _ABSENT = object()
 
@@ -57,7 +58,8 @@ def _compile(code: str, filename: str) -> tuple[types.CodeType, bool]:
     if isinstance(last, ast.Expr):
         target = ast.copy_location(ast.Name(_VALUE, ast.Store()), last)
         tree.body[-1] = ast.copy_location(ast.Assign([target], last.value), last)
-    tree = rewriting.rewritten(tree, code, models.namespace)
+    if "async" in code or "await" in code:
+        tree = rewriting.rewritten(tree, models.namespace)
     return compile(tree, filename, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True), has_value
 
 
@@ -141,7 +143,7 @@ def run(code: str, number: int, output_characters: int, cell_seconds: float) -> 
         _remember_source(filename, number, code)
         compiled, has_value = _compile(code, filename)
         try:
-            if compiled.co_flags & inspect.CO_COROUTINE:
+            if compiled.co_flags & _CO_COROUTINE:
                 loop.run_cell(eval(compiled, models.namespace))  # noqa: S307
             else:
                 exec(compiled, models.namespace)
@@ -150,7 +152,7 @@ def run(code: str, number: int, output_characters: int, cell_seconds: float) -> 
                 shown = _bounded_repr(value, output_characters)
         except SystemExit as exit:
             exit_status = _exit_status(exit.code)
-        if _has_waited():
+        if desk.is_used:
             _finish_waiting()
         final = models.finish.taken(models.namespace)
         interruption.allowed = False
@@ -170,7 +172,7 @@ def run(code: str, number: int, output_characters: int, cell_seconds: float) -> 
     models.namespace.pop(_VALUE, None)
     if error is not None:
         models.finish.forget()
-    if _has_waited():
+    if desk.is_used:
         _forget_waiting()
     models.restore_contract()
     out, out_missing = stdout.taken()
@@ -189,11 +191,6 @@ def run(code: str, number: int, output_characters: int, cell_seconds: float) -> 
     if shown is not None and value is not _ABSENT:
         _add_value(outcome, value)
     return outcome
-
-
-def _has_waited() -> bool:
-    """Whether the cell used what waits for calls, and so may have left something of it."""
-    return bool(desk.open or desk.queue or desk.jobs or loop.state.loops or current.alive or twins.kept.codes)
 
 
 def _finish_waiting() -> None:

@@ -95,9 +95,9 @@ class Executor(_base.Executor):
         if work is not None and work.is_direct:
             self._go(future, work)
         elif work is not None:
-            desk.jobs.append(functools.partial(self._go, future, work))
+            desk.later(functools.partial(self._go, future, work))
         else:
-            desk.jobs.append(functools.partial(self._run, future, function, args, kwargs))
+            desk.later(functools.partial(self._run, future, function, args, kwargs))
 
     def _go(self, future: Future, work: twins.Work) -> None:
         """A fiber, up to its first wait."""

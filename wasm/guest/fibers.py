@@ -101,6 +101,7 @@ class Fiber:
         self._coroutine = coroutine
         self._settle = settle
         self._context = context if context is not None else copy_context()
+        desk.is_used = True
         if not is_daemon:
             current.alive.add(self)
 

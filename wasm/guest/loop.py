@@ -57,6 +57,7 @@ class Loop(base_events.BaseEventLoop):
         pass
 
     def run_forever(self) -> None:
+        desk.is_used = True
         outer, fiber, current.fiber = events._get_running_loop(), current.fiber, None
         if self not in state.loops:
             state.loops.append(self)

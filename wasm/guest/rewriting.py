@@ -8,7 +8,7 @@ Models write three things that plain Python would refuse, or run one call after 
 
 In the first two the async form of the name is called instead. In the third the call is awaited, in the way and with the
 exceptions of twins.py. What a name stands for is looked at when the code runs: a function of the cell's own is called
-as it is. Code without "async" or "await" in it is left alone, unseen.
+as it is. Code without "async" or "await" in it does not come here.
 """
 
 import ast
@@ -24,10 +24,8 @@ _TAKES_AWAITABLES = frozenset(
 _SYNC = frozenset({*(function.__name__ for function in queries.AWAITABLE), "llm_batch", "batch_llm_query"})
 
 
-def rewritten(tree: ast.Module, code: str, namespace: dict[str, object]) -> ast.Module:
+def rewritten(tree: ast.Module, namespace: dict[str, object]) -> ast.Module:
     """The cell's syntax tree, changed as above; and the two names that the changed code uses, in the namespace."""
-    if "async" not in code and "await" not in code:
-        return tree
     namespace[_AWAITABLE] = models.awaitable
     namespace[_CALL] = twins.call
     return _Rewriting().visit(tree)  # type: ignore[no-any-return]

@@ -76,11 +76,11 @@ def _start(self: threading.Thread) -> None:
         settle(None, error)
 
     if work is not None:
-        desk.jobs.append(go)
+        desk.later(go)
     elif self.daemon:
         state.held = run
     else:
-        desk.jobs.append(run)
+        desk.later(run)
 
 
 def _join(self: threading.Thread, timeout: float | None = None) -> None:
@@ -106,7 +106,7 @@ def _is_alive(self: threading.Thread) -> bool:
 def _release(state: _State) -> None:
     if state.held is not None:
         run, state.held = state.held, None
-        desk.jobs.append(run)
+        desk.later(run)
 
 
 def _wait(self: Any, timeout: float | None = None) -> bool:

@@ -24,9 +24,10 @@ Told = Callable[[Outcome], None]
 class Desk:
     """The calls and jobs of the cell that runs."""
 
-    __slots__ = ("cells", "jobs", "open", "queue")
+    __slots__ = ("cells", "is_used", "jobs", "open", "queue")
 
     def __init__(self) -> None:
+        self.is_used = False  # by this cell; whatever waits for calls, or might leave something behind, says so
         self.cells = 0  # that left something behind; what belongs to an earlier one will not go on
         self.open: dict[int, Told] = {}  # by ticket: who is told the outcome
         self.queue: deque[tuple[str, dict[str, object], Told]] = deque()  # calls for which the host has no room yet
@@ -34,6 +35,7 @@ class Desk:
 
     def start(self, call: str, arguments: dict[str, object], told: Told) -> int | None:
         """Start one call; `told` gets its outcome during a later pump. None where it has to wait for room."""
+        self.is_used = True
         if self.queue or len(self.open) >= MAX_OPEN:
             self.queue.append((call, arguments, told))
             return None
@@ -49,6 +51,11 @@ class Desk:
             return None
         self.open[ticket] = told
         return ticket  # type: ignore[no-any-return]
+
+    def later(self, job: Callable[[], None]) -> None:
+        """Run the job as soon as somebody waits."""
+        self.is_used = True
+        self.jobs.append(job)
 
     def cancel(self, ticket: int | None, told: Told) -> None:
         """Give a call up, if it has not been told its outcome. `ticket` is what `start` returned."""
@@ -99,6 +106,7 @@ class Desk:
     def clear(self) -> None:
         """Forget everything: the cell has ended, and the host cancels its calls itself."""
         self.cells += 1
+        self.is_used = False
         self.open.clear()
         self.queue.clear()
         self.jobs.clear()

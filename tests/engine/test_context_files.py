@@ -130,6 +130,24 @@ def test_a_mapped_file_that_is_deleted_stays_readable(tmp_path: Path) -> None:
         assert box.run("context.count('still here')").value == 1000
 
 
+def test_a_file_that_grows_while_it_is_read_is_what_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log, or an attack on memory: a writer that never stops."""
+    path = tmp_path / "log"
+    path.write_bytes("Zeile ü\n".encode() * 1000)
+    read = os.read
+
+    def growing_read(descriptor: int, size: int) -> bytes:
+        with path.open("ab") as file:
+            file.write(b"more\n" * 1000)
+        return read(descriptor, min(size, 1000))
+
+    monkeypatch.setattr(os, "read", growing_read)
+    context = Context.from_file(path)
+    monkeypatch.undo()
+    with Sandbox(context) as box:
+        assert box["context"] == "Zeile ü\n" * 1000
+
+
 # Encodings
 
 SENTENCES = {

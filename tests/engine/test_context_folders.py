@@ -107,6 +107,40 @@ def test_texts_in_other_encodings_are_said(docs: Path) -> None:
     assert notes[5] == "4 more files were not plain UTF-8 either"
 
 
+def test_several_paths_are_a_dict_of_what_each_is(docs: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"a": 1}\n')
+    (tmp_path / "x.txt").write_text("text")
+    (tmp_path / "x.gif").write_bytes(b"GIF89a")
+    several = [docs / "deep", tmp_path / "rows.jsonl", f"{docs}/[ab].md", tmp_path / "x.txt", tmp_path / "x.gif"]
+    context = Context.from_paths(several)
+    assert contents(context) == {
+        f"{docs}/deep/c.md": "third", f"{docs}/deep/er/d.txt": "fourth", f"{docs}/deep/er/x/e.md": "fifth",
+        f"{tmp_path}/rows.jsonl": [{"a": 1}], f"{docs}/a.md": "first", f"{docs}/b.md": "second", f"{tmp_path}/x.txt": "text",
+        f"{tmp_path}/x.gif": {"media_type": "image/gif", "data": b"GIF89a"},
+    }  # fmt: skip
+    assert "'rows.jsonl' was read as JSON Lines: a list of 1 records" in context.notes
+    assert contents(Context.from_paths([tmp_path / "x.txt"])) == "text"
+    assert contents(Context.from_paths([f"{docs}/a.*"])) == {f"{docs}/a.md": "first"}
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path: Path) -> None:
+    (tmp_path / "a[1].txt").write_text("itself")
+    (tmp_path / "a1.txt").write_text("another")
+    assert contents(Context.from_paths([tmp_path / "a[1].txt"])) == "itself"
+
+
+def test_several_paths_that_make_no_context_say_so(docs: Path) -> None:
+    for paths, says in (
+        ([], "there is no context"),
+        ([docs / "a.md", docs / "a.md"], "a.md is given twice"),
+        ([docs / "a.md", f"{docs}/*.md"], "a.md is given twice"),
+        ([docs / "a.md", docs / "empty.md"], "empty.md is empty"),
+        ([docs / "a.md", docs / "none"], "cannot read .*none: No such file"),
+    ):
+        with pytest.raises(ContextError, match=says):
+            Context.from_paths(paths)
+
+
 # Threats
 
 

@@ -1,5 +1,6 @@
 """The picture: dollars and engine seconds a query against the size of its context. Needs matplotlib (the extra "bench")."""
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -57,6 +58,8 @@ def draw(file: Path, rows: Sequence[Summary]) -> None:
         figure.subplots_adjust(
             left=0.75 / width, right=1 - 0.98 / width, top=0.93, bottom=0.115, wspace=0.36, hspace=0.14
         )
+        for line, (measure, _) in enumerate(_MEASURES):
+            axes[line][0].set_ylim(*_whole_decades([getattr(row, measure) for row in rows]))
         for column, task in enumerate(tasks):
             for line, (measure, title) in enumerate(_MEASURES):
                 _panel(axes[line][column], [row for row in rows if row.task == task], measure)
@@ -70,6 +73,12 @@ def draw(file: Path, rows: Sequence[Summary]) -> None:
         figure.text(0.012, 0.018, _footnote(rows), color=_GREY, fontsize=8)
         figure.savefig(file, dpi=130, facecolor=_PAPER, metadata={"Date": None} if file.suffix == ".svg" else None)
         pyplot.close(figure)
+
+
+def _whole_decades(values: Sequence[float]) -> tuple[float, float]:
+    """The powers of ten around the values, a little apart from them."""
+    low, high = max(min(values), _SMALLEST), max(*values, _SMALLEST)
+    return 10.0 ** math.floor(math.log10(low) - 0.05), 10.0 ** math.ceil(math.log10(high) + 0.05)
 
 
 def _footnote(rows: Sequence[Summary]) -> str:
@@ -90,6 +99,7 @@ def _amount(measure: str) -> "Callable[[float, object], str]":
 def _panel(axes: Any, rows: Sequence[Summary], measure: str) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.set_autoscaley_on(False)
     axes.set_facecolor(_PAPER)
     axes.yaxis.set_major_formatter(_amount(measure))
     axes.grid(True, which="major", color=_GRID, linewidth=0.8)
@@ -111,7 +121,7 @@ def _panel(axes: Any, rows: Sequence[Summary], measure: str) -> None:
             linewidth=1.8,
             label=f"{policy} {score:.2f}",
         )
-    axes.margins(x=0.05, y=0.08)
+    axes.margins(x=0.05)
 
 
 def _label_lines(axes: Any) -> None:

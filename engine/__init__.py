@@ -28,6 +28,7 @@ from divebell.errors import (
     SandboxClosed,
     SandboxError,
     SchemaRefused,
+    TraceError,
     UnknownModel,
     UnknownPrice,
 )
@@ -102,6 +103,7 @@ __all__ = [
     "Stop",
     "Tenant",
     "TextPart",
+    "TraceError",
     "Turn",
     "UnknownModel",
     "UnknownPrice",

@@ -258,4 +258,4 @@ def trace(
     from divebell.cli.trace import trace as work
 
     console = Console(soft_wrap=True)
-    work(console if console.is_terminal else Console(width=240), file, html=html, full=full)
+    work(console if console.is_terminal else Console(width=1_000_000), file, html=html, full=full)

@@ -148,6 +148,8 @@ def _common_beginnings(spans: list[Span]) -> dict[int, int]:
 def _label(span: Span, alike: int) -> str:
     for name in LABELS:
         value = span.data.get(name)
+        if isinstance(value, dict) and type(value.get("length")) is int:
+            return f"{value['length']:,} characters, redacted"
         if isinstance(value, dict):
             value = value.get("text")
         if isinstance(value, str) and value.strip():

@@ -43,6 +43,11 @@ def test_full_shows_every_body(file: Path) -> None:
     assert done.stdout.rstrip().endswith("the dearest is contract 000417.")
 
 
+def test_a_pipe_gets_long_lines_as_they_are(file: Path) -> None:
+    long = "word " * 3_000 + "end"
+    assert long in run("trace", str(write(file, hostile(long))), "--full").stdout
+
+
 def test_control_characters_reach_no_terminal(file: Path) -> None:
     evil = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202etxt.exe\r[bold]markup[/bold]"
     write(file, hostile(evil))

@@ -12,7 +12,7 @@ NAMES = {
     "RLM", "Budget", "BudgetExceeded", "CacheError", "Cell", "CellError", "Completion", "ConfigurationError", "Context",
     "ContextError", "DivebellError", "Engine", "Event", "Ledger", "LedgerBusy", "LedgerError", "LongPrompt", "MemoryLedger", "RateCard", "Level", "Session", "AnswerError", "ImagePart", "TextPart", "OpenAIResponsesModel", "SchemaRefused", "SQLiteLedger", "Stop", "Tenant", "Limits", "Message", "Model", "ModelError", "ModelRefused",
     "ModelUnavailable", "NotPlainData", "OpenAIChatModel", "Rate", "Request", "Result", "RunError", "Sandbox", "SandboxClosed",
-    "SandboxError", "ScriptedModel", "Snapshot", "Turn", "UnknownModel", "UnknownPrice", "Usage",
+    "SandboxError", "ScriptedModel", "Snapshot", "TraceError", "Turn", "UnknownModel", "UnknownPrice", "Usage",
 }  # fmt: skip
 
 

@@ -202,3 +202,20 @@ def test_events_with_nothing_in_them_are_fine(collected: Collected) -> None:
         "execute_tool python",
         "execute_tool ",
     }
+
+
+def test_without_the_extra_traces_work_and_the_listener_says_what_to_install(alone: Any) -> None:
+    script = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "opentelemetry":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Missing())
+import divebell.trace, divebell.cli.trace
+try:
+    import divebell.trace.otel
+except divebell.ConfigurationError as error:
+    print(error)
+"""
+    assert alone(script) == "OpenTelemetry is not installed: pip install 'divebell[otel]'\n"

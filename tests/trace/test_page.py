@@ -167,6 +167,7 @@ def test_redacted_bodies_are_their_marks(pages: Any, see: Any) -> None:
     page = see(pages(small(), level="redacted"))
     expect(page.locator("h1")).to_have_text("A run")
     expect(page.locator("#detail")).to_contain_text("32 characters")
+    expect(rows(page).first).to_contain_text("32 characters, redacted")
     assert re.fullmatch("[0-9a-f]{32}", page.locator("#detail code").first.inner_text())
 
 

@@ -50,7 +50,7 @@ function byKind(measure) {
       else if (kind === "cell" && isRoot) cells.value += column.took[i];
     } else if (isCalled(i)) (isRoot ? (kind === "turn" ? root : calls) : children).value += ownOf(i, measure);
   }
-  if (measure !== "time") return [root, calls, children];
+  if (measure !== "time") return [root, calls, children].filter((row) => row.value > 0 || row === root);
   rest.value = Math.max(rest.value - root.value - cells.value, 0);
   return [root, cells, rest];
 }

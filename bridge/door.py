@@ -95,7 +95,7 @@ class Door:
                 return wire.failure(wire.BAD_REQUEST, f"a request is a map with v = {wire.VERSION}")
             name = request.get("op")
             operation = _OPERATIONS.get(name) if type(name) is str else None
-            if operation is None:
+            if operation is None or type(name) is not str:
                 return wire.failure(wire.BAD_REQUEST, f"there is no operation {str(name)[:40]!r}")
             result = self._repeatable(name, operation, request, packed)
             began = time.perf_counter()
@@ -114,7 +114,11 @@ class Door:
             return wire.failure(wire.UNAVAILABLE, "the run was interrupted")
 
     def _repeatable(
-        self, op: str, operation: "Callable[[Door, dict[str, Any], int], object]", request: dict[str, Any], packed: bytes
+        self,
+        op: str,
+        operation: "Callable[[Door, dict[str, Any], int], object]",
+        request: dict[str, Any],
+        packed: bytes,
     ) -> object:
         """Carry the operation out. What depends on time or order is recorded before the guest is told, and a run that
         is repeated tells it again."""

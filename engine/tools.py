@@ -179,7 +179,7 @@ class Tools:
         return tools if isinstance(tools, Tools) else cls(tools or {})
 
     def __len__(self) -> int:
-        return len(self._tools)
+        return len(self.descriptions)
 
     @property
     def descriptions(self) -> list[dict[str, object]]:

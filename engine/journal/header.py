@@ -61,5 +61,3 @@ def seed_of(recorded: Recorded) -> int:
     if type(seed) is not int:
         raise JournalError("the journal names no seed, so its run cannot be repeated")
     return seed
-
-

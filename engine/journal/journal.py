@@ -1,8 +1,8 @@
 """The journal of a run: what it cannot work out again, written down before the guest sees it.
 
-Why that is enough. A guest is deterministic: its code, its clock, its randomness and its hash order follow from the run's
-seed, and all else that it learns it is told at the door. So a run that is told the same again does the same again, byte
-for byte, whatever order concurrent calls finished in the first time: the order in which the guest was *told* is written
+Why that is enough. A guest is deterministic: its clock, its randomness and its hash order follow from the run's seed,
+and all else that it learns it is told at the door. So a run that is told the same again does the same again, byte for
+byte, whatever order concurrent calls finished in the first time: the order in which the guest was *told* is written
 down.
 
 Guaranteed: a completion is in the file before the guest (or the loop) sees it, so that a run which is resumed after the
@@ -10,9 +10,9 @@ death of its process at any moment pays for none twice. The call that was in fli
 same name (Request.metadata["call"]), for providers that know a request by it. What was served from the journal costs
 nothing and is counted as it was.
 
-Not guaranteed: a cell that was ended by its time limit. Where the interrupt hits depends on the machine; a replay says so
-if the outcome is another. A journal holds prompts, completions and what cells printed, so it is a file to keep private
-(it is made for its owner alone); keys are never in it.
+Not guaranteed: a cell that was ended by its time limit. Where the interrupt hits depends on the machine; a replay says
+so if the outcome is another. A journal holds prompts, completions and what cells printed, so it is a file to keep
+private (it is made for its owner alone); keys are never in it.
 """
 
 import os
@@ -63,7 +63,9 @@ class Journal:
     def begin(cls, path: Path, header: Record) -> "Journal":
         """A new journal, for its owner alone. JournalError if there is a file of that name already."""
         try:
-            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o600)
+            file = os.open(
+                path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o600
+            )
         except FileExistsError:
             raise JournalError(f"there is a file {path} already: resume from it, or name another") from None
         except OSError as error:
@@ -150,7 +152,9 @@ class Journal:
             return self._differs(f"the journal ends before {what}")
         return ModelError(f"the journal ends before {what}")
 
-    def keep_call(self, path: str, name: str, model: str, request: Request, completion: Completion, booked: Tally) -> None:
+    def keep_call(
+        self, path: str, name: str, model: str, request: Request, completion: Completion, booked: Tally
+    ) -> None:
         """Write a completion down, before anybody sees it."""
         if self.is_off:
             return
@@ -211,10 +215,10 @@ class Journal:
             return
         self._cells[path] = number = self._cells.get(path, 0) + 1
         told = {
+            "error": None if cell.error is None else [cell.error.kind, cell.error.message, cell.error.traceback],
             "stdout": cell.stdout,
             "stderr": cell.stderr,
             "repr": cell.repr,
-            "error": None if cell.error is None else [cell.error.kind, cell.error.message, cell.error.traceback],
             "final": cell.final,
             "exit_status": cell.exit_status,
         }
@@ -229,9 +233,13 @@ class Journal:
             self._differs(f"cell {number} of run {path} is other code than is recorded")
         for name, value in told.items():
             if recorded.get(name) != value and (self.is_strict or path == "0"):
-                timed = isinstance(recorded.get("error"), list) and recorded["error"][:1] and recorded["error"][0] in _TIMED
+                timed = (
+                    isinstance(recorded.get("error"), list) and recorded["error"][:1] and recorded["error"][0] in _TIMED
+                )
                 why = " (its time limit ended it, and where that hits is not repeatable)" if timed else ""
-                self._differs(f"{name} of cell {number} of run {path}{why}: {_first_difference(recorded.get(name), value)}")
+                self._differs(
+                    f"{name} of cell {number} of run {path}{why}: {_first_difference(recorded.get(name), value)}"
+                )
 
     def tool(self, path: str, number: int) -> dict[str, object] | None:
         """What came of the run's tool call of that number, if it is recorded."""
@@ -318,7 +326,9 @@ def _completion(record: Record) -> Completion:
 def _as_record(error: DivebellError) -> Record:
     if not isinstance(error, BudgetExceeded):
         return {"class": "ModelError", "message": str(error)}
-    figures = {name: None if getattr(error, name) is None else str(getattr(error, name)) for name in ("cap", "spent", "held")}
+    figures = {
+        name: None if getattr(error, name) is None else str(getattr(error, name)) for name in ("cap", "spent", "held")
+    }
     return {"class": "BudgetExceeded", "message": str(error), "limit": error.limit, "path": error.path, **figures}
 
 
@@ -327,8 +337,14 @@ def _error(record: Any) -> DivebellError:
         raise JournalError("an error in the journal is none")
     if record.get("class") != "BudgetExceeded":
         return ModelError(record["message"])
-    figures = {name: record.get(name) for name in ("cap", "spent", "held")}
-    return BudgetExceeded(record["message"], limit=str(record.get("limit")), path=str(record.get("path")), **figures)
+    return BudgetExceeded(
+        record["message"],
+        limit=str(record.get("limit")),
+        path=str(record.get("path")),
+        cap=record.get("cap"),
+        spent=record.get("spent"),
+        held=record.get("held"),
+    )
 
 
 def _first_difference(recorded: object, now: object) -> str:

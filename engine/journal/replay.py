@@ -1,8 +1,8 @@
 """Replay: run a journal again, with no model and no network, and prove that every cell says what it said.
 
-The settings come from the journal's header. Nothing is called: a completion that is not recorded is a divergence, and so
-is a request, a cell or an answer that is another. With `live_from_turn` the run is repeated up to there, and goes on with
-real models.
+The settings come from the journal's header. Nothing is called: a completion that is not recorded is a divergence, and
+so is a request, a cell or an answer that is another. With `live_from_turn` the run is repeated up to there, and goes on
+with real models.
 """
 
 import time
@@ -69,7 +69,9 @@ def replay(
         raise ConfigurationError("a run goes on with a real model from some turn on: give both, or neither")
     recorded = read(Path(path), until_turn=None if live_from_turn is None else live_from_turn - 1)
     if live_from_turn is None and recorded.answer is None:
-        raise JournalError(f"the run of {path} did not end: resume it, or replay it up to a turn and go on with a model")
+        raise JournalError(
+            f"the run of {path} did not end: resume it, or replay it up to a turn and go on with a model"
+        )
     journal = Journal(recorded, None, is_strict=live_from_turn is None)
     try:
         settings = _settings(recorded, journal, engine or default_engine(), on_event, model, sub_model)
@@ -103,7 +105,7 @@ def _context(recorded: Recorded, given: "Source | None", path: Path) -> Context:
         if embedded is None:
             raise ConfigurationError(f"the context of {path} is too large to be in it: name its file again")
         given = unpack(embedded)
-    context = Context.of(given)  # type: ignore[arg-type]
+    context = Context.of(given)
     wanted = recorded.header.get("context")
     if not isinstance(wanted, dict) or context.digest() != wanted.get("digest"):
         raise ConfigurationError(f"this is not the context that the run of {path} was about")

@@ -131,7 +131,7 @@ class Answers:
         return Answer(text, text) if schema is None else self._checked(text, lambda: schema.validate_text(text))
 
     def _checked(self, text: str, validate: Callable[[], object]) -> Answer | NoAnswer:
-        """The answer, if it fits. What is wrong with it is a fact of the run: a replay may not have the caller's type."""
+        """The answer, if it fits. What is wrong with it is a fact of the run: a replay has not the caller's type."""
         value: object = None
         errors: tuple[str, ...] = ()
         try:

@@ -11,6 +11,7 @@ far.
 import contextlib
 import time
 from dataclasses import dataclass
+from hashlib import sha256
 
 import anyio
 
@@ -166,9 +167,16 @@ class Run:
             session.box.serve(services)
         else:
             session.box = Sandbox(
-                self._context, limits=settings.limits, seed=settings.seed, engine=settings.engine, services=services
+                self._context, limits=settings.limits, seed=self._seed(), engine=settings.engine, services=services
             )
         return session.box
+
+    def _seed(self) -> int | None:
+        """The sandbox's seed: of a child its own, or siblings would draw the same numbers."""
+        seed, path = self._settings.seed, self._meter.path
+        if seed is None or path == "0":
+            return seed
+        return int.from_bytes(sha256(f"{seed}/{path}".encode()).digest()[:8], "big")
 
     def _check_answer(self, fields: object) -> str | None:
         return self._answers.check(fields)
@@ -239,9 +247,7 @@ class Run:
             sub_characters=settings.sub_characters,
             observation_characters=settings.observation_characters,
             cell_seconds=settings.limits.cell_seconds,
-            budget_line=settings.journal.fact(
-                self._meter.path, "budget line", lambda: budget_line(self._meter.left())
-            ),
+            budget_line=settings.journal.fact(self._meter.path, "budget line", lambda: budget_line(self._meter.left())),
             models=list(settings.models),
             small=self._level.small,
         )

@@ -136,9 +136,7 @@ class RunServices(ToolServices):
 
         return keep
 
-    def _telling(
-        self, call: ToolCall, number: int, done: Callable[[Outcome], None]
-    ) -> Callable[[Outcome], None]:
+    def _telling(self, call: ToolCall, number: int, done: Callable[[Outcome], None]) -> Callable[[Outcome], None]:
         """`done`, after telling of the call."""
         if self._tell is None:
             return done

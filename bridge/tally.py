@@ -7,7 +7,8 @@ from divebell.bridge.budget import dollars
 
 @dataclass(slots=True)
 class Tally:
-    """What one model used, or one run in all. `uncertain_*` is the part charged without the provider's word.
+    """What one model used, or one run in all. `uncertain_*` is the part charged without the provider's word;
+    `memo_calls` were answered from a memo, for nothing, and are not among the `calls`.
 
     `cached_input_tokens` and `cache_write_tokens` are parts of `input_tokens`: what the provider read from its prefix
     cache and wrote to it.
@@ -22,6 +23,7 @@ class Tally:
     uncertain_calls: int = 0
     uncertain_picodollars: int = 0
     refunded_calls: int = 0
+    memo_calls: int = 0
 
     def add(self, other: "Tally") -> None:
         self.calls += other.calls
@@ -33,6 +35,7 @@ class Tally:
         self.uncertain_calls += other.uncertain_calls
         self.uncertain_picodollars += other.uncertain_picodollars
         self.refunded_calls += other.refunded_calls
+        self.memo_calls += other.memo_calls
 
     def as_dict(self) -> dict[str, object]:
         """For Result.spend: the counts, and the money as Decimal dollars."""
@@ -46,4 +49,5 @@ class Tally:
             "uncertain_calls": self.uncertain_calls,
             "uncertain_dollars": dollars(self.uncertain_picodollars),
             "refunded_calls": self.refunded_calls,
+            "memo_calls": self.memo_calls,
         }

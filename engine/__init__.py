@@ -36,6 +36,7 @@ from divebell.errors import (
 )
 from divebell.events import Event
 from divebell.limits import Limits
+from divebell.loop.memo import Memo
 from divebell.loop.result import Result, Turn
 from divebell.loop.settings import Level
 from divebell.loop.stop import Stop
@@ -81,6 +82,7 @@ __all__ = [
     "Level",
     "Limits",
     "LongPrompt",
+    "Memo",
     "MemoryLedger",
     "Message",
     "Model",

@@ -1,9 +1,10 @@
 """`RLM`: from outside, the same as a model call."""
 
+import asyncio
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -19,13 +20,15 @@ from divebell.bridge.rates import Rate
 from divebell.context import Context, Source
 from divebell.engine import Engine, default_engine
 from divebell.errors import ConfigurationError, ContextError
-from divebell.events import EventListener
+from divebell.events import Event, EventListener
 from divebell.journal.header import header_of, seed_of
 from divebell.journal.journal import Journal, open_journal
 from divebell.limits import Limits
 from divebell.loop.cache_key import cache_key
 from divebell.loop.calls import Calls, patiently
 from divebell.loop.levels import levels_of
+from divebell.loop.listeners import Tracing, told_all
+from divebell.loop.memo import Memo
 from divebell.loop.result import Result
 from divebell.loop.run import Run, SessionState
 from divebell.loop.settings import Level, Settings
@@ -34,6 +37,7 @@ from divebell.models.protocol import Model
 from divebell.schemas import AnswerSchema
 from divebell.session import Session, check_query, run_to_the_end
 from divebell.tenant import Tenant
+from divebell.trace.stream import EventStream
 
 
 class RLM:
@@ -64,6 +68,10 @@ class RLM:
     ledger: where the budgets are kept; by default the engine's, which by default is in memory.
     base_url, api_key: where names of models are looked up; by default the OpenAI API and $OPENAI_API_KEY.
     on_event: told of everything that happens; see Event.
+    trace: what is written of each run, into a file of its own in `trace_folder`: "full", "redacted" (bodies as hashes)
+        or "off". Result.trace_file names it; `divebell trace FILE --html PAGE` shows it.
+    memo: "run" or "tenant" answers identical sub-calls at temperature 0 from what was answered before, within a run or
+        a tenant; a Memo is a store of the application's own. None asks every time.
 
     Thread-safe. Raises ConfigurationError where the arguments make no sense.
     """
@@ -100,6 +108,9 @@ class RLM:
         ledger: Ledger | None = None,
         on_exhausted: Literal["answer", "raise"] = "answer",
         on_event: EventListener | None = None,
+        trace: Literal["full", "redacted", "off"] = "off",
+        trace_folder: "Path | str" = "traces",
+        memo: Literal["run", "tenant"] | Memo | None = None,
     ) -> None:
         for name, value, most in (
             ("max_iterations", max_iterations, 10_000),
@@ -121,6 +132,12 @@ class RLM:
             raise ConfigurationError("the tenant belongs to another engine: leave out engine, or make it there")
         if tenant is not None and ledger is not None and ledger is not engine.ledger:
             raise ConfigurationError("a tenant's money is in its engine's ledger: leave out ledger")
+        if memo not in (None, "run", "tenant") and not isinstance(memo, Memo):
+            raise ConfigurationError(f"memo must be 'run', 'tenant', a Memo or None, not {memo!r}")
+        if memo == "tenant" and tenant is None:
+            raise ConfigurationError("memo='tenant' needs a tenant: engine.tenant(...).rlm(...)")
+        self._memo = memo
+        self._tracing = Tracing(trace, trace_folder)
         self._tenant = tenant
         self._ledger = ledger or engine.ledger
         self._budget = (budget or Budget()).within(tenant.per_run if tenant is not None else None)
@@ -192,18 +209,28 @@ class RLM:
         resume: "Path | str | None" = None,
     ) -> Result:
         """As `run`, for asyncio. Cancelling it ends the sandboxes and the model calls."""
+        return await self._arun(context, query, None, journal, resume)
+
+    async def _arun(
+        self,
+        context: Source,
+        query: str,
+        listener: EventListener | None,
+        journal: "Path | str | None" = None,
+        resume: "Path | str | None" = None,
+    ) -> Result:
         check_query(query)
         prepared = await self._prepared(context)
+        settings = replace(self._settings, listener=told_all(self._settings.listener, listener))
         if journal is None and resume is None:
-            return await self._answered(prepared, query, None, self._settings, self._budget)
-        settings = self._settings
+            return await self._traced(prepared, query, None, settings, self._budget)
         if settings.seed is None:
             settings = replace(settings, seed=secrets.randbits(63))
         header = await anyio.to_thread.run_sync(header_of, settings, query, prepared)
         opened, recorded = await anyio.to_thread.run_sync(open_journal, _path(journal), _path(resume), header)
         try:
             settings = replace(settings, journal=opened, seed=seed_of(recorded) if recorded else settings.seed)
-            return await self._answered(prepared, query, None, settings, self._budget.less(opened.spent()))
+            return await self._traced(prepared, query, None, settings, self._budget.less(opened.spent()))
         finally:
             opened.close()
 
@@ -212,6 +239,36 @@ class RLM:
         if prepared.length == 0:
             raise ContextError("the context is empty: there is nothing to answer from")
         return prepared
+
+    async def _traced(
+        self, context: Context, query: str, session: SessionState | None, settings: Settings, budget: Budget
+    ) -> Result:
+        """One question, with a trace file of its own where they are wanted."""
+        told: dict[str, object] = {"models": [level.model.name for level in settings.levels], "seed": settings.seed}
+        with self._tracing.of_run(told) as writer:
+            listening = replace(settings, listener=told_all(settings.listener, writer))
+            result = await self._answered(context, query, session, listening, budget)
+        return result if writer is None else replace(result, trace_file=writer.path)
+
+    async def stream(self, context: Source, query: str, **options: Any) -> AsyncIterator[Event]:
+        """The run's events as they happen: `async for event in rlm.stream(context, query)`. The last one is "answer".
+
+        A slow consumer does not slow the run: when it is far behind, the oldest events are dropped (EventStream). What
+        ends the run with an error is raised at the end; leaving the loop early cancels the run. Takes what arun takes.
+        """
+        events = EventStream()
+        task = asyncio.ensure_future(self._listened(events, context, query, **options))
+        task.add_done_callback(lambda _: events.close())
+        try:
+            async for event in events:
+                yield event
+            await task
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _listened(self, listener: EventListener, context: Source, query: str, **options: Any) -> Result:
+        return await self._arun(context, query, listener, **options)
 
     async def _answered(
         self, context: Context, query: str, session: SessionState | None, settings: Settings, budget: Budget
@@ -224,7 +281,13 @@ class RLM:
             self._check_prices(meter)
             key = cache_key(tenant.name if tenant is not None else "", context, query)
             settings = replace(settings, metadata={**settings.sub_metadata, "cache_key": key})
-            calls = Calls(settings.models, concurrency=self._concurrency, journal=settings.journal)
+            calls = Calls(
+                settings.models,
+                concurrency=self._concurrency,
+                journal=settings.journal,
+                memo=self._memo_of_run(),
+                tenant=tenant.name if tenant is not None else "",
+            )
             run = Run(
                 settings,
                 calls,
@@ -245,6 +308,14 @@ class RLM:
             with anyio.CancelScope(shield=True):
                 await patiently(meter.close)
             self._add(meter.summary())
+
+    def _memo_of_run(self) -> Memo | None:
+        if self._memo == "run":
+            return Memo()
+        if self._memo == "tenant":
+            assert self._tenant is not None
+            return self._tenant.memo
+        return self._memo
 
     def session(self, context: Source) -> "Session":
         """A conversation about one context: each question has the variables and the history of those before it, and a
@@ -278,6 +349,7 @@ def _path(given: "Path | str | None") -> Path | None:
 
 
 _COUNTED = (
+    "memo_calls",
     "calls", "input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "uncertain_calls",
     "refunded_calls",
 )  # fmt: skip

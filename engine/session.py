@@ -55,7 +55,7 @@ class Session:
                 self._context = await self._rlm._prepared(self._source)
             if self._state is None:
                 self._state = SessionState(box=None, history=History())
-            return await self._rlm._answered(self._context, query, self._state, self._rlm._settings, self._rlm._budget)
+            return await self._rlm._traced(self._context, query, self._state, self._rlm._settings, self._rlm._budget)
         finally:
             self._busy.release()
 

@@ -8,6 +8,7 @@ from divebell.bridge.budget import Budget
 from divebell.bridge.escrow import Caps
 from divebell.bridge.rates import Rate
 from divebell.errors import ConfigurationError
+from divebell.loop.memo import Memo
 
 if TYPE_CHECKING:
     from divebell.engine import Engine
@@ -30,6 +31,8 @@ class Tenant:
     per_day: Budget | None = None
     total: Budget | None = None
     rates: Mapping[str, Rate] = field(default_factory=dict)
+    memo: Memo = field(default_factory=Memo, repr=False)
+    """What RLM(memo="tenant") remembers; it goes with this object."""
 
     def __post_init__(self) -> None:
         for what in ("per_day", "total"):

@@ -143,6 +143,7 @@ class Display:
         reply = f"failed: {data['error']}" if "error" in data else data["reply"]
         prompt = both_ends(data["prompt"], LINE_CHARACTERS // 2)
         cost = f" ({money(data['picodollars'])})" if "picodollars" in data else ""
+        cost = " (memo)" if data.get("memo") else cost
         self._line(
             "call", f"{data['number']}  {prompt}  →  {one_line(reply, LINE_CHARACTERS // 2)}{cost}", "magenta", event
         )

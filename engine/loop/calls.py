@@ -24,6 +24,7 @@ from divebell.bridge.meter import Hold, Meter, whole
 from divebell.bridge.tally import Tally
 from divebell.errors import ModelError, ModelUnavailable, UnknownModel
 from divebell.journal.journal import Journal
+from divebell.loop.memo import Memo
 from divebell.models.images import worst_case_image_tokens
 from divebell.models.protocol import Completion, Model, Request
 
@@ -62,6 +63,7 @@ class Call:
             "output_tokens": booked.output_tokens,
             "cached_input_tokens": booked.cached_input_tokens,
             "picodollars": booked.spent_picodollars,
+            "memo": booked.memo_calls > 0,
             "uncertain": booked.uncertain_calls > 0,
             "finish_reason": self.completion.finish_reason,
         }
@@ -70,9 +72,19 @@ class Call:
 class Calls:
     """Makes the model calls of one query, all its children's included: at most `concurrency` at once."""
 
-    def __init__(self, models: Mapping[str, Model], *, concurrency: int, journal: Journal | None = None) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, Model],
+        *,
+        concurrency: int,
+        journal: Journal | None = None,
+        memo: Memo | None = None,
+        tenant: str = "",
+    ) -> None:
         self._models = models
         self._journal = journal or Journal.off()
+        self._memo = memo
+        self._tenant = tenant
         self._places = anyio.Semaphore(concurrency)
         self._gates: WeakKeyDictionary[Meter, anyio.Lock] = WeakKeyDictionary()
         self._settled = anyio.Event()
@@ -95,13 +107,13 @@ class Calls:
         least_output_tokens: int | None = None,
         name: str,
         is_last: bool = False,
-        keep_errors: bool = False,
+        is_sub_call: bool = False,
     ) -> Call:
         """Make the call, or take it from the journal; it is tried again where the endpoint says that this may help.
 
         The output limit of the request may be lowered to `least_output_tokens` where the budget has no room for more.
-        name: tells the call from the run's others, and is the same when the run is repeated. keep_errors: whether the
-        journal keeps a failure too, because somebody is told of it who will go on.
+        name: tells the call from the run's others, and is the same when the run is repeated. is_sub_call: whether the
+        guest asked: then the journal keeps a failure too, because it goes on with it, and the memo may answer.
         Raises BudgetExceeded where the call may not be made, ModelError where it was made and failed.
         """
         journal = self._journal
@@ -112,14 +124,30 @@ class Calls:
             if isinstance(completion, DivebellError):
                 raise completion
             return Call(completion=completion, booked=booked, seconds=0.0)
+        remembered = self._remembered(meter, model, request, name) if is_sub_call else None
+        if remembered is not None:
+            return remembered
         marked = replace(request, metadata={**request.metadata, "call": f"{meter.run_id}/{meter.path}/{name}"})
         costs = Tally()
         try:
-            return await self._live(meter, model, marked, least_output_tokens, name, is_last, costs)
+            call = await self._live(meter, model, marked, least_output_tokens, name, is_last, costs)
+            if self._memo is not None and is_sub_call:
+                self._memo.put(self._tenant, model.name, request, call.completion)
+            return call
         except (ModelError, BudgetExceeded) as error:
-            if keep_errors:
+            if is_sub_call:
                 journal.keep_error(meter.path, name, model.name, request, error, costs)
             raise
+
+    def _remembered(self, meter: Meter, model: Model, request: Request, name: str) -> Call | None:
+        """The call from the memo. A journal has it as any other, since a replay may find the memo in another state."""
+        found = None if self._memo is None else self._memo.get(self._tenant, model.name, request)
+        if found is None:
+            return None
+        booked = Tally(memo_calls=1)
+        self._journal.keep_call(meter.path, name, model.name, request, found, booked)
+        meter.note(model.name, booked)
+        return Call(completion=found, booked=booked, seconds=0.0)
 
     async def _live(
         self, meter: Meter, model: Model, request: Request, least: int | None, name: str, is_last: bool, costs: Tally

@@ -1,6 +1,7 @@
 """What a run gives back."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from divebell.cell import Cell
@@ -35,3 +36,5 @@ class Result:
     seconds: float
     spend: dict[str, Any]
     trace: tuple[Turn, ...] = field(repr=False)
+    trace_file: Path | None = None
+    """Where the run's trace is, if RLM(trace=...) asked for one."""

@@ -91,7 +91,7 @@ class SubCalls:
         name = f"sub-call {number}" if not attempt else f"sub-call {number}, repair {attempt}"
         try:
             call = await self.calls(
-                self.meter, level.model, request, least_output_tokens=LEAST_OUTPUT_TOKENS, name=name, keep_errors=True
+                self.meter, level.model, request, least_output_tokens=LEAST_OUTPUT_TOKENS, name=name, is_sub_call=True
             )
         except Exception as error:
             self.tell("call", number=number, model=level.model.name, prompt=prompt, error=str(error))

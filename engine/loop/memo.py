@@ -1,0 +1,65 @@
+"""A memo of sub-calls: an identical request to the same model at temperature 0 gets the recorded answer, for nothing.
+
+Off by default, because a provider's answers are not quite the same from day to day even at temperature 0. Where it is
+on, it is within a run, within a tenant, or in a store that the application keeps. Guaranteed: what one tenant was
+answered never reaches another, unless the application made the store with `across_tenants=True`; so a tenant cannot
+find out, by what is quick and free, what another one asked.
+"""
+
+import threading
+from collections import OrderedDict
+
+from divebell.errors import ConfigurationError
+from divebell.journal.journal import request_digest
+from divebell.models.protocol import Completion, Request
+
+ENTRY_BYTES = 200  # what an entry takes beside its text
+
+
+class Memo:
+    """A store of answers, in memory. Thread-safe. When it is full, what was not asked for longest goes.
+
+    across_tenants: whether tenants share what they were answered.
+    """
+
+    def __init__(self, *, max_entries: int = 10_000, max_bytes: int = 64 << 20, across_tenants: bool = False) -> None:
+        for name, value in (("max_entries", max_entries), ("max_bytes", max_bytes)):
+            if type(value) is not int or value < 1:
+                raise ConfigurationError(f"{name} must be a whole number over 0, not {value!r}")
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        self._across_tenants = across_tenants
+        self._lock = threading.Lock()
+        self._answers: OrderedDict[tuple[str, str], Completion] = OrderedDict()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def get(self, tenant: str, model: str, request: Request) -> Completion | None:
+        """The recorded answer, if there is one and the request is one that has a single answer."""
+        if request.temperature != 0:
+            return None
+        key = self._key(tenant, model, request)
+        with self._lock:
+            found = self._answers.get(key)
+            if found is not None:
+                self._answers.move_to_end(key)
+            return found
+
+    def put(self, tenant: str, model: str, request: Request, completion: Completion) -> None:
+        """Record an answer, unless it was cut off."""
+        size = len(completion.text) + ENTRY_BYTES
+        if request.temperature != 0 or completion.finish_reason != "stop" or size > self._max_bytes:
+            return
+        key = self._key(tenant, model, request)
+        with self._lock:
+            before = self._answers.pop(key, None)
+            self._bytes += size - (len(before.text) + ENTRY_BYTES if before is not None else 0)
+            self._answers[key] = completion
+            while self._bytes > self._max_bytes or len(self._answers) > self._max_entries:
+                _, oldest = self._answers.popitem(last=False)
+                self._bytes -= len(oldest.text) + ENTRY_BYTES
+
+    def _key(self, tenant: str, model: str, request: Request) -> tuple[str, str]:
+        return "" if self._across_tenants else tenant, request_digest(model, request)

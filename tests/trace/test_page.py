@@ -363,6 +363,23 @@ def test_everything_can_be_reached_by_keyboard(pages: Any, see: Any) -> None:
     assert chosen(page) == "Turn 5"
 
 
+def test_the_time_line_can_be_that_of_one_event(pages: Any, see: Any) -> None:
+    page = see(pages(lively(40)), anchor="#event-2")
+    bar = page.locator(".row[aria-selected=true] .lane i").first
+    before = bar.bounding_box()
+    page.keyboard.press("z")
+    after = bar.bounding_box()
+    lane = page.locator(".row[aria-selected=true] .lane").bounding_box()
+    assert before
+    assert after
+    assert lane
+    assert before["width"] < lane["width"] / 2
+    assert after["width"] == pytest.approx(lane["width"], abs=2)
+    assert page.locator(".row", has_text="Turn 3").locator(".lane i").count() == 0
+    page.get_by_role("button", name="Whole run").click()
+    assert bar.bounding_box() == before
+
+
 def test_a_link_leads_to_its_event(pages: Any, see: Any) -> None:
     file = pages(lively(400))
     page = see(file, anchor="#event-311")

@@ -1,5 +1,6 @@
 """The page in a real browser: that it shows a trace, stays quick, and that hostile text in a trace stays text."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, Request, expect
 from divebell.trace import read_trace
 from divebell.trace.html import write_page
 from tests.support.browser import browsing
+from tests.support.command import run
 from tests.support.traces import hostile, lively, small, write
 
 WIDE, NARROW = (1440, 900), (360, 740)
@@ -246,6 +248,51 @@ def test_the_walls_hold_even_against_a_fault_of_the_page(pages: Any, browser: Br
     assert page.evaluate("window.__owned") is None
     assert not [problem for problem in seen.problems if problem.startswith("request") and "127.0.0.1" not in problem]
     seen.context.close()
+
+
+ODD: list[Any] = [
+    None, True, 0, -1, 1.5, 10**20, "", "x", [], [1, None, [[]]], {}, {"text": 1}, {"text": "a", "missing": "b"}, {"hmac": 1},
+    {"length": "x", "hmac": "y"}, {"text": "a", "missing": -1}, {"role": "", "content": [{"text": {}}, 7, None]}, [{"role": "", "content": 3}],
+]  # fmt: skip
+FIELDS = (
+    "query", "context", "context_type", "answer", "prompt", "messages", "reply", "code", "stdout", "stderr", "repr", "traceback", "error",
+    "error_kind", "error_type", "final", "submitted", "arguments", "keyword_arguments", "result", "status", "stopped_by", "spend", "ok", "limit",
+    "cap", "name", "finish_reason", "attempts", "depth", "started", "__proto__", "constructor", "toString", "hasOwnProperty", "",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(ODD)))
+def test_data_of_any_shape_is_shown_somehow(pages: Any, see: Any, tmp_path: Path, number: int) -> None:
+    """A trace can be written by anybody: whatever passes the reader must not break the page or the terminal."""
+    lines = [
+        {"schema": "divebell.trace", "version": 1, "divebell": "x", "started": "x", "level": "full", "settings": {}}
+    ]
+    data = dict.fromkeys(FIELDS, ODD[number])
+    kinds = (
+        "run",
+        "reply",
+        "code",
+        "call",
+        "tool",
+        "cell",
+        "limit",
+        "constructor",
+        "child",
+        "answer",
+        "dropped",
+        "end",
+    )
+    for at, kind in enumerate(kinds):
+        lines.append(
+            {"id": at + 1, "parent": at or None, "kind": kind, "path": "0", "turn": 1, "seconds": at, "data": data}
+        )
+    file = tmp_path / "odd.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)))
+    write_page(read_trace(file), "odd", file.with_suffix(".html"))
+    page = see(file.with_suffix(".html"))
+    everything_looked_at(page)
+    for option in ((), ("--full",)):
+        assert run("trace", str(file), *option).status == 0
 
 
 def test_a_huge_text_is_shown_in_pieces(pages: Any, see: Any) -> None:

@@ -20,6 +20,8 @@ MAX_READ_BYTES = 4 << 30
 MAX_EVENTS = 1_000_000
 MAX_DEPTH = 128
 """Events inside events: 32 levels of children with a run, a turn and a cell each."""
+MAX_NESTING = 32
+"""Of the data of a line."""
 MAX_SECONDS = 1e9
 MAX_COUNT = 10**15
 MAX_TURN = 10**6
@@ -130,6 +132,8 @@ class _Reading:
                 self._refuse(f"this is not a line of a trace: {what}")
             if not isinstance(entry, dict):
                 self._refuse("this is not a line of a trace: it is not a JSON object")
+            if not _is_nested_within(entry, MAX_NESTING):
+                self._refuse("this is not a line of a trace: it is nested too deeply")
             yield entry
 
     def _check_header(self, header: Mapping[str, Any]) -> None:
@@ -195,6 +199,13 @@ class _Reading:
             self._refuse('the event\'s dollars are not an amount such as "0.0012"')
         if not isinstance(data.get("model") or "", str):
             self._refuse("the event's model is not a name")
+
+
+def _is_nested_within(value: object, levels: int) -> bool:
+    if not isinstance(value, (dict, list)):
+        return True
+    inside = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_nested_within(item, levels - 1) for item in inside)
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -1,5 +1,6 @@
 """The page in a real browser: that it shows a trace, stays quick, and that hostile text in a trace stays text."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, Request, expect
 from divebell.trace import read_trace
 from divebell.trace.html import write_page
 from tests.support.browser import browsing
+from tests.support.command import run
 from tests.support.traces import hostile, lively, small, write
 
 WIDE, NARROW = (1440, 900), (360, 740)
@@ -248,6 +250,51 @@ def test_the_walls_hold_even_against_a_fault_of_the_page(pages: Any, browser: Br
     seen.context.close()
 
 
+ODD: list[Any] = [
+    None, True, 0, -1, 1.5, 10**20, "", "x", [], [1, None, [[]]], {}, {"text": 1}, {"text": "a", "missing": "b"}, {"hmac": 1},
+    {"length": "x", "hmac": "y"}, {"text": "a", "missing": -1}, {"role": "", "content": [{"text": {}}, 7, None]}, [{"role": "", "content": 3}],
+]  # fmt: skip
+FIELDS = (
+    "query", "context", "context_type", "answer", "prompt", "messages", "reply", "code", "stdout", "stderr", "repr", "traceback", "error",
+    "error_kind", "error_type", "final", "submitted", "arguments", "keyword_arguments", "result", "status", "stopped_by", "spend", "ok", "limit",
+    "cap", "name", "finish_reason", "attempts", "depth", "started", "__proto__", "constructor", "toString", "hasOwnProperty", "",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(ODD)))
+def test_data_of_any_shape_is_shown_somehow(pages: Any, see: Any, tmp_path: Path, number: int) -> None:
+    """A trace can be written by anybody: whatever passes the reader must not break the page or the terminal."""
+    lines = [
+        {"schema": "divebell.trace", "version": 1, "divebell": "x", "started": "x", "level": "full", "settings": {}}
+    ]
+    data = dict.fromkeys(FIELDS, ODD[number])
+    kinds = (
+        "run",
+        "reply",
+        "code",
+        "call",
+        "tool",
+        "cell",
+        "limit",
+        "constructor",
+        "child",
+        "answer",
+        "dropped",
+        "end",
+    )
+    for at, kind in enumerate(kinds):
+        lines.append(
+            {"id": at + 1, "parent": at or None, "kind": kind, "path": "0", "turn": 1, "seconds": at, "data": data}
+        )
+    file = tmp_path / "odd.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)))
+    write_page(read_trace(file), "odd", file.with_suffix(".html"))
+    page = see(file.with_suffix(".html"))
+    everything_looked_at(page)
+    for option in ((), ("--full",)):
+        assert run("trace", str(file), *option).status == 0
+
+
 def test_a_huge_text_is_shown_in_pieces(pages: Any, see: Any) -> None:
     huge = "<b>" + "word " * 50_000 + "the end"
     page = see(pages(hostile(huge)), anchor="#event-4")
@@ -361,6 +408,23 @@ def test_everything_can_be_reached_by_keyboard(pages: Any, see: Any) -> None:
     expect(page.locator("#help")).to_be_hidden()
     press("End")
     assert chosen(page) == "Turn 5"
+
+
+def test_the_time_line_can_be_that_of_one_event(pages: Any, see: Any) -> None:
+    page = see(pages(lively(40)), anchor="#event-2")
+    bar = page.locator(".row[aria-selected=true] .lane i").first
+    before = bar.bounding_box()
+    page.keyboard.press("z")
+    after = bar.bounding_box()
+    lane = page.locator(".row[aria-selected=true] .lane").bounding_box()
+    assert before
+    assert after
+    assert lane
+    assert before["width"] < lane["width"] / 2
+    assert after["width"] == pytest.approx(lane["width"], abs=2)
+    assert page.locator(".row", has_text="Turn 3").locator(".lane i").count() == 0
+    page.get_by_role("button", name="Whole run").click()
+    assert bar.bounding_box() == before
 
 
 def test_a_link_leads_to_its_event(pages: Any, see: Any) -> None:

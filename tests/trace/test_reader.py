@@ -118,9 +118,21 @@ def test_a_bad_event_is_refused_with_its_line(file: Path, change: dict[str, Any]
         b'{"id": ' + b"9" * 5000 + b"}",
         b"[" * 100_000 + b"]" * 100_000,
         b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
+        b'{"a":' * 40 + b"1" + b"}" * 40,
         b"",
     ],
-    ids=["words", "list", "number", "not-utf8", "nan", "huge-number", "deep-list", "deep-object", "empty"],
+    ids=[
+        "words",
+        "list",
+        "number",
+        "not-utf8",
+        "nan",
+        "huge-number",
+        "deep-list",
+        "deep-object",
+        "deeper-than-any",
+        "empty",
+    ],
 )
 def test_a_line_that_is_no_event_is_refused(file: Path, line: bytes) -> None:
     with pytest.raises(TraceError, match="line 3: this is not a line of a trace"):

@@ -3,6 +3,7 @@
 const FIRST_PIECE = 12000;
 const NEXT_PIECE = 200000;
 const BODY_NAMES = {
+  __proto__: null,
   query: "Question", context: "Context", answer: "Answer", prompt: "Prompt", messages: "Messages", reply: "Reply", code: "Code", stdout: "Output",
   stderr: "Standard error", repr: "Value", traceback: "Error", error: "Error", final: "Answer from code", arguments: "Arguments",
   keyword_arguments: "Arguments by name", result: "Result", submitted: "Submitted", error_kind: "Kind of error",
@@ -89,7 +90,7 @@ function messagesView(messages) {
     const role = typeof message.role === "string" ? message.role : "message";
     const parts = Array.isArray(message.content) ? message.content.map((part) => part?.text ?? part?.data) : [message.content];
     for (const part of parts) {
-      const view = bodyView("prompt", part, role[0]?.toUpperCase() + role.slice(1));
+      const view = bodyView("prompt", part, role.slice(0, 1).toUpperCase() + role.slice(1));
       if (view) box.append(el("div", "bodies-message", view));
     }
   }

@@ -2,6 +2,7 @@
 
 const detail = document.getElementById("detail");
 const FACT_NAMES = {
+  __proto__: null,
   status: "Status", finish_reason: "Finish reason", attempts: "Attempts", context_type: "Context", error_type: "Kind of error", uncertain: "Cost uncertain", name: "Name",
   limit: "Limit", cap: "Cap", spent: "Spent", held: "Held", account: "Account", exit_status: "Exit status", restored: "State put back",
   truncated: "Output shortened", held_dollars: "Held", iterations: "Turns", number: "Number",

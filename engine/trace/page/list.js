@@ -91,11 +91,16 @@ function row(i, at, height) {
   return line;
 }
 
+// The part of the time line in view: all of it, or that of one span.
+const view = { from: 0, until: lastSecond };
+
 function lane(i) {
-  const scale = lastSecond > 0 ? 100 / lastSecond : 0;
+  const scale = view.until > view.from ? 100 / (view.until - view.from) : 0;
   const box = el("div", "lane");
-  const start = column.start[i] * scale;
-  const end = column.end[i] * scale;
+  const at = (second) => Math.max(0, Math.min(100, (second - view.from) * scale));
+  if (column.end[i] < view.from || column.start[i] > view.until) return box;
+  const start = at(column.start[i]);
+  const end = at(column.end[i]);
   const bar = (from, to, className) => {
     const mark = el("i", className);
     mark.style.left = `${Math.min(from, 99.5)}%`;
@@ -104,7 +109,7 @@ function lane(i) {
   };
   const kind = column.kind[i];
   if (kind === "run" || kind === "turn") bar(start, end, "outer");
-  if (kind === "turn") bar(start, start + column.took[i] * scale, "");
+  if (kind === "turn") bar(start, at(column.start[i] + column.took[i]), "");
   else if (kind !== "run") bar(start, end, "");
   const took = el("span", end > 76 ? "took before" : "took", seconds(column.end[i] - column.start[i]));
   if (end > 76 && start < 14) return box;
@@ -115,11 +120,28 @@ function lane(i) {
 
 function drawAxis() {
   const axis = document.getElementById("axis");
+  axis.replaceChildren();
   for (let part = 0; part <= 4; part += 2) {
-    const tick = el("span", "", part === 0 ? "0" : seconds((lastSecond * part) / 4));
+    const second = view.from + ((view.until - view.from) * part) / 4;
+    const tick = el("span", "", second === 0 ? "0" : seconds(second));
     tick.style.left = `${25 * part}%`;
     axis.append(tick);
   }
+}
+
+// Between the whole time line and the time of the selected span.
+function zoom() {
+  const isWhole = view.from === 0 && view.until === lastSecond;
+  const canZoom = isWhole && selected >= 0 && column.end[selected] > column.start[selected];
+  view.from = canZoom ? column.start[selected] : 0;
+  view.until = canZoom ? column.end[selected] : lastSecond;
+  const isZoomed = view.from > 0 || view.until < lastSecond;
+  const zoomer = document.getElementById("zoom");
+  zoomer.textContent = isZoomed ? "Whole run" : "Zoom in";
+  zoomer.setAttribute("aria-pressed", String(isZoomed));
+  drawAxis();
+  drawn = "";
+  draw();
 }
 
 function toggle(i, open) {
@@ -204,6 +226,7 @@ function startList() {
     const line = event.target.closest(".row");
     if (line && !event.target.closest(".twisty")) toggle(Number(line.dataset.at));
   });
+  document.getElementById("zoom").addEventListener("click", zoom);
   document.getElementById("expand").addEventListener("click", () => {
     collapsed.fill(0);
     layOut();

@@ -117,7 +117,7 @@ function startKeyboard(flipTheme) {
       if (selected >= 0) showDetail(selected, true);
       detail.focus({ preventScroll: true });
     },
-    n: () => moveToHit(1), p: () => moveToHit(-1), e: moveToFailure, t: flipTheme, "?": () => help.showModal(),
+    n: () => moveToHit(1), p: () => moveToHit(-1), e: moveToFailure, z: zoom, t: flipTheme, "?": () => help.showModal(),
     "/": () => { searchBox.focus(); searchBox.select(); },
     Escape: closeDetail,
   };

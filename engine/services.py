@@ -9,6 +9,7 @@ import functools
 import inspect
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -89,7 +90,7 @@ class Clock:
             self.virtual_nanoseconds += int(seconds * 1e9)
 
 
-class ToolServices(Clock):
+class ToolServices(Clock, ABC):
     """Answers calls of tools. A plain one runs on a thread, an async one on an event loop.
 
     After `tool_seconds` the guest gets an error. A plain function that is still running then cannot be stopped: it
@@ -117,10 +118,11 @@ class ToolServices(Clock):
             cancel = self._workers.start(lambda: done(self._tools.call(call)))
         return Started(cancel, self._tool_seconds)
 
+    @abstractmethod
     def _start_async(
         self, function: Callable[[], Coroutine[Any, Any, Outcome]], done: Callable[[Outcome], None]
     ) -> Callable[[], None]:
-        raise NotImplementedError
+        """Run it on an event loop, and tell `done` what came of it. Returns what cancels it."""
 
     def check_answer(self, value: object) -> str | None:
         """Nobody gave a schema."""

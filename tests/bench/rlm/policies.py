@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 
 from divebell import Request, ScriptedModel
-from tests.bench.rlm import scripts
+from tests.bench.rlm import policy_code
 from tests.bench.rlm.planning import Plan, plan
 
 POLICIES = ("perfect", "children", "clumsy")
@@ -20,7 +20,7 @@ CHILD_TASK = (
 )
 CLUMSY_PATIENCE = 200  # chunks after which it thinks that it has seen enough pairs
 _LABEL_TASK = (
-    f"Label each question below by its answer, with one of: {scripts.LABELS}. Reply with one label per line, in the order "
+    f"Label each question below by its answer, with one of: {policy_code.LABELS}. Reply with one label per line, in the order "
     "of the questions, and nothing else.\nQuestions:\n"
 )
 _READ_TASK = (
@@ -70,7 +70,7 @@ def replies(query: str, policy: str) -> tuple[str, ...]:
     if key is not None:
         return _needle_replies(key[1], query, policy)
     made = plan(query)
-    return (scripts.LOOK, scripts.GIVE_UP) if made is None else _row_replies(made, query, policy)
+    return (policy_code.LOOK, policy_code.GIVE_UP) if made is None else _row_replies(made, query, policy)
 
 
 def root_reply(request: Request, policy: str) -> str:
@@ -78,7 +78,7 @@ def root_reply(request: Request, policy: str) -> str:
     turn = sum(message["role"] == "assistant" for message in request.messages)
     script = replies(_question(request), policy)
     has_failed = policy != "clumsy" and turn and "Traceback (most recent call last)" in _text(request, -1)
-    return scripts.GIVE_UP if has_failed or turn >= len(script) else script[turn]
+    return policy_code.GIVE_UP if has_failed or turn >= len(script) else script[turn]
 
 
 def _question(request: Request) -> str:
@@ -98,11 +98,11 @@ def _needle_replies(key: str, query: str, policy: str) -> tuple[str, ...]:
     ask = _READ_TASK.format(key=key)
     filled = {"KEY": repr(key), "ASK": repr(ask), "QUERY": repr(CHILD_TASK + query), "GUESS": "42"}
     script = {
-        "perfect": (scripts.LOOK, scripts.FIND, scripts.READ_HITS),
-        "child": (scripts.LOOK, scripts.FIND_IN_PART),
-        "children": (scripts.LOOK, scripts.FIND_BY_CHILDREN),
+        "perfect": (policy_code.LOOK, policy_code.FIND, policy_code.READ_HITS),
+        "child": (policy_code.LOOK, policy_code.FIND_IN_PART),
+        "children": (policy_code.LOOK, policy_code.FIND_BY_CHILDREN),
         "clumsy": (
-            scripts.NO_FENCE, scripts.HUGE_PRINT, scripts.WRONG_NAME, scripts.READ_ALL_IN_ORDER, scripts.FINISH_FOUND,
+            policy_code.NO_FENCE, policy_code.HUGE_PRINT, policy_code.WRONG_NAME, policy_code.READ_ALL_IN_ORDER, policy_code.FINISH_FOUND,
         ),
     }[policy]  # fmt: skip
     return tuple(_filled(reply, filled) for reply in script)
@@ -120,16 +120,16 @@ def _row_replies(made: Plan, query: str, policy: str) -> tuple[str, ...]:
         "QUERY": repr(CHILD_TASK + query),
         "GUESS": "(10000, 10001)" if is_pairs else "Label: entity",
         "SOME": f"[:{CLUMSY_PATIENCE}]" if is_pairs else "",
-        "TRY": scripts.TRY if policy == "perfect" and made.needs_labels else "",
+        "TRY": policy_code.TRY if policy == "perfect" and made.needs_labels else "",
     }
-    work = scripts.MAP if made.needs_labels else scripts.COUNT_ROWS
+    work = policy_code.MAP if made.needs_labels else policy_code.COUNT_ROWS
     script = {
-        "perfect": (scripts.LOOK, scripts.DEFINE, work, scripts.ANSWER),
-        "child": (scripts.LOOK, scripts.DEFINE, work, scripts.COUNTS_OF_PART),
-        "children": (scripts.LOOK, scripts.DEFINE, scripts.MAP_BY_CHILDREN, scripts.ANSWER),
+        "perfect": (policy_code.LOOK, policy_code.DEFINE, work, policy_code.ANSWER),
+        "child": (policy_code.LOOK, policy_code.DEFINE, work, policy_code.COUNTS_OF_PART),
+        "children": (policy_code.LOOK, policy_code.DEFINE, policy_code.MAP_BY_CHILDREN, policy_code.ANSWER),
         "clumsy": (
-            scripts.NO_FENCE, scripts.HUGE_PRINT, scripts.WRONG_NAME, scripts.DEFINE, scripts.SPLIT_LINES,
-            scripts.LABEL_IN_ORDER, scripts.PAIRS_WITHIN_CHUNKS if is_pairs else scripts.FORGET_TO_AGGREGATE,
+            policy_code.NO_FENCE, policy_code.HUGE_PRINT, policy_code.WRONG_NAME, policy_code.DEFINE, policy_code.SPLIT_LINES,
+            policy_code.LABEL_IN_ORDER, policy_code.PAIRS_WITHIN_CHUNKS if is_pairs else policy_code.FORGET_TO_AGGREGATE,
         ),
     }[policy]  # fmt: skip
     return tuple(_filled(reply, filled) for reply in script)

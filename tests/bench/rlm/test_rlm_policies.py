@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from divebell import RLM, Engine, Request, ScriptedModel
-from tests.bench.rlm import needles, oolong, pairs, planning, policies, questions, scripts
+from tests.bench.rlm import needles, oolong, pairs, planning, policies, policy_code, questions
 from tests.bench.rlm.instances import Instance
 from tests.bench.rlm.measure import BusyTime, Measurement, PeakMemory, Player, Watched, measure
 
@@ -213,4 +213,4 @@ def test_scripts_have_no_holes_left() -> None:
         ):
             for reply in policies.replies(query, policy):
                 assert "<<" not in reply
-                assert reply != scripts.GIVE_UP
+                assert reply != policy_code.GIVE_UP

@@ -25,9 +25,9 @@ import secrets as randomness
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from decimal import Decimal
+from itertools import islice
 from typing import Any, Literal, get_args
 
-from divebell.bridge.budget import dollars
 from divebell.cell import Cell
 from divebell.errors import ConfigurationError
 
@@ -45,6 +45,8 @@ MAX_NESTING = 6
 MAX_LINE_BYTES = 64 << 20
 """No writer makes a longer line: a character takes up to 12 bytes in JSON."""
 MIN_SECRET_CHARACTERS = 8
+PICODOLLARS = 10**12
+"""In a dollar."""
 SECRET = "[secret]"  # noqa: S105
 
 FACTS = frozenset({
@@ -101,12 +103,12 @@ class Recorder:
 
     def _mapping(self, given: Mapping[str, Any], nesting: int) -> dict[str, Any]:
         kept: dict[str, Any] = {}
-        for key, value in list(given.items())[:MAX_ITEMS]:
+        for key, value in islice(given.items(), MAX_ITEMS):
             name = self._fact(str(key))
-            if isinstance(value, Cell):
-                kept.update(self._cell(value))
-            elif name.endswith("picodollars") and type(value) is int:
+            if type(value) is int and name.endswith("picodollars"):
                 kept[name.replace("picodollars", "dollars")] = _exact(value)
+            elif isinstance(value, Cell):
+                kept.update(self._cell(value))
             elif (plain := self._value(name, value, nesting)) is not _LEFT_OUT:
                 kept[name] = plain
         return kept
@@ -115,7 +117,7 @@ class Recorder:
         if value is None or type(value) is bool:
             return value
         if type(value) is int:
-            return value if abs(value) < 2**63 else str(Decimal(value))
+            return value if -(2**63) < value < 2**63 else str(Decimal(value))
         if type(value) is float:
             return value if math.isfinite(value) else None
         if isinstance(value, Decimal):
@@ -167,7 +169,9 @@ class Recorder:
         return text
 
     def _fact(self, text: str) -> str:
-        return self._scrubbed(text)[:MAX_FACT_CHARACTERS]
+        if self._secrets:
+            text = self._scrubbed(text)
+        return text if len(text) <= MAX_FACT_CHARACTERS else text[:MAX_FACT_CHARACTERS]
 
     def _body(self, text: str) -> Any:
         if self.level == "off":
@@ -183,7 +187,8 @@ class Recorder:
 
 def _exact(amount_picodollars: int) -> str:
     """Dollars without trailing zeros, however the application has set up Decimal's rounding."""
-    text = f"{dollars(amount_picodollars):f}"
+    whole, rest = divmod(abs(amount_picodollars), PICODOLLARS)
+    text = f"{'-' if amount_picodollars < 0 else ''}{whole}.{rest:012}"
     return text.rstrip("0").rstrip(".")
 
 
@@ -204,10 +209,13 @@ def _as_text(value: Any) -> str:
         return f"[{type(value).__name__}]"
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
 def line(entry: Mapping[str, Any]) -> bytes:
     """One line of the file, with its end. Text that is no valid Unicode is escaped, and what other readers may take for
     the end of a line."""
-    text = json.dumps(entry, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = _encode(entry)
     for character in "\x85\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     try:

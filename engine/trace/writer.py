@@ -25,6 +25,9 @@ from divebell.trace.schema import MAX_LINE_BYTES, SCHEMA, VERSION, Level, Record
 MAX_FILE_BYTES = 1 << 30
 """From here on bodies are left out; at twice as much nothing more is written."""
 
+MAX_WRITE_BYTES = 1 << 18
+"""How much is gathered for one write."""
+
 
 class TraceWriter:
     """Writes one run's trace. Give it to the RLM as `on_event`, and use it as a context manager around the run.
@@ -52,7 +55,7 @@ class TraceWriter:
         self._recorder = Recorder(level, secrets)
         self._parents = Parents()
         self._max_bytes = max_bytes
-        self._written_bytes = 0
+        self._made_bytes = 0
         self._events = 0
         self._lost = 0
         self._descriptor: int | None = _create(self.path)
@@ -110,27 +113,38 @@ class TraceWriter:
         self.close()
 
     def _write(self, events: list[Event], dropped: int) -> None:
+        """A batch, in as few writes as MAX_WRITE_BYTES allows. What is not surely written counts as lost."""
         waiting = deque(events)
+        lines: list[bytes] = []
+        held = 0
+        if dropped:
+            lines.append(line(self._entry("dropped", "0", 0, 0.0, None, {"events": dropped})))
         try:
-            self._write_all(waiting, dropped)
+            while waiting:
+                made = self._lines_of(waiting[0])
+                held += len(made)
+                lines.append(made)
+                waiting.popleft()
+                if held > MAX_WRITE_BYTES:
+                    self._append(b"".join(lines))
+                    lines, held = [], 0
+            self._append(b"".join(lines))
         except Exception:
-            self._lost += len(waiting)
+            self._lost += len(waiting) + sum(map(bool, lines))
             raise
 
-    def _write_all(self, waiting: deque[Event], dropped: int) -> None:
-        if dropped:
-            self._append(line(self._entry("dropped", "0", 0, 0.0, None, {"events": dropped})))
-        while waiting:
-            event = waiting[0]
-            if self._recorder.level != "off" and self._written_bytes > self._max_bytes:
-                self._recorder.level = "off"
-                self._append(line(self._entry("bodies_left_out", "0", 0, event.seconds, None, {})))
-            made = self._line(event) if self._written_bytes <= 2 * self._max_bytes else b""
-            if 0 < len(made) <= MAX_LINE_BYTES:
-                self._append(made)
-            else:
-                self._lost += 1
-            waiting.popleft()
+    def _lines_of(self, event: Event) -> bytes:
+        """The event's line; empty where the file has no more room for it."""
+        before = b""
+        if self._recorder.level != "off" and self._made_bytes > self._max_bytes:
+            self._recorder.level = "off"
+            before = line(self._entry("bodies_left_out", "0", 0, event.seconds, None, {}))
+        made = self._line(event) if self._made_bytes <= 2 * self._max_bytes else b""
+        if not 0 < len(made) <= MAX_LINE_BYTES:
+            self._lost += 1
+            made = b""
+        self._made_bytes += len(before) + len(made)
+        return before + made
 
     def _line(self, event: Event) -> bytes:
         parent = self._parents.of(event)
@@ -160,7 +174,6 @@ class TraceWriter:
         view = memoryview(made)
         while view:
             view = view[os.write(self._descriptor, view) :]
-        self._written_bytes += len(made)
 
 
 def _create(path: Path) -> int:

@@ -45,9 +45,13 @@ def picodollars(amount: "str | int | Decimal", what: str = "dollars") -> int:
 
 
 def dollars(amount_picodollars: int) -> Decimal:
-    """Pico-dollars as dollars, exactly."""
-    digits = tuple(map(int, str(abs(amount_picodollars))))
-    return Decimal((amount_picodollars < 0, digits, -_PICODOLLAR_DIGITS))
+    """Pico-dollars as dollars, exactly, and without zeros at the end: 0.3, 5, 0."""
+    digits = str(abs(amount_picodollars))
+    decimals = (
+        min(_PICODOLLAR_DIGITS, len(digits) - len(digits.rstrip("0"))) if amount_picodollars else _PICODOLLAR_DIGITS
+    )
+    shown = digits[: len(digits) - decimals] or "0"
+    return Decimal((amount_picodollars < 0, tuple(map(int, shown)), decimals - _PICODOLLAR_DIGITS))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -182,9 +182,8 @@ class Recorder:
 
 
 def _exact(amount_picodollars: int) -> str:
-    """Dollars without trailing zeros, however the application has set up Decimal's rounding."""
-    text = f"{dollars(amount_picodollars):f}"
-    return text.rstrip("0").rstrip(".")
+    """Dollars in plain digits."""
+    return f"{dollars(amount_picodollars):f}"
 
 
 class _LeftOut:

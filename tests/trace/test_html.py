@@ -65,7 +65,9 @@ def test_hostile_text_changes_no_element_of_the_page(tmp_path: Path) -> None:
 
 
 def test_data_has_no_bracket_with_which_it_could_end_its_element(file: Path) -> None:
-    lines = [line for line in made(file, hostile(EVIL)).splitlines() if line.startswith('<script type="application/json"')]
+    lines = [
+        line for line in made(file, hostile(EVIL)).splitlines() if line.startswith('<script type="application/json"')
+    ]
     assert len(lines) == 2
     for line in lines:
         assert (line.count("<"), line.count(">"), line.endswith("</script>")) == (2, 2, True)

@@ -107,6 +107,13 @@ class Budget:
         )
 
 
+def checked_budget(given: object, what: str = "budget") -> Budget | None:
+    """What was given, if it is a Budget or None. ConfigurationError where it is an amount, or anything else."""
+    if given is None or isinstance(given, Budget):
+        return given
+    raise ConfigurationError(f'{what} must be a Budget, as Budget(dollars="0.30"), not {str(given)[:50]!r}')
+
+
 _Number = TypeVar("_Number", int, float)
 
 

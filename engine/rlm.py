@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import anyio
 
-from divebell.bridge.budget import Budget
+from divebell.bridge.budget import Budget, checked_budget
 from divebell.bridge.errors import BudgetExceeded
 from divebell.bridge.ledger import Ledger
 from divebell.bridge.meter import Meter
@@ -112,6 +112,9 @@ class RLM:
                 raise ConfigurationError(f"{name} must be a whole number from 1 to {most:,}, not {value!r}")
         if on_exhausted not in ("answer", "raise"):
             raise ConfigurationError(f"on_exhausted must be 'answer' or 'raise', not {on_exhausted!r}")
+        _check_kind("engine", engine, Engine, "divebell.Engine(...)")
+        _check_kind("tenant", tenant, Tenant, "engine.tenant(NAME)")
+        _check_kind("ledger", ledger, Ledger, "SQLiteLedger(PATH), or by Engine(ledger=PATH)")
         engine = engine or (tenant.engine if tenant is not None else default_engine())
         if tenant is not None and tenant.engine is not engine:
             raise ConfigurationError("the tenant belongs to another engine: leave out engine, or make it there")
@@ -119,8 +122,9 @@ class RLM:
             raise ConfigurationError("a tenant's money is in its engine's ledger: leave out ledger")
         self._tenant = tenant
         self._ledger = ledger or engine.ledger
-        self._budget = (budget or Budget()).within(tenant.per_run if tenant is not None else None)
-        self._rates = engine.rates.with_overrides({**(tenant.rates if tenant is not None else {}), **(rates or {})})
+        self._budget = (checked_budget(budget) or Budget()).within(tenant.per_run if tenant is not None else None)
+        for_tenant = engine.rates.with_overrides(None if tenant is None else tenant.rates)
+        self._rates = for_tenant.with_overrides(rates)
 
         levels, allowed = levels_of(
             model,
@@ -238,6 +242,11 @@ class RLM:
         """Start counting anew."""
         with self._lock:
             self._total = _empty_summary()
+
+
+def _check_kind(name: str, given: object, kind: type, example: str) -> None:
+    if given is not None and not isinstance(given, kind):
+        raise ConfigurationError(f"{name} must be made by {example}, not {str(given)[:50]!r}")
 
 
 _COUNTED = (

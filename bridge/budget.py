@@ -48,9 +48,13 @@ def picodollars(amount: "str | int | Decimal", what: str = "dollars") -> int:
 
 
 def dollars(amount_picodollars: int) -> Decimal:
-    """Pico-dollars as dollars, exactly."""
-    digits = tuple(map(int, str(abs(amount_picodollars))))
-    return Decimal((amount_picodollars < 0, digits, -_PICODOLLAR_DIGITS))
+    """Pico-dollars as dollars, exactly, and without zeros at the end: 0.3, 5, 0."""
+    digits = str(abs(amount_picodollars))
+    decimals = (
+        min(_PICODOLLAR_DIGITS, len(digits) - len(digits.rstrip("0"))) if amount_picodollars else _PICODOLLAR_DIGITS
+    )
+    shown = digits[: len(digits) - decimals] or "0"
+    return Decimal((amount_picodollars < 0, tuple(map(int, shown)), decimals - _PICODOLLAR_DIGITS))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +118,13 @@ class Budget:
             seconds=_lower(self.seconds, other.seconds),
             depth=min(self.depth, other.depth),
         )
+
+
+def checked_budget(given: object, what: str = "budget") -> Budget | None:
+    """What was given, if it is a Budget or None. ConfigurationError where it is an amount, or anything else."""
+    if given is None or isinstance(given, Budget):
+        return given
+    raise ConfigurationError(f'{what} must be a Budget, as Budget(dollars="0.30"), not {str(given)[:50]!r}')
 
 
 _Number = TypeVar("_Number", int, float)

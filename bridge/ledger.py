@@ -13,6 +13,7 @@ The API key, prompts and completions are never in it: it sees names, ids and num
 (sqlite_ledger.py).
 """
 
+import unicodedata
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -195,9 +196,15 @@ def _check_amounts(*amounts: int) -> None:
 
 
 def _check_tenant(name: object) -> None:
-    if not isinstance(name, str) or not name.strip() or len(name) > MAX_TENANT_NAME or not name.isprintable():
+    """Also refuses what would look like another tenant, and have caps and days of its own."""
+    if not isinstance(name, str) or not name or len(name) > MAX_TENANT_NAME or not name.isprintable():
+        is_fit = False
+    else:
+        is_fit = name == unicodedata.normalize("NFC", name.strip())
+    if not is_fit:
         raise ConfigurationError(
-            f"a tenant's name is a printable text of up to {MAX_TENANT_NAME} characters, not {str(name)[:120]!r}"
+            f"a tenant's name is a printable text of up to {MAX_TENANT_NAME} characters, without spaces at its ends "
+            f"and in Unicode's form NFC, not {str(name)[:120]!a}"
         )
 
 

@@ -8,6 +8,8 @@ from divebell.bridge.token_prices import FREE, LongPrompt, Rate
 
 __all__ = ["FREE", "LongPrompt", "Rate", "RateCard"]
 
+_RATES_ARE = 'rates are a Rate by the name of a model, as {"my-model": Rate.per_million("0.25", "2.00")}'
+
 
 class RateCard:
     """The pinned card that comes with Divebell, overridden and completed by the application's own rates.
@@ -17,17 +19,16 @@ class RateCard:
     """
 
     def __init__(self, own: Mapping[str, Rate] | None = None) -> None:
+        if own is not None and not isinstance(own, Mapping):
+            raise ConfigurationError(f"{_RATES_ARE}, not {type(own).__name__}")
         self._own = dict(own or {})
         for name, rate in self._own.items():
             if not isinstance(name, str) or not isinstance(rate, Rate):
-                raise ConfigurationError(
-                    f'rates are a Rate by the name of a model, as {{"my-model": Rate.per_million("0.25", "2.00")}}, '
-                    f"not {type(rate).__name__} by {name!r}"
-                )
+                raise ConfigurationError(f"{_RATES_ARE}, not {type(rate).__name__} by {name!r}")
 
-    def with_overrides(self, own: Mapping[str, Rate]) -> "RateCard":
+    def with_overrides(self, own: Mapping[str, Rate] | None) -> "RateCard":
         """A card on which these rates come first: a tenant's over the host's, and the host's over the pinned ones."""
-        return RateCard({**self._own, **own})
+        return RateCard({**self._own, **RateCard(own)._own})
 
     def rate(self, model: str) -> Rate | None:
         """The model's rate; None where it is not known. Exact names only: a near miss could cost ten times as much."""

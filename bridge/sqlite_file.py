@@ -15,7 +15,12 @@ OPEN_BUSY_SECONDS = 10.0  # another process may be creating the file, or migrati
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """A connection to a ledger's file; a new file is for its owner alone. sqlite3.Error or OSError if that fails."""
+    """A connection to a ledger's file; a new file is for its owner alone. LedgerError where no file can be there,
+    sqlite3.Error or OSError if it cannot be opened."""
+    if path.is_dir():
+        raise LedgerError(f"{path} is a folder: name a file in it, such as {path / 'ledger.db'}")
+    if not path.parent.is_dir():
+        raise LedgerError(f"there is no folder {path.parent} for the ledger: make it, or name another file")
     if not read_only:
         # Only a file that is new: to close one that a connection of this process uses would drop its locks (POSIX).
         with suppress(FileExistsError):
@@ -116,7 +121,7 @@ def explained(path: Path) -> Iterator[None]:
     except sqlite3.IntegrityError as error:
         raise LedgerError(f"the ledger {path} refused an entry that breaks its rules: {error}") from None
     except sqlite3.Error as error:
-        raise LedgerError(f"{path} cannot be read as a ledger: {error}") from None
+        raise LedgerError(f"{path} cannot be read as a ledger ({error}): name another file") from None
     except OverflowError:
         raise LedgerError("an amount is over what a ledger can hold, 9.2 million dollars") from None
     except OSError as error:

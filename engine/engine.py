@@ -96,8 +96,9 @@ class Engine:
         """
         from divebell.tenant import Tenant
 
+        RateCard(rates)  # refuses what are no rates, now
         tenant = Tenant(name=name, engine=self, per_run=budget, per_day=per_day, total=total, rates=dict(rates or {}))
-        tenant.account_for_today()
+        tenant.write_caps()
         return tenant
 
     def close(self) -> None:
@@ -138,6 +139,8 @@ class Engine:
 def _opened(ledger: "Path | str | None") -> Ledger:
     if ledger is None:
         return MemoryLedger()
+    if not isinstance(ledger, (str, os.PathLike)) or not os.fspath(ledger):
+        raise ConfigurationError(f"ledger must be a Ledger or the path of its file, not {str(ledger)[:50]!r}")
     from divebell.bridge.sqlite_ledger import SQLiteLedger
 
     return SQLiteLedger(ledger)

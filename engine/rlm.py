@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import anyio
 
-from divebell.bridge.budget import Budget
+from divebell.bridge.budget import Budget, checked_budget
 from divebell.bridge.errors import BudgetExceeded
 from divebell.bridge.ledger import Ledger
 from divebell.bridge.meter import Meter
@@ -127,6 +127,9 @@ class RLM:
                 raise ConfigurationError(f"{name} must be a whole number from 1 to {most:,}, not {value!r}")
         if on_exhausted not in ("answer", "raise"):
             raise ConfigurationError(f"on_exhausted must be 'answer' or 'raise', not {on_exhausted!r}")
+        _check_kind("engine", engine, Engine, "divebell.Engine(...)")
+        _check_kind("tenant", tenant, Tenant, "engine.tenant(NAME)")
+        _check_kind("ledger", ledger, Ledger, "SQLiteLedger(PATH), or by Engine(ledger=PATH)")
         engine = engine or (tenant.engine if tenant is not None else default_engine())
         if tenant is not None and tenant.engine is not engine:
             raise ConfigurationError("the tenant belongs to another engine: leave out engine, or make it there")
@@ -140,8 +143,9 @@ class RLM:
         self._tracing = Tracing(trace, trace_folder)
         self._tenant = tenant
         self._ledger = ledger or engine.ledger
-        self._budget = (budget or Budget()).within(tenant.per_run if tenant is not None else None)
-        self._rates = engine.rates.with_overrides({**(tenant.rates if tenant is not None else {}), **(rates or {})})
+        self._budget = (checked_budget(budget) or Budget()).within(tenant.per_run if tenant is not None else None)
+        for_tenant = engine.rates.with_overrides(None if tenant is None else tenant.rates)
+        self._rates = for_tenant.with_overrides(rates)
 
         levels, allowed = levels_of(
             model,
@@ -346,6 +350,11 @@ class RLM:
 
 def _path(given: "Path | str | None") -> Path | None:
     return None if given is None else Path(given)
+
+
+def _check_kind(name: str, given: object, kind: type, example: str) -> None:
+    if given is not None and not isinstance(given, kind):
+        raise ConfigurationError(f"{name} must be made by {example}, not {str(given)[:50]!r}")
 
 
 _COUNTED = (

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from divebell.bridge.budget import Budget
+from divebell.bridge.budget import Budget, checked_budget
 from divebell.bridge.escrow import Caps
 from divebell.bridge.rates import Rate
 from divebell.errors import ConfigurationError
@@ -35,14 +35,19 @@ class Tenant:
     """What RLM(memo="tenant") remembers; it goes with this object."""
 
     def __post_init__(self) -> None:
+        checked_budget(self.per_run)
         for what in ("per_day", "total"):
-            budget = getattr(self, what)
+            budget = checked_budget(getattr(self, what), what)
             if budget is not None and budget.seconds is not None:
                 raise ConfigurationError(f"{what} cannot limit seconds: give a limit of seconds per run, in budget")
 
+    def write_caps(self) -> None:
+        """Write the caps into the ledger, once: there they stay until others are written, by whichever process."""
+        self.engine.ledger.tenant(self.name, total=_caps(self.total), per_day=_caps(self.per_day))
+
     def account_for_today(self) -> str:
-        """Write the caps into the ledger, and return the id of today's account there."""
-        return self.engine.ledger.tenant(self.name, total=_caps(self.total), per_day=_caps(self.per_day))
+        """The id of today's account in the ledger. Its caps are those that the ledger has now."""
+        return self.engine.ledger.tenant(self.name)
 
     def rlm(self, *arguments: Any, **options: Any) -> "RLM":
         """An RLM that runs for this tenant. Takes what RLM takes."""

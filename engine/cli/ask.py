@@ -11,10 +11,11 @@ from typing import Literal
 from rich.console import Console
 
 from divebell.bridge.budget import Budget
-from divebell.cli.display import Display, safe, summary_line
+from divebell.cli.display import Display, one_line, safe, summary_line
 from divebell.cli.exits import USAGE, Exit
 from divebell.cli.inputs import parse_rates, read_context, read_schema, show_notes
 from divebell.engine import Engine, default_engine
+from divebell.errors import LedgerBusy, LedgerError
 from divebell.loop.result import Result
 from divebell.loop.stop import Stop
 from divebell.rlm import RLM
@@ -40,7 +41,13 @@ class Purse:
                 raise Exit(USAGE, "--tenant needs --ledger FILE, where what the tenant spends is kept")
             yield default_engine(), None
             return
-        with Engine(ledger=self.ledger) as engine:
+        try:
+            opened = Engine(ledger=self.ledger)
+        except LedgerBusy:
+            raise
+        except LedgerError as error:
+            raise Exit(USAGE, f"--ledger: {one_line(str(error), 600)}") from None
+        with opened as engine:
             if self.tenant is None:
                 yield engine, None
             else:

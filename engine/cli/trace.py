@@ -1,7 +1,6 @@
 """`divebell trace`: what happened in a run, as a tree on the terminal or as a page."""
 
 import sys
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -169,17 +168,12 @@ def _spent(totals: Totals, *, counted: bool) -> list[str]:
         facts.append(f"{totals.calls:,} calls")
     cached = f" ({totals.cached_input_tokens:,} cached)" if totals.cached_input_tokens else ""
     facts.append(f"{totals.input_tokens:,}{cached} + {totals.output_tokens:,} tokens")
-    facts.append(f"${_short(dollars(totals.picodollars))}")
+    facts.append(f"${dollars(totals.picodollars):f}")
     return facts
 
 
 def _time(seconds: float) -> str:
     return f"{seconds:,.2f} s" if seconds >= 1 else f"{seconds * 1000:,.1f} ms"
-
-
-def _short(amount: Decimal) -> str:
-    text = f"{amount:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _group_line(calls: list[Span]) -> Text:

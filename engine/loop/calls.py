@@ -301,8 +301,8 @@ def _refund(meter: Meter, hold: Hold) -> Callable[[], Tally]:
 
 async def _completed(meter: Meter, model: Model, request: Request) -> Completion:
     """The model's reply. ModelError, or BudgetExceeded where the budget's seconds end first."""
-    left = meter.seconds_left
-    timeout = CALL_TIMEOUT_SECONDS if left is None else min(CALL_TIMEOUT_SECONDS, max(left, 0.001))
+    left, timeout = meter.seconds_left, min(CALL_TIMEOUT_SECONDS, request.timeout_seconds)
+    timeout = timeout if left is None else min(timeout, max(left, 0.001))
     try:
         with anyio.fail_after(timeout + ADAPTER_GRACE_SECONDS):  # the adapter knows better what became of the call
             completion = await model.complete(replace(request, timeout_seconds=timeout))

@@ -119,7 +119,7 @@ def _columns(spans: list[tuple[Span, int]]) -> dict[str, Any]:
 
 
 def _totals(totals: Totals) -> list[Any]:
-    cost = f"{dollars(totals.picodollars):f}".rstrip("0").rstrip(".")
+    cost = f"{dollars(totals.picodollars):f}"
     return [totals.calls, totals.input_tokens, totals.output_tokens, totals.cached_input_tokens, cost, totals.errors]
 
 

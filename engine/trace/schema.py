@@ -186,10 +186,8 @@ class Recorder:
 
 
 def _exact(amount_picodollars: int) -> str:
-    """Dollars without trailing zeros, however the application has set up Decimal's rounding."""
-    whole, rest = divmod(abs(amount_picodollars), PICODOLLARS)
-    text = f"{'-' if amount_picodollars < 0 else ''}{whole}.{rest:012}"
-    return text.rstrip("0").rstrip(".")
+    """Dollars in plain digits."""
+    return f"{dollars(amount_picodollars):f}"
 
 
 class _LeftOut:

@@ -52,6 +52,22 @@ def test_dollars_and_picodollars_are_each_others_inverse(amount: int) -> None:
     assert picodollars(str(dollars(amount))) == amount
 
 
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        (0, "0"),
+        (3 * 10**11, "0.3"),
+        (5 * 10**12, "5"),
+        (10**15, "1000"),
+        (1_554 * 10**6, "0.001554"),
+        (-(10**10), "-0.01"),
+    ],
+)
+def test_amounts_are_shown_without_zeros_that_say_nothing(amount: int, shown: str) -> None:
+    """They are in messages and in JSON: "0E-12" for nothing, and "0.300000000000" for 30 cents, would be too."""
+    assert str(dollars(amount)) == shown
+
+
 @pytest.mark.parametrize("precision", [1, 4, 28])
 def test_an_applications_decimal_settings_do_not_change_an_amount(precision: int) -> None:
     with decimal.localcontext() as context:

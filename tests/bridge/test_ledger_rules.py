@@ -89,6 +89,14 @@ def test_a_tenants_name_is_a_short_printable_text(name: object, ledger: Ledger) 
         ledger.tenant(name)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", ["acme ", " acme", "cafe\u0301", "\u212bngstrom"])
+def test_a_tenant_that_looks_like_another_and_has_no_caps_is_refused(name: str, ledger: Ledger) -> None:
+    """Who can choose how its name is written, could have chosen a purse without a bottom."""
+    with pytest.raises(ConfigurationError, match="without spaces at its ends and in Unicode's form NFC"):
+        ledger.tenant(name)
+    ledger.tenant("caf\u00e9")
+
+
 def test_accounts_nest_so_deep_and_the_deepest_can_be_used_and_closed(ledger: Ledger) -> None:
     parent, depth = "run", 3
     while depth < MAX_TREE_DEPTH:

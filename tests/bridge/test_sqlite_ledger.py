@@ -277,7 +277,7 @@ def _overwritten(path: Path) -> None:
     [
         (lambda path: path.write_text("dear diary " * 1000), "cannot be read as a ledger"),
         (lambda path: path.write_bytes(b"SQLite format 3\0"), "cannot be (read as a ledger|used)"),
-        (lambda path: path.mkdir(), "cannot be (opened|used)"),
+        (lambda path: path.mkdir(), "is a folder: name a file in it"),
         (_sqlite_of_another, "is a database of something else, not a ledger: name another file"),
         (_truncated, "cannot be read as a ledger"),
         (_overwritten, "cannot be read as a ledger"),
@@ -295,7 +295,7 @@ def test_a_file_that_is_no_ledger_is_refused_in_a_sentence(
 
 
 def test_a_ledger_in_a_folder_that_is_not_there_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(LedgerError, match="cannot be opened: No such file or directory"):
+    with pytest.raises(LedgerError, match=r"there is no folder .* make it"):
         SQLiteLedger(tmp_path / "nowhere" / "ledger.db")
 
 

@@ -33,7 +33,7 @@ def used(path: Path) -> Iterator[SQLiteLedger]:
         closed = open_run(ledger, "acme", dollars="0.02")
         closed.settle(closed.hold("m", [TEXT], 100), 500, 50)
         closed.close()
-        run = open_run(ledger, "acme", dollars="0.10", tokens=1_234_567)
+        run = open_run(ledger, "acme", dollars="0.1", tokens=1_234_567)
         run.settle(run.hold("m", [TEXT], 100), 500, 50)
         run.child("0.0", 2)
         run.hold("m", [TEXT], 100)
@@ -134,8 +134,8 @@ def test_show_as_json_has_exact_figures(used: SQLiteLedger, path: Path) -> None:
         "run",
         "run",
     ]
-    assert tenant["spent"] == {"dollars": "0.002000000000", "tokens": 1100, "calls": 2}
-    assert tenant["per_day"] == {"dollars": "0.500000000000", "tokens": None, "calls": None}
+    assert tenant["spent"] == {"dollars": "0.002", "tokens": 1100, "calls": 2}
+    assert tenant["per_day"] == {"dollars": "0.5", "tokens": None, "calls": None}
     assert Decimal(tenant["cap"]["dollars"]) == sum(
         Decimal(tenant[what]["dollars"]) for what in ("spent", "held", "left")
     )
@@ -144,13 +144,13 @@ def test_show_as_json_has_exact_figures(used: SQLiteLedger, path: Path) -> None:
     assert open_one["worker"]["alive"] is True
     assert loose["cap"] == loose["left"] == {"dollars": None, "tokens": None, "calls": None}
     assert shown["totals"]["open_calls"] == 1
-    assert shown["totals"]["held_by_calls"]["dollars"] == "0.002000000000"
+    assert shown["totals"]["held_by_calls"]["dollars"] == "0.002"
     assert shown["processes"] == {"alive": 1, "died": 0}
 
 
 def test_a_frozen_run_is_shown_with_its_reason(path: Path) -> None:
     with SQLiteLedger(path) as ledger:
-        meter = open_run(ledger, None, dollars="0.10")
+        meter = open_run(ledger, None, dollars="0.1")
         meter.settle(meter.hold("m", [TEXT], 100), 500, 50_000)
         done = run("ledger", "show", "-f", str(path))
     assert re.search(r"^run \w+ .* frozen ", done.stdout, re.MULTILINE)
@@ -187,8 +187,8 @@ def test_tenants_in_a_line_each(used: SQLiteLedger, path: Path) -> None:
     assert lines[2].split()[:6] == ["beta", "$0", "no", "cap", "no", "limit"]
     assert lines[3].split()[:4] == ["(tokens)", "0", "1,000,000", "1,000,000"]
     acme, beta = told("tenants", "-f", str(path))["tenants"]
-    assert acme["today"]["left"]["dollars"] == "0.399000000000"
-    assert acme["total"]["cap"]["dollars"] == "1.000000000000"
+    assert acme["today"]["left"]["dollars"] == "0.399"
+    assert acme["total"]["cap"]["dollars"] == "1"
     assert (acme["open_runs"], beta["open_runs"]) == (1, 0)
     assert beta["today"]["cap"] == {"dollars": None, "tokens": 1_000_000, "calls": None}
 
@@ -211,7 +211,7 @@ def test_holds_say_by_whom(used: SQLiteLedger, path: Path) -> None:
     assert sum(f"{os.getpid()} " in line and "acme" in line for line in lines) == 1
     assert len(run("ledger", "holds", "-f", str(path), "--tenant", "other").stdout.splitlines()) == 3
     (only,) = told("holds", "-f", str(path), "--tenant", "acme")["holds"]
-    assert (only["state"], only["held"]["dollars"], only["model"]) == ("held", "0.002000000000", "m")
+    assert (only["state"], only["held"]["dollars"], only["model"]) == ("held", "0.002", "m")
     assert only["worker"]["process"] == os.getpid()
 
 
@@ -220,7 +220,7 @@ def test_holds_of_a_state_and_no_more_than_asked_for(used: SQLiteLedger, path: P
     assert len(done.stdout.splitlines()) == 3
     assert "there are more, see --limit" in done.stdout
     both = told("holds", "-f", str(path), "--state", "settled")
-    assert [each["spent"]["dollars"] for each in both["holds"]] == ["0.001000000000"] * 2
+    assert [each["spent"]["dollars"] for each in both["holds"]] == ["0.001"] * 2
     assert both["cut"] is False
 
 
@@ -250,7 +250,7 @@ def test_the_dead_are_pointed_out_and_reconciled_once(used: SQLiteLedger, path: 
     assert "died" not in run("ledger", "show", "-f", str(path)).stdout
     assert run("ledger", "reconcile", "-f", str(path)).stdout.startswith("nothing to reconcile")
     spent = {each["name"]: each["total"]["spent"]["dollars"] for each in told("tenants", "-f", str(path))["tenants"]}
-    assert spent == {"acme": "0.002000000000", "other": "0.005000000000"}
+    assert spent == {"acme": "0.002", "other": "0.005"}
     assert len(told("holds", "-f", str(path), "--state", "uncertain")["holds"]) == 2
 
 
@@ -258,9 +258,9 @@ def test_reconciling_as_json_leaves_the_living_alone(path: Path) -> None:
     with worker(path, "acme") as living:
         pid = die(path, "acme")
         done = told("reconcile", "-f", str(path))
-        assert (done["processes"], done["calls"], done["spent"]["dollars"]) == (1, 2, "0.004000000000")
+        assert (done["processes"], done["calls"], done["spent"]["dollars"]) == (1, 2, "0.004")
         assert done["alive"] == {
-            "processes": 1, "calls": 2, "held": {"dollars": "0.004000000000", "tokens": 2200, "calls": 2},
+            "processes": 1, "calls": 2, "held": {"dollars": "0.004", "tokens": 2200, "calls": 2},
         }  # fmt: skip
         assert done["not_closed"] == []
         assert {each["worker"]["process"] for each in told("holds", "-f", str(path))["holds"]} == {living.pid} != {pid}
@@ -326,7 +326,7 @@ def test_nonsense_in_options(path: Path) -> None:
 def hostile(path: Path) -> Path:
     """A ledger in which every text is one that steers terminals, or is rich's markup."""
     with SQLiteLedger(path) as ledger:
-        meter = open_run(ledger, "acme", dollars="0.10")
+        meter = open_run(ledger, "acme", dollars="0.1")
         meter.hold("m", [TEXT], 100)
         os.close(os.open(path.with_name("kept"), os.O_CREAT))
         spoil = "CAST(x'" + (HOSTILE * 20).encode().hex() + "' AS TEXT)"

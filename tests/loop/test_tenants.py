@@ -1,0 +1,82 @@
+"""Tenants as an application makes them: whose caps count, and arguments that make no sense."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from divebell import (
+    RLM,
+    Budget,
+    BudgetExceeded,
+    Completion,
+    ConfigurationError,
+    Engine,
+    Rate,
+    ScriptedModel,
+    Tenant,
+    Usage,
+)
+
+CENT_PER_TOKEN = Rate.per_million("0", "10000")
+
+
+def cent_run(tenant: Tenant) -> RLM:
+    """A run of one call, which costs a cent."""
+    answer = Completion(text="FINAL(1)", usage=Usage(output_tokens=1))
+    root = ScriptedModel("root", lambda request: answer)
+    return tenant.rlm(root, rates={"root": CENT_PER_TOKEN}, max_output_tokens=1, on_exhausted="raise")
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["memory", "sqlite"])
+@pytest.mark.parametrize("which", ["total", "per_day"])
+def test_a_cap_that_was_lowered_since_is_not_put_back_by_an_older_tenants_runs(
+    which: str, shared: bool, tmp_path: Path
+) -> None:
+    """A server that was started with 5 dollars, and an operator who lowers that to 2 cents from another process."""
+    path = tmp_path / "ledger.db"
+    with Engine(ledger=path if shared else None) as servers:
+        old = servers.tenant("acme", **{which: Budget(dollars="5")})
+        assert cent_run(old).run("context", "q").spend["dollars"] == Decimal("0.01")
+        operators = Engine(ledger=path) if shared else servers
+        operators.tenant("acme", **{which: Budget(dollars="0.02")})
+        cent_run(old).run("context", "q")
+        with pytest.raises(BudgetExceeded) as raised:
+            cent_run(old).run("context", "q")
+        assert (raised.value.limit, raised.value.cap, raised.value.spent) == (
+            "dollars",
+            Decimal("0.02"),
+            Decimal("0.02"),
+        )
+        operators.close()
+
+
+NONSENSE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a budget as a text": (lambda path: RLM(ScriptedModel(), budget="0.30"), r'budget must be a Budget, as .*"0\.30"'),
+    "a budget as a float": (lambda path: RLM(ScriptedModel(), budget=0.3), "budget must be a Budget"),
+    "a tenant by its name": (lambda path: RLM(ScriptedModel(), tenant="acme"), r"made by engine\.tenant\(NAME\)"),
+    "an engine that is a path": (lambda path: RLM(ScriptedModel(), engine=path), r"made by divebell\.Engine"),
+    "a ledger as a path": (lambda path: RLM(ScriptedModel(), ledger=path), r"or by Engine\(ledger=PATH\)"),
+    "an engine's ledger that is a number": (lambda path: Engine(ledger=5), "a Ledger or the path of its file"),
+    "a ledger without a name": (lambda path: Engine(ledger=""), "a Ledger or the path of its file"),
+    "a day's cap as a text": (lambda path: Engine().tenant("a", per_day="5.00"), "per_day must be a Budget"),
+    "a total as a number": (lambda path: Engine().tenant("a", total=5), "total must be a Budget"),
+    "a run's cap as a text": (lambda path: Engine().tenant("a", budget="5.00"), "budget must be a Budget"),
+    "rates as a list": (lambda path: Engine(rates=["m"]), "rates are a Rate by the name"),
+    "a run's rates as a list": (lambda path: RLM(ScriptedModel(), rates=["m"]), "rates are a Rate by the name"),
+    "a tenant's rates as a list": (lambda path: Engine().tenant("a", rates=["m"]), "rates are a Rate by the name"),
+    "a tenant's rate as a text": (
+        lambda path: Engine().tenant("a", rates={"m": "1/2"}),
+        "rates are a Rate by the name",
+    ),
+}  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize("case", NONSENSE)
+def test_what_makes_no_sense_is_refused_at_once_in_one_sentence(case: str, tmp_path: Path) -> None:
+    make, says = NONSENSE[case]
+    with pytest.raises(ConfigurationError, match=says) as raised:
+        make(tmp_path / "ledger.db")
+    assert "\n" not in str(raised.value)
+    assert list(tmp_path.iterdir()) == []

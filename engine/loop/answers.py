@@ -11,6 +11,7 @@ import json
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from divebell.cell import Cell
 from divebell.errors import AnswerError
@@ -115,10 +116,15 @@ class Answers:
             return self._judged(cell.final)
         try:
             if cell.submitted is not None:
-                return Answer(cell.final, self._schema.validate_submitted(cell.submitted))
+                return self._of_submitted(self._schema, cell.final, cell.submitted)
             return Answer(_as_text(value), self._schema.validate(value))
         except AnswerError as error:
             return NoAnswer(self._misfit(error))
+
+    def _of_submitted(self, schema: AnswerSchema, text: str, fields: dict[str, Any]) -> Answer:
+        value = schema.validate_submitted(fields)
+        has_names = not schema.field_names or any(name in schema.field_names for name in fields)
+        return Answer(text if has_names else schema.as_json(value, text), value)
 
     def _judged(self, text: str) -> Answer | NoAnswer:
         if self._schema is None:

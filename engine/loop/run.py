@@ -354,11 +354,11 @@ class Run:
         return reply
 
     async def _run_cells(self, box: Sandbox, blocks: tuple[str, ...]) -> list[Cell]:
-        """All blocks in order, up to the first that fails."""
+        """All blocks in order, up to the first that fails, or that gives the answer with SUBMIT."""
         cells: list[Cell] = []
         for code in blocks:
             cells.append(await self._run_cell(box, code))
-            if not cells[-1].ok:
+            if not cells[-1].ok or cells[-1].submitted is not None:
                 break
         return cells
 

@@ -9,7 +9,7 @@ from divebell.bridge.errors import BudgetExceeded
 class Stop:
     """The limit that ended a run's turns.
 
-    limit: "dollars", "tokens", "calls", "seconds", or "iterations".
+    limit: "dollars", "tokens", "calls", "seconds", "iterations", or "repairs".
     cap, spent, held: in the limit's unit (Decimal for dollars), as they were then; None where that makes no sense.
     path: whose limit it was: the run's, a child's ("... child 0.2"), a tenant's or that of one of its days.
     """

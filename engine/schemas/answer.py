@@ -5,8 +5,10 @@ returns the typed object or raises AnswerError with lines that a model can repai
 (values.py and checking.py say which bounds), as far as the application's own validators are.
 """
 
+import json
 import sys
 import typing
+from contextlib import suppress
 from functools import cached_property, reduce
 from inspect import isroutine
 from operator import or_
@@ -92,7 +94,8 @@ class AnswerSchema:
     def validate_submitted(self, fields: dict[str, object]) -> object:
         """As `validate`, for what SUBMIT was given: its fields, or one value, which comes under the name `answer`.
 
-        Models name that value as they like, and give a whole object as one value, or as JSON in a text.
+        Models name that value as they like, and give a whole object as one value, as JSON in a text, or as the values
+        of its fields in their order, which come as a list.
         """
         is_object = resolved(self._json_schema, self._json_schema).get("type") == "object"
         if len(fields) != 1 or next(iter(fields)) in self.field_names:
@@ -103,16 +106,37 @@ class AnswerSchema:
         try:
             return self.validate(fields)
         except AnswerError as error:
-            if "answer" not in fields or not isinstance(value, (str, dict)):
+            if "answer" not in fields:
                 raise
             problem = error
+        return self._validate_nameless(value, problem)
+
+    def as_json(self, value: object, otherwise: str) -> str:
+        """The validated object as JSON; `otherwise` where the application's own serializers fail at it."""
+        try:
+            if self._adapter is None:
+                return json.dumps(value, ensure_ascii=False)
+            made: bytes = self._adapter.dump_json(value)
+            return made.decode()
+        except Exception:
+            return otherwise
+
+    def _validate_nameless(self, value: object, problem: AnswerError) -> object:
+        """An object with fields, of which only the values are known. Raises `problem` where they cannot be told."""
         if isinstance(value, dict):
             return self.validate(value)
-        try:
-            value = parse_json(value)
-        except AnswerError:
-            raise problem from None
-        return self.validate(value)
+        if isinstance(value, str):
+            with suppress(AnswerError):
+                if isinstance(parsed := parse_json(value), dict):
+                    return self.validate(parsed)
+        names = self.field_names
+        if len(names) == 1:
+            return self.validate({names[0]: value})
+        if isinstance(value, list) and value:
+            if len(value) > len(names):
+                raise AnswerError((f"{len(value):,} values, but the answer has {len(names)} fields",))
+            return self.validate(dict(zip(names, value, strict=False)))
+        raise problem
 
     def validate_text(self, text: str) -> object:
         """As `validate`, for an answer given as text: JSON, also in a fence; the text itself where that fits."""

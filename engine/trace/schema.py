@@ -28,6 +28,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, Literal, get_args
 
+from divebell.bridge.budget import dollars
 from divebell.cell import Cell
 from divebell.errors import ConfigurationError
 
@@ -45,8 +46,6 @@ MAX_NESTING = 6
 MAX_LINE_BYTES = 64 << 20
 """No writer makes a longer line: a character takes up to 12 bytes in JSON."""
 MIN_SECRET_CHARACTERS = 8
-PICODOLLARS = 10**12
-"""In a dollar."""
 SECRET = "[secret]"  # noqa: S105
 
 FACTS = frozenset({

@@ -22,7 +22,6 @@ from tests.contract.conftest import kind, value
         ("answer['content'] = [1]\nanswer['ready'] = True", "[1]", [1]),
         ("answer = {'content': 'new dict', 'ready': True}", "new dict", "new dict"),
         ("FINAL(1)\nFINAL(2)", "2", 2),
-        ("SUBMIT(a=1)\nFINAL(2)", "2", 2),
         ("FINAL('x' * 2_000_000)", "x" * 2_000_000, None),
         ("FINAL([0] * 1_100_000)", str([0] * 1_100_000), None),
         ("class A:\n    def __str__(self): return 'an A'\nFINAL(A())", "an A", None),
@@ -45,7 +44,13 @@ def test_an_answer_has_its_text_and_its_value_where_that_is_plain(code: str, tex
         ("SUBMIT({'a': 1})", '{"a": 1}', {"a": 1}),
         ("SUBMIT([1, 2])", "[1, 2]", {"answer": [1, 2]}),
         ("SUBMIT(n=(1, 2))", '{"n": [1, 2]}', {"n": [1, 2]}),
+        ("SUBMIT('a', 2)", '["a", 2]', {"answer": ["a", 2]}),
         ("FINAL(1)\nSUBMIT(b=2)", '{"b": 2}', {"b": 2}),
+        ("SUBMIT(a=1)\nFINAL(2)", '{"a": 1}', {"a": 1}),
+        ("for n in range(3):\n    if n == 1: SUBMIT(n)\nSUBMIT('none')", "1", {"answer": 1}),
+        ("SUBMIT(a=1)\n1 / 0", '{"a": 1}', {"a": 1}),
+        ("import asyncio\nasync def main(): SUBMIT(a=1)\nawait asyncio.gather(main())\n1 / 0", '{"a": 1}', {"a": 1}),
+        ("import asyncio\nasync def main(): SUBMIT(a=1)\nasyncio.run(main())\n1 / 0", '{"a": 1}', {"a": 1}),
     ],
 )
 def test_submit_gives_fields_and_text(call: str, text: str, fields: dict[str, Any]) -> None:
@@ -58,7 +63,7 @@ def test_submit_gives_fields_and_text(call: str, text: str, fields: dict[str, An
 @pytest.mark.parametrize(
     ("call", "error"),
     [
-        ("SUBMIT()", "TypeError"), ("SUBMIT(1, 2)", "TypeError"), ("SUBMIT(1, a=2)", "TypeError"), ("SUBMIT({})", "TypeError"),
+        ("SUBMIT()", "TypeError"), ("SUBMIT(1, a=2)", "TypeError"), ("SUBMIT({})", "TypeError"),
         ("SUBMIT(a={1})", "BadAnswer"), ("SUBMIT(a=print)", "BadAnswer"), ("SUBMIT({1: 2})", "BadAnswer"),
         ("SUBMIT(a='x' * (17 << 20))", "BadAnswer"), ("a = []\na.append(a)\nSUBMIT(a=a)", "BadAnswer"),
     ],
@@ -98,7 +103,7 @@ def test_only_an_answer_that_the_host_accepts_counts() -> None:
     assert strict.checked == [{"n": "many"}, {"n": "many"}, {"n": 5}, {"n": "many"}]
 
 
-@pytest.mark.parametrize("give", ["FINAL('early')", "SUBMIT(a=1)", "answer.update(content='early', ready=True)"])
+@pytest.mark.parametrize("give", ["FINAL('early')", "answer.update(content='early', ready=True)"])
 def test_an_answer_of_a_cell_that_failed_does_not_count(give: str) -> None:
     with Sandbox() as box:
         cell = box.run(f"{give}\n1 / 0")
@@ -115,6 +120,70 @@ def test_an_answer_may_be_given_where_the_code_waits() -> None:
 
 
 def test_a_name_that_a_cell_took_is_the_contracts_again(box: Sandbox) -> None:
-    box.run("def SUBMIT(**k): pass\nanswer = 5\nFINAL = SUBMIT")
+    box.run("def SUBMIT(**k): pass\nFINAL = FINAL_VAR = answer = SUBMIT\ndel llm_query")
     assert box.run("SUBMIT(a=1)").submitted == {"a": 1}
-    assert value(box.run("answer")) == {"content": "", "ready": False}
+    assert box.run("FINAL(llm_query('a'))").final == "A"
+    assert value(box.run("answer['ready']")) is False
+
+
+@pytest.mark.parametrize("fails", ["", "\n1 / 0"])
+@pytest.mark.parametrize("give", ["FINAL_VAR('answer')", "FINAL_VAR(answer)", "FINAL(answer)", "answer['ready'] = True"])
+def test_what_a_cell_puts_in_the_place_of_answer_is_not_lost(box: Sandbox, give: str, fails: str) -> None:
+    for code in ("answer = 'Paris'", "answer = {'content': 'Paris', 'ready': False}", "answer['content'] = 'Paris'"):
+        box.run(code + fails)
+        assert value(box.run("answer")) == {"content": "Paris", "ready": False}
+        assert box.run(give).final == "Paris"
+    assert box.run(f"answer = llm_query('paris')\n{give if 'ready' not in give else 'FINAL(answer)'}").final == "PARIS"
+
+
+@pytest.mark.parametrize("ready", ["True", "1", "'True'"])
+def test_ready_is_said_in_more_ways_than_one(ready: str) -> None:
+    with Sandbox() as box:
+        assert box.run(f"answer['content'] = 5\nanswer['ready'] = {ready}").final_value == 5
+        assert box.run(f"answer = dict(content=6, ready={ready})").final_value == 6
+        assert box.run("answer['ready'] = [1]\nanswer['ready'] = 'no'").final is None
+
+
+@pytest.mark.parametrize("call", ["FINAL(answer)", "FINAL_VAR(answer)", "FINAL_VAR('answer')", "answer['ready'] = True"])
+def test_an_answer_without_content_is_none(call: str) -> None:
+    with Sandbox() as box:
+        cell = box.run(call)
+        assert (kind(cell), cell.final) == ("NoContent", None)
+
+
+@pytest.mark.parametrize("name", ["json", "re", "llm_query", "FINAL", "print", "SHOW_VARS", "__builtins__"])
+def test_final_var_of_a_name_that_no_cell_defined_is_no_answer(name: str) -> None:
+    with Sandbox() as box:
+        cell = box.run(f"x = 1\nFINAL_VAR('{name}')")
+        assert (kind(cell), cell.final) == ("NameError", None)
+        assert cell.error is not None
+        assert "variables so far: x" in cell.error.message
+        assert box.run("json = 'mine'\nFINAL_VAR('json')").final == "mine"
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("x = 'Paris'\nFINAL_VAR(x)", "Paris"),
+        ("x = 'json'\nFINAL_VAR(x)", "json"),
+        ("x = ['Paris']\nFINAL_VAR(x[0])", "Paris"),
+        ("FINAL_VAR(llm_query('paris'))", "PARIS"),
+        ("result = 5\nname = 'result'\nFINAL_VAR(name)", "5"),
+        ("def end(v):\n    FINAL_VAR(v)\nend('Paris')", "Paris"),
+        ("import asyncio\nx = 'Paris'\nasync def main(): FINAL_VAR(x)\nasyncio.run(main())", "Paris"),
+        ("def FINAL_VAR(x): FINAL('own ' + x)\nx = 'Paris'\nFINAL_VAR(x)", "own Paris"),
+    ],
+)
+def test_final_var_takes_a_variable_itself_too(box: Sandbox, code: str, text: str) -> None:
+    assert box.run(code).final == text
+
+
+def test_the_context_may_be_the_answer(box: Sandbox) -> None:
+    assert box.run("FINAL_VAR('context')").final == box.run("FINAL_VAR(context)").final == "the context"
+
+
+@pytest.mark.parametrize("code", ["SHOW_VARS()", "x = SHOW_VARS()\nx", "await asyncio.sleep(0, SHOW_VARS())"])
+def test_show_vars_is_shown_once(box: Sandbox, code: str) -> None:
+    box.run("import asyncio\nn = [1, 2]")
+    assert box.run(code).output.count("n: list, length 2") == 1
+    assert value(box.run("SHOW_VARS() + ''")) == box.run("SHOW_VARS()").stdout.rstrip("\n")

@@ -11,6 +11,7 @@ from builtins import BaseException, SystemExit, compile, eval, exec, isinstance,
 
 from divebell_guest import loop, models, rewriting, twins, wire
 from divebell_guest.fibers import current
+from divebell_guest.finish import Submitted
 from divebell_guest.output import Output
 from divebell_guest.tickets import desk
 from divebell_guest.values import plain, type_name
@@ -148,8 +149,10 @@ def run(code: str, number: int, output_characters: int, cell_seconds: float) -> 
             else:
                 exec(compiled, models.namespace)
             value = models.namespace.pop(_VALUE, _ABSENT) if has_value else _ABSENT
-            if value is not None and value is not _ABSENT:
+            if value is not None and value is not _ABSENT and type(value) is not models.Printed:
                 shown = _bounded_repr(value, output_characters)
+        except Submitted:
+            pass
         except SystemExit as exit:
             exit_status = _exit_status(exit.code)
         if desk.is_used:
@@ -171,6 +174,7 @@ def run(code: str, number: int, output_characters: int, cell_seconds: float) -> 
         interruption.allowed = False
     models.namespace.pop(_VALUE, None)
     if error is not None:
+        models.finish.adopt(models.namespace)
         models.finish.forget()
     if desk.is_used:
         _forget_waiting()

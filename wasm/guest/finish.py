@@ -1,7 +1,7 @@
 """How a cell gives the answer: FINAL, FINAL_VAR, SUBMIT and `answer`."""
 
 import json
-from builtins import dict, isinstance, str, type  # noqa: UP029  (cells may replace them)
+from builtins import SystemExit, dict, isinstance, len, str, type  # noqa: UP029  (cells may replace them)
 from typing import Any
 
 from divebell_guest import wire
@@ -10,6 +10,15 @@ from divebell_guest.values import plain
 
 MAX_VALUE_BYTES = 1 << 20  # a FINAL's value that is larger comes back as its text alone
 MAX_SUBMITTED_BYTES = 16 << 20
+
+
+class Submitted(SystemExit):
+    """Ends the cell in which SUBMIT gave the answer, as it does elsewhere: `for hit in hits: SUBMIT(hit)` means the
+    first one."""
+
+
+class NoContent(ValueError):
+    """`answer` was given as the answer, and nothing has been put into it."""
 
 
 class Finish:
@@ -25,7 +34,11 @@ class Finish:
         self.submitted: dict[str, object] | None = None
 
     def give(self, value: object) -> str:
-        """FINAL's answer. What came before it no longer counts."""
+        """FINAL's answer. What came before it no longer counts. Of `answer` itself, its content is meant."""
+        if value is self.answer:
+            value = self.answer["content"]
+            if value == "":
+                raise NoContent('answer["content"] is empty: put the answer there, or give it with FINAL(value)')
         text = as_text(value)
         self.text, self.value, self.is_valued, self.submitted = text, value, True, None
         return text
@@ -34,12 +47,10 @@ class Finish:
         self.text, self.value, self.is_valued, self.submitted = text, None, False, fields
 
     def taken(self, namespace: dict[str, object]) -> "dict[str, object] | None":
-        """The answer, once: a later cell starts without one. A cell may have put a new dict into `answer`."""
-        given = namespace.get("answer")
-        if isinstance(given, dict) and self.text is None and dict.get(given, "ready") is True:
-            content = dict.get(given, "content", "")
-            self.give(content)
-            self.answer["content"] = content
+        """The answer, once: a later cell starts without one."""
+        self.adopt(namespace)
+        if self.text is None and _is_ready(self.answer):
+            self.give(self.answer)
         if self.text is None:
             if self.answer["ready"] is not False:
                 self.answer["ready"] = False
@@ -52,10 +63,27 @@ class Finish:
         self.forget()
         return outcome
 
+    def adopt(self, namespace: dict[str, object]) -> None:
+        """Take over what a cell put in the place of `answer`: a dict like it, or anything else as its content. Much code
+        says `answer = llm_query(...)`, and would lose that when the name is put back."""
+        given = namespace.get("answer", self.answer)
+        if given is self.answer:
+            return
+        if isinstance(given, dict) and ("content" in given or "ready" in given):
+            self.answer.update(content=dict.get(given, "content", ""), ready=_is_ready(given))
+        else:
+            self.answer["content"] = given
+
     def forget(self) -> None:
         self.answer["ready"] = False
         self.text = self.value = self.submitted = None
         self.is_valued = False
+
+
+def _is_ready(answer: dict[str, object]) -> bool:
+    """Not by its truth alone: a value of the cell's own could do anything when asked for that."""
+    ready = dict.get(answer, "ready")
+    return ready is True or (type(ready) in (int, str) and ready in (1, "True", "true", "yes"))
 
 
 def _modest(value: object) -> object:
@@ -77,9 +105,10 @@ def as_text(value: object) -> str:
 def submission(args: tuple[Any, ...], fields: dict[str, Any]) -> tuple[dict[str, object], str]:
     """What SUBMIT was given, as fields and as text. TypeError where that is not one answer."""
     if args:
-        if len(args) > 1 or fields:
-            raise TypeError("SUBMIT takes named fields, SUBMIT(field=value, ...), or one value")
-        fields = args[0] if isinstance(args[0], dict) else {"answer": args[0]}
+        if fields:
+            raise TypeError("SUBMIT takes named fields, SUBMIT(field=value, ...), or values in their order, not both")
+        value = args[0] if len(args) == 1 else args
+        fields = value if isinstance(value, dict) else {"answer": value}
     if not fields:
         raise TypeError("SUBMIT needs the answer: SUBMIT(field=value, ...) or SUBMIT(value)")
     try:
@@ -89,9 +118,9 @@ def submission(args: tuple[Any, ...], fields: dict[str, Any]) -> tuple[dict[str,
         wire.encode(data, MAX_SUBMITTED_BYTES, is_plain=True)
     except wire.WireError as error:
         raise BadAnswer(f"this cannot be an answer: {error}") from None
-    if list(data) == ["answer"]:
+    if list(data) == ["answer"] and len(args) < 2:
         return data, as_text(fields["answer"])
-    return data, json.dumps(data, ensure_ascii=False, default=str)
+    return data, json.dumps(data["answer"] if len(args) > 1 else data, ensure_ascii=False, default=str)
 
 
 def check(fields: dict[str, object]) -> None:

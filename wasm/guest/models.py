@@ -1,7 +1,7 @@
 """The names that model-written code has without an import, and what it may see of them."""
 
 import types
-from typing import Any
+from typing import Any, NoReturn
 
 from divebell_guest import finish as finishing
 from divebell_guest import queries, twins
@@ -16,6 +16,8 @@ namespace: dict[str, object] = {}
 # The modules that are bound in it from the start.
 preset: dict[str, object] = {}
 _ABSENT = object()
+# Names of the contract that hold data, and so may be an answer.
+_DATA = ("answer", "context", "history")
 
 finish = finishing.Finish()
 
@@ -27,7 +29,7 @@ def variable_as_text(name: str) -> str:
 
 def _variable(name: str) -> object:
     name = name.strip().strip("\"'`").strip()
-    if name in namespace:
+    if name in own_names() or name in _DATA:
         return namespace[name]
     own = ", ".join(sorted(own_names())) or "none yet"
     raise NameError(f"there is no variable {name!r}; variables so far: {own}")
@@ -40,18 +42,37 @@ def FINAL(value: object) -> str:
 
 def FINAL_VAR(name: object) -> str:
     """Give a variable's value as the answer, at full length. Takes the variable's name, or the value itself."""
-    if type(name) is str and (name in namespace or name.isidentifier()):
+    if type(name) is str and name.isidentifier():
         return finish.give(_variable(name))
     return finish.give(name)
 
 
-def SUBMIT(*value: Any, **fields: Any) -> str:
-    """Give the answer as fields, SUBMIT(field=value, ...), or as one value. If they do not fit the output schema, this
-    raises BadAnswer, which says why; correct them and SUBMIT again. The run ends after this cell."""
-    submitted, text = finishing.submission(value, fields)
+def _final_value(value: object) -> str:
+    """FINAL_VAR(x), where x is no text in the code: what it holds is the answer, be it `Paris`, or names a variable."""
+    if type(value) is str and value in own_names():
+        value = namespace[value]
+    return finish.give(value)
+
+
+def by_value(function: object) -> object:
+    """What `FINAL_VAR(x)` calls: the form above, or the cell's own function of that name."""
+    return _final_value if function is FINAL_VAR else function
+
+
+def SUBMIT(*values: Any, **fields: Any) -> NoReturn:
+    """Give the answer as fields, SUBMIT(field=value, ...), as their values in order, or as one value. If they do not
+    fit the output schema, this raises BadAnswer, which says why; correct them and SUBMIT again. If they do, the cell
+    and the run end here."""
+    submitted, text = finishing.submission(values, fields)
     finishing.check(submitted)
     finish.submit(submitted, text)
-    return text
+    raise finishing.Submitted(0)
+
+
+class Printed(str):
+    """A text that has been printed: a cell that ends with it does not show it once more."""
+
+    __slots__ = ()
 
 
 def SHOW_VARS() -> str:
@@ -63,7 +84,7 @@ def SHOW_VARS() -> str:
         lines.append(f"{name}: {type_name(value)}{size}")
     shown = "\n".join(lines) or "no variables yet"
     print(shown)
-    return shown
+    return Printed(shown)
 
 
 CONTRACT: dict[str, object] = {

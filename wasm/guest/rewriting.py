@@ -1,6 +1,9 @@
-"""What is changed in a cell's code before it runs: calls of llm_query and its kin where only an awaitable makes sense.
+"""What is changed in a cell's code before it runs.
 
-Models write three things that plain Python would refuse, or run one call after the other:
+`FINAL_VAR("name")` gives a variable by its name, but models as often write `FINAL_VAR(name)`. Only the code tells these
+apart where the variable holds a single word, which could be a name too.
+
+Calls of llm_query and its kin are changed where only an awaitable makes sense. Models write three things that plain Python would refuse, or run one call after the other:
 
 - `await llm_query(p)`, and a tool in that place;
 - `asyncio.gather(*[llm_query(p) for p in prompts])`, and the like with create_task, wait_for and others;
@@ -8,7 +11,7 @@ Models write three things that plain Python would refuse, or run one call after 
 
 In the first two the async form of the name is called instead. In the third the call is awaited, in the way and with the
 exceptions of twins.py. What a name stands for is looked at when the code runs: a function of the cell's own is called
-as it is. Code without "async" or "await" in it does not come here.
+as it is. Code without any of these words in it is left alone, unseen.
 """
 
 import ast
@@ -18,14 +21,20 @@ from divebell_guest import models, queries, twins
 
 _AWAITABLE = "__divebell_awaitable__"
 _CALL = "__divebell_call__"
+_BY_VALUE = "__divebell_by_value__"
 _TAKES_AWAITABLES = frozenset(
     {"gather", "create_task", "ensure_future", "wait_for", "shield", "as_completed", "wait", "run_until_complete"}
 )
 _SYNC = frozenset({*(function.__name__ for function in queries.AWAITABLE), "llm_batch", "batch_llm_query"})
 
 
-def rewritten(tree: ast.Module, namespace: dict[str, object]) -> ast.Module:
-    """The cell's syntax tree, changed as above; and the two names that the changed code uses, in the namespace."""
+def rewritten(tree: ast.Module, code: str, namespace: dict[str, object]) -> ast.Module:
+    """The cell's syntax tree, changed as above; and the names that the changed code uses, in the namespace."""
+    if "FINAL_VAR" in code:
+        namespace[_BY_VALUE] = models.by_value
+        tree = _FinalValues().visit(tree)
+    if "async" not in code and "await" not in code:
+        return tree
     namespace[_AWAITABLE] = models.awaitable
     namespace[_CALL] = twins.call
     return _Rewriting().visit(tree)  # type: ignore[no-any-return]
@@ -54,11 +63,29 @@ class _Rewriting(ast.NodeTransformer):
         return node
 
 
+class _FinalValues(ast.NodeTransformer):
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        if (
+            isinstance(node.func, ast.Name)
+            and node.func.id == "FINAL_VAR"
+            and len(node.args) == 1
+            and not isinstance(node.args[0], (ast.Constant, ast.Starred))
+        ):
+            _call_form_of(node, _BY_VALUE)
+        return node
+
+
+def _call_form_of(node: ast.Call, chooser: str) -> None:
+    """Let the call call what the chooser makes of its function."""
+    form = ast.Call(ast.Name(chooser, ast.Load()), [node.func], [])
+    node.func = ast.fix_missing_locations(ast.copy_location(form, node.func))
+
+
 def _make_awaitable(node: ast.AST) -> None:
     """Let a call of a name call the name's async form."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id != _CALL:
-        form = ast.Call(ast.Name(_AWAITABLE, ast.Load()), [node.func], [])
-        node.func = ast.fix_missing_locations(ast.copy_location(form, node.func))
+        _call_form_of(node, _AWAITABLE)
 
 
 def _assigned(node: ast.AsyncFunctionDef) -> frozenset[str]:

@@ -10,7 +10,8 @@ class Event:
     """One thing that happened.
 
     kind: "run" (a run or child starts), "reply" (the root model replied), "code" (a cell starts), "cell" (it ended),
-    "call" (a sub-call finished), "child" (a child finished), "answer" (the run ended).
+    "call" (a sub-call finished), "tool" (a tool did), "child" (a child did), "limit" (a limit ended the turns),
+    "answer" (the run ended; with status "failed" and an `error` where it has none).
     path: which run: "0" is the query's own, "0.2" its second child.
     turn: the iteration, from 1.
     seconds: since the query began.

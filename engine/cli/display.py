@@ -153,6 +153,9 @@ class Display:
         self._line("limit", f"{data['limit']} ({data['account']}): asking for the best answer so far", "yellow", event)
 
     def _on_child(self, event: Event) -> None:
+        if "error" in event.data:
+            self._line("child", f"{event.data['number']} failed: {one_line(event.data['error'])}", "red", event)
+            return
         self._line("child", f"{event.data['number']} answered: {one_line(event.data['answer'])}", "blue", event)
 
 

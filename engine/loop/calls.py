@@ -9,6 +9,7 @@ each account; so near its cap a run slows down instead of failing. It waits with
 because what it waits for (a child, say) may need that place.
 """
 
+import itertools
 import logging
 import random
 import time
@@ -85,6 +86,7 @@ class Calls:
         self._journal = journal or Journal.off()
         self._memo = memo
         self._tenant = tenant
+        self._unnamed = itertools.count(1)
         self._places = anyio.Semaphore(concurrency)
         self._gates: WeakKeyDictionary[Meter, anyio.Lock] = WeakKeyDictionary()
         self._settled = anyio.Event()
@@ -105,18 +107,20 @@ class Calls:
         request: Request,
         *,
         least_output_tokens: int | None = None,
-        name: str,
+        name: str | None = None,
         is_last: bool = False,
         is_sub_call: bool = False,
     ) -> Call:
         """Make the call, or take it from the journal; it is tried again where the endpoint says that this may help.
 
         The output limit of the request may be lowered to `least_output_tokens` where the budget has no room for more.
-        name: tells the call from the run's others, and is the same when the run is repeated. is_sub_call: whether the
-        guest asked: then the journal keeps a failure too, because it goes on with it, and the memo may answer.
+        name: tells the call from the run's others, and is the same when the run is repeated; by default a number.
+        is_sub_call: whether the guest asked: then the journal keeps a failure too, because the guest goes on with it,
+            and the memo may answer.
         Raises BudgetExceeded where the call may not be made, ModelError where it was made and failed.
         """
         journal = self._journal
+        name = name or f"call {next(self._unnamed)}"
         recorded = journal.call(meter.path, name, model.name, request)
         if recorded is not None:
             completion, booked = recorded

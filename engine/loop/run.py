@@ -19,7 +19,7 @@ from divebell.bridge.errors import BudgetExceeded
 from divebell.bridge.meter import Meter
 from divebell.cell import Cell
 from divebell.context import Context
-from divebell.errors import ModelError, RunError
+from divebell.errors import DivebellError, ModelError, RunError
 from divebell.events import Event
 from divebell.loop import landing, observation
 from divebell.loop.allotments import Allotments
@@ -83,6 +83,7 @@ class Run:
         self._owns_session = session is None
         self._session = session or SessionState(box=None, history=History())
         self._turn = 0
+        self._prompts_told = 0  # how many of the messages an event has told of
         self._trace: list[Turn] = []
         schema = settings.schema if depth == 0 else None
         self._schema = schema
@@ -114,7 +115,9 @@ class Run:
     async def answer(self) -> Result:
         """Run to the end. Raises BudgetExceeded, ModelError or RunError where there can be no answer."""
         began = time.monotonic()
-        self._tell("run", query=self._query, context=self._context.describe(), depth=self._depth)
+        self._tell(
+            "run", query=self._query, context=self._context.describe(), depth=self._depth, model=self._level.model.name
+        )
         settings = self._settings
         tools = Tools.of(self._level.tools)
         services = RunServices(
@@ -141,6 +144,10 @@ class Run:
             answer, stop = await self._to_the_end(box, services, tools)
             settings.journal.answer(self._meter.path, answer.text)
             settings.journal.check()
+        except DivebellError as error:
+            failure = {"error": str(error), "error_type": type(error).__name__}
+            self._tell("answer", answer="", status="failed", stopped_by=None, spend=self._meter.summary(), **failure)
+            raise
         finally:
             services.close()
             with anyio.CancelScope(shield=True):
@@ -350,7 +357,9 @@ class Run:
         if history is not None and call.completion.usage is not None:
             history.observe(call.completion.usage.input_tokens)
         reply = strip_thinking(call.completion.text)
-        self._tell("reply", reply=reply, **call.facts(level.model.name))
+        told, self._prompts_told = self._prompts_told, len(messages)
+        new = tuple(messages[told:]) if len(messages) > told else tuple(messages)
+        self._tell("reply", messages=new, reply=reply, **call.facts(level.model.name))
         return reply
 
     async def _run_cells(self, box: Sandbox, blocks: tuple[str, ...]) -> list[Cell]:

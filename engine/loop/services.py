@@ -5,6 +5,7 @@ The guest's thread calls in here; the work happens on the run's event loop, in t
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -140,11 +141,12 @@ class RunServices(ToolServices):
         """`done`, after telling of the call."""
         if self._tell is None:
             return done
-        tell = self._tell
+        tell, began = self._tell, time.monotonic()
         arguments = {"arguments": list(call.arguments), "keyword_arguments": dict(call.keyword_arguments)}
 
         def told(outcome: Outcome) -> None:
-            self._on_loop(lambda: tell("tool", number=number, name=call.name, **arguments, outcome=dict(outcome)))
+            facts = {"outcome": dict(outcome), "tool_seconds": time.monotonic() - began}
+            self._on_loop(lambda: tell("tool", number=number, name=call.name, **arguments, **facts))
             done(outcome)
 
         return told

@@ -6,6 +6,7 @@ context. It may name only models that the run may use.
 """
 
 import itertools
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -89,14 +90,19 @@ class SubCalls:
     async def _told(self, number: int, level: Resolved, prompt: str, request: Request, *, attempt: int = 0) -> Call:
         """Make the call, and tell of it, whatever comes of it."""
         name = f"sub-call {number}" if not attempt else f"sub-call {number}, repair {attempt}"
+        began = time.monotonic()
+        about = {"schema": request.schema is not None, "repair": attempt, "images": len(request.sent_images())}
         try:
             call = await self.calls(
                 self.meter, level.model, request, least_output_tokens=LEAST_OUTPUT_TOKENS, name=name, is_sub_call=True
             )
         except Exception as error:
-            self.tell("call", number=number, model=level.model.name, prompt=prompt, error=str(error))
+            about |= {"error": str(error), "error_type": type(error).__name__}
+            seconds = time.monotonic() - began
+            self.tell("call", number=number, model=level.model.name, prompt=prompt, call_seconds=seconds, **about)
             raise
-        self.tell("call", number=number, prompt=prompt, reply=call.completion.text, **call.facts(level.model.name))
+        facts = call.facts(level.model.name)
+        self.tell("call", number=number, prompt=prompt, reply=call.completion.text, **facts, **about)
         return call
 
     def _request(self, level: Resolved, messages: list[Message]) -> Request:
@@ -126,6 +132,8 @@ class SubCalls:
             raise
         except DivebellError as error:
             self.settings.journal.keep_failure(path, error)
+            failure = {"error": str(error), "error_type": type(error).__name__}
+            self.tell("child", number=number, prompt=prompt, answer="", status="failed", **failure)
             raise
         self.tell(
             "child",

@@ -59,8 +59,7 @@ def _compile(code: str, filename: str) -> tuple[types.CodeType, bool]:
     if isinstance(last, ast.Expr):
         target = ast.copy_location(ast.Name(_VALUE, ast.Store()), last)
         tree.body[-1] = ast.copy_location(ast.Assign([target], last.value), last)
-    if "async" in code or "await" in code:
-        tree = rewriting.rewritten(tree, models.namespace)
+    tree = rewriting.rewritten(tree, code, models.namespace)
     return compile(tree, filename, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True), has_value
 
 

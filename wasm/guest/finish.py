@@ -64,8 +64,8 @@ class Finish:
         return outcome
 
     def adopt(self, namespace: dict[str, object]) -> None:
-        """Take over what a cell put in the place of `answer`: a dict like it, or anything else as its content. Much code
-        says `answer = llm_query(...)`, and would lose that when the name is put back."""
+        """Take over what a cell put in the place of `answer`: a dict like it, or anything else as its content. Much
+        code says `answer = llm_query(...)`, and would lose that when the name is put back."""
         given = namespace.get("answer", self.answer)
         if given is self.answer:
             return

@@ -3,7 +3,8 @@
 `FINAL_VAR("name")` gives a variable by its name, but models as often write `FINAL_VAR(name)`. Only the code tells these
 apart where the variable holds a single word, which could be a name too.
 
-Calls of llm_query and its kin are changed where only an awaitable makes sense. Models write three things that plain Python would refuse, or run one call after the other:
+Calls of llm_query and its kin are changed where only an awaitable makes sense. Models write three things that plain
+Python would refuse, or run one call after the other:
 
 - `await llm_query(p)`, and a tool in that place;
 - `asyncio.gather(*[llm_query(p) for p in prompts])`, and the like with create_task, wait_for and others;

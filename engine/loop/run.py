@@ -186,7 +186,7 @@ class Run:
             refusal = self._time_is_up()
             stop = Stop.of(refusal)
         if settings.on_exhausted == "raise":
-            raise refusal or RunError(f"no answer after {len(self._trace)} turns")
+            raise refusal or RunError(f"no answer after {len(self._trace)} turns: max_iterations allows more")
         services.close()
         self._tell("limit", limit=stop.limit, cap=stop.cap, spent=stop.spent, held=stop.held, account=stop.path)
         return await self._land(history, stop, refusal), stop

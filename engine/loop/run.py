@@ -212,7 +212,7 @@ class Run:
         if refusal is not None:
             journal.keep_stop(path, refusal)
         if settings.on_exhausted == "raise":
-            raise refusal or RunError(f"no answer after {len(self._trace)} turns")
+            raise refusal or RunError(f"no answer after {len(self._trace)} turns: max_iterations allows more")
         services.close()
         self._tell("limit", limit=stop.limit, cap=stop.cap, spent=stop.spent, held=stop.held, account=stop.path)
         return await self._land(history, stop, refusal), stop

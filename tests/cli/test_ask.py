@@ -356,7 +356,7 @@ def test_over_the_budgets_time(server: ChatServer, text_file: Path) -> None:
     done = ask(server, QUESTION, "-c", str(text_file), "--seconds", "0.5")
     assert time.monotonic() - began < 10
     assert done.stdout == ""
-    assert done.status in (1, 3)  # the call's timeout and the run's end at the same moment
+    assert done.status == 3
     assert done.sentence
 
 

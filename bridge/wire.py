@@ -47,6 +47,9 @@ UNAVAILABLE = "Unavailable"
 BUSY = "Busy"  # too many open calls: collect some, then submit again
 SEND_IN_FULL = "SendInFull"  # no references here: send the context itself
 
+# The one key of an answer that SUBMIT was given as values in their order: no name of a field can be this.
+BY_POSITION = "*"
+
 MAX_MESSAGE_BYTES = 64 << 20  # one request of the guest, or one answer of it
 MAX_VALUE_BYTES = 256 << 20  # one value that the host sends in (`box["x"] = ...`, a list or dict as context)
 MAX_ITEMS = 1_000_000  # list elements and map entries in one message, all together

@@ -45,7 +45,7 @@ class Cell:
     """The value that FINAL, FINAL_VAR or `answer` was given where it is plain data of up to 1 MB, else None."""
     submitted: dict[str, Any] | None = None
     """The fields that SUBMIT was given, of up to 16 MB, after `Services.check_answer` accepted them. One value without
-    a name comes as {"answer": value}, unless it is a dict."""
+    a name comes as {"answer": value}, unless it is a dict; several come as {wire.BY_POSITION: [values]}."""
 
     @property
     def ok(self) -> bool:

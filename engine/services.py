@@ -322,4 +322,9 @@ def _plain(value: object) -> object:
 
 def _failed(error: Exception) -> Outcome:
     """By name and message only: a host object never crosses."""
-    return {"kind": wire.MODEL_ERROR, "message": f"{type(error).__name__}: {error}"[:2000]}
+    name = type(error).__name__
+    try:
+        message = f"{name}: {error}"[:2000]
+    except BaseException:  # the guest waits for this, whatever the error's own description does
+        message = f"{name} (its description failed)"
+    return {"kind": wire.MODEL_ERROR, "message": message}

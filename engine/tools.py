@@ -31,9 +31,10 @@ RESERVED_NAMES = frozenset({
     "context", "llm_query", "llm_query_batched", "llm_batch", "batch_llm_query", "allm_query", "allm_query_batched",
     "rlm_query", "rlm_query_batched", "arlm_query", "arlm_query_batched", "recursive_llm", "budget", "history",
     "FINAL", "FINAL_VAR", "SUBMIT", "SHOW_VARS", "answer", "print", "help",
-    "BudgetExceeded", "ModelError", "ToolError", "BadAnswer",
+    "BudgetExceeded", "ModelError", "ToolError", "BadAnswer", "collections", "datetime", "itertools", "json", "math",
+    "random", "re", "statistics", "string", "textwrap", "time",
 })  # fmt: skip
-"""Names that the guest has already (BRIEF.md's table); a tool of such a name would take it away."""
+"""Names that the guest has already; a tool of such a name would take it away."""
 
 
 class _Tool:
@@ -253,6 +254,6 @@ def _raised(error: BaseException) -> Outcome:
     """By name and message only: a host object never crosses."""
     try:
         message = str(error)
-    except Exception:
+    except BaseException:  # whatever it is, it must not end the worker that tells the guest
         message = ""
     return {"kind": wire.TOOL_ERROR, "message": message[:MAX_MESSAGE_CHARACTERS], "error": type(error).__name__[:200]}

@@ -1,7 +1,8 @@
 """A run's messages: append-only, so that a provider's prefix cache serves every turn, until they outgrow the window.
 
 Then the oldest turns are left out at once, enough of them that it will not happen again soon, and from there on the
-messages are append-only again. The system message and the question stay; a note at the end of the question says how
+messages are append-only again. The system message and the question stay, in a session the question that is being
+answered; a note at the end of the question says how
 many turns are missing and that `history` in the REPL has them. (A message of its own for the note would follow another
 message of the user's, which some models' templates refuse.)
 
@@ -41,6 +42,7 @@ class History:
         self._sent: list[Message] = []
         self._bytes: list[int] = []  # of _sent, each with its frame
         self._opening = 0
+        self._question: Message | None = None  # of a session, after its first
         self._left_out = 0
         self._observed_messages = 0
         self._observed_tokens = 0
@@ -56,6 +58,11 @@ class History:
         self._sent.append(message)
         self._bytes.append(_most_tokens(message))
 
+    def append_question(self, content: Content) -> None:
+        """Add a session's next question: from here on it is the one that is always kept."""
+        self.append("user", content)
+        self._question = self._full[-1]
+
     @property
     def messages(self) -> list[Message]:
         """What to send to the model. A list of its own, so that it stays as it is."""
@@ -70,6 +77,15 @@ class History:
     def opening(self) -> int:
         """How many of the first messages are always kept."""
         return self._opening
+
+    @property
+    def instructions(self) -> list[Message]:
+        """What a model must see to answer: the opening, with the question that is being answered in the place of the
+        first one."""
+        opening = self._full[: self._opening]
+        if self._question is None:
+            return opening
+        return [*(message for message in opening if message["role"] == "system"), self._question]
 
     @property
     def turns_left_out(self) -> int:
@@ -106,7 +122,8 @@ class History:
             room = max(limit_tokens / rate - self._opening_bytes(len(starts)), LEAST_TURN_TOKENS / 2)
             turns = _cut_to(turns, int(room))
         self._left_out += len(starts) - kept
-        self._sent = [*self._noted_opening(), *turns]
+        has_question = self._question is None or any(message is self._question for message in turns)
+        self._sent = [*self._noted(self._full[: self._opening] if has_question else self.instructions), *turns]
         self._bytes = [_most_tokens(message) for message in self._sent]
         self._observed_messages = len(self._sent)
         self._observed_tokens = math.ceil(sum(self._bytes) * rate)
@@ -122,11 +139,11 @@ class History:
 
     def _opening_bytes(self, more_turns: int) -> int:
         note = render("compacted", turns=self._left_out + more_turns)
-        return sum(map(_most_tokens, self._full[: self._opening])) + len(note.encode()) + 2
+        openings = (self._full[: self._opening], self.instructions)
+        return max(sum(map(_most_tokens, opening)) for opening in openings) + len(note.encode()) + 2
 
-    def _noted_opening(self) -> list[Message]:
+    def _noted(self, opening: list[Message]) -> list[Message]:
         """The opening, with the note at its end."""
-        opening = self._full[: self._opening]
         if self._left_out == 0:
             return opening
         note = render("compacted", turns=self._left_out)

@@ -23,9 +23,9 @@ MAX_RESERVED_SECONDS = 30.0
 RESERVED_TIME_FRACTION = 10
 
 
-def reserve_tokens(opening: Sequence[Message]) -> tuple[int, int]:
-    """The input and output tokens to keep back for the last call of a run that begins with these messages."""
-    texts = [text for message in opening for text in texts_of(message)]
+def reserve_tokens(instructions: Sequence[Message]) -> tuple[int, int]:
+    """The input and output tokens to keep back for the last call of a run with these instructions and question."""
+    texts = [text for message in instructions for text in texts_of(message)]
     return worst_case_input_tokens([*texts, "x" * RESERVED_TAIL_CHARACTERS]), LAST_OUTPUT_TOKENS
 
 
@@ -34,10 +34,12 @@ def reserved_seconds(seconds: float, depth: int) -> float:
     return min(seconds / RESERVED_TIME_FRACTION, MAX_RESERVED_SECONDS) * min(depth + 1, RESERVED_TIME_FRACTION // 2)
 
 
-def last_messages(history: Sequence[Message], opening: int, request: str) -> Iterator[list[Message]]:
+def last_messages(
+    history: Sequence[Message], opening: int, request: str, *, instructions: Sequence[Message]
+) -> Iterator[list[Message]]:
     """The messages of the last call, which `request` ends; the best first.
 
-    opening: how many messages at the beginning are the instructions and the question, which are always sent.
+    opening: how many messages at the beginning are no turns. instructions: what is always sent, the question last.
     """
     whole = list(history)
     if whole[-1]["role"] == "user":
@@ -46,9 +48,9 @@ def last_messages(history: Sequence[Message], opening: int, request: str) -> Ite
         whole.append({"role": "user", "content": request})
     yield whole
     turns = "\n\n".join(f"[{message['role']}]\n{_text(message)}" for message in history[opening:])
-    first = list(history[: opening - 1])
+    *first, question = instructions
     for characters in TAIL_CHARACTERS:
-        parts = [_text(history[opening - 1])]
+        parts = [_text(question)]
         if turns:
             parts.append(f"What happened so far, shortened:\n{shortened(turns, characters)}")
         yield [*first, {"role": "user", "content": "\n\n".join([*parts, request])}]

@@ -193,8 +193,7 @@ class Run:
         settings = self._settings
         history = await in_thread(self._opened, box, tools)
         if settings.on_exhausted == "answer":
-            opening = history.messages[: history.opening]
-            reserve = landing.reserve_tokens(opening)
+            reserve = landing.reserve_tokens(history.instructions)
             await patiently(lambda: self._meter.keep_back(self._level.model.name, *reserve))
         journal, path = settings.journal, self._meter.path
         refusal: BudgetExceeded | None = None
@@ -223,7 +222,7 @@ class Run:
         if session.history.full:
             if session.history.full[-1]["role"] == "user":  # templates of some models refuse two in a row
                 session.history.append("assistant", "(That question was not answered.)")
-            session.history.append("user", self._turns.question(self._query))
+            session.history.append_question(self._turns.question(self._query))
         else:
             session.history = History(opening_messages(self._prompt_facts(tools), self._query))
             box.bind("history", [])
@@ -313,7 +312,9 @@ class Run:
         """The best answer so far, for what was kept back. Raises the refusal if that is not enough for a call."""
         self._turn += 1
         over = self._turns.landing(stop.limit) if stop.limit in landing.BUDGETS else self._turns.exhausted()
-        for messages in landing.last_messages(history.messages, history.opening, over):
+        for messages in landing.last_messages(
+            history.messages, history.opening, over, instructions=history.instructions
+        ):
             try:
                 reply = await self._ask_root(messages, is_last=True)
             except BudgetExceeded as error:

@@ -17,7 +17,8 @@ from divebell.context import Context
 from divebell.errors import AnswerError, ContextError, DivebellError, JournalError, ModelError
 from divebell.loop.allotments import Allotments
 from divebell.loop.calls import Call, Calls
-from divebell.loop.prompts import bad_reply, reply_schema
+from divebell.loop.observation import shortened
+from divebell.loop.prompts import bad_reply, long_question, reply_schema
 from divebell.loop.replies import strip_thinking
 from divebell.loop.result import Result
 from divebell.loop.settings import Resolved, Settings
@@ -28,6 +29,10 @@ LEAST_OUTPUT_TOKENS = 256
 """How far a sub-call's output limit is lowered where the budget has no room for more; under it the call is refused."""
 MAX_SCHEMA_REPAIRS = 2
 """How often a sub-model is shown that its reply does not fit the schema that the code asked for."""
+MAX_QUESTION_CHARACTERS = 50_000
+"""What a child is asked in its messages; more is given as its context."""
+SHOWN_OF_QUESTION = 4_000
+"""How much of such a question is in its messages too: the beginning and the end, where the task mostly is."""
 MAX_FOLDED_CHARACTERS = 2_000_000
 """What of a child's context goes into the prompt where the child is a plain call."""
 
@@ -123,6 +128,7 @@ class SubCalls:
             return await self.query(self._folded(prompt, given), model)
         level = self._level(model)
         number = next(self.numbers.children)
+        prompt, given = _short_question(prompt, given)
         context = self._context(given)
         path = f"{self.meter.path}.{number}"
         try:
@@ -169,6 +175,19 @@ class SubCalls:
                 f"at most {MAX_FOLDED_CHARACTERS:,} characters are possible"
             )
         return f"{prompt}\n\n{context.copy_out()}"
+
+
+def _short_question(prompt: str, given: object) -> tuple[str, object]:
+    """The child's question and its context. A question with data in it is too long for a model's messages: code that
+    was written for other engines puts everything there. It becomes the context, which is what it is there."""
+    if len(prompt) <= MAX_QUESTION_CHARACTERS:
+        return prompt, given
+    if given is not None:
+        raise ModelError(
+            f"the question has {len(prompt):,} characters, a child's may have {MAX_QUESTION_CHARACTERS:,}: put what is "
+            "long into its context"
+        )
+    return long_question(shortened(prompt, SHOWN_OF_QUESTION), len(prompt)), prompt
 
 
 class Numbers:

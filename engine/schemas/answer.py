@@ -15,6 +15,7 @@ from operator import or_
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
+from divebell.bridge import wire
 from divebell.errors import AnswerError, ConfigurationError
 from divebell.schemas.checking import Checker
 from divebell.schemas.describe import fields_of, in_words, resolved
@@ -95,8 +96,10 @@ class AnswerSchema:
         """As `validate`, for what SUBMIT was given: its fields, or one value, which comes under the name `answer`.
 
         Models name that value as they like, and give a whole object as one value, as JSON in a text, or as the values
-        of its fields in their order, which come as a list.
+        of its fields in their order, which come as a list under the name wire.BY_POSITION.
         """
+        if wire.BY_POSITION in fields:
+            return self._validate_in_order(fields[wire.BY_POSITION])
         is_object = resolved(self._json_schema, self._json_schema).get("type") == "object"
         if len(fields) != 1 or next(iter(fields)) in self.field_names:
             return self.validate(fields)
@@ -132,11 +135,15 @@ class AnswerSchema:
         names = self.field_names
         if len(names) == 1:
             return self.validate({names[0]: value})
-        if isinstance(value, list) and value:
-            if len(value) > len(names):
-                raise AnswerError((f"{len(value):,} values, but the answer has {len(names)} fields",))
-            return self.validate(dict(zip(names, value, strict=False)))
         raise problem
+
+    def _validate_in_order(self, values: object) -> object:
+        names = self.field_names
+        if not isinstance(values, list) or not names:
+            return self.validate(values)
+        if len(values) > len(names):
+            raise AnswerError((f"{len(values):,} values, but the answer has {len(names):,} fields: name them",))
+        return self.validate(dict(zip(names, values, strict=False)))
 
     def validate_text(self, text: str) -> object:
         """As `validate`, for an answer given as text: JSON, also in a fence; the text itself where that fits."""

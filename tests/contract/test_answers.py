@@ -44,7 +44,7 @@ def test_an_answer_has_its_text_and_its_value_where_that_is_plain(code: str, tex
         ("SUBMIT({'a': 1})", '{"a": 1}', {"a": 1}),
         ("SUBMIT([1, 2])", "[1, 2]", {"answer": [1, 2]}),
         ("SUBMIT(n=(1, 2))", '{"n": [1, 2]}', {"n": [1, 2]}),
-        ("SUBMIT('a', 2)", '["a", 2]', {"answer": ["a", 2]}),
+        ("SUBMIT('a', 2)", '["a", 2]', {"*": ["a", 2]}),
         ("FINAL(1)\nSUBMIT(b=2)", '{"b": 2}', {"b": 2}),
         ("SUBMIT(a=1)\nFINAL(2)", '{"a": 1}', {"a": 1}),
         ("for n in range(3):\n    if n == 1: SUBMIT(n)\nSUBMIT('none')", "1", {"answer": 1}),

@@ -86,7 +86,7 @@ def test_children_get_their_contexts_and_answer_in_order() -> None:
     family = Family()
     with Sandbox("the context", services=family) as box:
         assert value(box.run("rlm_query('q')")) == "q: NoneType"
-        assert value(box.run("rlm_query('q', context)")) == "q: NoneType"
+        assert value(box.run("rlm_query('q', context)")) == "q: ContextReference"
         assert value(box.run("rlm_query('q', 'other')")) == "q: str"
         assert value(box.run("recursive_llm('q', ['list'])")) == "q: list"
         assert value(box.run("rlm_query_batched(['a', 'b'], [{'k': 1}, b'x'])")) == ["a: dict", "b: bytes"]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from divebell import Cell, ConfigurationError, DivebellError, Limits, Sandbox
+from divebell.tools import RESERVED_NAMES
 from divebell.services import CallableServices
 
 TABLE = {"a": 1, "b": 2}
@@ -59,6 +60,14 @@ def test_a_tool_comes_back_and_is_no_variable_of_the_code(box: Sandbox) -> None:
     box.run("lookup = 5\ndel later")
     assert box.run("lookup('a'), later('x')").value == [1, "x!"]
     assert "lookup" not in box.run("SHOW_VARS()").stdout
+
+
+def test_no_tool_can_take_a_name_that_a_cell_has_from_the_start() -> None:
+    with Sandbox("context") as fresh:
+        names = fresh.run("[name for name in list(globals()) if not name.startswith('_')]").value
+    assert isinstance(names, list)
+    assert {"json", "llm_query", "context"} < set(names)
+    assert set(names) <= RESERVED_NAMES
 
 
 def test_tools_can_be_awaited_and_run_at_once() -> None:

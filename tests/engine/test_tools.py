@@ -144,10 +144,17 @@ class Speechless(Exception):
         raise RuntimeError
 
 
+class Mute(Exception):
+    """One that would end the thread that calls the tool, and with it one of the few that there are."""
+
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize(
     ("raised", "error", "message"),
     [
-        (Secret(), "Secret", "what may be told"), (KeyError("k"), "KeyError", "'k'"), (Speechless(), "Speechless", ""),
+        (Secret(), "Secret", "what may be told"), (KeyError("k"), "KeyError", "'k'"), (Speechless(), "Speechless", ""), (Mute(), "Mute", ""),
         (SystemExit(3), "SystemExit", "3"), (KeyboardInterrupt(), "KeyboardInterrupt", ""), (ValueError("x" * 10_000), "ValueError", "x" * 2000),
     ],
 )  # fmt: skip

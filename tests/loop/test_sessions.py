@@ -110,6 +110,44 @@ def test_long_histories_are_compacted_near_the_window_and_stay_in_history() -> N
     assert root.requests[-1].messages[0] == root.requests[0].messages[0]
 
 
+def test_a_compaction_never_takes_the_question_that_is_being_answered() -> None:
+    asked = 0
+
+    def policy(request: Request) -> str:
+        nonlocal asked
+        asked += 1
+        assert f"question {question}?" in said(request), "the model was not shown what it is to answer"
+        return block("print('x' * 9_000)") if asked % 6 else "FINAL(1)"
+
+    root = ScriptedModel("root", policy)
+    with RLM(root, window_tokens=30_000, max_output_tokens=1_000).session("c") as session:
+        for question in range(5):
+            assert session.ask(f"question {question}?").status == "answered"
+        assert [message["content"] for message in session.history if "question 3?" in str(message["content"])]
+    assert "earlier turns are left out" in said(root.requests[-1])
+    for request in root.requests:
+        roles = [message["role"] for message in request.messages]
+        assert roles == ["system", *["user", "assistant"] * (len(roles) // 2 - 1), "user"]
+
+
+def test_the_last_call_of_a_later_question_is_about_that_question() -> None:
+    def policy(request: Request) -> str:
+        if "is used up" in said(request):
+            return "the best"
+        if "second?" in said(request):
+            return block("print('x' * 19_000)")
+        return "FINAL(1)"
+
+    root = ScriptedModel("root", policy)
+    with RLM(root, budget=Budget(tokens=60_000), max_output_tokens=1_000).session("c") as session:
+        session.ask("first?")
+        result = session.ask("second?")
+    assert (result.answer, result.status) == ("the best", "exhausted")
+    assert "What happened so far, shortened" in said(root.requests[-1])
+    assert "The question: second?" in said(root.requests[-1])
+    assert "The question: first?" not in said(root.requests[-1]).partition("What happened so far")[0]
+
+
 def test_a_session_in_a_running_loop_is_awaited() -> None:
     async def ask() -> str:
         with RLM(ScriptedModel("root", ["FINAL(1)"])).session("c") as session:

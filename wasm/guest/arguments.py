@@ -84,8 +84,10 @@ def _reference(value: object) -> dict[str, object] | None:
     """Where the value is in this sandbox's context, if it is a part of it and that is quick to find out."""
     whole = shared.context
     kind = type(whole)
-    if value is None or value is whole:
+    if value is None:
         return None
+    if value is whole:  # not the same as no context: where a child is a plain call, it is sent this, or nothing
+        return {"slice": [0, len(whole)]}
     if kind is str or kind is bytes:
         if type(value) is kind and len(value) >= SHORTEST_REFERENCE:
             return _slice(whole, value)

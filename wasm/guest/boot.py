@@ -151,7 +151,7 @@ def _boot() -> None:
     vars(sys).update(dict.fromkeys(("stdin", "__stdin__"), io.StringIO("")))
     _use_streams(cell.stdout, cell.stderr)
     sys.argv = [""]
-    vars(builtins)["help"] = _help
+    vars(builtins).update(help=_help, exit=sys.exit, quit=sys.exit)
     os._exit = _exit  # type: ignore[assignment]
     socket.getaddrinfo = _no_network
     socket.create_connection = _no_network

@@ -107,8 +107,10 @@ def submission(args: tuple[Any, ...], fields: dict[str, Any]) -> tuple[dict[str,
     if args:
         if fields:
             raise TypeError("SUBMIT takes named fields, SUBMIT(field=value, ...), or values in their order, not both")
-        value = args[0] if len(args) == 1 else args
-        fields = value if isinstance(value, dict) else {"answer": value}
+        if len(args) > 1:
+            fields = {wire.BY_POSITION: args}
+        else:
+            fields = args[0] if isinstance(args[0], dict) else {"answer": args[0]}
     if not fields:
         raise TypeError("SUBMIT needs the answer: SUBMIT(field=value, ...) or SUBMIT(value)")
     try:
@@ -118,9 +120,9 @@ def submission(args: tuple[Any, ...], fields: dict[str, Any]) -> tuple[dict[str,
         wire.encode(data, MAX_SUBMITTED_BYTES, is_plain=True)
     except wire.WireError as error:
         raise BadAnswer(f"this cannot be an answer: {error}") from None
-    if list(data) == ["answer"] and len(args) < 2:
+    if list(data) == ["answer"]:
         return data, as_text(fields["answer"])
-    return data, json.dumps(data["answer"] if len(args) > 1 else data, ensure_ascii=False, default=str)
+    return data, json.dumps(data.get(wire.BY_POSITION, data), ensure_ascii=False, default=str)
 
 
 def check(fields: dict[str, object]) -> None:

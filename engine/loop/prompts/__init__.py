@@ -6,7 +6,7 @@ Change a file, and what models are told is changed; `divebell prompts` prints th
   `look_str`, `look_bytes`, `look_list`, `look_dict` (first code, by the context's type); `preview`, where there is one;
   `child`, if the run is one; `children`, or `no_children` at the depth limit; `models` and `tools`, where there are
   some; `answer_text` and `finish_text`, or with an output schema `answer_schema` and `finish_schema`.
-- `question`: the second message.
+- `question`: the second message; with `long_question` in it, where code asked a child more than fits into a message.
 - `continue`: after each turn, with what its code printed.
 - `no_code`, `failed_code`, `no_variable`, `bad_expression`, `bad_answer`: in place of that or after it, where a reply
   had nothing to run, or an answer that did not count.
@@ -21,7 +21,7 @@ question, the observation and the application's own texts is short.
 
 from divebell.loop.prompts.system import PromptFacts, ToolFacts, budget_line, opening_messages, system_prompt
 from divebell.loop.prompts.templates import render
-from divebell.loop.prompts.turns import Turns, bad_reply, reply_schema
+from divebell.loop.prompts.turns import Turns, bad_reply, long_question, reply_schema
 
 __all__ = [
     "PromptFacts",
@@ -29,6 +29,7 @@ __all__ = [
     "Turns",
     "bad_reply",
     "budget_line",
+    "long_question",
     "opening_messages",
     "render",
     "reply_schema",

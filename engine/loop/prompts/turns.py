@@ -68,6 +68,11 @@ def reply_schema(schema: Mapping[str, Any]) -> str:
     return render("reply_schema", schema=json.dumps(schema, ensure_ascii=False))
 
 
+def long_question(shown: str, length: int) -> str:
+    """A child's question that is too long for its messages: `shown` is the beginning and the end of it."""
+    return render("long_question", shown=shown, length=f"{length:,}")
+
+
 def bad_reply(errors: Sequence[str]) -> str:
     """To a sub-model whose reply does not fit the schema; `errors` are AnswerError's."""
     return render("bad_reply", errors="\n".join(f"- {error}" for error in errors))

@@ -24,6 +24,8 @@ MAX_REQUEST_BYTES = 256 << 20
 MAX_KEPT_BYTES = 256 << 20
 MAX_ANSWER_BYTES = 16 << 20  # outcomes in one answer of wait; the next has the rest
 LONGEST_WAIT_SECONDS = 1e9
+LATE = "TimeoutError"
+"""What the guest is told of a call that is over its time."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ class Tickets:
                 continue
             ticket.started.cancel()
             message = f"it did not end within {ticket.started.seconds:g} s"
-            ticket.outcome = {"kind": wire.TOOL_ERROR, "message": message, "error": "TimeoutError"}
+            ticket.outcome = {"kind": wire.TOOL_ERROR, "message": message, "error": LATE}
             self._done[number] = ticket
         return next_at
 
@@ -193,6 +195,10 @@ class Tickets:
         with self._changed:
             self._is_stopped = True
             self._changed.notify_all()
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._is_stopped
 
     def go_on(self) -> None:
         self._is_stopped = False

@@ -157,8 +157,7 @@ class Tickets:
                 next_at = min(next_at, ticket.deadline)
                 continue
             ticket.started.cancel()
-            message = f"it did not end within {ticket.started.seconds:g} s"
-            ticket.outcome = {"kind": wire.TOOL_ERROR, "message": message, "error": LATE}
+            ticket.outcome = late(ticket.started.seconds or 0.0)
             self._done[number] = ticket
         return next_at
 
@@ -218,6 +217,11 @@ class Tickets:
         self._request_bytes -= ticket.request_bytes
         self._kept_bytes -= ticket.outcome_bytes
         return ticket
+
+
+def late(seconds: float) -> Outcome:
+    """What the guest is told of a tool that is over its time."""
+    return {"kind": wire.TOOL_ERROR, "message": f"it did not end within {seconds:g} s", "error": LATE}
 
 
 def _cancel(given_up: list[_Ticket]) -> None:

@@ -11,7 +11,7 @@ same name (Request.metadata["call"]), for providers that know a request by it. B
 written down, and afterwards what it cost: a resumed run counts as spent what was paid, and in full what was in flight.
 After the first difference, or where nothing can be written any more, no further call is made.
 
-Not guaranteed: that a tool is called once. One that ran when the process died, or was given up, is called again. Nor a
+Not guaranteed: that a tool is called once. One that ran when the process died is called again. Nor a
 cell that was ended by its time limit: where the interrupt hits depends on the machine, and a repetition says so if the
 outcome is another. Nor the last lines after a power cut: they are the operating system's to write (a process's death
 takes nothing with it). A journal holds prompts, completions and what cells printed, so it is a file to keep private (it
@@ -360,6 +360,16 @@ class Journal:
         """Write down what came of a tool call, before the guest sees it."""
         if not self._is_off:
             self._write({"kind": "tool", "path": path, "number": number, "outcome": pack(outcome)})
+
+    def was_given_up(self, path: str, what: str) -> bool:
+        """Whether the guest gave that call up, the first time: it will again, and it is not to be made."""
+        return self._recorded is not None and (path, f"given up: {what}") in self._recorded.facts
+
+    def keep_given_up(self, path: str, what: str) -> None:
+        """Write down that the guest gave a call up. A failure to do so is remembered."""
+        if not self._is_off and not self.was_given_up(path, what):
+            with contextlib.suppress(JournalError):
+                self._write({"kind": "fact", "path": path, "name": f"given up: {what}", "value": None})
 
     def told(self, path: str, op: str, packed: bytes) -> tuple[bool, Any]:
         """Whether the run's next answer at the door is recorded, and the answer."""

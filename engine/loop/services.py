@@ -16,6 +16,7 @@ from divebell.bridge import wire
 from divebell.bridge.door import Refused, Started
 from divebell.bridge.errors import BudgetExceeded
 from divebell.bridge.requests import Call, ChildQuery, Outcome, Query, ToolCall
+from divebell.bridge.tickets import late
 from divebell.errors import DivebellError
 from divebell.journal.journal import Journal
 from divebell.services import ToolServices
@@ -84,14 +85,39 @@ class RunServices(ToolServices):
     def start(self, call: Call, done: Callable[[Outcome], None]) -> Started:
         if isinstance(call, ToolCall):
             self._tool_calls += 1
-            recorded = self._journal.tool(self._path, self._tool_calls)
-            told = self._telling(call, self._tool_calls, done)
-            if recorded is None:
-                return self._start_tool(call, self._keeping(self._tool_calls, told))
+            return self._start_kept_tool(call, self._tool_calls, done)
+        number = self._numbered(call)
+        name = f"{'child' if isinstance(call, ChildQuery) else 'call'} {number.get('number')}"
+        if self._journal.was_given_up(self._path, name):
+            return Started(lambda: None)
+        cancel = self._start_async(lambda: self._outcome(call, number), done)
+        return Started(self._giving_up(name, cancel))
+
+    def _start_kept_tool(self, call: ToolCall, number: int, done: Callable[[Outcome], None]) -> Started:
+        """Start a tool, unless it is known what came of it."""
+        recorded = self._journal.tool(self._path, number)
+        told = self._telling(call, number, done)
+        if recorded is None and self._journal.was_given_up(self._path, f"tool {number}"):
+            recorded = late(self._tool_seconds)
+        if recorded is not None:
             told(recorded)
             return Started(lambda: None)
-        number = self._numbered(call)
-        return Started(self._start_async(lambda: self._outcome(call, number), done))
+        started = self._start_tool(call, self._keeping(number, told))
+        return Started(self._giving_up(f"tool {number}", started.cancel), started.seconds)
+
+    def _giving_up(self, name: str, cancel: Callable[[], None]) -> Callable[[], None]:
+        """`cancel`, after writing down that the guest gave the call up; not where that is because the run ends, which
+        is known on the loop."""
+
+        def keep() -> None:
+            if not self._closed:
+                self._journal.keep_given_up(self._path, name)
+
+        def given_up() -> None:
+            self._on_loop(keep)
+            cancel()
+
+        return given_up
 
     def check_answer(self, value: object) -> str | None:
         return None if self._check_answer is None else self._check_answer(value)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from divebell.bridge import reading, wire
 from divebell.bridge.reading import MAX_BATCH, MAX_MODEL_NAME, Refused
 from divebell.bridge.requests import Call, ChildQuery, Outcome, Query
-from divebell.bridge.tickets import MAX_OPEN, Started, Tickets
+from divebell.bridge.tickets import LATE, MAX_OPEN, Started, Tickets
 
 __all__ = ["MAX_BATCH", "MAX_MODEL_NAME", "Door", "Outcome", "Refused", "Services", "Started"]
 
@@ -125,14 +125,37 @@ class Door:
         if op not in _NOT_REPEATABLE:
             return operation(self, request, len(packed))
         is_recorded, recorded = self._services.recorded(op, packed)
+        if is_recorded and isinstance(recorded, dict) and "refused" in recorded:
+            raise Refused(str(recorded["refused"]), str(recorded.get("message")))
         if is_recorded and op == wire.BUDGET:
             return recorded
-        if is_recorded and op == wire.WAIT:
-            result: object = self._waited_as_recorded(request, recorded)
-        else:
-            result = operation(self, request, len(packed))
+        refusal: Refused | None = None
+        try:
+            result = self._done_again(op, operation, request, packed, recorded if is_recorded else None)
+        except Refused as refused:
+            refusal, result = refused, {"refused": refused.kind, "message": str(refused)}
+        if self._tickets.is_stopped:
+            raise Refused(wire.UNAVAILABLE, "the cell was cancelled")
         self._services.record(op, packed, result, recorded if is_recorded else None)
+        if refusal is not None and not is_recorded:
+            raise refusal
         return recorded if is_recorded else result
+
+    def _done_again(
+        self,
+        op: str,
+        operation: "Callable[[Door, dict[str, Any], int], object]",
+        request: dict[str, Any],
+        packed: bytes,
+        recorded: object,
+    ) -> object:
+        """Carry the operation out; where it was recorded, so that no more is waited for than was then."""
+        if recorded is not None and op == wire.WAIT:
+            return self._waited_as_recorded(request, recorded)
+        if op == wire.TOOL and _was_late(recorded):
+            self._tickets.cancel(self._submitted(wire.TOOL, request, len(packed)))
+            return recorded
+        return operation(self, request, len(packed))
 
     def _waited_as_recorded(self, request: dict[str, Any], recorded: object) -> object:
         """Wait for just those calls that had ended by then."""
@@ -140,7 +163,14 @@ class Door:
             raise Refused(wire.UNAVAILABLE, "the journal is damaged")
         if not recorded:
             self._services.waited(reading.seconds(request) or 0.0)
-        return [found for number, _ in recorded for found in self._tickets.wait([number], None)]
+        found = []
+        for number, outcome in recorded:
+            if _was_late(outcome):  # whether it ends at all is another matter each time
+                self._tickets.cancel([number])
+                found.append((number, outcome))
+            else:
+                found += self._tickets.wait([number], None)
+        return found
 
     def begin_cell(self) -> None:
         """A cell is about to run: it has all its tool calls, and may wait."""
@@ -222,6 +252,11 @@ class Door:
     def _charge(self, since: float) -> None:
         if self.charge is not None:
             self.charge(time.perf_counter() - since)
+
+
+def _was_late(outcome: object) -> bool:
+    """Whether the guest was told that a tool took too long."""
+    return isinstance(outcome, dict) and outcome.get("kind") == wire.TOOL_ERROR and outcome.get("error") == LATE
 
 
 _NOT_REPEATABLE = frozenset({wire.QUERY, wire.CHILD, wire.TOOL, wire.WAIT, wire.BUDGET})

@@ -119,7 +119,7 @@ class Meter:
         self.run_id = run_id
         self.path = path
         self._rates = rates
-        self._account = f"run:{run_id}/{path}"
+        self._account = account_of(run_id, path)
         self._deadline = deadline
         self._parent = parent
         self._children: list[Meter] = []
@@ -282,11 +282,6 @@ class Meter:
             return whole(hold)
         return Tally(0, *numbers, spent_picodollars=hold.rate.cost_picodollars(*numbers))
 
-    def note(self, model: str, booked: Tally) -> None:
-        """Count what was paid for before this run began, as a journal has it. Limits are not concerned."""
-        with self._lock:
-            self._count(model, booked)
-
     def forfeit(self, hold: Hold) -> Tally:
         """The call's cost is not known: it costs its whole hold."""
         return self._end(hold, whole(hold), hold.amounts, "uncertain")
@@ -346,6 +341,11 @@ class Meter:
             meter._by_model.setdefault(model, Tally()).add(booked)
             meter = meter._parent
 
+    def note(self, model: str, booked: Tally) -> None:
+        """Count what was answered without a call. Limits are not concerned."""
+        with self._lock:
+            self._count(model, booked)
+
     def close(self) -> None:
         """End the account: calls in flight are charged in full, and what is left is the parent's or tenant's again.
 
@@ -387,6 +387,11 @@ class Meter:
             "calls": free.calls,
             "seconds": self.seconds_left,
         }
+
+
+def account_of(run_id: str, path: str = "0") -> str:
+    """The id that a run's account has in the ledger, or a child's."""
+    return f"run:{run_id}/{path}"
 
 
 def _at_least_one(share: Caps) -> Caps:

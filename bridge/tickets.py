@@ -24,6 +24,8 @@ MAX_REQUEST_BYTES = 256 << 20
 MAX_KEPT_BYTES = 256 << 20
 MAX_ANSWER_BYTES = 16 << 20  # outcomes in one answer of wait; the next has the rest
 LONGEST_WAIT_SECONDS = 1e9
+LATE = "TimeoutError"
+"""What the guest is told of a call that is over its time."""
 
 
 @dataclass(frozen=True)
@@ -155,8 +157,7 @@ class Tickets:
                 next_at = min(next_at, ticket.deadline)
                 continue
             ticket.started.cancel()
-            message = f"it did not end within {ticket.started.seconds:g} s"
-            ticket.outcome = {"kind": wire.TOOL_ERROR, "message": message, "error": "TimeoutError"}
+            ticket.outcome = late(ticket.started.seconds or 0.0)
             self._done[number] = ticket
         return next_at
 
@@ -194,6 +195,10 @@ class Tickets:
             self._is_stopped = True
             self._changed.notify_all()
 
+    @property
+    def is_stopped(self) -> bool:
+        return self._is_stopped
+
     def go_on(self) -> None:
         self._is_stopped = False
 
@@ -212,6 +217,11 @@ class Tickets:
         self._request_bytes -= ticket.request_bytes
         self._kept_bytes -= ticket.outcome_bytes
         return ticket
+
+
+def late(seconds: float) -> Outcome:
+    """What the guest is told of a tool that is over its time."""
+    return {"kind": wire.TOOL_ERROR, "message": f"it did not end within {seconds:g} s", "error": LATE}
 
 
 def _cancel(given_up: list[_Ticket]) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from divebell.bridge.budget import Budget
 from divebell.bridge.ledger import Ledger
 from divebell.bridge.memory_ledger import MemoryLedger
+from divebell.bridge.patience import wait_and_do
 from divebell.bridge.rates import Rate, RateCard
 from divebell.errors import ConfigurationError
 from divebell.limits import Limits
@@ -98,7 +99,7 @@ class Engine:
 
         RateCard(rates)  # refuses what are no rates, now
         tenant = Tenant(name=name, engine=self, per_run=budget, per_day=per_day, total=total, rates=dict(rates or {}))
-        tenant.write_caps()
+        wait_and_do(tenant.write_caps)
         return tenant
 
     def close(self) -> None:

@@ -19,10 +19,11 @@ from divebell.bridge.meter import Meter
 from divebell.bridge.rates import Rate
 from divebell.context import Context, Source
 from divebell.engine import Engine, default_engine
-from divebell.errors import ConfigurationError, ContextError
+from divebell.errors import ConfigurationError, ContextError, DivebellError
 from divebell.events import Event, EventListener
-from divebell.journal.header import header_of, seed_of
-from divebell.journal.journal import Journal, open_journal
+from divebell.journal.header import header_of, open_journal
+from divebell.journal.journal import Journal
+from divebell.journal.spent import already_spent
 from divebell.limits import Limits
 from divebell.loop.cache_key import cache_key
 from divebell.loop.calls import Calls, patiently
@@ -195,8 +196,9 @@ class RLM:
         """Run to the end and return the Result.
 
         journal: a file to be written, from which the run can be repeated exactly (divebell.testing.replay) or resumed.
-        resume: such a file to go on from: what it has is not paid again, and the budget is less what it says was spent.
-            Where there is none yet, it is begun.
+        resume: such a file to go on from: what it has is not paid again, and the budget is less what was spent, with
+            what was in flight in full; its seconds begin anew. Where there is none yet, it is begun. Code runs again to
+            where it was, with the recorded completions; a tool that had not ended is called again.
 
         Raises ContextError if the context cannot be read, BudgetExceeded if the budget did not allow the root model to
         go on, ModelError if it failed. Inside a running event loop use `arun`.
@@ -231,10 +233,14 @@ class RLM:
         if settings.seed is None:
             settings = replace(settings, seed=secrets.randbits(63))
         header = await anyio.to_thread.run_sync(header_of, settings, query, prepared)
-        opened, recorded = await anyio.to_thread.run_sync(open_journal, _path(journal), _path(resume), header)
+        opened = await anyio.to_thread.run_sync(open_journal, _path(journal), _path(resume), header)
         try:
-            settings = replace(settings, journal=opened, seed=seed_of(recorded) if recorded else settings.seed)
-            return await self._traced(prepared, query, None, settings, self._budget.less(opened.spent()))
+            settings = replace(settings, journal=opened, seed=settings.seed if opened.seed is None else opened.seed)
+            used = await patiently(lambda: already_spent(opened, self._ledger))
+            return await self._traced(prepared, query, None, settings, self._budget.less(used))
+        except DivebellError:
+            opened.check()  # a difference says more than what it led to
+            raise
         finally:
             opened.close()
 
@@ -282,6 +288,7 @@ class RLM:
         account = None if tenant is None else await patiently(tenant.account_for_today)
         meter = await patiently(lambda: Meter(budget, self._rates, ledger=self._ledger, parent_account=account))
         try:
+            settings.journal.begun(meter.run_id)
             self._check_prices(meter)
             key = cache_key(tenant.name if tenant is not None else "", context, query)
             settings = replace(settings, metadata={**settings.sub_metadata, "cache_key": key})

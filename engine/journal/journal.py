@@ -3,33 +3,52 @@
 Why that is enough. A guest is deterministic: its clock, its randomness and its hash order follow from the run's seed,
 and all else that it learns it is told at the door. So a run that is told the same again does the same again, byte for
 byte, whatever order concurrent calls finished in the first time: the order in which the guest was *told* is written
-down.
+down. Calls, children and tools are numbered in the order in which the code asks for them, not in which they start.
 
 Guaranteed: a completion is in the file before the guest (or the loop) sees it, so that a run which is resumed after the
 death of its process at any moment pays for none twice. The call that was in flight just then is made again, under the
-same name (Request.metadata["call"]), for providers that know a request by it. What was served from the journal costs
-nothing and is counted as it was.
+same name (Request.metadata["call"]), for providers that know a request by it. Before a call leaves, what it holds is
+written down, and afterwards what it cost: a resumed run counts as spent what was paid, and in full what was in flight.
+After the first difference, or where nothing can be written any more, no further call is made.
 
-Not guaranteed: a cell that was ended by its time limit. Where the interrupt hits depends on the machine; a replay says
-so if the outcome is another. A journal holds prompts, completions and what cells printed, so it is a file to keep
-private (it is made for its owner alone); keys are never in it.
+Not guaranteed: that a tool is called once. One that ran when the process died is called again. Nor a
+cell that was ended by its time limit: where the interrupt hits depends on the machine, and a repetition says so if the
+outcome is another. Nor the last lines after a power cut: they are the operating system's to write (a process's death
+takes nothing with it). A journal holds prompts, completions and what cells printed, so it is a file to keep private (it
+is made for its owner alone); keys are never in it.
 """
 
+import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from divebell.bridge import wire
 from divebell.bridge.errors import BudgetExceeded
 from divebell.bridge.tally import Tally
 from divebell.cell import Cell
-from divebell.errors import ConfigurationError, DivebellError, JournalError, ModelError, ReplayDiverged
-from divebell.journal.records import Record, Recorded, digest, pack, read, to_line, unpack
-from divebell.models.protocol import Completion, Request, Usage, images_of
+from divebell.errors import DivebellError, JournalError, ModelError, ReplayDiverged
+from divebell.journal.outcomes import (
+    completion_as_record,
+    completion_of,
+    error_as_record,
+    error_of,
+    first_difference,
+    request_digest,
+    with_costs,
+)
+from divebell.journal.records import Cost, Record, Recorded, digest, numbers_of, pack, to_line, unpack
+from divebell.models.protocol import Completion, Request
 
-_SHOWN = 200
+try:
+    import fcntl
+except ImportError:  # Windows, where two processes that resume one journal are not told from each other
+    fcntl = None  # type: ignore[assignment]
+
 _TIMED = frozenset({"TimeoutError", "Killed"})
+QUERY_PATH = "0"
 
 
 class Journal:
@@ -37,27 +56,30 @@ class Journal:
 
     recorded: what is served from; None for a run that is made for the first time.
     file: what new records are appended to; None where nothing is written (a replay).
-    is_strict: a replay: what is not recorded is a divergence, and so is an outcome that is another.
+    is_strict: a replay: what is not recorded is a divergence, and children are run again to compare them too.
+    id: what calls are named by, so that a provider can know one that is made again; None for the run's own id.
     """
 
-    def __init__(self, recorded: Recorded | None, file: int | None, *, is_strict: bool = False) -> None:
+    def __init__(
+        self, recorded: Recorded | None, file: int | None, *, is_strict: bool = False, id: str | None = None
+    ) -> None:
         self._recorded = recorded
         self._file = file
+        self._is_off = recorded is None and file is None
         self.is_strict = is_strict
+        self.id = id
         self._lock = threading.Lock()
         self._at_door: dict[str, int] = {}
         self._cells: dict[str, int] = {}
-        self.divergence: JournalError | None = None
-        """What makes the rest of the run worthless: the first difference, or that nothing can be written any more."""
+        self._failure: JournalError | None = None
+        self._paid: dict[tuple[str, str], Tally] = {}
+        for cost in self._costs():
+            self._paid.setdefault((cost.path, cost.name), Tally()).add(cost.tally)
 
     @classmethod
     def off(cls) -> "Journal":
         """For a run that keeps none."""
         return cls(None, None)
-
-    @property
-    def is_off(self) -> bool:
-        return self._recorded is None and self._file is None
 
     @classmethod
     def begin(cls, path: Path, header: Record) -> "Journal":
@@ -70,19 +92,36 @@ class Journal:
             raise JournalError(f"there is a file {path} already: resume from it, or name another") from None
         except OSError as error:
             raise JournalError(f"cannot write the journal {path}: {error.strerror}") from None
-        journal = cls(None, file)
-        journal._write(header)
+        journal = cls(None, file, id=header["id"])
+        try:
+            _lock(file, path)
+            journal._write(header)
+        except BaseException:
+            journal.close()
+            raise
         return journal
 
     @classmethod
-    def resume(cls, path: Path, recorded: Recorded) -> "Journal":
-        """Go on in the file, after its last whole line."""
+    def resume(cls, path: Path, read: Callable[[], Recorded]) -> "Journal":
+        """Go on in the file, after its last whole line. `read` reads it, once nobody else can write to it.
+
+        JournalError where that fails, or another process is at work with it.
+        """
         try:
             file = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0))
-            os.ftruncate(file, recorded.whole_bytes)
         except OSError as error:
             raise JournalError(f"cannot go on in the journal {path}: {error.strerror}") from None
-        return cls(recorded, file)
+        try:
+            _lock(file, path)
+            recorded = read()
+            os.ftruncate(file, recorded.whole_bytes)
+        except OSError as error:
+            os.close(file)
+            raise JournalError(f"cannot go on in the journal {path}: {error.strerror}") from None
+        except BaseException:
+            os.close(file)
+            raise
+        return cls(recorded, file, id=recorded.header["id"])
 
     def close(self) -> None:
         """Give the file back."""
@@ -91,42 +130,86 @@ class Journal:
                 os.close(self._file)
                 self._file = None
 
+    @property
+    def seed(self) -> int | None:
+        """The seed that the run was made with."""
+        return None if self._recorded is None else int(self._recorded.header["settings"]["seed"])
+
+    @property
+    def recorded(self) -> Recorded | None:
+        """What was there before this process."""
+        return self._recorded
+
     def _write(self, record: Record) -> None:
+        """Append a line, whole. After a failure nothing more is written, or a broken line would be in the middle."""
+        if self._file is None:
+            return
         line = to_line(record)
         with self._lock:
             if self._file is None:
                 return
+            if self._failure is not None:
+                raise self._failure
             try:
                 while line:
                     line = line[os.write(self._file, line) :]
             except OSError as error:
-                failure = JournalError(f"the journal cannot be written: {error.strerror}")
-                self.divergence = self.divergence or failure
-                raise failure from None
+                self._failure = JournalError(f"the journal cannot be written: {error.strerror}")
+                raise self._failure from None
 
-    def _differs(self, sentence: str) -> ReplayDiverged:
-        """Remember the first difference. In a run that is resumed it is an error too: it would pay for another run."""
-        difference = ReplayDiverged(sentence)
-        self.divergence = self.divergence or difference
-        return difference
+    def _fail(self, failure: JournalError) -> JournalError:
+        """Remember what makes the rest of the run worthless, the first of it."""
+        self._failure = self._failure or failure
+        return failure
+
+    def _differs(self, sentence: str) -> JournalError:
+        """A difference. In a run that is resumed it is an error too: it would pay for another run."""
+        from divebell import __version__
+
+        made_by = None if self._recorded is None else self._recorded.header.get("divebell")
+        other = "" if made_by == __version__ else f" (the journal is by Divebell {made_by}, this is {__version__})"
+        return self._fail(ReplayDiverged(sentence + other))
 
     def check(self) -> None:
-        """Raise the first difference, if there was one, or that the journal could not be written."""
-        if self.divergence is not None:
-            raise self.divergence
+        """Raise the first difference, if there was one, or that the journal could not be read or written."""
+        if self._failure is not None:
+            raise self._failure
+
+    def _checked(self, read: Callable[[Any], Any], value: object) -> Any:
+        """What `read` makes of a recorded value. A damaged one ends the run, whoever hears of it first."""
+        try:
+            return read(value)
+        except JournalError as error:
+            raise self._fail(error) from None
+
+    def _costs(self) -> list[Cost]:
+        return [] if self._recorded is None else list(self._recorded.costs.values())
 
     def spent(self) -> Tally:
-        """What the recorded calls cost, together."""
+        """What the recorded calls cost, together; those in flight when a process died, their whole holds."""
         total = Tally()
-        for record in self._recorded.calls.values() if self._recorded is not None else ():
-            total.add(_tally(record))
+        for cost in self._costs():
+            total.add(cost.tally)
         return total
+
+    def with_recorded(self, path: str, summary: Mapping[str, Any]) -> dict[str, Any]:
+        """A run's spending with what is recorded of it and its children. Calls in flight when a process died count as
+        uncertain, in full."""
+        inside = [cost for cost in self._costs() if cost.path == path or cost.path.startswith(f"{path}.")]
+        return with_costs(summary, [(cost.model, cost.tally) for cost in inside])
+
+    def begun(self, run_id: str) -> None:
+        """Write down under which id the ledger knows this process's part of the run."""
+        self._write({"kind": "run", "id": run_id})
 
     def call(
         self, path: str, name: str, model: str, request: Request
     ) -> tuple[Completion | DivebellError, Tally] | None:
         """The completion or the error that is recorded under that name, and what it cost; None if the call is to be
-        made."""
+        made. Raises what ended the run's turns instead, where that is recorded."""
+        if self._is_off:
+            return None
+        self.check()
         if self._recorded is None:
             return None
         record = self._recorded.calls.get((path, name))
@@ -136,60 +219,89 @@ class Journal:
                 raise stop
             failure = self._recorded.facts.get((path, "failed"))
             if failure is not None:
-                raise _error(failure)
+                raise self._checked(error_of, failure)
             if self.is_strict:
-                raise self._missing(path, f"{name} of run {path}")
+                raise self._missing(path, name)
             return None
         if record.get("request") != request_digest(model, request):
             raise self._differs(f"{name} of run {path} asks {model!r} something else than is recorded")
+        costs = self._paid.get((path, name)) or Tally()
         if "error" in record:
-            return _error(record["error"]), _tally(record)
-        return _completion(record), _tally(record)
+            return self._checked(error_of, record["error"]), costs
+        return self._checked(completion_of, record), costs
 
-    def _missing(self, path: str, what: str) -> DivebellError:
-        """A child that was given up has no end in the journal; what its parent was told of it decides."""
-        if path == "0":
-            return self._differs(f"the journal ends before {what}")
-        return ModelError(f"the journal ends before {what}")
+    def _missing(self, path: str, name: str) -> DivebellError:
+        """A turn of the query's own run is what the journal is about. A sub-call or a child may have been given up:
+        what the guest was told of it decides, and is compared."""
+        sentence = f"the journal ends before {name} of run {path}"
+        is_turn = path == QUERY_PATH and not name.startswith("sub-call ")
+        return self._differs(sentence) if is_turn else ModelError(sentence)
+
+    def keep_sent(self, path: str, name: str, model: str, hold_id: str, holds: Tally) -> None:
+        """Write down that a call leaves now, and what it costs if nobody lives to say what became of it."""
+        if not self._is_off:
+            holds = _one_call(holds)
+            cost = {"hold": hold_id, "holds": numbers_of(holds)}
+            self._write({"kind": "sent", "path": path, "name": name, "model": model, **cost})
+
+    def keep_paid(self, path: str, hold_id: str, booked: Tally) -> None:
+        """Write down what a call cost of which no completion is kept. A failure to do so is remembered."""
+        if not self._is_off:
+            paid = numbers_of(_one_call(booked))
+            with contextlib.suppress(JournalError):
+                self._write({"kind": "paid", "path": path, "hold": hold_id, "paid": paid})
 
     def keep_call(
-        self, path: str, name: str, model: str, request: Request, completion: Completion, booked: Tally
+        self, path: str, name: str, model: str, request: Request, completion: Completion, hold_id: str, booked: Tally
     ) -> None:
         """Write a completion down, before anybody sees it."""
-        if self.is_off:
+        if self._is_off:
             return
-        usage = completion.usage
-        self._write(
-            {
-                "kind": "call",
-                "path": path,
-                "name": name,
-                "model": model,
-                "request": request_digest(model, request),
-                "text": completion.text,
-                "finish_reason": completion.finish_reason,
-                "usage": None if usage is None else vars(usage),
-                "booked": _as_numbers(booked),
-            }
-        )
+        record = {"kind": "call", "path": path, "name": name, "request": request_digest(model, request)}
+        cost = {"hold": hold_id, "paid": numbers_of(_one_call(booked))}
+        self._write({**record, **completion_as_record(completion), **cost})
 
-    def keep_error(
-        self, path: str, name: str, model: str, request: Request, error: DivebellError, booked: Tally
-    ) -> None:
-        """Write down how a sub-call failed, and what it cost, before the guest is told."""
-        if self.is_off:
+    def keep_remembered(self, path: str, name: str, model: str, request: Request, completion: Completion) -> None:
+        """Write a completion down that came from a memo: a replay may find the memo in another state."""
+        if self._is_off:
             return
-        record = {"kind": "call", "path": path, "name": name, "model": model, "error": _as_record(error)}
-        self._write({**record, "request": request_digest(model, request), "booked": _as_numbers(booked)})
+        record = {"kind": "call", "path": path, "name": name, "request": request_digest(model, request)}
+        self._write({**record, **completion_as_record(completion), "memo": model})
+
+    def keep_error(self, path: str, name: str, model: str, request: Request, error: DivebellError) -> None:
+        """Write down how a sub-call failed, before the guest is told."""
+        if self._is_off:
+            return
+        record = {"kind": "call", "path": path, "name": name, "error": error_as_record(error)}
+        self._write({**record, "request": request_digest(model, request)})
 
     def keep_failure(self, path: str, error: DivebellError) -> None:
         """Write down how a child failed as a whole."""
-        self._write({"kind": "fact", "path": path, "name": "failed", "value": _as_record(error)})
+        if self._recorded is None or (path, "failed") not in self._recorded.facts:
+            self._write({"kind": "fact", "path": path, "name": "failed", "value": error_as_record(error)})
+
+    def finished_child(self, path: str, *asked: object) -> tuple[str, int] | None:
+        """The answer of a child that had ended before this process began, and its turns; its failure is raised. None if
+        it is to be run. A replay runs all, to compare them. `asked` is what tells it from others."""
+        if self._is_off:
+            return None
+        is_asked = self.fact(path, "asked", lambda: digest(*asked))
+        if is_asked != digest(*asked):
+            raise self._differs(f"child {path} is asked something else than is recorded")
+        if self._recorded is None or self.is_strict:
+            return None
+        failure = self._recorded.facts.get((path, "failed"))
+        if failure is not None:
+            raise self._checked(error_of, failure)
+        answer = self._recorded.answers.get(path)
+        if answer is None:
+            return None
+        return answer, sum(1 for of, name in self._recorded.calls if of == path and name.startswith("turn "))
 
     def fact(self, path: str, name: str, make: Callable[[], Any]) -> Any:
-        """What `make` gives, which is JSON; or what it gave when the run was made."""
+        """What `make` gives, a text, None, or (of a check) a list of texts; or what it gave when the run was made."""
         if self._recorded is not None and (path, name) in self._recorded.facts:
-            return self._recorded.facts[path, name]
+            return self._checked(_texts if name.startswith("check ") else _text, self._recorded.facts[path, name])
         value = make()
         self._write({"kind": "fact", "path": path, "name": name, "value": value})
         return value
@@ -197,13 +309,13 @@ class Journal:
     def stop(self, path: str) -> BudgetExceeded | None:
         """The refusal that ended the run's turns, if one did, and nothing more of its turns is recorded."""
         found = None if self._recorded is None else self._recorded.facts.get((path, "stop"))
-        error = None if found is None else _error(found)
+        error = None if found is None else self._checked(error_of, found)
         return error if isinstance(error, BudgetExceeded) else None
 
     def keep_stop(self, path: str, refusal: BudgetExceeded) -> None:
         """Write down why the turns ended."""
         if self.stop(path) is None:
-            self._write({"kind": "fact", "path": path, "name": "stop", "value": _as_record(refusal)})
+            self._write({"kind": "fact", "path": path, "name": "stop", "value": error_as_record(refusal)})
 
     def has_cell(self, path: str) -> bool:
         """Whether the outcome of the run's next cell is recorded."""
@@ -211,7 +323,7 @@ class Journal:
 
     def cell(self, path: str, code: str, cell: Cell) -> None:
         """Write a cell's outcome down, or compare it with what is recorded."""
-        if self.is_off:
+        if self._is_off:
             return
         self._cells[path] = number = self._cells.get(path, 0) + 1
         told = {
@@ -224,38 +336,49 @@ class Journal:
         }
         recorded = None if self._recorded is None else self._recorded.cells.get((path, number))
         if recorded is None:
-            record = {"kind": "cell", "path": path, "number": number, "code": digest(code), **told}
-            self._write(record)
-            if self.is_strict and path == "0":
+            self._write({"kind": "cell", "path": path, "number": number, "code": digest(code), **told})
+            if self.is_strict and path == QUERY_PATH:
                 self._differs(f"the journal ends before cell {number} of run {path}")
             return
         if recorded.get("code") != digest(code):
             self._differs(f"cell {number} of run {path} is other code than is recorded")
+        error = recorded.get("error")
+        is_timed = isinstance(error, list) and bool(error) and error[0] in _TIMED
+        why = " (its time limit ended it, and where that hits is not repeatable)" if is_timed else ""
         for name, value in told.items():
-            if recorded.get(name) != value and (self.is_strict or path == "0"):
-                timed = (
-                    isinstance(recorded.get("error"), list) and recorded["error"][:1] and recorded["error"][0] in _TIMED
-                )
-                why = " (its time limit ended it, and where that hits is not repeatable)" if timed else ""
-                self._differs(
-                    f"{name} of cell {number} of run {path}{why}: {_first_difference(recorded.get(name), value)}"
-                )
+            if recorded.get(name) != value:
+                difference = first_difference(recorded.get(name), value)
+                self._differs(f"{name} of cell {number} of run {path}{why}: {difference}")
 
     def tool(self, path: str, number: int) -> dict[str, object] | None:
         """What came of the run's tool call of that number, if it is recorded."""
+        if self._is_off:
+            return None
+        self.check()
         record = None if self._recorded is None else self._recorded.tools.get((path, number))
         if record is None:
-            if self.is_strict:
-                raise self._missing(path, f"tool call {number} of run {path}")
+            if self.is_strict:  # as for sub-calls, what the guest was told decides
+                return {"kind": wire.TOOL_ERROR, "message": f"the journal ends before tool call {number} of run {path}"}
             return None
-        outcome = unpack(record.get("outcome"))
-        return outcome if isinstance(outcome, dict) else {}
+        outcome = self._checked(unpack, record.get("outcome"))
+        if not isinstance(outcome, dict):
+            raise self._fail(JournalError(f"the outcome of tool call {number} of run {path} in the journal is none"))
+        return outcome
 
     def keep_tool(self, path: str, number: int, outcome: dict[str, object]) -> None:
         """Write down what came of a tool call, before the guest sees it."""
-        if self.is_off:
-            return
-        self._write({"kind": "tool", "path": path, "number": number, "outcome": pack(outcome)})
+        if not self._is_off:
+            self._write({"kind": "tool", "path": path, "number": number, "outcome": pack(outcome)})
+
+    def was_given_up(self, path: str, what: str) -> bool:
+        """Whether the guest gave that call up, the first time: it will again, and it is not to be made."""
+        return self._recorded is not None and (path, f"given up: {what}") in self._recorded.facts
+
+    def keep_given_up(self, path: str, what: str) -> None:
+        """Write down that the guest gave a call up. A failure to do so is remembered."""
+        if not self._is_off and not self.was_given_up(path, what):
+            with contextlib.suppress(JournalError):
+                self._write({"kind": "fact", "path": path, "name": f"given up: {what}", "value": None})
 
     def told(self, path: str, op: str, packed: bytes) -> tuple[bool, Any]:
         """Whether the run's next answer at the door is recorded, and the answer."""
@@ -265,14 +388,13 @@ class Journal:
             return False, None
         record = records[at]
         if record.get("op") != op or record.get("request") != digest(packed):
-            self._differs(f"request {at + 1} at the door of run {path} is {op}, and another is recorded")
-            return False, None
+            raise self._differs(f"request {at + 1} at the door of run {path} is {op}, and another is recorded")
         self._at_door[path] = at + 1
-        return True, unpack(record.get("answer"))
+        return True, self._checked(unpack, record.get("answer"))
 
     def tell(self, path: str, op: str, packed: bytes, answer: object) -> None:
         """Write down what the guest is told now."""
-        if self.is_off:
+        if self._is_off:
             return
         self._at_door[path] = self._at_door.get(path, 0) + 1
         record = {"kind": "door", "path": path, "op": op, "request": digest(packed), "answer": pack(answer)}
@@ -281,95 +403,44 @@ class Journal:
     def same(self, path: str, op: str, recorded: object, answer: object) -> None:
         """Compare what a call gave again with what the guest was told of it."""
         if self.is_strict and pack(recorded) != pack(answer):
-            self._differs(f"what {op} gave in run {path}: {_first_difference(recorded, answer)}")
+            self._differs(f"what {op} gave in run {path}: {first_difference(recorded, answer)}")
 
     def answer(self, path: str, text: str) -> None:
         """Write the answer down, or compare it."""
-        recorded = None if self._recorded is None else self._recorded.answer
-        if path == "0" and recorded is not None and recorded.get("text") != text:
-            self._differs(f"the answer: {_first_difference(recorded.get('text'), text)}")
-        if recorded is None or path != "0":
+        if self._is_off:
+            return
+        recorded = None if self._recorded is None else self._recorded.answers.get(path)
+        if recorded is None:
             self._write({"kind": "answer", "path": path, "text": text})
+        elif recorded != text:
+            self._differs(f"the answer of run {path}: {first_difference(recorded, text)}")
+        if self.is_strict and self.has_cell(path):
+            self._differs(f"run {path} ends after {self._cells.get(path, 0)} cells, and more are recorded")
 
 
-def request_digest(model: str, request: Request) -> str:
-    """What tells a request from another: what is sent, and to whom."""
-    messages = [
-        [message["role"], message["content"] if isinstance(message["content"], str) else [*message["content"]]]
-        for message in request.messages
-    ]
-    images = [image["data"] for message in request.messages for image in images_of(message)]
-    return digest(model, messages, images, request.max_output_tokens, request.temperature, request.schema)
+def _lock(file: int, path: Path) -> None:
+    """Two processes that write to one journal would pay twice. The lock ends with the process."""
+    if fcntl is not None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise JournalError(f"another process is at work with the journal {path}: wait until it has ended") from None
 
 
-def _as_numbers(booked: Tally) -> dict[str, int]:
-    return {name: getattr(booked, name) for name in Tally.__slots__}
+def _one_call(booked: Tally) -> Tally:
+    """The meter counts a call when it is held, and what it costs when it has ended; a journal both at once."""
+    both = Tally(calls=1)
+    both.add(booked)
+    return both
 
 
-def _tally(record: Record) -> Tally:
-    booked = record.get("booked")
-    if not isinstance(booked, dict) or not all(type(booked.get(name)) is int for name in Tally.__slots__):
-        return Tally()
-    return Tally(**{name: booked[name] for name in Tally.__slots__})
+def _text(value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise JournalError("a fact of the journal is no text")
+    return value
 
 
-def _completion(record: Record) -> Completion:
-    text, usage, finish = record.get("text"), record.get("usage"), record.get("finish_reason")
-    if not isinstance(text, str) or not isinstance(finish, str):
-        raise JournalError(f"the completion of {record.get('name')!r} in the journal is no completion")
-    try:
-        return Completion(text=text, usage=None if usage is None else Usage(**usage), finish_reason=finish)
-    except TypeError:
-        raise JournalError(f"the usage of {record.get('name')!r} in the journal is none") from None
-
-
-def _as_record(error: DivebellError) -> Record:
-    if not isinstance(error, BudgetExceeded):
-        return {"class": "ModelError", "message": str(error)}
-    figures = {
-        name: None if getattr(error, name) is None else str(getattr(error, name)) for name in ("cap", "spent", "held")
-    }
-    return {"class": "BudgetExceeded", "message": str(error), "limit": error.limit, "path": error.path, **figures}
-
-
-def _error(record: Any) -> DivebellError:
-    if not isinstance(record, dict) or not isinstance(record.get("message"), str):
-        raise JournalError("an error in the journal is none")
-    if record.get("class") != "BudgetExceeded":
-        return ModelError(record["message"])
-    return BudgetExceeded(
-        record["message"],
-        limit=str(record.get("limit")),
-        path=str(record.get("path")),
-        cap=record.get("cap"),
-        spent=record.get("spent"),
-        held=record.get("held"),
-    )
-
-
-def _first_difference(recorded: object, now: object) -> str:
-    """Where two outcomes part, with a little around it."""
-    one, other = (value if isinstance(value, str) else repr(value) for value in (recorded, now))
-    at = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
-    begin = max(at - 20, 0)
-    return f"recorded {one[begin : at + _SHOWN]!r}, now {other[begin : at + _SHOWN]!r}, from character {at}"
-
-
-def open_journal(journal: Path | None, resume: Path | None, header: Record) -> tuple[Journal, Recorded | None]:
-    """The journal that a run was told to write or to go on from, and what is recorded in it.
-
-    ConfigurationError where it is of another run, JournalError where it cannot be read or written.
-    """
-    if journal is not None and resume is not None:
-        raise ConfigurationError("give a journal to begin, or one to resume, not both")
-    if journal is not None:
-        return Journal.begin(journal, header), None
-    assert resume is not None
-    if not resume.exists() or resume.stat().st_size == 0:
-        resume.unlink(missing_ok=True)
-        return Journal.begin(resume, header), None
-    recorded = read(resume)
-    for name, what in (("query", "question"), ("context", "context"), ("models", "set of models")):
-        if recorded.header.get(name) != header[name]:
-            raise ConfigurationError(f"the journal {resume} is of a run with another {what}: name another file")
-    return Journal.resume(resume, recorded), recorded
+def _texts(value: object) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise JournalError("a fact of the journal is no list of texts")
+    return value

@@ -10,16 +10,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import anyio
-
 from divebell.bridge.budget import Budget
 from divebell.bridge.meter import Meter
 from divebell.bridge.rates import RateCard
 from divebell.context import Context, Source
 from divebell.engine import Engine, default_engine
-from divebell.errors import ConfigurationError, DivebellError, JournalError, ModelError
+from divebell.errors import ConfigurationError, ContextError, DivebellError, JournalError, ModelError
 from divebell.events import EventListener
-from divebell.journal.header import COPIED, seed_of
+from divebell.journal.header import COPIED, check_header
 from divebell.journal.journal import Journal
 from divebell.journal.records import Recorded, read, unpack
 from divebell.limits import Limits
@@ -29,6 +27,7 @@ from divebell.loop.run import Run
 from divebell.loop.settings import Resolved, Settings
 from divebell.models.protocol import Completion, Model, Request
 from divebell.schemas import AnswerSchema
+from divebell.session import run_to_the_end
 from divebell.tools import Tools
 
 CONCURRENCY = 64
@@ -58,7 +57,7 @@ def replay(
 ) -> Result:
     """Run the journal at `path` again and return its Result.
 
-    context: what the run was about; by default what the journal holds itself (contexts of up to a million characters).
+    context: what the run was about; by default what the journal holds itself (contexts of up to 4 MB).
     live_from_turn: the first turn that is asked of real models: `model`, and `sub_model` for sub-calls (by default the
         same), within `budget`. None for a replay of all of it, which asks nobody.
 
@@ -67,14 +66,21 @@ def replay(
     """
     if (live_from_turn is None) != (model is None):
         raise ConfigurationError("a run goes on with a real model from some turn on: give both, or neither")
+    if live_from_turn is not None and (type(live_from_turn) is not int or live_from_turn < 1):
+        raise ConfigurationError(f"live_from_turn must be the number of a turn, from 1, not {live_from_turn!r}")
     recorded = read(Path(path), until_turn=None if live_from_turn is None else live_from_turn - 1)
-    if live_from_turn is None and recorded.answer is None:
+    check_header(recorded.header)
+    if live_from_turn is not None and recorded.turns < live_from_turn - 1:
+        raise ConfigurationError(
+            f"the run of {path} had {recorded.turns} turns: it cannot go on from turn {live_from_turn}"
+        )
+    if live_from_turn is None and "0" not in recorded.answers:
         raise JournalError(
             f"the run of {path} did not end: resume it, or replay it up to a turn and go on with a model"
         )
     journal = Journal(recorded, None, is_strict=live_from_turn is None)
     try:
-        settings = _settings(recorded, journal, engine or default_engine(), on_event, model, sub_model)
+        settings = _settings(recorded, journal, engine or default_engine(), on_event, model, sub_model, budget)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, DivebellError):
             raise
@@ -82,8 +88,11 @@ def replay(
     prepared = _context(recorded, context, Path(path))
     given = budget or Budget()
     depth = settings.max_depth
-    limits = Budget(dollars=given.dollars, tokens=given.tokens, calls=given.calls, seconds=given.seconds, depth=depth)
-    return anyio.run(_again, settings, prepared, recorded.header["query"], limits, rates or RateCard())
+    allowed = Budget(dollars=given.dollars, tokens=given.tokens, calls=given.calls, seconds=given.seconds, depth=depth)
+    return run_to_the_end(
+        _again, settings, prepared, recorded.header["query"], allowed, rates or RateCard(),
+        instead="await anyio.to_thread.run_sync(replay, path)",
+    )  # fmt: skip
 
 
 async def _again(settings: Settings, context: Context, query: str, budget: Budget, rates: RateCard) -> Result:
@@ -91,7 +100,9 @@ async def _again(settings: Settings, context: Context, query: str, budget: Budge
     try:
         calls = Calls(settings.models, concurrency=CONCURRENCY, journal=settings.journal)
         run = Run(settings, calls, meter, context=context, query=query, depth=0, started=time.monotonic())
-        return await run.answer()
+        result = await run.answer()
+        settings.journal.check()
+        return result
     except DivebellError:
         settings.journal.check()  # the difference says more than what it led to
         raise
@@ -105,9 +116,12 @@ def _context(recorded: Recorded, given: "Source | None", path: Path) -> Context:
         if embedded is None:
             raise ConfigurationError(f"the context of {path} is too large to be in it: name its file again")
         given = unpack(embedded)
-    context = Context.of(given)
-    wanted = recorded.header.get("context")
-    if not isinstance(wanted, dict) or context.digest() != wanted.get("digest"):
+    notes = tuple(recorded.header["notes"])
+    try:
+        context = Context.of(given, notes=notes)
+    except ContextError as error:
+        raise ConfigurationError(f"the context of {path} cannot be made again: {error}") from None
+    if context.digest() != recorded.header["context"]["digest"]:
         raise ConfigurationError(f"this is not the context that the run of {path} was about")
     return context
 
@@ -119,6 +133,7 @@ def _settings(
     on_event: EventListener | None,
     model: Model | None,
     sub_model: Model | None,
+    budget: Budget | None,
 ) -> Settings:
     told: Mapping[str, Any] = recorded.header["settings"]
     names: Mapping[str, Any] = recorded.header["models"]
@@ -140,14 +155,13 @@ def _settings(
     )
     known = {level.model.name: level.model for level in levels}
     return Settings(
-        **{name: told[name] for name in COPIED if name != "seed"},
-        seed=seed_of(recorded),
+        **{name: told[name] for name in COPIED},
         levels=levels,
         models={name: known.get(real) or as_model(real, 1) for name, real in names["named"].items()},
         limits=Limits(**told["limits"]),
         engine=engine,
         listener=on_event,
-        seconds=None,
+        seconds=None if budget is None else budget.seconds,
         schema=None if told["schema"] is None else AnswerSchema.of(told["schema"]),
         journal=journal,
         metadata={},

@@ -23,7 +23,7 @@ import anyio
 from divebell.bridge.errors import BudgetExceeded, DivebellError, LedgerBusy, LedgerError
 from divebell.bridge.meter import Hold, Meter, whole
 from divebell.bridge.tally import Tally
-from divebell.errors import ModelError, ModelUnavailable, UnknownModel
+from divebell.errors import JournalError, ModelError, ModelUnavailable, UnknownModel
 from divebell.journal.journal import Journal
 from divebell.loop.memo import Memo
 from divebell.models.images import worst_case_image_tokens
@@ -124,51 +124,48 @@ class Calls:
         recorded = journal.call(meter.path, name, model.name, request)
         if recorded is not None:
             completion, booked = recorded
-            meter.note(model.name, booked)
             if isinstance(completion, DivebellError):
                 raise completion
             return Call(completion=completion, booked=booked, seconds=0.0)
         remembered = self._remembered(meter, model, request, name) if is_sub_call else None
         if remembered is not None:
             return remembered
-        marked = replace(request, metadata={**request.metadata, "call": f"{meter.run_id}/{meter.path}/{name}"})
-        costs = Tally()
         try:
-            call = await self._live(meter, model, marked, least_output_tokens, name, is_last, costs)
-            if self._memo is not None and is_sub_call:
-                self._memo.put(self._tenant, model.name, request, call.completion)
-            return call
-        except (ModelError, BudgetExceeded) as error:
-            if is_sub_call:
-                journal.keep_error(meter.path, name, model.name, request, error, costs)
+            call = await self._live(meter, model, request, least_output_tokens, name, is_last)
+        except JournalError:
             raise
+        except DivebellError as error:
+            if is_sub_call:
+                journal.keep_error(meter.path, name, model.name, request, error)
+            raise
+        if self._memo is not None and is_sub_call:
+            self._memo.put(self._tenant, model.name, request, call.completion)
+        return call
 
     def _remembered(self, meter: Meter, model: Model, request: Request, name: str) -> Call | None:
-        """The call from the memo. A journal has it as any other, since a replay may find the memo in another state."""
+        """The call from the memo, if it is there."""
         found = None if self._memo is None else self._memo.get(self._tenant, model.name, request)
         if found is None:
             return None
         booked = Tally(memo_calls=1)
-        self._journal.keep_call(meter.path, name, model.name, request, found, booked)
+        self._journal.keep_remembered(meter.path, name, model.name, request, found)
         meter.note(model.name, booked)
         return Call(completion=found, booked=booked, seconds=0.0)
 
     async def _live(
-        self, meter: Meter, model: Model, request: Request, least: int | None, name: str, is_last: bool, costs: Tally
+        self, meter: Meter, model: Model, request: Request, least: int | None, name: str, is_last: bool
     ) -> Call:
-        """`costs` is what the attempts so far have cost."""
         failure: ModelError | None = None
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
                 hold = await self._held(meter, model, request, least, f"{name}, attempt {attempt}", is_last)
-                costs.add(Tally(calls=1))
             except BudgetExceeded:
                 if failure is not None:
                     raise failure from None
                 raise
             try:
                 started = time.monotonic()
-                completion, booked = await self._made(meter, model, request, hold, name, costs)
+                completion, booked = await self._made(meter, model, request, hold, name, attempt)
                 return Call(completion=completion, booked=booked, seconds=time.monotonic() - started, attempts=attempt)
             except ModelError as error:
                 meter.check_time()
@@ -246,20 +243,20 @@ class Calls:
         return time.monotonic()
 
     async def _made(
-        self, meter: Meter, model: Model, request: Request, hold: Hold, name: str, costs: Tally
+        self, meter: Meter, model: Model, request: Request, hold: Hold, name: str, attempt: int
     ) -> tuple[Completion, Tally]:
-        def end() -> Tally:
-            return meter.forfeit(hold)
-
+        journal, path = self._journal, meter.path
+        call = f"{journal.id or meter.run_id}/{path}/{name}{f', attempt {attempt}' if attempt > 1 else ''}"
+        marked = replace(request, max_output_tokens=hold.output_tokens, metadata={**request.metadata, "call": call})
+        end = _refund(meter, hold)
         failed = True
-        booked = Tally()
         try:
-            completion = await _completed(meter, model, replace(request, max_output_tokens=hold.output_tokens))
+            journal.keep_sent(path, name, model.name, hold.id, whole(hold))
+            end = _forfeit(meter, hold)
+            completion = await _completed(meter, model, marked)
             end = _settlement(meter, hold, completion)
             # Before it is settled, because what is paid for must be there when the run is resumed.
-            booked.add(costs)
-            booked.add(_foreseen(meter, hold, completion))
-            self._journal.keep_call(meter.path, name, model.name, request, completion, booked)
+            journal.keep_call(path, name, model.name, request, completion, hold.id, _foreseen(meter, hold, completion))
             failed = False
         except ModelError as error:
             if error.never_ran:
@@ -271,7 +268,8 @@ class Calls:
             with anyio.CancelScope(shield=True):
                 try:
                     booked = await patiently(end)
-                    costs.add(booked)
+                    if failed:
+                        journal.keep_paid(path, hold.id, booked)
                 except LedgerError as error:
                     _log.error("a hold stays open, and counts as spent: %s", error)
                     if not failed:
@@ -284,7 +282,7 @@ class Calls:
 def _settlement(meter: Meter, hold: Hold, completion: Completion) -> Callable[[], Tally]:
     usage = completion.usage
     if usage is None:
-        return lambda: meter.forfeit(hold)
+        return _forfeit(meter, hold)
     return lambda: meter.settle(
         hold, usage.input_tokens, usage.output_tokens, usage.cached_input_tokens, usage.cache_write_tokens
     )
@@ -297,6 +295,10 @@ def _foreseen(meter: Meter, hold: Hold, completion: Completion) -> Tally:
     return meter.foreseen(
         hold, usage.input_tokens, usage.output_tokens, usage.cached_input_tokens, usage.cache_write_tokens
     )
+
+
+def _forfeit(meter: Meter, hold: Hold) -> Callable[[], Tally]:
+    return lambda: meter.forfeit(hold)
 
 
 def _refund(meter: Meter, hold: Hold) -> Callable[[], Tally]:

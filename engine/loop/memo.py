@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 
 from divebell.errors import ConfigurationError
-from divebell.journal.journal import request_digest
+from divebell.journal.outcomes import request_digest
 from divebell.models.protocol import Completion, Request
 
 ENTRY_BYTES = 200  # what an entry takes beside its text

@@ -129,6 +129,7 @@ class Run:
             tools=tools,
             tool_seconds=settings.tool_seconds,
             tell=self._tell,
+            number=self._subcalls.number,
             journal=settings.journal,
             path=self._meter.path,
         )
@@ -162,7 +163,7 @@ class Run:
             stopped_by=stop,
             iterations=len(self._trace),
             seconds=time.monotonic() - began,
-            spend=self._meter.summary(),
+            spend=settings.journal.with_recorded(self._meter.path, self._meter.summary()),
             trace=tuple(self._trace),
         )
         self._tell("answer", answer=result.answer, status=result.status, stopped_by=stop, spend=result.spend)

@@ -17,6 +17,7 @@ from divebell.bridge import wire
 from divebell.bridge.door import Refused, Started
 from divebell.bridge.errors import BudgetExceeded
 from divebell.bridge.requests import Call, ChildQuery, Outcome, Query, ToolCall
+from divebell.bridge.tickets import late
 from divebell.errors import DivebellError
 from divebell.journal.journal import Journal
 from divebell.services import ToolServices
@@ -25,7 +26,7 @@ from divebell.tools import Tools
 AnswerQuery = Callable[..., Awaitable[object]]
 """query(prompt, model): the reply. Where the code gave them, `schema=` (a JSON Schema; the reply is plain data then)
 and `images=` (a tuple of bridge.requests.Image) come beside these."""
-AnswerChild = Callable[[str, object, str | None], Awaitable[object]]
+AnswerChild = Callable[..., Awaitable[object]]
 """child(prompt, context, model). With references=True `context` may be a ContextReference or a ContextItem."""
 CheckAnswer = Callable[[object], str | None]
 Left = Callable[[], dict[str, object]]
@@ -37,6 +38,7 @@ class RunServices(ToolServices):
     check_answer: says why the fields of a SUBMIT do not fit the output schema, or None; runs on the guest's thread.
     tools: what the code may call beside models; tool_seconds: how long one call of a tool may take.
     tell: told of each call of a tool, on the loop.
+    number: gives each call its number, on the guest's thread, which `query` and `child` then get as `number`.
     journal, path: where it is written down what the guest is told, and as which run's.
     references: whether `child` takes references to parts of this run's context; if not, it gets the parts themselves.
     """
@@ -52,6 +54,7 @@ class RunServices(ToolServices):
         tools: Tools | None = None,
         tool_seconds: float = 60.0,
         tell: Callable[..., None] | None = None,
+        number: "Callable[[Query | ChildQuery], int] | None" = None,
         journal: Journal | None = None,
         path: str = "0",
         references: bool = True,
@@ -63,6 +66,7 @@ class RunServices(ToolServices):
         self._check_answer = check_answer
         self.takes_references = references
         self._tell = tell
+        self._number = number
         self._tool_calls = 0
         self._journal = journal or Journal.off()
         self._path = path
@@ -82,13 +86,39 @@ class RunServices(ToolServices):
     def start(self, call: Call, done: Callable[[Outcome], None]) -> Started:
         if isinstance(call, ToolCall):
             self._tool_calls += 1
-            recorded = self._journal.tool(self._path, self._tool_calls)
-            told = self._telling(call, self._tool_calls, done)
-            if recorded is None:
-                return self._start_tool(call, self._keeping(self._tool_calls, told))
+            return self._start_kept_tool(call, self._tool_calls, done)
+        number = self._numbered(call)
+        name = f"{'child' if isinstance(call, ChildQuery) else 'call'} {number.get('number')}"
+        if self._journal.was_given_up(self._path, name):
+            return Started(lambda: None)
+        cancel = self._start_async(lambda: self._outcome(call, number), done)
+        return Started(self._giving_up(name, cancel))
+
+    def _start_kept_tool(self, call: ToolCall, number: int, done: Callable[[Outcome], None]) -> Started:
+        """Start a tool, unless it is known what came of it."""
+        recorded = self._journal.tool(self._path, number)
+        told = self._telling(call, number, done)
+        if recorded is None and self._journal.was_given_up(self._path, f"tool {number}"):
+            recorded = late(self._tool_seconds)
+        if recorded is not None:
             told(recorded)
             return Started(lambda: None)
-        return Started(self._start_async(lambda: self._outcome(call), done))
+        started = self._start_tool(call, self._keeping(number, told))
+        return Started(self._giving_up(f"tool {number}", started.cancel), started.seconds)
+
+    def _giving_up(self, name: str, cancel: Callable[[], None]) -> Callable[[], None]:
+        """`cancel`, after writing down that the guest gave the call up; not where that is because the run ends, which
+        is known on the loop."""
+
+        def keep() -> None:
+            if not self._closed:
+                self._journal.keep_given_up(self._path, name)
+
+        def given_up() -> None:
+            self._on_loop(keep)
+            cancel()
+
+        return given_up
 
     def check_answer(self, value: object) -> str | None:
         return None if self._check_answer is None else self._check_answer(value)
@@ -120,6 +150,8 @@ class RunServices(ToolServices):
         return self._journal.told(self._path, op, packed)
 
     def record(self, op: str, packed: bytes, told: object, recorded: object) -> None:
+        if self._closed:  # what the guest is told now comes of the run's end, and is not to be told again
+            raise Refused(wire.UNAVAILABLE, "the run has ended")
         if recorded is None:
             self._journal.tell(self._path, op, packed, told)
         else:
@@ -151,10 +183,13 @@ class RunServices(ToolServices):
 
         return told
 
-    async def _outcome(self, call: "Query | ChildQuery") -> Outcome:
+    def _numbered(self, call: "Query | ChildQuery") -> dict[str, int]:
+        return {} if self._number is None else {"number": self._number(call)}
+
+    async def _outcome(self, call: "Query | ChildQuery", number: dict[str, int]) -> Outcome:
         """What came of the call. Raises nothing but cancellation and faults of the host."""
         try:
-            reply = await self._reply(call)
+            reply = await self._reply(call, number)
         except BudgetExceeded as error:
             return {"kind": wire.BUDGET_EXCEEDED, "message": str(error)}
         except DivebellError as error:
@@ -165,10 +200,10 @@ class RunServices(ToolServices):
             else {"value": reply}
         )
 
-    async def _reply(self, call: "Query | ChildQuery") -> object:
+    async def _reply(self, call: "Query | ChildQuery", number: dict[str, int]) -> object:
         if isinstance(call, ChildQuery):
-            return await self._child(call.prompt, call.context, call.model)
-        given: dict[str, object] = {}
+            return await self._child(call.prompt, call.context, call.model, **number)
+        given: dict[str, object] = {**number}
         if call.schema is not None:
             given["schema"] = call.schema
         if call.images:
@@ -224,26 +259,27 @@ class RunServices(ToolServices):
         return True
 
     def _all(self, calls: "list[Query | ChildQuery]") -> list[Outcome]:
-        return anyio.from_thread.run(self._within_run, calls, token=self._token)
+        numbers = [self._numbered(call) for call in calls]
+        return anyio.from_thread.run(self._within_run, calls, numbers, token=self._token)
 
-    async def _within_run(self, calls: "list[Query | ChildQuery]") -> list[Outcome]:
+    async def _within_run(self, calls: "list[Query | ChildQuery]", numbers: list[dict[str, int]]) -> list[Outcome]:
         with anyio.CancelScope() as scope:
             if self._closed:
                 raise Refused(wire.UNAVAILABLE, "the run has ended")
             self._scopes.add(scope)
             try:
-                return await self._gather(calls)
+                return await self._gather(calls, numbers)
             finally:
                 self._scopes.discard(scope)
                 self._check_idle()
         raise Refused(wire.UNAVAILABLE, "the run has ended")
 
-    async def _gather(self, calls: "list[Query | ChildQuery]") -> list[Outcome]:
+    async def _gather(self, calls: "list[Query | ChildQuery]", numbers: list[dict[str, int]]) -> list[Outcome]:
         """All at once, in order; one that fails does not stop the others."""
         outcomes: list[Outcome] = [{} for _ in calls]
 
         async def settle(index: int) -> None:
-            outcomes[index] = await self._outcome(calls[index])
+            outcomes[index] = await self._outcome(calls[index], numbers[index])
 
         async with anyio.create_task_group() as group:
             for index in range(len(calls)):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from divebell.bridge.meter import Meter
-from divebell.bridge.requests import ContextItem, ContextReference, Image
+from divebell.bridge.requests import ChildQuery, ContextItem, ContextReference, Image, Query
 from divebell.context import Context
 from divebell.errors import AnswerError, ContextError, DivebellError, JournalError, ModelError
 from divebell.loop.allotments import Allotments
@@ -54,16 +54,23 @@ class SubCalls:
     run_child: RunChild
     numbers: "Numbers"
 
+    def number(self, call: Query | ChildQuery) -> int:
+        """The call's number, taken in the order in which the code asks: which of several starts first, or at all before
+        it is given up, is another matter each time."""
+        is_plain = isinstance(call, Query) or self.depth >= self.settings.max_depth
+        return next(self.numbers.calls if is_plain else self.numbers.children)
+
     async def query(
         self,
         prompt: str,
         model: str | None,
         schema: Mapping[str, Any] | None = None,
         images: tuple[Image, ...] = (),
+        *,
+        number: int,
     ) -> object:
         """The reply of a sub-model: text, or the value that the schema describes."""
         level = self._level(model)
-        number = next(self.numbers.calls)
         if schema is None:
             call = await self._told(number, level, prompt, self._request(level, [_message(prompt, images)]))
             return strip_thinking(call.completion.text)
@@ -96,7 +103,11 @@ class SubCalls:
         """Make the call, and tell of it, whatever comes of it."""
         name = f"sub-call {number}" if not attempt else f"sub-call {number}, repair {attempt}"
         began = time.monotonic()
-        about = {"schema": request.schema is not None, "repair": attempt, "images": len(request.sent_images())}
+        about: dict[str, object] = {
+            "schema": request.schema is not None,
+            "repair": attempt,
+            "images": len(request.sent_images()),
+        }
         try:
             call = await self.calls(
                 self.meter, level.model, request, least_output_tokens=LEAST_OUTPUT_TOKENS, name=name, is_sub_call=True
@@ -122,22 +133,30 @@ class SubCalls:
         below = self.settings.level(self.depth + 1)
         return below if model is None else replace(below, model=self.calls.model(model))
 
-    async def child(self, prompt: str, given: object, model: str | None) -> object:
+    async def child(self, prompt: str, given: object, model: str | None, *, number: int) -> object:
         """A child's answer. At the limit of depth a plain call, with the context in its prompt."""
         if self.depth >= self.settings.max_depth:
-            return await self.query(self._folded(prompt, given), model)
+            return await self.query(self._folded(prompt, given), model, number=number)
         level = self._level(model)
-        number = next(self.numbers.children)
         prompt, given = _short_question(prompt, given)
         context = self._context(given)
         path = f"{self.meter.path}.{number}"
+        journal = self.settings.journal
+        asked = (prompt, level.model.name, context.type_name, context.length)
+        finished = journal.finished_child(path, *asked)
+        if finished is not None:
+            answer, iterations = finished
+            spend = journal.with_recorded(path, {})
+            told = {"iterations": iterations, "status": "answered", "spend": spend}
+            self.tell("child", number=number, prompt=prompt, answer=answer, **told)
+            return answer
         try:
             async with self.allotments.next(path) as meter:
                 result = await self.run_child(meter, context, prompt, level)
         except JournalError:
             raise
         except DivebellError as error:
-            self.settings.journal.keep_failure(path, error)
+            journal.keep_failure(path, error)
             failure = {"error": str(error), "error_type": type(error).__name__}
             self.tell("child", number=number, prompt=prompt, answer="", status="failed", **failure)
             raise
@@ -191,7 +210,7 @@ def _short_question(prompt: str, given: object) -> tuple[str, object]:
 
 
 class Numbers:
-    """Counts a run's calls and children, for their names."""
+    """Counts a run's calls and children, for their names. Only the guest's thread counts."""
 
     def __init__(self) -> None:
         self.calls = itertools.count(1)

@@ -127,7 +127,9 @@ def test_a_name_that_a_cell_took_is_the_contracts_again(box: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("fails", ["", "\n1 / 0"])
-@pytest.mark.parametrize("give", ["FINAL_VAR('answer')", "FINAL_VAR(answer)", "FINAL(answer)", "answer['ready'] = True"])
+@pytest.mark.parametrize(
+    "give", ["FINAL_VAR('answer')", "FINAL_VAR(answer)", "FINAL(answer)", "answer['ready'] = True"]
+)
 def test_what_a_cell_puts_in_the_place_of_answer_is_not_lost(box: Sandbox, give: str, fails: str) -> None:
     for code in ("answer = 'Paris'", "answer = {'content': 'Paris', 'ready': False}", "answer['content'] = 'Paris'"):
         box.run(code + fails)
@@ -144,7 +146,9 @@ def test_ready_is_said_in_more_ways_than_one(ready: str) -> None:
         assert box.run("answer['ready'] = [1]\nanswer['ready'] = 'no'").final is None
 
 
-@pytest.mark.parametrize("call", ["FINAL(answer)", "FINAL_VAR(answer)", "FINAL_VAR('answer')", "answer['ready'] = True"])
+@pytest.mark.parametrize(
+    "call", ["FINAL(answer)", "FINAL_VAR(answer)", "FINAL_VAR('answer')", "answer['ready'] = True"]
+)
 def test_an_answer_without_content_is_none(call: str) -> None:
     with Sandbox() as box:
         cell = box.run(call)

@@ -1,0 +1,90 @@
+"""Completions, failures and costs, as a journal has them."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from divebell.bridge.errors import BudgetExceeded
+from divebell.bridge.tally import Tally
+from divebell.errors import DivebellError, JournalError, ModelError
+from divebell.journal.records import MAX_COUNT, Record, digest, text_of
+from divebell.models.protocol import Completion, Request, Usage, images_of
+
+_SHOWN = 200
+_USAGE = frozenset({"input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens"})
+
+
+def request_digest(model: str, request: Request) -> str:
+    """What tells a request from another: what is sent, and to whom."""
+    messages = [
+        [message["role"], message["content"] if isinstance(message["content"], str) else [*message["content"]]]
+        for message in request.messages
+    ]
+    images = [image["data"] for message in request.messages for image in images_of(message)]
+    return digest(model, messages, images, request.max_output_tokens, request.temperature, request.schema)
+
+
+def completion_as_record(completion: Completion) -> Record:
+    usage = completion.usage
+    return {
+        "text": completion.text,
+        "finish_reason": str(completion.finish_reason),
+        "usage": None if usage is None else {name: getattr(usage, name) for name in sorted(_USAGE)},
+    }
+
+
+def completion_of(record: Record) -> Completion:
+    """The completion of a record. JournalError where it has none."""
+    usage = record.get("usage")
+    if usage is not None and not (
+        isinstance(usage, dict)
+        and _USAGE.issuperset(usage)
+        and all(type(count) is int and abs(count) <= MAX_COUNT for count in usage.values())
+    ):
+        raise JournalError(f"the usage of {record.get('name')!r:.100} in the journal is none")
+    return Completion(
+        text=text_of(record, "text"),
+        usage=None if usage is None else Usage(**usage),
+        finish_reason=text_of(record, "finish_reason"),
+    )
+
+
+def error_as_record(error: DivebellError) -> Record:
+    if not isinstance(error, BudgetExceeded):
+        return {"class": "ModelError", "message": str(error)}
+    figures = {
+        name: None if getattr(error, name) is None else str(getattr(error, name)) for name in ("cap", "spent", "held")
+    }
+    return {"class": "BudgetExceeded", "message": str(error), "limit": error.limit, "path": error.path, **figures}
+
+
+def error_of(record: object) -> DivebellError:
+    """The failure of a record: the class that decides what the run does about it, and its message. JournalError where
+    it is none."""
+    if not isinstance(record, dict) or not isinstance(record.get("message"), str):
+        raise JournalError("an error in the journal is none")
+    if record.get("class") != "BudgetExceeded":
+        return ModelError(record["message"])
+    figures = {name: record.get(name) for name in ("cap", "spent", "held")}
+    texts = [record.get("limit"), record.get("path"), *(figure for figure in figures.values() if figure is not None)]
+    if not all(isinstance(text, str) for text in texts):
+        raise JournalError("a refusal in the journal is none")
+    return BudgetExceeded(record["message"], limit=record["limit"], path=record["path"], **figures)
+
+
+def with_costs(summary: Mapping[str, Any], costs: Iterable[tuple[str, Tally]]) -> dict[str, Any]:
+    """A summary of spending (Meter.summary) with more in it: pairs of a model and what it cost."""
+    total = dict(summary)
+    models = {name: dict(account) for name, account in summary.get("models", {}).items()}
+    for model, tally in costs:
+        for account in (total, models.setdefault(model, {})):
+            for name, value in tally.as_dict().items():
+                account[name] = account.get(name, 0) + value
+    return {**total, "models": models}
+
+
+def first_difference(recorded: object, now: object) -> str:
+    """Where two outcomes part, with a little around it."""
+    one, other = (value if isinstance(value, str) else repr(value) for value in (recorded, now))
+    at = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    begin = max(at - 20, 0)
+    return f"recorded {one[begin : at + _SHOWN]!r}, now {other[begin : at + _SHOWN]!r}, from character {at}"

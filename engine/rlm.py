@@ -207,8 +207,9 @@ class RLM:
             settings = replace(settings, journal=opened, seed=settings.seed if opened.seed is None else opened.seed)
             used = await patiently(lambda: already_spent(opened, self._ledger))
             return await self._answered(prepared, query, None, settings, self._budget.less(used))
-        except DivebellError:
+        except DivebellError as error:
             opened.check()  # a difference says more than what it led to
+            opened.keep_failure("0", error)
             raise
         finally:
             opened.close()

@@ -116,7 +116,7 @@ class Calls:
         except JournalError:
             raise
         except DivebellError as error:
-            if keep_errors:
+            if keep_errors or (is_last and isinstance(error, BudgetExceeded)):  # then a shorter one is tried
                 journal.keep_error(meter.path, name, model.name, request, error)
             raise
 

@@ -1,42 +1,30 @@
 """`RLM`: from outside, the same as a model call."""
 
 import asyncio
-import secrets
-import threading
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-import anyio
-
 from divebell.bridge.budget import Budget, checked_budget
-from divebell.bridge.errors import BudgetExceeded
 from divebell.bridge.ledger import Ledger
-from divebell.bridge.meter import Meter
 from divebell.bridge.rates import Rate
-from divebell.context import Context, Source
+from divebell.context import Source
 from divebell.engine import Engine, default_engine
-from divebell.errors import ConfigurationError, ContextError, DivebellError
+from divebell.errors import ConfigurationError
 from divebell.events import Event, EventListener
-from divebell.journal.header import header_of, open_journal
 from divebell.journal.journal import Journal
-from divebell.journal.spent import already_spent
 from divebell.limits import Limits
-from divebell.loop.cache_key import cache_key
-from divebell.loop.calls import Calls, patiently
 from divebell.loop.levels import levels_of
-from divebell.loop.listeners import Tracing, told_all
+from divebell.loop.listeners import Tracing
 from divebell.loop.memo import Memo
 from divebell.loop.result import Result
-from divebell.loop.run import Run, SessionState
 from divebell.loop.settings import Level, Settings
 from divebell.models import OpenAIChatModel
 from divebell.models.protocol import Model
+from divebell.questions import Questions, check_query, prepared
 from divebell.schemas import AnswerSchema
-from divebell.session import Session, check_query, run_to_the_end
+from divebell.session import Session, run_to_the_end
+from divebell.spending import Spending
 from divebell.tenant import Tenant
 from divebell.trace.stream import EventStream
 
@@ -55,6 +43,10 @@ class RLM:
     budget: what one run may use, children included; by default without limits, one level of children.
     limits: what each sandbox may use.
     max_iterations: turns of the root model; then it is asked once for its best answer.
+    max_output_tokens, sub_max_output_tokens: of each reply of a root model, and of a sub-call, reasoning included. The
+        holds rest on them, so a lower one lets more calls run side by side near a cap.
+    observation_characters: what a root model sees of its cells, a turn.
+    sub_characters: what models are told that a sub-call can read.
     max_repairs: how often a model is told that its answer does not fit `output`, before that.
     window_tokens: what the root models can read; older turns are left out near it, and stay in `history`.
     preview: whether the model is shown the beginning of the context.
@@ -62,7 +54,9 @@ class RLM:
     temperature: of all calls; by default the models' own.
     rates: prices of models that the built-in rate card does not know (needed for a budget in dollars).
     seed: makes the guests' randomness, hash order and clock repeat.
-    concurrency: model calls at once, over the run and its children.
+    concurrency: model calls at once, over the run and its children. child_concurrency: children of one run at once.
+    tool_seconds: how long one call of a tool may take.
+    engine: by default the tenant's, or the process's own.
     on_exhausted: what happens when a limit ends the turns: "answer" asks the root model once more for its best answer,
         out of what was kept back for that; "raise" raises BudgetExceeded (or RunError, if the turns ran out).
     tenant: for whom this runs: its caps per run, per day and in total apply, and its prices; see Engine.tenant.
@@ -113,41 +107,21 @@ class RLM:
         trace_folder: "Path | str" = "traces",
         memo: Literal["run", "tenant"] | Memo | None = None,
     ) -> None:
-        for name, value, most in (
-            ("max_iterations", max_iterations, 10_000),
-            ("max_repairs", max_repairs, 100),
-            ("window_tokens", window_tokens, 100_000_000),
-            ("max_output_tokens", max_output_tokens, 10_000_000),
-            ("sub_max_output_tokens", sub_max_output_tokens, 10_000_000),
-            ("observation_characters", observation_characters, 10_000_000),
-            ("sub_characters", sub_characters, 100_000_000),
-            ("concurrency", concurrency, 10_000),
-            ("child_concurrency", child_concurrency, 1_000),
-        ):
-            if type(value) is not int or not 1 <= value <= most:
-                raise ConfigurationError(f"{name} must be a whole number from 1 to {most:,}, not {value!r}")
+        _check_numbers(
+            max_iterations=(max_iterations, 10_000),
+            max_repairs=(max_repairs, 100),
+            window_tokens=(window_tokens, 100_000_000),
+            max_output_tokens=(max_output_tokens, 10_000_000),
+            sub_max_output_tokens=(sub_max_output_tokens, 10_000_000),
+            observation_characters=(observation_characters, 10_000_000),
+            sub_characters=(sub_characters, 100_000_000),
+            concurrency=(concurrency, 10_000),
+            child_concurrency=(child_concurrency, 1_000),
+        )
         if on_exhausted not in ("answer", "raise"):
             raise ConfigurationError(f"on_exhausted must be 'answer' or 'raise', not {on_exhausted!r}")
-        _check_kind("engine", engine, Engine, "divebell.Engine(...)")
-        _check_kind("tenant", tenant, Tenant, "engine.tenant(NAME)")
-        _check_kind("ledger", ledger, Ledger, "SQLiteLedger(PATH), or by Engine(ledger=PATH)")
-        engine = engine or (tenant.engine if tenant is not None else default_engine())
-        if tenant is not None and tenant.engine is not engine:
-            raise ConfigurationError("the tenant belongs to another engine: leave out engine, or make it there")
-        if tenant is not None and ledger is not None and ledger is not engine.ledger:
-            raise ConfigurationError("a tenant's money is in its engine's ledger: leave out ledger")
-        if memo not in (None, "run", "tenant") and not isinstance(memo, Memo):
-            raise ConfigurationError(f"memo must be 'run', 'tenant', a Memo or None, not {memo!r}")
-        if memo == "tenant" and tenant is None:
-            raise ConfigurationError("memo='tenant' needs a tenant: engine.tenant(...).rlm(...)")
-        self._memo = memo
-        self._tracing = Tracing(trace, trace_folder)
-        self._tenant = tenant
-        self._ledger = ledger or engine.ledger
-        self._budget = (checked_budget(budget) or Budget()).within(tenant.per_run if tenant is not None else None)
-        for_tenant = engine.rates.with_overrides(None if tenant is None else tenant.rates)
-        self._rates = for_tenant.with_overrides(rates)
-
+        _check_memo(memo, tenant)
+        engine = _engine_of(engine, tenant, ledger)
         levels, allowed = levels_of(
             model,
             sub_model,
@@ -159,11 +133,12 @@ class RLM:
             root_output_tokens=max_output_tokens,
             sub_output_tokens=sub_max_output_tokens,
         )
-        self._settings = Settings(
+        own_budget = (checked_budget(budget) or Budget()).within(tenant.per_run if tenant is not None else None)
+        settings = Settings(
             levels=levels,
             models=allowed,
             max_iterations=max_iterations,
-            max_depth=self._budget.depth,
+            max_depth=own_budget.depth,
             max_repairs=max_repairs,
             observation_characters=observation_characters,
             sub_characters=sub_characters,
@@ -174,7 +149,7 @@ class RLM:
             seed=seed,
             engine=engine,
             listener=on_event,
-            seconds=self._budget.seconds,
+            seconds=own_budget.seconds,
             on_exhausted=on_exhausted,
             schema=None if output is None else AnswerSchema.of(output),
             journal=Journal.off(),
@@ -182,9 +157,19 @@ class RLM:
             metadata={},
             sub_metadata={} if tenant is None else {"tenant": tenant.name},
         )
-        self._concurrency = concurrency
-        self._lock = threading.Lock()
-        self._total = _empty_summary()
+        of_tenant = engine.rates.with_overrides(None if tenant is None else tenant.rates)
+        self._spending = Spending()
+        self._questions = Questions(
+            settings=settings,
+            budget=own_budget,
+            rates=of_tenant.with_overrides(rates),
+            ledger=ledger or engine.ledger,
+            tenant=tenant,
+            concurrency=concurrency,
+            memo=memo,
+            tracing=Tracing(trace, trace_folder),
+            spending=self._spending,
+        )
 
     def completion(self, context: Source, query: str) -> str:
         """The answer to `query` about `context`. As `run`, for those who want only the text."""
@@ -226,39 +211,10 @@ class RLM:
         resume: "Path | str | None" = None,
     ) -> Result:
         check_query(query)
-        prepared = await self._prepared(context)
-        settings = replace(self._settings, listener=told_all(self._settings.listener, listener))
-        if journal is None and resume is None:
-            return await self._traced(prepared, query, None, settings, self._budget)
-        if settings.seed is None:
-            settings = replace(settings, seed=secrets.randbits(63))
-        header = await anyio.to_thread.run_sync(header_of, settings, query, prepared)
-        opened = await anyio.to_thread.run_sync(open_journal, _path(journal), _path(resume), header)
-        try:
-            settings = replace(settings, journal=opened, seed=settings.seed if opened.seed is None else opened.seed)
-            used = await patiently(lambda: already_spent(opened, self._ledger))
-            return await self._traced(prepared, query, None, settings, self._budget.less(used))
-        except DivebellError:
-            opened.check()  # a difference says more than what it led to
-            raise
-        finally:
-            opened.close()
-
-    async def _prepared(self, context: Source) -> Context:
-        prepared = await anyio.to_thread.run_sync(Context.of, context)
-        if prepared.length == 0:
-            raise ContextError("the context is empty: there is nothing to answer from")
-        return prepared
-
-    async def _traced(
-        self, context: Context, query: str, session: SessionState | None, settings: Settings, budget: Budget
-    ) -> Result:
-        """One question, with a trace file of its own where they are wanted."""
-        told: dict[str, object] = {"models": [level.model.name for level in settings.levels], "seed": settings.seed}
-        with self._tracing.of_run(told) as writer:
-            listening = replace(settings, listener=told_all(settings.listener, writer))
-            result = await self._answered(context, query, session, listening, budget)
-        return result if writer is None else replace(result, trace_file=writer.path)
+        made = await prepared(context)
+        return await self._questions.answer(
+            made, query, listener=listener, journal=_path(journal), resume=_path(resume)
+        )
 
     async def stream(self, context: Source, query: str, **options: Any) -> AsyncIterator[Event]:
         """The run's events as they happen: `async for event in rlm.stream(context, query)`. The last one is "answer".
@@ -267,7 +223,7 @@ class RLM:
         ends the run with an error is raised at the end; leaving the loop early cancels the run. Takes what arun takes.
         """
         events = EventStream()
-        task = asyncio.ensure_future(self._listened(events, context, query, **options))
+        task = asyncio.ensure_future(self._arun(context, query, events, **options))
         task.add_done_callback(lambda _: events.close())
         try:
             async for event in events:
@@ -277,109 +233,50 @@ class RLM:
             task.cancel()
             await asyncio.wait([task])
 
-    async def _listened(self, listener: EventListener, context: Source, query: str, **options: Any) -> Result:
-        return await self._arun(context, query, listener, **options)
-
-    async def _answered(
-        self, context: Context, query: str, session: SessionState | None, settings: Settings, budget: Budget
-    ) -> Result:
-        """One question, with a budget of its own."""
-        tenant = self._tenant
-        account = None if tenant is None else await patiently(tenant.account_for_today)
-        meter = await patiently(lambda: Meter(budget, self._rates, ledger=self._ledger, parent_account=account))
-        try:
-            settings.journal.begun(meter.run_id)
-            self._check_prices(meter)
-            key = cache_key(tenant.name if tenant is not None else "", context, query)
-            settings = replace(settings, metadata={**settings.sub_metadata, "cache_key": key})
-            calls = Calls(
-                settings.models,
-                concurrency=self._concurrency,
-                journal=settings.journal,
-                memo=self._memo_of_run(),
-                tenant=tenant.name if tenant is not None else "",
-            )
-            run = Run(
-                settings,
-                calls,
-                meter,
-                context=context,
-                query=query,
-                depth=0,
-                started=time.monotonic(),
-                session=session,
-            )
-            with anyio.fail_after(self._budget.seconds):
-                return await run.answer()
-        except TimeoutError:
-            seconds = self._budget.seconds
-            sentence = f"the run took longer than its budget of {seconds:g} s"
-            raise BudgetExceeded(sentence, limit="seconds", cap=seconds, spent=seconds, path=meter.where) from None
-        finally:
-            with anyio.CancelScope(shield=True):
-                await patiently(meter.close)
-            self._add(meter.summary())
-
-    def _memo_of_run(self) -> Memo | None:
-        if self._memo == "run":
-            return Memo()
-        if self._memo == "tenant":
-            assert self._tenant is not None
-            return self._tenant.memo
-        return self._memo
-
-    def session(self, context: Source) -> "Session":
+    def session(self, context: Source) -> Session:
         """A conversation about one context: each question has the variables and the history of those before it, and a
         budget of its own. Use it as a context manager, or close it."""
-        return Session(self, context)
-
-    def _check_prices(self, meter: Meter) -> None:
-        """Refuse before the first call, not in the middle, where a model's price is not known."""
-        for model in self._settings.models.values():
-            meter.rate_of(model.name)
-
-    def _add(self, summary: dict[str, Any]) -> None:
-        with self._lock:
-            _merge(self._total, summary)
+        return Session(self._questions, context)
 
     def cost_summary(self) -> dict[str, Any]:
         """What all runs since the last `reset` used: calls, tokens, dollars (Decimal), in all and by model."""
-        with self._lock:
-            copy = _empty_summary()
-            _merge(copy, self._total)
-            return copy
+        return self._spending.summary()
 
     def reset(self) -> None:
         """Start counting anew."""
-        with self._lock:
-            self._total = _empty_summary()
+        self._spending.reset()
 
 
 def _path(given: "Path | str | None") -> Path | None:
     return None if given is None else Path(given)
 
 
+def _check_numbers(**numbers: tuple[object, int]) -> None:
+    for name, (value, most) in numbers.items():
+        if type(value) is not int or not 1 <= value <= most:
+            raise ConfigurationError(f"{name} must be a whole number from 1 to {most:,}, not {value!r}")
+
+
+def _check_memo(memo: object, tenant: Tenant | None) -> None:
+    if memo not in (None, "run", "tenant") and not isinstance(memo, Memo):
+        raise ConfigurationError(f"memo must be 'run', 'tenant', a Memo or None, not {memo!r}")
+    if memo == "tenant" and tenant is None:
+        raise ConfigurationError("memo='tenant' needs a tenant: engine.tenant(...).rlm(...)")
+
+
+def _engine_of(engine: Engine | None, tenant: Tenant | None, ledger: Ledger | None) -> Engine:
+    """The engine to run with. ConfigurationError where the three do not belong together."""
+    _check_kind("engine", engine, Engine, "divebell.Engine(...)")
+    _check_kind("tenant", tenant, Tenant, "engine.tenant(NAME)")
+    _check_kind("ledger", ledger, Ledger, "SQLiteLedger(PATH), or by Engine(ledger=PATH)")
+    chosen = engine or (tenant.engine if tenant is not None else default_engine())
+    if tenant is not None and tenant.engine is not chosen:
+        raise ConfigurationError("the tenant belongs to another engine: leave out engine, or make it there")
+    if tenant is not None and ledger is not None and ledger is not chosen.ledger:
+        raise ConfigurationError("a tenant's money is in its engine's ledger: leave out ledger")
+    return chosen
+
+
 def _check_kind(name: str, given: object, kind: type, example: str) -> None:
     if given is not None and not isinstance(given, kind):
         raise ConfigurationError(f"{name} must be made by {example}, not {str(given)[:50]!r}")
-
-
-_COUNTED = (
-    "memo_calls",
-    "calls", "input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "uncertain_calls",
-    "refunded_calls",
-)  # fmt: skip
-_MONEY = ("dollars", "uncertain_dollars")
-
-
-def _empty_summary() -> dict[str, Any]:
-    return {**dict.fromkeys(_COUNTED, 0), **dict.fromkeys(_MONEY, Decimal(0)), "models": {}}
-
-
-def _merge(into: dict[str, Any], summary: dict[str, Any]) -> None:
-    for name in (*_COUNTED, *_MONEY):
-        into[name] += summary[name]
-    for model, account in summary.get("models", {}).items():
-        own = into["models"].setdefault(model, {**dict.fromkeys(_COUNTED, 0), **dict.fromkeys(_MONEY, Decimal(0))})
-        for name in (*_COUNTED, *_MONEY):
-            own[name] += account[name]

@@ -1,9 +1,9 @@
-"""A conversation about one context, and what `RLM` and it share: checking a question, and running to the end."""
+"""A conversation about one context; and how it and `RLM` run to the end where no event loop is."""
 
 import threading
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import sniffio
@@ -14,11 +14,7 @@ from divebell.loop.history import History
 from divebell.loop.result import Result
 from divebell.loop.run import SessionState
 from divebell.models.protocol import Message
-
-if TYPE_CHECKING:
-    from divebell.rlm import RLM
-
-MAX_QUERY_CHARACTERS = 100_000
+from divebell.questions import Questions, check_query, prepared
 
 _T = TypeVar("_T")
 
@@ -31,8 +27,8 @@ class Session:
     A question that fails or is cancelled leaves the session usable: the variables are as its last whole cell left them.
     """
 
-    def __init__(self, rlm: "RLM", context: Source) -> None:
-        self._rlm = rlm
+    def __init__(self, questions: Questions, context: Source) -> None:
+        self._questions = questions
         self._source = context
         self._context: Context | None = None
         self._state: SessionState | None = None
@@ -52,10 +48,10 @@ class Session:
             if self._closed:
                 raise SandboxClosed("the session is closed")
             if self._context is None:
-                self._context = await self._rlm._prepared(self._source)
+                self._context = await prepared(self._source)
             if self._state is None:
                 self._state = SessionState(box=None, history=History())
-            return await self._rlm._traced(self._context, query, self._state, self._rlm._settings, self._rlm._budget)
+            return await self._questions.answer(self._context, query, session=self._state)
         finally:
             self._busy.release()
 
@@ -77,17 +73,6 @@ class Session:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _frames: TracebackType | None
     ) -> None:
         self.close()
-
-
-def check_query(query: str) -> None:
-    """ConfigurationError where this is no question."""
-    if not isinstance(query, str) or not query.strip():
-        raise ConfigurationError("the query is empty: say what is to be answered")
-    if len(query) > MAX_QUERY_CHARACTERS:
-        raise ConfigurationError(
-            f"the query has {len(query):,} characters, at most {MAX_QUERY_CHARACTERS:,} are allowed: "
-            "give what is long as the context"
-        )
 
 
 def run_to_the_end(function: Callable[..., Awaitable[_T]], *arguments: Any, instead: str) -> _T:

@@ -24,7 +24,7 @@ _NUMBERS = {
 }  # fmt: skip
 COPIED = (*_NUMBERS, "seed", "on_exhausted", "preview", "tool_seconds")
 """The settings that are in the header as they are."""
-FREE_TO_CHANGE = frozenset({"seed", "child_concurrency", "tool_seconds"})
+FREE_TO_CHANGE = frozenset({"seed", "child_concurrency", "tool_seconds", "on_exhausted"})
 """Settings that a resumed run may have of its own: what is recorded does not depend on them. The seed is the first
 run's in any case."""
 _MAX_OUTPUT_TOKENS = 10_000_000

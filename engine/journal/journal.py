@@ -214,12 +214,11 @@ class Journal:
             return None
         record = self._recorded.calls.get((path, name))
         if record is None:
-            stop = self.stop(path)
+            stop, failure = self._stop(path), self._failed(path)
             if stop is not None and name.startswith("turn "):
                 raise stop
-            failure = self._recorded.facts.get((path, "failed"))
             if failure is not None:
-                raise self._checked(error_of, failure)
+                raise failure
             if self.is_strict:
                 raise self._missing(path, name)
             return None
@@ -276,8 +275,8 @@ class Journal:
         self._write({**record, "request": request_digest(model, request)})
 
     def keep_failure(self, path: str, error: DivebellError) -> None:
-        """Write down how a child failed as a whole."""
-        if self._recorded is None or (path, "failed") not in self._recorded.facts:
+        """Write down how a run, or a child, failed as a whole."""
+        if self._recorded is None or path == QUERY_PATH or (path, "failed") not in self._recorded.facts:
             self._write({"kind": "fact", "path": path, "name": "failed", "value": error_as_record(error)})
 
     def finished_child(self, path: str, *asked: object) -> tuple[str, int] | None:
@@ -290,9 +289,9 @@ class Journal:
             raise self._differs(f"child {path} is asked something else than is recorded")
         if self._recorded is None or self.is_strict:
             return None
-        failure = self._recorded.facts.get((path, "failed"))
+        failure = self._failed(path)
         if failure is not None:
-            raise self._checked(error_of, failure)
+            raise failure
         answer = self._recorded.answers.get(path)
         if answer is None:
             return None
@@ -306,20 +305,48 @@ class Journal:
         self._write({"kind": "fact", "path": path, "name": name, "value": value})
         return value
 
-    def stop(self, path: str) -> BudgetExceeded | None:
-        """The refusal that ended the run's turns, if one did, and nothing more of its turns is recorded."""
-        found = None if self._recorded is None else self._recorded.facts.get((path, "stop"))
-        error = None if found is None else self._checked(error_of, found)
-        return error if isinstance(error, BudgetExceeded) else None
+    def _stop(self, path: str) -> DivebellError | None:
+        """The refusal that ended the run's turns, if one did. A run that is resumed may have more to spend now, and goes
+        on with its turns, if it was not at its last answer."""
+        recorded = self._recorded
+        if recorded is None or (path, "stop") not in recorded.facts:
+            return None
+        if not self.is_strict and path == QUERY_PATH and (path, "last answer 1") not in recorded.calls:
+            return None
+        return self._checked(error_of, recorded.facts[path, "stop"])
+
+    def _failed(self, path: str) -> DivebellError | None:
+        """How the run failed as a whole, if it did. One that is resumed tries again; its children's ends stand."""
+        recorded = self._recorded
+        if recorded is None or (path, "failed") not in recorded.facts or (not self.is_strict and path == QUERY_PATH):
+            return None
+        return self._checked(error_of, recorded.facts[path, "failed"])
+
+    def failed_as(self, error: DivebellError) -> None:
+        """In a replay: raise the failure that is recorded, where it has other words, or the difference."""
+        recorded = self._failed(QUERY_PATH)
+        if recorded is None:
+            return
+        if isinstance(recorded, BudgetExceeded) and isinstance(error, BudgetExceeded):  # of two limits, one came first
+            raise recorded
+        if str(recorded) != str(error):
+            raise self._differs(f"how the run failed: {first_difference(str(recorded), str(error))}")
 
     def keep_stop(self, path: str, refusal: BudgetExceeded) -> None:
         """Write down why the turns ended."""
-        if self.stop(path) is None:
+        if self._stop(path) is None:
             self._write({"kind": "fact", "path": path, "name": "stop", "value": error_as_record(refusal)})
 
-    def has_cell(self, path: str) -> bool:
-        """Whether the outcome of the run's next cell is recorded."""
+    def _has_cell(self, path: str) -> bool:
         return self._recorded is not None and (path, self._cells.get(path, 0) + 1) in self._recorded.cells
+
+    def before_cell(self, path: str) -> None:
+        """Raise what ended the run in its next cell, if something did: it has no outcome to repeat."""
+        if self._recorded is None or self._has_cell(path):
+            return
+        ended = self._stop(path) or self._failed(path)
+        if ended is not None:
+            raise ended
 
     def cell(self, path: str, code: str, cell: Cell) -> None:
         """Write a cell's outcome down, or compare it with what is recorded."""
@@ -414,7 +441,7 @@ class Journal:
             self._write({"kind": "answer", "path": path, "text": text})
         elif recorded != text:
             self._differs(f"the answer of run {path}: {first_difference(recorded, text)}")
-        if self.is_strict and self.has_cell(path):
+        if self.is_strict and self._has_cell(path):
             self._differs(f"run {path} ends after {self._cells.get(path, 0)} cells, and more are recorded")
 
 

@@ -128,6 +128,11 @@ class Recorded:
     whole_bytes: int = 0
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the run came to its answer, or failed."""
+        return "0" in self.answers or ("0", "failed") in self.facts
+
+    @property
     def turns(self) -> int:
         """How many turns of the query's own run have their completions here."""
         turn = 1
@@ -222,12 +227,10 @@ def _add(recorded: Recorded, record: Record, number: int) -> None:
 
 
 def _is_after(record: Record, until_turn: int | None) -> bool:
-    return (
-        until_turn is not None
-        and record["kind"] in ("call", "sent")
-        and record.get("path") == "0"
-        and record.get("name") in (f"turn {until_turn + 1}", "last answer")
-    )
+    if until_turn is None or record["kind"] not in ("call", "sent") or record.get("path") != "0":
+        return False
+    name = str(record.get("name"))
+    return name == f"turn {until_turn + 1}" or name.startswith("last answer ")
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes, int]]:

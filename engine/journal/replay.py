@@ -61,6 +61,8 @@ def replay(
     live_from_turn: the first turn that is asked of real models: `model`, and `sub_model` for sub-calls (by default the
         same), within `budget`. None for a replay of all of it, which asks nobody.
 
+    A run that failed fails again with the same words, as the same BudgetExceeded, RunError or ModelError.
+
     Raises ReplayDiverged with the first difference, JournalError where the journal cannot be read or does not end,
     ConfigurationError where the context is another.
     """
@@ -74,7 +76,7 @@ def replay(
         raise ConfigurationError(
             f"the run of {path} had {recorded.turns} turns: it cannot go on from turn {live_from_turn}"
         )
-    if live_from_turn is None and "0" not in recorded.answers:
+    if live_from_turn is None and not recorded.has_ended:
         raise JournalError(
             f"the run of {path} did not end: resume it, or replay it up to a turn and go on with a model"
         )
@@ -103,8 +105,9 @@ async def _again(settings: Settings, context: Context, query: str, budget: Budge
         result = await run.answer()
         settings.journal.check()
         return result
-    except DivebellError:
+    except DivebellError as error:
         settings.journal.check()  # the difference says more than what it led to
+        settings.journal.failed_as(error)
         raise
     finally:
         meter.close()

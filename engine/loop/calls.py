@@ -135,7 +135,7 @@ class Calls:
         except JournalError:
             raise
         except DivebellError as error:
-            if is_sub_call:
+            if is_sub_call or (is_last and isinstance(error, BudgetExceeded)):  # then a shorter one is tried
                 journal.keep_error(meter.path, name, model.name, request, error)
             raise
         if self._memo is not None and is_sub_call:

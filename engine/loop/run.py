@@ -313,11 +313,10 @@ class Run:
         """The best answer so far, for what was kept back. Raises the refusal if that is not enough for a call."""
         self._turn += 1
         over = self._turns.landing(stop.limit) if stop.limit in landing.BUDGETS else self._turns.exhausted()
-        for messages in landing.last_messages(
-            history.messages, history.opening, over, instructions=history.instructions
-        ):
+        tries = landing.last_messages(history.messages, history.opening, over, instructions=history.instructions)
+        for attempt, messages in enumerate(tries):
             try:
-                reply = await self._ask_root(messages, is_last=True)
+                reply = await self._ask_root(messages, last=attempt)
             except BudgetExceeded as error:
                 refusal = refusal or error
                 continue
@@ -340,7 +339,10 @@ class Run:
             return attempt
         raise RunError(f"the answer does not fit the schema: {'; '.join(self._answers.last_errors)}"[:2000])
 
-    async def _ask_root(self, messages: list[Message], *, history: History | None = None, is_last: bool = False) -> str:
+    async def _ask_root(
+        self, messages: list[Message], *, history: History | None = None, last: int | None = None
+    ) -> str:
+        """`last`: this is that attempt at the run's last call."""
         level = self._level
         request = Request(
             messages=tuple(messages),
@@ -352,9 +354,9 @@ class Run:
             self._meter,
             level.model,
             request,
-            least_output_tokens=landing.LEAST_OUTPUT_TOKENS if is_last else LEAST_OUTPUT_TOKENS,
-            name="last answer" if is_last else f"turn {self._turn}",
-            is_last=is_last,
+            least_output_tokens=LEAST_OUTPUT_TOKENS if last is None else landing.LEAST_OUTPUT_TOKENS,
+            name=f"turn {self._turn}" if last is None else f"last answer {last + 1}",
+            is_last=last is not None,
         )
         if history is not None and call.completion.usage is not None:
             history.observe(call.completion.usage.input_tokens)
@@ -375,9 +377,7 @@ class Run:
 
     async def _run_cell(self, box: Sandbox, code: str) -> Cell:
         journal, path = self._settings.journal, self._meter.path
-        stopped = journal.stop(path)
-        if stopped is not None and not journal.has_cell(path):
-            raise stopped
+        journal.before_cell(path)
         self._tell("code", code=code)
         try:
             cell = await in_thread(box.run, code, abandon_on_cancel=True)

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 OFFICIAL_URL = "https://api.openai.com/v1"
 OFFICIAL_HOST = "api.openai.com"  # and its regional subdomains
 AZURE_DOMAIN = ".azure.com"  # bills bad requests: see openai_refusals
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+"""Names the call. The same for the call that a resumed run makes again, and another for each retry, whose predecessor's
+failure some endpoints would only repeat. An endpoint that knows the header (gateways do; OpenAI's API does not promise
+to) replies to the second as it did to the first, and bills once; others ignore it, and bill both."""
 MAX_IDENTIFIER_CHARACTERS = 64  # of prompt_cache_key and safety_identifier, set by the API
 
 # What the hold rests on: which model, what is sent, how often, how long, at which prices, and that only tokens of text
@@ -161,6 +165,8 @@ class OpenAIModel(ABC):
     def _common_fields(self, request: Request) -> dict[str, Any]:
         """What both APIs call the same."""
         fields: dict[str, Any] = {"model": self._name, "extra_body": dict(self._extra_body)}
+        if "call" in request.metadata:
+            fields["extra_headers"] = {IDEMPOTENCY_HEADER: f"divebell-{_digest(request.metadata['call'])[:48]}"}
         if request.temperature is not None:
             fields["temperature"] = request.temperature
             fields["extra_body"].pop("temperature", None)

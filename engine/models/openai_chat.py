@@ -79,6 +79,8 @@ class OpenAIChatModel(OpenAIModel):
             if field == "max_tokens" or not is_unknown_field(error, field):
                 raise
         fields["max_tokens"] = fields.pop(field)
+        if "extra_headers" in fields:  # another request: the first one's name may stand for its refusal
+            fields["extra_headers"] = {name: f"{key}-2" for name, key in fields["extra_headers"].items()}
         body = await self._posted(fields, deadline, progress)
         self._tokens_field = "max_tokens"
         return body

@@ -88,7 +88,8 @@ class Request:
     timeout_seconds: float = 600.0
     """Of the whole call, waiting for a place at the model included."""
     metadata: dict[str, str] = field(default_factory=dict)
-    """For the provider's own bookkeeping: "cache_key", "tenant". Never prompts, never secrets."""
+    """For the provider's own bookkeeping: "cache_key", "tenant", and "call", which names the call among all others and
+    is the same when a resumed run makes it again. Never prompts, never secrets."""
     schema: Mapping[str, object] | None = None
     """A JSON Schema that the reply is asked to keep to. Whether it does, the caller checks."""
     temperature: float | None = None

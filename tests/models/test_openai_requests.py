@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import re
 import traceback
 from collections.abc import Iterator
 
@@ -89,6 +90,19 @@ def test_sends_the_request_and_reads_the_reply(server: ChatServer) -> None:
         "max_completion_tokens": 100,
         "n": 1,
     }
+
+
+def test_a_call_that_has_a_name_is_sent_under_it_and_another_under_another(server: ChatServer) -> None:
+    model = model_at(server)
+    for name in ("id/0/turn 1", "id/0/turn 1", "id/0/turn 1, attempt 2", "secret tenant/0/turn 2"):
+        complete(model, request(call=name))
+    complete(model)
+    first, again, retry, other, unnamed = (received.headers.get("idempotency-key") for received in server.received)
+    assert first == again
+    assert len({first, retry, other}) == 3
+    assert other is not None
+    assert re.fullmatch(r"divebell-[0-9a-f]{48}", other)
+    assert unnamed is None
 
 
 def test_a_compatible_endpoint_gets_nothing_that_is_openais_own(server: ChatServer) -> None:

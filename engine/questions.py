@@ -1,0 +1,152 @@
+"""One question from beginning to end: its budget, its journal, its trace file, and the run that answers it.
+
+RLM and Session are the faces of this; here a question gets what is its own. Whatever becomes of the run, its account is
+closed and what it used is counted.
+"""
+
+import secrets
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import anyio
+
+from divebell.bridge.budget import Budget
+from divebell.bridge.errors import BudgetExceeded
+from divebell.bridge.ledger import Ledger
+from divebell.bridge.meter import Meter
+from divebell.bridge.rates import RateCard
+from divebell.context import Context, Source
+from divebell.errors import ConfigurationError, ContextError, DivebellError
+from divebell.events import EventListener
+from divebell.journal.header import header_of, open_journal
+from divebell.journal.spent import already_spent
+from divebell.loop.cache_key import cache_key
+from divebell.loop.calls import Calls, patiently
+from divebell.loop.listeners import Tracing, told_all
+from divebell.loop.memo import Memo
+from divebell.loop.result import Result
+from divebell.loop.run import Run, SessionState
+from divebell.loop.settings import Settings
+from divebell.spending import Spending
+from divebell.tenant import Tenant
+
+MAX_QUERY_CHARACTERS = 100_000
+
+
+def check_query(query: str) -> None:
+    """ConfigurationError where this is no question."""
+    if not isinstance(query, str) or not query.strip():
+        raise ConfigurationError("the query is empty: say what is to be answered")
+    if len(query) > MAX_QUERY_CHARACTERS:
+        raise ConfigurationError(
+            f"the query has {len(query):,} characters, at most {MAX_QUERY_CHARACTERS:,} are allowed: "
+            "give what is long as the context"
+        )
+
+
+async def prepared(context: Source) -> Context:
+    """The context, made ready. ContextError if it cannot be read, or is empty."""
+    made = await anyio.to_thread.run_sync(Context.of, context)
+    if made.length == 0:
+        raise ContextError("the context is empty: there is nothing to answer from")
+    return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class Questions:
+    """What all questions to one RLM share."""
+
+    settings: Settings
+    budget: Budget
+    rates: RateCard
+    ledger: Ledger
+    tenant: Tenant | None
+    concurrency: int
+    memo: Literal["run", "tenant"] | Memo | None
+    tracing: Tracing
+    spending: Spending
+
+    async def answer(
+        self,
+        context: Context,
+        query: str,
+        *,
+        listener: EventListener | None = None,
+        session: SessionState | None = None,
+        journal: Path | None = None,
+        resume: Path | None = None,
+    ) -> Result:
+        """Answer one question. `listener` is told of this run alone, beside the one of the settings."""
+        settings = replace(self.settings, listener=told_all(self.settings.listener, listener))
+        if journal is None and resume is None:
+            return await self._traced(context, query, session, settings, self.budget)
+        if settings.seed is None:
+            settings = replace(settings, seed=secrets.randbits(63))
+        header = await anyio.to_thread.run_sync(header_of, settings, query, context)
+        opened = await anyio.to_thread.run_sync(open_journal, journal, resume, header)
+        try:
+            settings = replace(settings, journal=opened, seed=settings.seed if opened.seed is None else opened.seed)
+            used = await patiently(lambda: already_spent(opened, self.ledger))
+            return await self._traced(context, query, session, settings, self.budget.less(used))
+        except DivebellError as error:
+            opened.check()  # a difference says more than what it led to
+            opened.keep_failure("0", error)
+            raise
+        finally:
+            opened.close()
+
+    async def _traced(
+        self, context: Context, query: str, session: SessionState | None, settings: Settings, budget: Budget
+    ) -> Result:
+        """With a trace file of its own, where they are wanted."""
+        told: dict[str, object] = {"models": [level.model.name for level in settings.levels], "seed": settings.seed}
+        with self.tracing.of_run(told) as writer:
+            listening = replace(settings, listener=told_all(settings.listener, writer))
+            result = await self._metered(context, query, session, listening, budget)
+        return result if writer is None else replace(result, trace_file=writer.path)
+
+    async def _metered(
+        self, context: Context, query: str, session: SessionState | None, settings: Settings, budget: Budget
+    ) -> Result:
+        """With an account of its own."""
+        tenant = self.tenant
+        name = tenant.name if tenant is not None else ""
+        account = None if tenant is None else await patiently(tenant.account_for_today)
+        meter = await patiently(lambda: Meter(budget, self.rates, ledger=self.ledger, parent_account=account))
+        try:
+            settings.journal.begun(meter.run_id)
+            for model in settings.models.values():
+                meter.rate_of(
+                    model.name
+                )  # refuses before the first call, not in the middle, where a price is not known
+            key = cache_key(name, context, query)
+            settings = replace(settings, metadata={**settings.sub_metadata, "cache_key": key})
+            calls = Calls(
+                settings.models,
+                concurrency=self.concurrency,
+                journal=settings.journal,
+                memo=self._memo_of_run(),
+                tenant=name,
+            )
+            began = time.monotonic()
+            run = Run(settings, calls, meter, context=context, query=query, depth=0, started=began, session=session)
+            with anyio.fail_after(budget.seconds):
+                return await run.answer()
+        except TimeoutError:
+            seconds = budget.seconds
+            sentence = f"the run took longer than its budget of {seconds:g} s"
+            raise BudgetExceeded(sentence, limit="seconds", cap=seconds, spent=seconds, path=meter.where) from None
+        finally:
+            with anyio.CancelScope(shield=True):
+                await patiently(meter.close)
+            self.spending.add(meter.summary())
+
+    def _memo_of_run(self) -> Memo | None:
+        if self.memo == "run":
+            return Memo()
+        if self.memo == "tenant":
+            assert self.tenant is not None
+            return self.tenant.memo
+        return self.memo

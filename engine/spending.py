@@ -1,0 +1,49 @@
+"""What several runs used, added up."""
+
+import threading
+from decimal import Decimal
+from typing import Any
+
+_COUNTED = (
+    "calls", "memo_calls", "input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens",
+    "uncertain_calls", "refunded_calls",
+)  # fmt: skip
+_MONEY = ("dollars", "uncertain_dollars")
+
+
+class Spending:
+    """A sum of runs' spending (Result.spend), in all and by model. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._total = _nothing()
+
+    def add(self, spend: dict[str, Any]) -> None:
+        """Add a run's."""
+        with self._lock:
+            _merge(self._total, spend)
+
+    def summary(self) -> dict[str, Any]:
+        """The sum so far, a copy."""
+        with self._lock:
+            copy = _nothing()
+            _merge(copy, self._total)
+            return copy
+
+    def reset(self) -> None:
+        """Start counting anew."""
+        with self._lock:
+            self._total = _nothing()
+
+
+def _nothing() -> dict[str, Any]:
+    return {**dict.fromkeys(_COUNTED, 0), **dict.fromkeys(_MONEY, Decimal(0)), "models": {}}
+
+
+def _merge(into: dict[str, Any], spend: dict[str, Any]) -> None:
+    for name in (*_COUNTED, *_MONEY):
+        into[name] += spend[name]
+    for model, account in spend.get("models", {}).items():
+        own = into["models"].setdefault(model, {**dict.fromkeys(_COUNTED, 0), **dict.fromkeys(_MONEY, Decimal(0))})
+        for name in (*_COUNTED, *_MONEY):
+            own[name] += account[name]

@@ -55,7 +55,7 @@ def asker(seen: list[str], at: Callable[[str], None] = lambda _text: None, root:
         at(text)
         if text.startswith("q "):
             return replying(f"re {text}")
-        if any("the child's question" in str(message["content"]) for message in request.messages):
+        if any("the child's question" in str(message["content"]) for message in request.messages[:2]):
             return replying("FINAL(of the child)")
         is_first = all(message["role"] != "assistant" for message in request.messages)
         return replying(root if is_first else "FINAL(done)")

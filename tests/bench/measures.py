@@ -21,9 +21,11 @@ from divebell.bridge.sqlite_ledger import SQLiteLedger
 from divebell.context import Context
 from divebell.engine import default_engine
 from divebell.limits import Limits
+from divebell.rlm import RLM
 from divebell.runtime import compiled, native
 from divebell.runtime.image import boot as boot_image
 from divebell.sandbox import Sandbox
+from divebell.testing import ScriptedModel
 
 _MIB = 1 << 20
 
@@ -260,6 +262,38 @@ def limits(effort: Effort) -> Iterator[Row]:
     yield Row("restore after a crash", crashes, note="os.abort() to the sandbox in its state before the cell")
 
 
+FAN_OUTS = {
+    "batched": "replies = llm_query_batched(prompts)",
+    "gather": "import asyncio\nreplies = await asyncio.gather(*[allm_query(p) for p in prompts])",
+    "ThreadPoolExecutor": "from concurrent.futures import ThreadPoolExecutor\n"
+    "with ThreadPoolExecutor(64) as pool: replies = list(pool.map(llm_query, prompts))",
+}
+
+
+def run(effort: Effort) -> Iterator[Row]:
+    """Whole runs, with a budget in dollars: their models wait, and all else is the engine's."""
+    calls, at_once, delay_seconds = 1_000 if not effort.quick else 50, 64, 0.2 if not effort.quick else 0.01
+    least = -(-calls // at_once) * delay_seconds
+    for name, code in FAN_OUTS.items():
+        seconds: list[float] = []
+        cell = f"prompts = [str(n) for n in range({calls})]\n{code}\nFINAL(replies == prompts)"
+        for _ in range(effort.times(5)):
+            sub = ScriptedModel("sub", lambda request: str(request.messages[-1]["content"]), delay_seconds=delay_seconds)
+            rlm = RLM(
+                ScriptedModel("root", [f"```repl\n{cell}\n```"]),
+                sub,
+                concurrency=at_once,
+                budget=Budget(dollars="100", calls=calls + 2),
+                rates=dict.fromkeys(("root", "sub"), Rate.per_million("1", "1")),
+            )
+            result = rlm.run("context", "q")
+            if result.answer != "True" or result.spend["calls"] != calls + 1:
+                sys.exit(f"the sub-calls went wrong: {result.answer}, {result.spend}")
+            seconds.append(result.seconds)
+        note = f"{calls:,} of {delay_seconds * 1000:g} ms, {at_once} at a time; {least:g} s is the least that it can take"
+        yield Row(f"sub-calls, {name}", seconds, unit="s", aim="< 4", note=note)
+
+
 def meter(effort: Effort) -> Iterator[Row]:
     """Both ledgers in turns. A run with a cap, carved out of its tenant's, which has a cap for each day and in total."""
     rates = RateCard({"priced": Rate.per_million("1", "10")})
@@ -296,6 +330,7 @@ MEASURES: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "ratio": ratios,
     "limits": limits,
     "meter": meter,
+    "run": run,
 }
 
 

@@ -29,6 +29,9 @@ ROWS = (
     "restore after a crash",
     "meter a call, memory",
     "meter a call, SQLite",
+    "sub-calls, batched",
+    "sub-calls, gather",
+    "sub-calls, ThreadPoolExecutor",
 )
 
 

@@ -278,7 +278,9 @@ def run(effort: Effort) -> Iterator[Row]:
         seconds: list[float] = []
         cell = f"prompts = [str(n) for n in range({calls})]\n{code}\nFINAL(replies == prompts)"
         for _ in range(effort.times(5)):
-            sub = ScriptedModel("sub", lambda request: str(request.messages[-1]["content"]), delay_seconds=delay_seconds)
+            sub = ScriptedModel(
+                "sub", lambda request: str(request.messages[-1]["content"]), delay_seconds=delay_seconds
+            )
             rlm = RLM(
                 ScriptedModel("root", [f"```repl\n{cell}\n```"]),
                 sub,
@@ -290,7 +292,9 @@ def run(effort: Effort) -> Iterator[Row]:
             if result.answer != "True" or result.spend["calls"] != calls + 1:
                 sys.exit(f"the sub-calls went wrong: {result.answer}, {result.spend}")
             seconds.append(result.seconds)
-        note = f"{calls:,} of {delay_seconds * 1000:g} ms, {at_once} at a time; {least:g} s is the least that it can take"
+        note = (
+            f"{calls:,} of {delay_seconds * 1000:g} ms, {at_once} at a time; {least:g} s is the least that it can take"
+        )
         yield Row(f"sub-calls, {name}", seconds, unit="s", aim="< 4", note=note)
 
 

@@ -366,7 +366,7 @@ def test_texts_and_bytes_come_back_as_they_were(text: str, data: bytes) -> None:
 def test_surrogates_in_what_models_and_cells_say(tmp_path: Path, text: str) -> None:
     from divebell.testing import ScriptedModel
 
-    root = f"```repl\nprint({ascii(text)}, llm_query('x'))\n```"
+    root = f"```repl\nprint({text!a}, llm_query('x'))\n```"
     model = ScriptedModel("m", [root, text, f"FINAL({text} done)"])
     made = RLM(model).run("hay", f"What? {text}", journal=tmp_path / "journal")
     again = replay(tmp_path / "journal")

@@ -77,8 +77,14 @@ class Session:
 
 def run_to_the_end(function: Callable[..., Awaitable[_T]], *arguments: Any, instead: str) -> _T:
     """Run it in an event loop of its own. ConfigurationError where one is running, with what to write instead."""
+    if _is_in_a_loop():
+        raise ConfigurationError(f"an event loop is running here: use `{instead}`")
+    return anyio.run(function, *arguments)
+
+
+def _is_in_a_loop() -> bool:
     try:
         sniffio.current_async_library()
     except sniffio.AsyncLibraryNotFoundError:
-        return anyio.run(function, *arguments)
-    raise ConfigurationError(f"an event loop is running here: use `{instead}`")
+        return False
+    return True

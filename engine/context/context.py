@@ -56,6 +56,11 @@ class Context:
         """What is carried over by value where there is nothing to share: an empty text or bytes."""
         return self._skeleton if self.shared is None else None
 
+    @property
+    def shared_bytes(self) -> int:
+        """What of it lies in shared pages; the rest is carried over by value."""
+        return 0 if self._region is None else self._region.length
+
     def __repr__(self) -> str:
         how = "by value" if self._region is None else "shared"
         return f"<Context {self.type_name}, length {self.length:,}, {how}>"

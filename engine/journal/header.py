@@ -67,9 +67,7 @@ def header_of(settings: "Settings", query: str, context: Context) -> Record:
 
 
 def _embedded(context: Context) -> str | None:
-    if context.length > EMBEDDED_BYTES or (
-        context.shared is not None and context.shared.region.length > EMBEDDED_BYTES
-    ):
+    if max(context.length, context.shared_bytes) > EMBEDDED_BYTES:
         return None
     packed = pack(context.copy_out())
     return packed if len(packed) <= 2 * EMBEDDED_BYTES else None

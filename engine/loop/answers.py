@@ -121,17 +121,12 @@ class Answers:
             return Answer(cell.final, cell.final)
         schema, value, submitted = self._schema, cell.final_value, cell.submitted
         if submitted is not None:
-            return self._of_submitted(schema, cell.final, submitted)
+            named = schema.named(submitted)
+            text = cell.final if named is submitted else _as_text(named)
+            return self._checked(text, lambda: schema.validate_submitted(submitted))
         if value is None or isinstance(value, str):
             return self._judged(cell.final)
         return self._checked(_as_text(value), lambda: schema.validate(value))
-
-    def _of_submitted(self, schema: AnswerSchema, text: str, fields: dict[str, Any]) -> Answer | NoAnswer:
-        has_names = not schema.field_names or any(name in schema.field_names for name in fields)
-        attempt = self._checked(text, lambda: schema.validate_submitted(fields))
-        if isinstance(attempt, NoAnswer) or has_names:
-            return attempt
-        return Answer(schema.as_json(attempt.value, text), attempt.value)
 
     def _judged(self, text: str) -> Answer | NoAnswer:
         schema = self._schema

@@ -5,7 +5,6 @@ returns the typed object or raises AnswerError with lines that a model can repai
 (values.py and checking.py say which bounds), as far as the application's own validators are.
 """
 
-import json
 import sys
 import typing
 from contextlib import suppress
@@ -112,29 +111,14 @@ class AnswerSchema:
             if "answer" not in fields:
                 raise
             problem = error
-        return self._validate_nameless(value, problem)
-
-    def as_json(self, value: object, otherwise: str) -> str:
-        """The validated object as JSON; `otherwise` where the application's own serializers fail at it."""
-        try:
-            if self._adapter is None:
-                return json.dumps(value, ensure_ascii=False)
-            made: bytes = self._adapter.dump_json(value)
-            return made.decode()
-        except Exception:
-            return otherwise
-
-    def _validate_nameless(self, value: object, problem: AnswerError) -> object:
-        """An object with fields, of which only the values are known. Raises `problem` where they cannot be told."""
         if isinstance(value, dict):
             return self.validate(value)
         if isinstance(value, str):
             with suppress(AnswerError):
                 if isinstance(parsed := parse_json(value), dict):
                     return self.validate(parsed)
-        names = self.field_names
-        if len(names) == 1:
-            return self.validate({names[0]: value})
+        if len(self.field_names) == 1:
+            return self.validate({self.field_names[0]: value})
         raise problem
 
     def _validate_in_order(self, values: object) -> object:
@@ -144,6 +128,13 @@ class AnswerSchema:
         if len(values) > len(names):
             raise AnswerError((f"{len(values):,} values, but the answer has {len(names):,} fields: name them",))
         return self.validate(dict(zip(names, values, strict=False)))
+
+    def named(self, fields: dict[str, object]) -> dict[str, object]:
+        """What SUBMIT was given, by the names of the fields where it was values in their order; else the same dict."""
+        values = fields.get(wire.BY_POSITION)
+        if not isinstance(values, list) or not self.field_names:
+            return fields
+        return dict(zip(self.field_names, values, strict=False))
 
     def validate_text(self, text: str) -> object:
         """As `validate`, for an answer given as text: JSON, also in a fence; the text itself where that fits."""

@@ -1,7 +1,6 @@
-"""llm_query(prompt, images=[...]) from a folder's picture to what the provider is sent, and what it costs."""
+"""llm_query(prompt, images=[...]) from a cell's picture to what the provider is sent, and what it costs."""
 
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,10 +22,8 @@ WAYS = {
 }
 
 
-def run(folder: Path, code: str, **budget: Any) -> tuple[Any, ChatServer]:
-    pictures = {"a.png": png(640, 480), "b.png": png(20, 20)}
-    for name, data in pictures.items():
-        (folder / name).write_bytes(data)
+def run(code: str, **budget: Any) -> tuple[Any, ChatServer]:
+    pictures = {"a.png": png(4_000, 4_000), "b.png": png(20, 20)}
     root = ScriptedModel("root", [f"```repl\n{code}\n```", "FINAL(gone on)"])
     with ChatServer("a diver") as server:
         sub = OpenAIChatModel("gpt-5-mini", base_url=server.url, api_key=server.key)
@@ -35,14 +32,14 @@ def run(folder: Path, code: str, **budget: Any) -> tuple[Any, ChatServer]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_pictures_reach_the_provider_and_are_paid_for(tmp_path: Path, way: str) -> None:
-    result, server = run(tmp_path, f"FINAL({WAYS[way]})", dollars="5")
+def test_pictures_reach_the_provider_and_are_paid_for(way: str) -> None:
+    result, server = run(f"FINAL({WAYS[way]})", dollars="5")
     assert result.answer == "['a diver']"
     [received] = server.received
     text, *images = received.json["messages"][-1]["content"]
     assert text == {"type": "text", "text": "what?"}
     sent = [image["image_url"]["url"] for image in images]
-    given = [{"type": "image", "media_type": "image/png", "data": png(*size)} for size in ((640, 480), (20, 20))]
+    given = [{"type": "image", "media_type": "image/png", "data": png(*size)} for size in ((4_000, 4_000), (20, 20))]
     assert sent == [data_url(image) for image in given]  # type: ignore[arg-type]
     # The provider reported what it was: two tokens for the pictures, two for the text, two for the reply.
     spent = result.spend["models"]["gpt-5-mini"]
@@ -50,14 +47,14 @@ def test_pictures_reach_the_provider_and_are_paid_for(tmp_path: Path, way: str) 
     assert spent["input_tokens"] >= 3
 
 
-def test_a_picture_that_the_budget_cannot_bear_is_never_sent(tmp_path: Path) -> None:
+def test_a_picture_that_the_budget_cannot_bear_is_never_sent() -> None:
     code = "try: llm_query('?', images=[context['a.png']] * 20)\nexcept BudgetExceeded as error: FINAL(type(error).__name__)"
-    result, server = run(tmp_path, code, tokens=30_000)
+    result, server = run(code, tokens=20_000)
     assert (result.answer, server.received) == ("BudgetExceeded", [])
 
 
-def test_what_is_no_picture_is_told_to_the_code(tmp_path: Path) -> None:
+def test_what_is_no_picture_is_told_to_the_code() -> None:
     code = "llm_query('?', images=[{'media_type': 'image/png', 'data': b'\\x89PNG\\r\\n\\x1a\\n'}])"
-    result, server = run(tmp_path, code, dollars="5")
+    result, server = run(code, dollars="5")
     assert (result.answer, server.received) == ("gone on", [])
     assert "PNG" in result.trace[0].cells[0].output

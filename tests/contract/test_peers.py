@@ -162,13 +162,11 @@ def test_code_for_dspy(name: str) -> None:
 
 
 def test_an_answer_in_order_is_told_with_the_names_of_its_fields() -> None:
-    assert played("SUBMIT('x', 2)", context="c", output=Found).answer == '{"answer":"x","count":2}'
+    assert played("SUBMIT('x', 2)", context="c", output=Found).answer == '{"answer": "x", "count": 2}'
 
 
 def test_blocks_after_one_that_submitted_do_not_run() -> None:
-    root = ScriptedModel(
-        "root", [block("SUBMIT('first')") + "\nThen\n" + block("llm_query('spent')\nSUBMIT('second')")]
-    )
+    root = ScriptedModel("root", [block("SUBMIT('first')") + "\nThen\n" + block("llm_query('spent')\nSUBMIT('second')")])
     sub = ScriptedModel("sub")
     assert RLM(root, sub).run("c", "q").answer == "first"
     assert not sub.requests

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
 TESTED = re.findall(r"<!-- tested -->\n```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 
 
 @pytest.mark.parametrize("code", TESTED, ids=range(len(TESTED)))
-def test_example(code: str) -> None:
+def test_example(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
     exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
 
 
 def test_there_are_examples() -> None:
-    assert len(TESTED) >= 2
+    assert len(TESTED) >= 3

@@ -67,12 +67,12 @@ class Context:
 
     @classmethod
     def of(cls, source: Source, *, as_text: bool = False, notes: tuple[str, ...] = ()) -> "Context":
-        """Prepare a context from a str, bytes, list, dict, or from the Path of a file or folder.
+        """Prepare a context from a str, bytes, list, dict, or from the Path of a file, a folder or a pattern.
 
-        A path is read as what it is: a folder as a dict of its texts (`from_folder`), `.json`, `.jsonl` and `.ndjson`
-        as their data (`from_json`), an image as `{"media_type": str, "data": bytes}`, every other file as text. With
-        `as_text`, every file is text. `notes` are what a caller who has read a text, list or dict himself has to say of
-        it. Raises ContextError if it cannot be read or shared.
+        A path is read as what it is: a folder or a pattern as a dict of texts (`from_folder`, `from_glob`), `.json`,
+        `.jsonl` and `.ndjson` as their data (`from_json`), an image as `{"media_type": str, "data": bytes}`, every other
+        file as text. With `as_text`, every file is text. `notes` are what a caller who has read a text, list or dict
+        himself has to say of it. Raises ContextError if it cannot be read or shared.
         """
         if isinstance(source, Context):
             return source
@@ -91,6 +91,8 @@ class Context:
 
     @classmethod
     def _of_path(cls, path: Path, as_text: bool) -> "Context":
+        if folders.is_glob(str(path)):
+            return cls.from_glob(str(path))
         found = None if as_text and not files.is_folder(path) else paths.load_special(path)
         return cls.from_file(path) if found is None else cls._of_data(*found, path)
 
@@ -104,7 +106,7 @@ class Context:
             raise ContextError("there is no context: name a file, a folder or a pattern")
         if len(several) > 1:
             return cls._of_value(*paths.load_several(Path(path) for path in several))
-        return cls.from_glob(str(several[0])) if folders.is_glob(str(several[0])) else cls.of(Path(several[0]))
+        return cls.of(Path(several[0]))
 
     @classmethod
     def from_file(

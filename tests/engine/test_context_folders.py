@@ -27,6 +27,15 @@ def contents(context: Context) -> object:
         return box["context"]
 
 
+def test_a_path_may_be_a_pattern(tmp_path: Path) -> None:
+    for name in ("a.md", "b.md", "c.txt"):
+        (tmp_path / name).write_text(name)
+    with Sandbox(tmp_path / "*.md") as box:
+        assert box.run("list(context.values())").value == ["a.md", "b.md"]
+    (tmp_path / "[x].md").write_text("a file of that name")
+    assert Context.of(tmp_path / "[x].md").copy_out() == "a file of that name"
+
+
 def test_a_folder_is_its_texts_by_path_sorted(docs: Path) -> None:
     expected = {
         "a.md": "first", "b.md": "second", "deep/c.md": "third", "deep/er/d.txt": "fourth", "deep/er/x/e.md": "fifth", "empty.md": ""

@@ -10,6 +10,7 @@ from divebell.cli.inputs import read_context, read_schema
 from divebell.context import Context
 from divebell.loop.prompts import PromptFacts, ToolFacts, opening_messages
 from divebell.models.protocol import texts_of
+from divebell.session import check_query
 
 _TOOL = re.compile(r"([A-Za-z_]\w*)(\([^()]*\)(?: *-> *[^:]+)?)(?:: *(.*))?")
 
@@ -36,6 +37,9 @@ def prompts(
     """The first messages on stdout, each behind a line with its role."""
     if depth > max_depth:
         raise Exit(USAGE, f"--depth {depth} is deeper than --max-depth {max_depth}")
+    if depth and schema is not None:
+        raise Exit(USAGE, "--schema is for --depth 0: a child's answer is text, for the code that asked it")
+    check_query(question)
     context = Context.of(read_context(paths)) if paths else None
     typed = read_schema(schema) if schema is not None else None
     facts = PromptFacts(

@@ -70,9 +70,9 @@ class Context:
         """Prepare a context from a str, bytes, list, dict, or from the Path of a file, a folder or a pattern.
 
         A path is read as what it is: a folder or a pattern as a dict of texts (`from_folder`, `from_glob`), `.json`,
-        `.jsonl` and `.ndjson` as their data (`from_json`), an image as `{"media_type": str, "data": bytes}`, every other
-        file as text. With `as_text`, every file is text. `notes` are what a caller who has read a text, list or dict
-        himself has to say of it. Raises ContextError if it cannot be read or shared.
+        `.jsonl` and `.ndjson` as their data (`from_json`), an image as `{"media_type": str, "data": bytes}`, and every
+        other file as text. With `as_text`, every file is text. `notes` are what a caller who has read a text, list or
+        dict himself has to say of it. Raises ContextError if it cannot be read or shared.
         """
         if isinstance(source, Context):
             return source

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from divebell import RLM, Request, ScriptedModel
 from divebell.loop.prompts import PromptFacts, opening_messages
 from tests.support.command import run
 
@@ -29,11 +30,30 @@ def test_prints_the_situation_that_was_asked_for(tmp_path: Path) -> None:
     tool = "lookup(name: str) -> dict: Look a customer up."
     done = run(
         *("prompts", "--context", str(context), "--schema", str(schema), "--tool", tool),
-        *("--depth", "2", "--max-depth", "2", "--small"),
+        "--small",
     )
     assert done.status == 0
-    for told in ("a str of 1,234 characters", "SUBMIT(total=...)", "`lookup(name: str) -> dict`: Look", "level 2 of 2"):
+    for told in ("a str of 1,234 characters", "SUBMIT(total=...)", "`lookup(name: str) -> dict`: Look"):
         assert told in done.stdout
+    assert "level 2 of 2" in run("prompts", "--depth", "2", "--max-depth", "2").stdout
+
+
+def test_it_is_what_the_model_of_a_run_is_sent(tmp_path: Path) -> None:
+    def lookup(name: str) -> dict:  # type: ignore[type-arg]
+        """Look a customer up."""
+        return {}
+
+    def policy(request: Request) -> str:
+        return "FINAL(1)" if "the part" in str(request.messages[-1]) else "```repl\nFINAL(rlm_query('the part'))\n```"
+
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(f"{name} " * 1_000)
+    tool = ("--tool", "lookup(name: str) -> dict: Look a customer up.")
+    model = ScriptedModel("m", policy)
+    RLM(model, tools={"lookup": lookup}).run(tmp_path, "How many?")
+    for depth, question in ((0, "How many?"), (1, "the part")):
+        done = run("prompts", question, "--context", str(tmp_path), *tool, "--depth", str(depth))
+        assert done.stdout == printed(model.requests[depth].messages)  # type: ignore[arg-type]
 
 
 def test_the_context_is_described_and_shown_unless_it_should_not_be(tmp_path: Path) -> None:
@@ -53,6 +73,8 @@ def test_the_context_is_described_and_shown_unless_it_should_not_be(tmp_path: Pa
         (("--schema", "/nowhere.json"), "cannot read /nowhere.json: No such file"),
         (("--context", "/nowhere.txt"), "/nowhere.txt"),
         (("--depth", "-1"), "--depth"),
+        (("--depth", "1", "--schema", "/nowhere.json"), "a child's answer is text"),
+        (("  ",), "the query is empty"),
     ],
     ids=str,
 )

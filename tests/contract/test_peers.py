@@ -166,7 +166,9 @@ def test_an_answer_in_order_is_told_with_the_names_of_its_fields() -> None:
 
 
 def test_blocks_after_one_that_submitted_do_not_run() -> None:
-    root = ScriptedModel("root", [block("SUBMIT('first')") + "\nThen\n" + block("llm_query('spent')\nSUBMIT('second')")])
+    root = ScriptedModel(
+        "root", [block("SUBMIT('first')") + "\nThen\n" + block("llm_query('spent')\nSUBMIT('second')")]
+    )
     sub = ScriptedModel("sub")
     assert RLM(root, sub).run("c", "q").answer == "first"
     assert not sub.requests

@@ -1,5 +1,7 @@
 """Children: to any depth, each with its own sandbox and allotment, and the parts of a context that they are given."""
 
+import os
+import sys
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -98,6 +100,32 @@ def test_a_child_gets_the_part_of_the_context_that_it_is_asked_about() -> None:
     result = RLM(ScriptedModel("m", policy)).run(text, "q")
     expected = [str((200_000, text[100_000:100_003], "str")), str((200, "abc", "str"))]
     assert eval(result.answer) == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc/self/maps is Linux's")
+@pytest.mark.skipif("DIVEBELL_COPY_PAGES" in os.environ, reason="copies instead of mapping")
+@pytest.mark.parametrize("given", ["", ", context", ", context[1_000_000:7_000_000]", ", context[5:-5]"])
+def test_a_child_has_the_pages_of_its_parents_context_and_no_others(given: str) -> None:
+    def mapped() -> list[str]:
+        """Which shared texts are mapped into this process, each mapping once."""
+        lines = [
+            line.split() for line in Path("/proc/self/maps").read_text().splitlines() if "divebell-context" in line
+        ]
+        return [line[4] for line in lines if line[1] == "r--s"]
+
+    def policy(request: Request) -> str:
+        if "part" in said(request).rpartition("The question:")[2]:
+            return block("FINAL((len(context), mapped()))")
+        return block(
+            f"before = mapped()\nlength, during = eval(rlm_query('part'{given}))\nFINAL((length, before, during))"
+        )
+
+    text = "no work and all play " * 400_000
+    result = RLM(ScriptedModel("m", policy), tools={"mapped": mapped}).run(text, "q")
+    length, before, during = eval(result.answer)
+    assert length == len(eval("context" if not given else given[2:], {"context": text}))
+    assert set(during) == set(before), "a text of its own was made for the child"
+    assert len(during) > len(before), "the child maps it too"
 
 
 def test_a_child_gets_one_document_of_many(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from divebell import Sandbox
+from divebell import Limits, Sandbox
 from divebell.services import CallableServices
 from tests.contract.conftest import kind, value
 
@@ -180,6 +180,40 @@ def test_final_var_of_a_name_that_no_cell_defined_is_no_answer(name: str) -> Non
 )
 def test_final_var_takes_a_variable_itself_too(box: Sandbox, code: str, text: str) -> None:
     assert box.run(code).final == text
+
+
+HOSTILE = """
+class Loops(dict):
+    def __contains__(self, key):
+        while True: pass
+    __getitem__ = get = keys = __iter__ = __eq__ = __contains__
+class Liar:
+    __class__ = dict
+    def __eq__(self, other):
+        while True: pass
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "answer = Loops(content='x', ready=True)",
+        "answer = Loops()",
+        "answer = Liar()",
+        "answer['ready'] = Liar()",
+        "answer['content'] = Liar()",
+        "answer.clear()",
+        "del answer['content'], answer",
+        "answer = llm_query",
+    ],
+)
+@pytest.mark.parametrize("fails", ["", "\n1 / 0"])
+def test_nothing_in_the_place_of_answer_breaks_the_cell_or_the_next(code: str, fails: str) -> None:
+    with Sandbox(limits=Limits(cell_seconds=1, grace_seconds=1)) as box:
+        cell = box.run(HOSTILE + code + fails)
+        assert (kind(cell), cell.restored) == ("ZeroDivisionError" if fails else None, False)
+        box.run("answer = 'Paris'")
+        assert box.run("FINAL(answer)").final == "Paris"
 
 
 def test_the_context_may_be_the_answer(box: Sandbox) -> None:

@@ -148,6 +148,34 @@ def test_the_last_call_of_a_later_question_is_about_that_question() -> None:
     assert "The question: first?" not in said(root.requests[-1]).partition("What happened so far")[0]
 
 
+@pytest.mark.parametrize("reply", ["FINAL(never said)", block("y = 0\nwhile True: pass")])
+def test_a_question_that_is_cancelled_leaves_the_session_usable(reply: str) -> None:
+    """While the model is asked, and while a cell runs."""
+
+    async def main() -> None:
+        at_work = anyio.Event()
+
+        async def policy(request: Request) -> str:
+            if "second?" not in str(request.messages[-1]["content"]):
+                return block("y = 1\nFINAL(x)") if "third?" in said(request) else block("x = 41\nFINAL(x)")
+            at_work.set()
+            if reply.startswith("FINAL"):
+                await anyio.sleep_forever()
+            return reply
+
+        with RLM(ScriptedModel("root", policy)).session("c") as session:
+            assert (await session.aask("first?")).answer == "41"
+            async with anyio.create_task_group() as group:
+                group.start_soon(session.aask, "second?")
+                await at_work.wait()
+                await anyio.sleep(0.05)
+                group.cancel_scope.cancel()
+            assert (await session.aask("third?")).answer == "41"
+            assert "That question was not answered" in str(session.history)
+
+    anyio.run(main)
+
+
 def test_a_session_in_a_running_loop_is_awaited() -> None:
     async def ask() -> str:
         with RLM(ScriptedModel("root", ["FINAL(1)"])).session("c") as session:

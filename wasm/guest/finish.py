@@ -1,7 +1,7 @@
 """How a cell gives the answer: FINAL, FINAL_VAR, SUBMIT and `answer`."""
 
 import json
-from builtins import SystemExit, dict, isinstance, len, str, type  # noqa: UP029  (cells may replace them)
+from builtins import SystemExit, dict, isinstance, issubclass, len, str, type  # noqa: UP029  (cells may replace them)
 from typing import Any
 
 from divebell_guest import wire
@@ -36,8 +36,8 @@ class Finish:
     def give(self, value: object) -> str:
         """FINAL's answer. What came before it no longer counts. Of `answer` itself, its content is meant."""
         if value is self.answer:
-            value = self.answer["content"]
-            if value == "":
+            value = dict.get(self.answer, "content", "")
+            if type(value) is str and not value:
                 raise NoContent('answer["content"] is empty: put the answer there, or give it with FINAL(value)')
         text = as_text(value)
         self.text, self.value, self.is_valued, self.submitted = text, value, True, None
@@ -52,7 +52,7 @@ class Finish:
         if self.text is None and _is_ready(self.answer):
             self.give(self.answer)
         if self.text is None:
-            if self.answer["ready"] is not False:
+            if dict.get(self.answer, "ready") is not False:
                 self.answer["ready"] = False
             return None
         outcome: dict[str, object] = {"final": self.text}
@@ -69,8 +69,8 @@ class Finish:
         given = namespace.get("answer", self.answer)
         if given is self.answer:
             return
-        if isinstance(given, dict) and ("content" in given or "ready" in given):
-            self.answer.update(content=dict.get(given, "content", ""), ready=_is_ready(given))
+        if issubclass(type(given), dict) and (dict.__contains__(given, "content") or dict.__contains__(given, "ready")):  # type: ignore[arg-type]
+            self.answer.update(content=dict.get(given, "content", ""), ready=_is_ready(given))  # type: ignore[call-overload]
         else:
             self.answer["content"] = given
 

@@ -88,6 +88,18 @@ TOLD = {
     "a variable that there is not": (CLUMSY["a variable that there is not"], "there is no variable 'hit'"),
     "a file": (CLUMSY["a file"], "FileNotFoundError"),
     "input": (CLUMSY["input"], "EOFError"),
+    "the whole of a huge context in one prompt": (
+        [block("huge = context * 3_500\nllm_query(huge)"), block(FIND + "\nFINAL(hit)")],
+        "characters, and no model reads so many: send a slice of it",
+    ),
+    "copies of what is large": (
+        [block("parts = [context.upper() for _ in range(50_000)]"), block(FIND + "\nFINAL(hit)")],
+        "the memory of this sandbox is used up: work on slices",
+    ),
+    "a schema without an end": (
+        [block("s = {}\ns['items'] = s\nllm_query('a', schema=s)"), block(FIND + "\nFINAL(hit)")],
+        "BadRequest: this cannot be a schema: it is nested more than",
+    ),
     "a prompt that is no text": (CLUMSY["a prompt that is no text"], "must be a str, not list"),
 }
 

@@ -29,11 +29,12 @@ shared = _Shared()
 
 
 def text(prompt: object, what: str) -> str:
-    if type(prompt) is str:
-        return prompt
-    if isinstance(prompt, str):
-        return str.__str__(prompt)
-    raise TypeError(f"{what} must be a str, not {type_name(prompt)}; str(...) or json.dumps(...) makes one")
+    if not isinstance(prompt, str):
+        raise TypeError(f"{what} must be a str, not {type_name(prompt)}; str(...) or json.dumps(...) makes one")
+    length = str.__len__(prompt)
+    if length > wire.MAX_MESSAGE_BYTES:  # said before it is copied, for which there may be no memory
+        raise BadRequest(f"{what} has {length:,} characters, and no model reads so many: send a slice of it")
+    return prompt if type(prompt) is str else str.__str__(prompt)
 
 
 def texts(prompts: Iterable[object], name: str) -> list[str]:
@@ -132,7 +133,10 @@ def json_schema(schema: object, depth: int = 0) -> dict[str, object]:
     """The schema as JSON Schema: it is one already, or a type: dict, list, int, float, bool, str, list[...], dict[str,
     ...], or a union of these."""
     if isinstance(schema, dict):
-        made: Any = plain(schema)
+        try:
+            made: Any = plain(schema)
+        except wire.WireError as error:
+            raise BadRequest(f"this cannot be a schema: {error}") from None
         return made  # type: ignore[no-any-return]
     if depth > MAX_SCHEMA_DEPTH:
         raise BadRequest(f"a schema nests at most {MAX_SCHEMA_DEPTH} deep")

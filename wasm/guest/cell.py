@@ -7,7 +7,7 @@ import signal
 import sys
 import traceback
 import types
-from builtins import BaseException, SystemExit, compile, eval, exec, isinstance, len, repr, str, type  # noqa: UP029
+from builtins import BaseException, MemoryError, SystemExit, compile, eval, exec, isinstance, len, repr, str, type  # noqa: UP029
 
 from divebell_guest import loop, models, rewriting, twins, wire
 from divebell_guest.fibers import current
@@ -20,6 +20,7 @@ CELLS_WITH_SOURCE = 200  # tracebacks can show the lines of this many of the lat
 MAX_TRACEBACK_FRAMES = 40
 MAX_CHAINED = 10  # errors that led to the one that is shown, whose lines are looked through
 MAX_ERROR_CHARACTERS = 20_000
+NO_MEMORY = "the memory of this sandbox is used up: work on slices, and keep no copies of what is large"
 MAX_VALUE_MESSAGE_BYTES = 1 << 20  # a last value larger than this comes back as its repr alone
 
 # Cells may replace what `builtins` holds, hence the import above: this module keeps its own.
@@ -77,6 +78,8 @@ def _bounded_repr(value: object, limit: int) -> str:
 
 def _describe(error: BaseException) -> dict[str, str]:
     """The error as the model should see it: without this package's frames, with the cell's own lines."""
+    if type(error) is MemoryError and not error.args:
+        error.args = (NO_MEMORY,)
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_OUR_FRAMES):
         frames = frames.tb_next

@@ -125,6 +125,25 @@ def forget_sources() -> None:
         del linecache.cache[filename]
 
 
+def _executed(code: str, filename: str, output_characters: int) -> tuple[object, str | None, int | None]:
+    """Run the code: its value, how that is shown, and what it gave to sys.exit. Raises what it raises."""
+    compiled, has_value = _compile(code, filename)
+    value: object = _ABSENT
+    try:
+        if compiled.co_flags & _CO_COROUTINE:
+            loop.run_cell(eval(compiled, models.namespace))  # noqa: S307
+        else:
+            exec(compiled, models.namespace)
+        value = models.namespace.pop(_VALUE, _ABSENT) if has_value else _ABSENT
+        if value is None or value is _ABSENT or type(value) is models.Printed:
+            return value, None, None
+        return value, _bounded_repr(value, output_characters), None
+    except Submitted:
+        return _ABSENT, None, None
+    except SystemExit as exit:
+        return _ABSENT, None, _exit_status(exit.code)
+
+
 def run(code: str, number: int, output_characters: int, cell_seconds: float) -> dict[str, object]:
     """Run one cell in `__main__`. Returns the outcome as plain data: output, value, error, answer."""
     filename = f"<cell {number}>"
@@ -144,19 +163,7 @@ def run(code: str, number: int, output_characters: int, cell_seconds: float) -> 
     try:
         interruption.allowed = True
         _remember_source(filename, number, code)
-        compiled, has_value = _compile(code, filename)
-        try:
-            if compiled.co_flags & _CO_COROUTINE:
-                loop.run_cell(eval(compiled, models.namespace))  # noqa: S307
-            else:
-                exec(compiled, models.namespace)
-            value = models.namespace.pop(_VALUE, _ABSENT) if has_value else _ABSENT
-            if value is not None and value is not _ABSENT and type(value) is not models.Printed:
-                shown = _bounded_repr(value, output_characters)
-        except Submitted:
-            pass
-        except SystemExit as exit:
-            exit_status = _exit_status(exit.code)
+        value, shown, exit_status = _executed(code, filename, output_characters)
         if desk.is_used:
             _finish_waiting()
         final = models.finish.taken(models.namespace)

@@ -1,5 +1,5 @@
-"""A whole run that is cancelled at any of its moments: nothing stays held, its allotments are its tenant's again, and what
-it is charged is what reached the models."""
+"""A whole run that is cancelled at any of its moments: nothing stays held, its allotments are its tenant's again, its
+sandboxes are closed, and what it is charged is what reached the models."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -9,8 +9,15 @@ import anyio
 import pytest
 
 from divebell import RLM, Budget, Completion, Engine, Event, Rate, Request, ScriptedModel, Usage
-from divebell.bridge.escrow import NOTHING
+from divebell.bridge.errors import LedgerBusy
+from divebell.bridge.escrow import NOTHING, Amounts, HoldEntry
+from divebell.bridge.memory_ledger import MemoryLedger
+from divebell.bridge.meter import Meter
+from divebell.bridge.rates import RateCard
+from divebell.bridge.requests import Outcome, Query
 from divebell.loop import run as run_module
+from divebell.loop.calls import Calls
+from divebell.loop.services import RunServices
 from divebell.sandbox import Sandbox
 
 CENT = 10**10
@@ -70,8 +77,10 @@ MOMENTS = [("event", number) for number in range(1, 34, 2)] + [("call", number) 
 @pytest.mark.parametrize("shared", [False, True], ids=["memory", "sqlite"])
 @pytest.mark.parametrize(("what", "number"), MOMENTS, ids=lambda each: str(each))
 def test_a_cancelled_run_holds_nothing_and_pays_for_what_it_asked(
-    what: str, number: int, shared: bool, tmp_path: Path
+    what: str, number: int, shared: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(run_module, "Sandbox", Counted)
+    Counted.open.clear()
     provider = Provider(number if what == "call" else 0)
     events = 0
     is_cancelled = False
@@ -108,6 +117,7 @@ def test_a_cancelled_run_holds_nothing_and_pays_for_what_it_asked(
         assert tenant.spent.calls >= provider.began  # one may have been cancelled before it was heard of
         assert tenant.spent.picodollars == (provider.replied + MOST * cut_off) * CENT
         assert rlm.cost_summary()["dollars"] == Decimal(tenant.spent.picodollars).scaleb(-12)
+        assert Counted.open == set()
         if shared:
             open_accounts = "SELECT count(*) FROM accounts WHERE is_open AND kind IN ('run', 'child')"
             assert engine.ledger._db.execute(open_accounts).fetchone() == (0,)  # type: ignore[attr-defined]
@@ -125,3 +135,53 @@ def test_a_run_cancelled_while_its_sandbox_is_made_closes_it(monkeypatch: pytest
 
     anyio.run(main)
     assert Counted.open == set()
+
+
+class Stuck(MemoryLedger):
+    """Another process is writing, and does not stop, while `is_busy`."""
+
+    is_busy = False
+
+    def settle(self, hold_id: str, spent: Amounts, **options: Any) -> HoldEntry:
+        if self.is_busy:
+            raise LedgerBusy("busy")
+        return super().settle(hold_id, spent, **options)
+
+
+def test_a_call_that_is_being_settled_as_the_run_ends_costs_what_it_did_and_not_its_hold() -> None:
+    """A submitted call has replied, and the ledger is busy. The run is told to end twice: to land, and then for good."""
+
+    async def main() -> None:
+        ledger = Stuck()
+        meter = Meter(Budget(dollars="1"), RateCard(RATES), ledger=ledger)
+
+        def reply(request: Request) -> Completion:
+            ledger.is_busy = True
+            return Completion(text="y", usage=Usage(output_tokens=1))
+
+        model = ScriptedModel("sub", reply)
+        calls = Calls({"sub": model}, concurrency=1)
+
+        async def query(prompt: str, model_name: str | None) -> str:
+            return (await calls(meter, model, Request(messages=(), max_output_tokens=MOST))).completion.text
+
+        async def child(*_arguments: object) -> object:
+            raise AssertionError("nobody asked for one")
+
+        services = RunServices(query, child, meter.left, seeded=False)
+        outcomes: list[Outcome] = []
+        services.start(Query("x"), outcomes.append)
+        while not ledger.is_busy:
+            await anyio.sleep(0.001)
+        for _ in range(2):
+            services.close()
+            await anyio.sleep(0.03)
+        ledger.is_busy = False
+        await services.ended()
+        assert meter.summary()["dollars"] == Decimal("0.01")
+        account = ledger.account(meter._account)
+        assert account is not None
+        assert (account.spent.picodollars, account.held) == (CENT, NOTHING)
+        assert outcomes == [{"text": "y"}]
+
+    anyio.run(main)

@@ -127,7 +127,7 @@ def ask(
     on_exhausted: Annotated[
         Literal["answer", "raise"],
         typer.Option(
-            help="When a limit ends the run: ask for the best answer so far, or fail (status 3; 1 if the turns ran out)."
+            help="When a limit ends the run: ask for the best answer so far, or fail (status 3, or 1 if turns ran out)."
         ),
     ] = "answer",
     ledger: Annotated[

@@ -126,7 +126,9 @@ def ask(
     max_iterations: Annotated[int, typer.Option(min=1, max=10_000, help="Turns of the root model.")] = 20,
     on_exhausted: Annotated[
         Literal["answer", "raise"],
-        typer.Option(help="When a limit ends the run: ask for the best answer so far, or fail with status 3."),
+        typer.Option(
+            help="When a limit ends the run: ask for the best answer so far, or fail (status 3, or 1 if turns ran out)."
+        ),
     ] = "answer",
     ledger: Annotated[
         Path | None,

@@ -133,15 +133,15 @@ class Run:
             journal=settings.journal,
             path=self._meter.path,
         )
-        box = await in_thread(self._sandbox, services)
-        self._answers = Answers(
-            self._schema,
-            self._turns,
-            lambda code: self._run_cell(box, code),
-            max_repairs=settings.max_repairs,
-            fact=lambda name, make: settings.journal.fact(self._meter.path, name, make),
-        )
         try:
+            box = await in_thread(self._sandbox, services)
+            self._answers = Answers(
+                self._schema,
+                self._turns,
+                lambda code: self._run_cell(box, code),
+                max_repairs=settings.max_repairs,
+                fact=lambda name, make: settings.journal.fact(self._meter.path, name, make),
+            )
             answer, stop = await self._to_the_end(box, services, tools)
             settings.journal.answer(self._meter.path, answer.text)
             settings.journal.check()
@@ -151,10 +151,11 @@ class Run:
             raise
         finally:
             services.close()
+            made = self._session.box  # also where the run was cancelled while the sandbox was being made
             with anyio.CancelScope(shield=True):
-                if self._owns_session:
-                    box.cancel()
-                    await in_thread(box.close)
+                if self._owns_session and made is not None:
+                    made.cancel()
+                    await in_thread(made.close)
                 await services.ended()
         result = Result(
             answer=answer.text,

@@ -130,12 +130,11 @@ class RunServices(ToolServices):
         """Cancel what is in flight and refuse what comes: the run has ended. On the run's event loop.
 
         Calls from the guest's thread are tasks of their own on the loop, so the run's cancellation does not reach them.
+        They end by their scopes: Task.cancel would break into what they shield, such as the settling of a hold.
         """
         self._closed = True
         for scope in self._scopes:
             scope.cancel()
-        for task in self._tasks:
-            task.cancel()
         self._check_idle()
 
     async def ended(self) -> None:
@@ -214,10 +213,22 @@ class RunServices(ToolServices):
         self, function: Callable[[], Coroutine[Any, Any, Outcome]], done: Callable[[Outcome], None]
     ) -> Callable[[], None]:
         """Run it as a task on the run's loop, without waiting for that. Whatever becomes of it, `done` is told."""
-        tasks: list[asyncio.Task[Outcome]] = []
+        scopes: list[anyio.CancelScope] = []
         is_given_up = False
 
         ended: Outcome = {"kind": wire.UNAVAILABLE, "message": "the run has ended"}
+
+        async def run() -> Outcome:
+            with anyio.CancelScope() as scope:
+                if self._closed or is_given_up:
+                    return ended
+                scopes.append(scope)
+                self._scopes.add(scope)
+                try:
+                    return await function()
+                finally:
+                    self._scopes.discard(scope)
+            return ended
 
         def finish(task: "asyncio.Task[Outcome]") -> None:
             self._tasks.discard(task)
@@ -233,14 +244,13 @@ class RunServices(ToolServices):
             if self._closed or is_given_up:
                 done(ended)
                 return
-            task = self._loop.create_task(function())
-            tasks.append(task)
+            task = self._loop.create_task(run())
             self._tasks.add(task)
             task.add_done_callback(finish)
 
         def end() -> None:
-            for task in tasks:
-                task.cancel()
+            for scope in scopes:
+                scope.cancel()
 
         def cancel() -> None:
             nonlocal is_given_up

@@ -14,7 +14,7 @@ from typing import Any
 from divebell.bridge.meter import Meter
 from divebell.bridge.requests import ChildQuery, ContextItem, ContextReference, Image, Query
 from divebell.context import Context
-from divebell.errors import AnswerError, ContextError, DivebellError, JournalError, ModelError
+from divebell.errors import AnswerError, BudgetExceeded, ContextError, DivebellError, JournalError, ModelError
 from divebell.loop.allotments import Allotments
 from divebell.loop.calls import Call, Calls
 from divebell.loop.observation import shortened
@@ -189,10 +189,11 @@ class SubCalls:
             return prompt
         context = self._context(given)
         if context.length > MAX_FOLDED_CHARACTERS:
-            raise ModelError(
+            raise BudgetExceeded(
                 f"no child is allowed at this depth, and the context is too long for a plain call: {context.length:,}; "
-                f"at most {MAX_FOLDED_CHARACTERS:,} characters are possible"
-            )
+                f"at most {MAX_FOLDED_CHARACTERS:,} characters are possible",
+                limit="depth", cap=self.settings.max_depth, spent=self.depth, path=self.meter.where,
+            )  # fmt: skip
         return f"{prompt}\n\n{context.copy_out()}"
 
 

@@ -245,3 +245,16 @@ def test_many_sub_calls_run_at_once_up_to_the_limit() -> None:
     )
     assert RLM(root, ScriptedModel("sub", sub), concurrency=64).run("c", "q").answer == "True"
     assert most == 64
+
+
+def test_a_child_that_the_depth_does_not_allow_and_no_call_can_hold_is_a_refusal_of_the_budgets() -> None:
+    code = """
+try:
+    rlm_query("what is it?", context="x" * 2_000_001)
+except BudgetExceeded as refusal:
+    FINAL(str(refusal))
+"""
+    model = ScriptedModel("m", [block(code)])
+    result = RLM(model, budget=Budget(depth=0)).run("a context", "q")
+    assert result.answer.startswith("no child is allowed at this depth")
+    assert len(model.requests) == 1

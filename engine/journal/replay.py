@@ -15,7 +15,7 @@ from divebell.bridge.meter import Meter
 from divebell.bridge.rates import RateCard
 from divebell.context import Context, Source
 from divebell.engine import Engine, default_engine
-from divebell.errors import ConfigurationError, ContextError, DivebellError, JournalError, ModelError
+from divebell.errors import ConfigurationError, ContextError, DivebellError, JournalError, ModelError, SandboxError
 from divebell.events import EventListener
 from divebell.journal.header import COPIED, check_header
 from divebell.journal.journal import Journal
@@ -108,6 +108,8 @@ async def _again(settings: Settings, context: Context, query: str, budget: Budge
     except DivebellError as error:
         settings.journal.check()  # the difference says more than what it led to
         settings.journal.failed_as(error)
+        if isinstance(error, (ContextError, SandboxError)):
+            raise JournalError(f"with the settings of the journal no sandbox can be made: {error}") from None
         raise
     finally:
         meter.close()

@@ -189,7 +189,9 @@ def replay(
     file: Annotated[Path, typer.Argument(help="A journal, as `divebell ask --journal FILE` writes it (not a trace).")],
     context: Annotated[
         list[Path] | None,
-        typer.Option("--context", "-c", help="What the run was about, if it was too large for the journal; as for ask."),
+        typer.Option(
+            "--context", "-c", help="What the run was about, if it was too large for the journal; as for ask."
+        ),
     ] = None,
     from_turn: Annotated[
         int | None, typer.Option(min=1, help="Repeat up to this turn, and go on from it with --model.")

@@ -23,7 +23,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from divebell.bridge import wire
 from divebell.bridge.errors import BudgetExceeded
@@ -49,6 +49,8 @@ except ImportError:  # Windows, where two processes that resume one journal are 
 
 _TIMED = frozenset({"TimeoutError", "Killed"})
 QUERY_PATH = "0"
+
+_T = TypeVar("_T")
 
 
 class Journal:
@@ -183,7 +185,7 @@ class Journal:
         if self._failure is not None:
             raise self._failure
 
-    def _checked(self, read: Callable[[Any], Any], value: object) -> Any:
+    def _checked(self, read: Callable[[Any], _T], value: object) -> _T:
         """What `read` makes of a recorded value. A damaged one ends the run, whoever hears of it first."""
         try:
             return read(value)
@@ -314,8 +316,8 @@ class Journal:
         return value
 
     def _stop(self, path: str) -> DivebellError | None:
-        """The refusal that ended the run's turns, if one did. A run that is resumed may have more to spend now, and goes
-        on with its turns, if it was not at its last answer."""
+        """The refusal that ended the run's turns, if one did. A run that is resumed may have more to spend now, and
+        goes on with its turns, if it was not at its last answer."""
         recorded = self._recorded
         if recorded is None or (path, "stop") not in recorded.facts:
             return None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import journal_measures
 import ratio
 
 from divebell.bridge import wire
@@ -278,7 +279,9 @@ def run(effort: Effort) -> Iterator[Row]:
         seconds: list[float] = []
         cell = f"prompts = [str(n) for n in range({calls})]\n{code}\nFINAL(replies == prompts)"
         for _ in range(effort.times(5)):
-            sub = ScriptedModel("sub", lambda request: str(request.messages[-1]["content"]), delay_seconds=delay_seconds)
+            sub = ScriptedModel(
+                "sub", lambda request: str(request.messages[-1]["content"]), delay_seconds=delay_seconds
+            )
             rlm = RLM(
                 ScriptedModel("root", [f"```repl\n{cell}\n```"]),
                 sub,
@@ -290,7 +293,9 @@ def run(effort: Effort) -> Iterator[Row]:
             if result.answer != "True" or result.spend["calls"] != calls + 1:
                 sys.exit(f"the sub-calls went wrong: {result.answer}, {result.spend}")
             seconds.append(result.seconds)
-        note = f"{calls:,} of {delay_seconds * 1000:g} ms, {at_once} at a time; {least:g} s is the least that it can take"
+        note = (
+            f"{calls:,} of {delay_seconds * 1000:g} ms, {at_once} at a time; {least:g} s is the least that it can take"
+        )
         yield Row(f"sub-calls, {name}", seconds, unit="s", aim="< 4", note=note)
 
 
@@ -318,6 +323,13 @@ def meter(effort: Effort) -> Iterator[Row]:
     yield Row("meter a call, SQLite", samples["SQLite"], unit="us", aim="<= 500", note="the same, two transactions")
 
 
+def journal(effort: Effort) -> Iterator[Row]:
+    for name, samples, note in journal_measures.lines(effort.times(5_000)):
+        yield Row(name, samples, unit="us", note=note)
+    for name, samples, note in journal_measures.queries(effort.times(150), model_seconds=0.05):
+        yield Row(name, samples, aim="" if "models of" in name else "<= 50", note=note)
+
+
 MEASURES: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "start": start,
     "cell": cell,
@@ -331,6 +343,7 @@ MEASURES: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "limits": limits,
     "meter": meter,
     "run": run,
+    "journal": journal,
 }
 
 

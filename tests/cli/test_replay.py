@@ -84,7 +84,9 @@ def test_the_first_difference_is_shown(journal: Path) -> None:
     assert json.loads(told.stdout)["identical"] is False
 
 
-def test_a_run_that_failed_is_the_same_when_it_fails_so_again(server: ChatServer, text_file: Path, tmp_path: Path) -> None:
+def test_a_run_that_failed_is_the_same_when_it_fails_so_again(
+    server: ChatServer, text_file: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "run.journal"
     done = ask(server, "-c", str(text_file), "--journal", str(path), "--calls", "2", "--on-exhausted", "raise")
     assert done.status == 3
@@ -140,7 +142,7 @@ def test_a_trace_is_not_a_journal(tmp_path: Path) -> None:
         pass
     done = run("replay", str(tmp_path / "trace.jsonl"))
     assert done.status == 2
-    assert "give the journal of the run" in done.sentence
+    assert "give the run's journal" in done.sentence
 
 
 def test_a_killed_ask_is_resumed(server: ChatServer, text_file: Path, tmp_path: Path) -> None:
@@ -156,7 +158,9 @@ def test_a_killed_ask_is_resumed(server: ChatServer, text_file: Path, tmp_path: 
     done = run("ask", QUESTION, *options, env={"OPENAI_API_KEY": KEY})
     assert (done.status, done.stdout) == (0, "4711\n")
     first_turns = [
-        received for received in server.received if received.json["model"] == "root" and len(received.json["messages"]) == 2
+        received
+        for received in server.received
+        if received.json["model"] == "root" and len(received.json["messages"]) == 2
     ]
     assert len(first_turns) == 1
     assert len({received.headers["idempotency-key"] for received in server.received}) == 6

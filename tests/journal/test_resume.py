@@ -211,8 +211,12 @@ def test_two_processes_do_not_write_to_one_journal(tmp_path: Path) -> None:
 
     def resume_meanwhile(text: str) -> None:
         if text == "q 2":
-            script = f"from tests.journal.test_resume import *\nrlm(asker([])).run(CONTEXT, QUERY, resume={str(journal)!r})"
-            done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+            script = (
+                f"from tests.journal.test_resume import *\nrlm(asker([])).run(CONTEXT, QUERY, resume={str(journal)!r})"
+            )
+            done = subprocess.run(
+                [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+            )
             assert "another process is at work" in done.stderr, done.stderr
             refused.append(done.returncode)
 
@@ -252,7 +256,7 @@ def test_a_run_that_would_do_something_else_stops_before_it_pays(tmp_path: Path)
     rlm(asker([], copied_at("q 3", journal, crashed))).run(CONTEXT, QUERY, journal=journal)
     crashed.write_bytes(crashed.read_bytes().replace(b"f'q {n}'", b"f'Q {n}'"))
     seen: list[str] = []
-    with pytest.raises(ReplayDiverged, match="something else|another is recorded"):
+    with pytest.raises(ReplayDiverged, match=r"something else|another is recorded"):
         rlm(asker(seen)).run(CONTEXT, QUERY, resume=crashed)
     assert seen == []
 
@@ -287,7 +291,9 @@ def test_a_large_context_is_told_by_its_digest(tmp_path: Path) -> None:
         replay(journal, "hay")
 
 
-@pytest.mark.parametrize("context", [b"\xff\x00", ["a", "b" * 1000], {"x": "\ud800 lone", "y": [1, {"z": "é" * 500}]}, "é\U0001f600"])
+@pytest.mark.parametrize(
+    "context", [b"\xff\x00", ["a", "b" * 1000], {"x": "\ud800 lone", "y": [1, {"z": "é" * 500}]}, "é\U0001f600"]
+)
 def test_contexts_of_all_kinds_are_in_the_journal(tmp_path: Path, context: Any) -> None:
     rlm(asker([])).run(context, QUERY, journal=tmp_path / "journal")
     assert replay(tmp_path / "journal").answer == "done"

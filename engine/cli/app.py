@@ -148,6 +148,13 @@ def ask(
         typer.Option(help="A file with a JSON Schema that the answer must fit; it is printed as JSON then."),
     ] = None,
     preview: Annotated[bool, typer.Option(help="Show the model the beginning of the context.")] = True,
+    journal: Annotated[
+        Path | None, typer.Option(help="A file to write, from which the run can be resumed, and replayed exactly.")
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="A journal to go on from: what it has is not paid again. It is begun if it is not there."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer and nothing else.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print answer, status and spend as JSON.")] = False,
 ) -> None:
@@ -172,7 +179,58 @@ def ask(
         schema=schema,
         preview=preview,
         max_iterations=max_iterations,
+        journal=journal,
+        resume=resume,
         quiet=quiet or as_json,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="A journal, as `divebell ask --journal FILE` writes it (not a trace).")],
+    context: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--context", "-c", help="What the run was about, if it was too large for the journal; as for ask."
+        ),
+    ] = None,
+    from_turn: Annotated[
+        int | None, typer.Option(min=1, help="Repeat up to this turn, and go on from it with --model.")
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="The root model to go on with.")] = None,
+    sub_model: Annotated[str | None, typer.Option(help="Answers llm_query from there on; by default --model.")] = None,
+    base_url: Annotated[
+        str | None, typer.Option(envvar="OPENAI_BASE_URL", help="An endpoint that speaks the Chat Completions API.")
+    ] = None,
+    budget: Annotated[str | None, typer.Option(help="The most that going on may cost, in dollars: 0.30")] = None,
+    tokens: Annotated[int | None, typer.Option(min=1, help="The most tokens for that.")] = None,
+    calls: Annotated[int | None, typer.Option(min=1, help="The most model calls for that.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.001, help="The most wall time, of all of it.")] = None,
+    rate: Annotated[
+        list[str] | None,
+        typer.Option(help="A model's price, MODEL=INPUT/OUTPUT(/CACHED) in dollars per million tokens: local=0/0"),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
+) -> None:
+    """Run again from a journal, with no model and no network, and prove that it is the same, byte for byte.
+
+    Exit status: 1 where it differs, with the first difference; 2 bad input.
+    """
+    from divebell.cli.replay import replay as work
+
+    work(
+        Console(stderr=True, soft_wrap=True),
+        file,
+        context or [],
+        from_turn=from_turn,
+        model=model,
+        sub_model=sub_model,
+        base_url=base_url,
+        budget=_budget(budget, tokens, calls, seconds, 1),
+        rates=rate or [],
+        quiet=quiet,
         as_json=as_json,
     )
 

@@ -69,12 +69,16 @@ def ask(
     schema: Path | None,
     preview: bool,
     max_iterations: int,
+    journal: Path | None,
+    resume: Path | None,
     quiet: bool,
     as_json: bool,
 ) -> None:
     """Answer on stdout; everything else on stderr."""
     if not question.strip():
         raise Exit(USAGE, "the question is empty")
+    if journal is not None and resume is not None:
+        raise Exit(USAGE, "give --journal FILE to begin one, or --resume FILE to go on, not both")
     display = Display(console, quiet=quiet)
     with purse.opened() as (engine, tenant):
         rlm = RLM(
@@ -95,7 +99,7 @@ def ask(
         if not quiet:
             show_notes(context)
         with display:
-            result = rlm.run(context, question)
+            result = rlm.run(context, question, journal=journal, resume=resume)
     if as_json:
         print(json.dumps(_as_json(result), indent=2, default=str))
         return

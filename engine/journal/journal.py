@@ -23,7 +23,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from divebell.bridge import wire
 from divebell.bridge.errors import BudgetExceeded
@@ -50,6 +50,8 @@ except ImportError:  # Windows, where two processes that resume one journal are 
 _TIMED = frozenset({"TimeoutError", "Killed"})
 QUERY_PATH = "0"
 
+_T = TypeVar("_T")
+
 
 class Journal:
     """One run's journal. Thread-safe.
@@ -57,17 +59,25 @@ class Journal:
     recorded: what is served from; None for a run that is made for the first time.
     file: what new records are appended to; None where nothing is written (a replay).
     is_strict: a replay: what is not recorded is a divergence, and children are run again to compare them too.
+    other_models: whether the models are others than the run's; their names are not compared then.
     id: what calls are named by, so that a provider can know one that is made again; None for the run's own id.
     """
 
     def __init__(
-        self, recorded: Recorded | None, file: int | None, *, is_strict: bool = False, id: str | None = None
+        self,
+        recorded: Recorded | None,
+        file: int | None,
+        *,
+        is_strict: bool = False,
+        other_models: bool = False,
+        id: str | None = None,
     ) -> None:
         self._recorded = recorded
         self._file = file
         self._is_off = recorded is None and file is None
         self.is_strict = is_strict
         self.id = id
+        self._models = _model_names(recorded.header) if recorded is not None and other_models else ()
         self._lock = threading.Lock()
         self._at_door: dict[str, int] = {}
         self._cells: dict[str, int] = {}
@@ -175,7 +185,7 @@ class Journal:
         if self._failure is not None:
             raise self._failure
 
-    def _checked(self, read: Callable[[Any], Any], value: object) -> Any:
+    def _checked(self, read: Callable[[Any], _T], value: object) -> _T:
         """What `read` makes of a recorded value. A damaged one ends the run, whoever hears of it first."""
         try:
             return read(value)
@@ -222,7 +232,7 @@ class Journal:
             if self.is_strict:
                 raise self._missing(path, name)
             return None
-        if record.get("request") != request_digest(model, request):
+        if record.get("request") not in [request_digest(each, request) for each in self._models or (model,)]:
             raise self._differs(f"{name} of run {path} asks {model!r} something else than is recorded")
         costs = self._paid.get((path, name)) or Tally()
         if "error" in record:
@@ -306,8 +316,8 @@ class Journal:
         return value
 
     def _stop(self, path: str) -> DivebellError | None:
-        """The refusal that ended the run's turns, if one did. A run that is resumed may have more to spend now, and goes
-        on with its turns, if it was not at its last answer."""
+        """The refusal that ended the run's turns, if one did. A run that is resumed may have more to spend now, and
+        goes on with its turns, if it was not at its last answer."""
         recorded = self._recorded
         if recorded is None or (path, "stop") not in recorded.facts:
             return None
@@ -324,9 +334,11 @@ class Journal:
 
     def failed_as(self, error: DivebellError) -> None:
         """In a replay: raise the failure that is recorded, where it has other words, or the difference."""
+        if not self.is_strict:
+            return
         recorded = self._failed(QUERY_PATH)
         if recorded is None:
-            return
+            raise self._differs(f"the run fails now: {error}")
         if isinstance(recorded, BudgetExceeded) and isinstance(error, BudgetExceeded):  # of two limits, one came first
             raise recorded
         if str(recorded) != str(error):
@@ -459,6 +471,11 @@ def _one_call(booked: Tally) -> Tally:
     both = Tally(calls=1)
     both.add(booked)
     return both
+
+
+def _model_names(header: Record) -> tuple[str, ...]:
+    models = header["models"]
+    return tuple(dict.fromkeys([*models["levels"], *models["named"].values()]))
 
 
 def _text(value: object) -> str | None:

@@ -257,6 +257,11 @@ def _record(line: bytes, number: int) -> Record:
         record = json.loads(line.decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError):
         raise JournalError(f"line {number} of the journal is not JSON") from None
+    if number == 1 and isinstance(record, dict) and record.get("schema") == "divebell.trace":
+        raise JournalError(
+            "this is a trace, which shows what happened (divebell trace FILE) and cannot be run again: give the run's "
+            "journal, the file that --journal or journal= named"
+        )
     if not isinstance(record, dict) or not isinstance(record.get("kind"), str) or record["kind"] not in KINDS:
         raise JournalError(f"line {number} of the journal is no record of one")
     return record

@@ -6,7 +6,7 @@ with real models.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from divebell.bridge.meter import Meter
 from divebell.bridge.rates import RateCard
 from divebell.context import Context, Source
 from divebell.engine import Engine, default_engine
-from divebell.errors import ConfigurationError, ContextError, DivebellError, JournalError, ModelError
+from divebell.errors import ConfigurationError, ContextError, DivebellError, JournalError, ModelError, SandboxError
 from divebell.events import EventListener
 from divebell.journal.header import COPIED, check_header
 from divebell.journal.journal import Journal
@@ -80,7 +80,7 @@ def replay(
         raise JournalError(
             f"the run of {path} did not end: resume it, or replay it up to a turn and go on with a model"
         )
-    journal = Journal(recorded, None, is_strict=live_from_turn is None)
+    journal = Journal(recorded, None, is_strict=live_from_turn is None, other_models=live_from_turn is not None)
     try:
         settings = _settings(recorded, journal, engine or default_engine(), on_event, model, sub_model, budget)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -100,6 +100,8 @@ def replay(
 async def _again(settings: Settings, context: Context, query: str, budget: Budget, rates: RateCard) -> Result:
     meter = Meter(budget, rates)
     try:
+        for model in settings.models.values():
+            meter.rate_of(model.name)
         calls = Calls(settings.models, concurrency=CONCURRENCY, journal=settings.journal)
         run = Run(settings, calls, meter, context=context, query=query, depth=0, started=time.monotonic())
         result = await run.answer()
@@ -108,6 +110,8 @@ async def _again(settings: Settings, context: Context, query: str, budget: Budge
     except DivebellError as error:
         settings.journal.check()  # the difference says more than what it led to
         settings.journal.failed_as(error)
+        if isinstance(error, (ContextError, SandboxError)):
+            raise JournalError(f"with the settings of the journal no sandbox can be made: {error}") from None
         raise
     finally:
         meter.close()
@@ -143,7 +147,7 @@ def _settings(
 
     def as_model(name: str, place: int) -> Model:
         live = model if place == 0 else sub_model or model
-        return _Recorded(name) if live is None else _Named(live, name)
+        return _Recorded(name) if live is None else live
 
     levels = tuple(
         Resolved(
@@ -156,7 +160,7 @@ def _settings(
         )
         for place, (name, level) in enumerate(zip(names["levels"], told["levels"], strict=True))
     )
-    known = {level.model.name: level.model for level in levels}
+    known = dict(zip(names["levels"], [level.model for level in levels], strict=True))
     return Settings(
         **{name: told[name] for name in COPIED},
         levels=levels,
@@ -170,12 +174,3 @@ def _settings(
         metadata={},
         sub_metadata={},
     )
-
-
-class _Named:
-    """A live model in the place of a recorded one: the requests that are recorded name the other."""
-
-    def __init__(self, model: Model, name: str) -> None:
-        self._model = model
-        self.name = name
-        self.complete: Callable[[Request], Any] = model.complete

@@ -142,7 +142,7 @@ class SubCalls:
         context = self._context(given)
         path = f"{self.meter.path}.{number}"
         journal = self.settings.journal
-        asked = (prompt, level.model.name, context.type_name, context.length)
+        asked = (prompt, context.type_name, context.length)
         finished = journal.finished_child(path, *asked)
         if finished is not None:
             answer, iterations = finished

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import journal_measures
 import ratio
 
 from divebell.bridge import wire
@@ -322,6 +323,13 @@ def meter(effort: Effort) -> Iterator[Row]:
     yield Row("meter a call, SQLite", samples["SQLite"], unit="us", aim="<= 500", note="the same, two transactions")
 
 
+def journal(effort: Effort) -> Iterator[Row]:
+    for name, samples, note in journal_measures.lines(effort.times(5_000)):
+        yield Row(name, samples, unit="us", note=note)
+    for name, samples, note in journal_measures.queries(effort.times(150), model_seconds=0.05):
+        yield Row(name, samples, aim="" if "models of" in name else "<= 50", note=note)
+
+
 MEASURES: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "start": start,
     "cell": cell,
@@ -335,6 +343,7 @@ MEASURES: dict[str, Callable[[Effort], Iterator[Row]]] = {
     "limits": limits,
     "meter": meter,
     "run": run,
+    "journal": journal,
 }
 
 

@@ -32,6 +32,17 @@ ROWS = (
     "sub-calls, batched",
     "sub-calls, gather",
     "sub-calls, ThreadPoolExecutor",
+    "journal a call",
+    "journal an answer at the door",
+    "journal a cell",
+    "query, everything off",
+    "query, journal",
+    "query, trace",
+    "query, journal and trace",
+    "query, replay",
+    "query, models of 50 ms, everything off",
+    "query, models of 50 ms, trace",
+    "query, models of 50 ms, journal and trace",
 )
 
 

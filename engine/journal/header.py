@@ -67,9 +67,8 @@ def header_of(settings: "Settings", query: str, context: Context) -> Record:
 
 
 def _embedded(context: Context) -> str | None:
-    if context.length > EMBEDDED_BYTES or (
-        context.shared is not None and context.shared.region.length > EMBEDDED_BYTES
-    ):
+    region = None if context.shared is None else context.shared.region
+    if max(context.length, 0 if region is None else region.length) > EMBEDDED_BYTES:
         return None
     packed = pack(context.copy_out())
     return packed if len(packed) <= 2 * EMBEDDED_BYTES else None
@@ -93,7 +92,7 @@ def check_header(header: Record) -> None:
         ("seed", type(seed) is int and abs(seed) < 1 << 128),
         ("on_exhausted", settings.get("on_exhausted") in ("answer", "raise")),
         ("preview", type(settings.get("preview")) is bool),
-        ("tool_seconds", type(tool_seconds) in (int, float) and 0 < tool_seconds <= 86_400),
+        ("tool_seconds", isinstance(tool_seconds, (int, float)) and 0 < tool_seconds <= 86_400),
         ("limits", isinstance(settings.get("limits"), dict)),
         ("schema", schema is None or isinstance(schema, dict)),
         ("levels", _are_levels(settings.get("levels"), levels)),

@@ -91,7 +91,7 @@ def check_header(header: Record) -> None:
         ("seed", type(seed) is int and abs(seed) < 1 << 128),
         ("on_exhausted", settings.get("on_exhausted") in ("answer", "raise")),
         ("preview", type(settings.get("preview")) is bool),
-        ("tool_seconds", type(tool_seconds) in (int, float) and 0 < tool_seconds <= 86_400),
+        ("tool_seconds", isinstance(tool_seconds, (int, float)) and 0 < tool_seconds <= 86_400),
         ("limits", isinstance(settings.get("limits"), dict)),
         ("schema", schema is None or isinstance(schema, dict)),
         ("levels", _are_levels(settings.get("levels"), levels)),

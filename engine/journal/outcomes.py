@@ -68,7 +68,14 @@ def error_of(record: object) -> DivebellError:
     texts = [record.get("limit"), record.get("path"), *(figure for figure in figures.values() if figure is not None)]
     if not all(isinstance(text, str) for text in texts):
         raise JournalError("a refusal in the journal is none")
-    return BudgetExceeded(record["message"], limit=record["limit"], path=record["path"], **figures)
+    return BudgetExceeded(
+        record["message"],
+        limit=record["limit"],
+        path=record["path"],
+        cap=figures["cap"],
+        spent=figures["spent"],
+        held=figures["held"],
+    )
 
 
 def with_costs(summary: Mapping[str, Any], costs: Iterable[tuple[str, Tally]]) -> dict[str, Any]:

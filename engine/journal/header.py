@@ -80,6 +80,7 @@ def check_header(header: Record) -> None:
     if not (isinstance(settings, dict) and isinstance(models, dict) and isinstance(context, dict)):
         raise JournalError("the journal's header has no settings, no models or no context")
     levels, named = models.get("levels"), models.get("named")
+    tool_seconds: Any
     seed, schema, tool_seconds = settings.get("seed"), settings.get("schema"), settings.get("tool_seconds")
     for name, is_right in (
         ("id", _is_text(header.get("id"), 200)),

@@ -64,7 +64,7 @@ def error_of(record: object) -> DivebellError:
         raise JournalError("an error in the journal is none")
     if record.get("class") != "BudgetExceeded":
         return ModelError(record["message"])
-    figures = {name: record.get(name) for name in ("cap", "spent", "held")}
+    figures: dict[str, Any] = {name: record.get(name) for name in ("cap", "spent", "held")}
     texts = [record.get("limit"), record.get("path"), *(figure for figure in figures.values() if figure is not None)]
     if not all(isinstance(text, str) for text in texts):
         raise JournalError("a refusal in the journal is none")

@@ -83,7 +83,7 @@ def _context(context: object) -> object:
 
 def _reference(value: object) -> dict[str, object] | None:
     """Where the value is in this sandbox's context, if it is a part of it and that is quick to find out."""
-    whole = shared.context
+    whole: Any = shared.context
     kind = type(whole)
     if value is None:
         return None

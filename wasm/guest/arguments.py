@@ -87,7 +87,7 @@ def _reference(value: object) -> dict[str, object] | None:
     kind = type(whole)
     if value is None:
         return None
-    if value is whole:  # not the same as no context: where a child is a plain call, it is sent this, or nothing
+    if whole is value:  # not the same as no context: where a child is a plain call, it is sent this, or nothing
         return {"slice": [0, len(whole)]}
     if kind is str or kind is bytes:
         if type(value) is kind and len(value) >= SHORTEST_REFERENCE:

@@ -2,7 +2,7 @@
 
 import types
 from collections.abc import Iterable
-from typing import Any, get_args, get_origin
+from typing import Any, cast, get_args, get_origin
 
 from divebell_guest import wire
 from divebell_guest.door import BadRequest
@@ -88,7 +88,7 @@ def _reference(value: object) -> dict[str, object] | None:
     if value is None:
         return None
     if whole is value:  # not the same as no context: where a child is a plain call, it is sent this, or nothing
-        return {"slice": [0, len(whole)]}
+        return {"slice": [0, len(cast("str", whole))]}
     if kind is str or kind is bytes:
         if type(value) is kind and len(value) >= SHORTEST_REFERENCE:
             return _slice(whole, value)

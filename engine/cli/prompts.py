@@ -10,7 +10,7 @@ from divebell.cli.inputs import read_context, read_schema
 from divebell.context import Context
 from divebell.loop.prompts import PromptFacts, ToolFacts, opening_messages
 from divebell.models.protocol import texts_of
-from divebell.session import check_query
+from divebell.questions import check_query
 
 _TOOL = re.compile(r"([A-Za-z_]\w*)(\([^()]*\)(?: *-> *[^:]+)?)(?:: *(.*))?")
 

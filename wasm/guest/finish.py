@@ -66,11 +66,11 @@ class Finish:
     def adopt(self, namespace: dict[str, object]) -> None:
         """Take over what a cell put in the place of `answer`: a dict like it, or anything else as its content. Much
         code says `answer = llm_query(...)`, and would lose that when the name is put back."""
-        given = namespace.get("answer", self.answer)
+        given: Any = namespace.get("answer", self.answer)
         if given is self.answer:
             return
-        if issubclass(type(given), dict) and (dict.__contains__(given, "content") or dict.__contains__(given, "ready")):  # type: ignore[arg-type]
-            self.answer.update(content=dict.get(given, "content", ""), ready=_is_ready(given))  # type: ignore[call-overload]
+        if issubclass(type(given), dict) and (dict.__contains__(given, "content") or dict.__contains__(given, "ready")):
+            self.answer.update(content=dict.get(given, "content", ""), ready=_is_ready(given))
         else:
             self.answer["content"] = given
 

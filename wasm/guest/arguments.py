@@ -2,7 +2,7 @@
 
 import types
 from collections.abc import Iterable
-from typing import Any, cast, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 from divebell_guest import wire
 from divebell_guest.door import BadRequest
@@ -83,12 +83,13 @@ def _context(context: object) -> object:
 
 def _reference(value: object) -> dict[str, object] | None:
     """Where the value is in this sandbox's context, if it is a part of it and that is quick to find out."""
-    whole: Any = shared.context
+    whole = shared.context
     kind = type(whole)
     if value is None:
         return None
-    if whole is value:  # not the same as no context: where a child is a plain call, it is sent this, or nothing
-        return {"slice": [0, len(cast("str", whole))]}
+    if value is whole:  # not the same as no context: where a child is a plain call, it is sent this, or nothing
+        length: int = len(whole)  # type: ignore[arg-type]
+        return {"slice": [0, length]}
     if kind is str or kind is bytes:
         if type(value) is kind and len(value) >= SHORTEST_REFERENCE:
             return _slice(whole, value)

@@ -147,9 +147,10 @@ def open_journal(journal: Path | None, resume: Path | None, header: Record) -> J
     if journal is not None:
         return Journal.begin(journal, header)
     assert resume is not None
-    if not has_begun(resume):
-        resume.unlink(missing_ok=True)
+    if not resume.exists():
         return Journal.begin(resume, header)
+    if not has_begun(resume):
+        return Journal.begin_anew(resume, header, lambda: has_begun(resume))
 
     def checked() -> Recorded:
         recorded = read(resume)

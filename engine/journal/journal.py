@@ -112,15 +112,34 @@ class Journal:
         return journal
 
     @classmethod
+    def begin_anew(cls, path: Path, header: Record, has_begun: Callable[[], bool]) -> "Journal":
+        """A new journal in a file that is there and holds none: it is empty, or the header that was written last is
+        torn. JournalError where another process is at work with it, or has begun one."""
+        file = _opened(path)
+        journal = cls(None, file, id=header["id"])
+        try:
+            _lock(file, path)
+            if has_begun():
+                raise JournalError(f"another process has begun the journal {path}: resume from it again")
+            if hasattr(os, "fchmod"):
+                os.fchmod(file, 0o600)
+            os.ftruncate(file, 0)
+            journal._write(header)
+        except OSError as error:
+            journal.close()
+            raise JournalError(f"cannot write the journal {path}: {error.strerror}") from None
+        except BaseException:
+            journal.close()
+            raise
+        return journal
+
+    @classmethod
     def resume(cls, path: Path, read: Callable[[], Recorded]) -> "Journal":
         """Go on in the file, after its last whole line. `read` reads it, once nobody else can write to it.
 
         JournalError where that fails, or another process is at work with it.
         """
-        try:
-            file = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0))
-        except OSError as error:
-            raise JournalError(f"cannot go on in the journal {path}: {error.strerror}") from None
+        file = _opened(path)
         try:
             _lock(file, path)
             recorded = read()
@@ -382,7 +401,8 @@ class Journal:
         if recorded.get("code") != digest(code):
             self._differs(f"cell {number} of run {path} is other code than is recorded")
         error = recorded.get("error")
-        is_timed = isinstance(error, list) and bool(error) and error[0] in _TIMED
+        kinds = [*(error[:1] if isinstance(error, list) else ()), *([] if cell.error is None else [cell.error.kind])]
+        is_timed = any(kind == timed for kind in kinds for timed in _TIMED)
         why = " (its time limit ended it, and where that hits is not repeatable)" if is_timed else ""
         for name, value in told.items():
             if recorded.get(name) != value:
@@ -455,6 +475,13 @@ class Journal:
             self._differs(f"the answer of run {path}: {first_difference(recorded, text)}")
         if self.is_strict and self._has_cell(path):
             self._differs(f"run {path} ends after {self._cells.get(path, 0)} cells, and more are recorded")
+
+
+def _opened(path: Path) -> int:
+    try:
+        return os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        raise JournalError(f"cannot go on in the journal {path}: {error.strerror}") from None
 
 
 def _lock(file: int, path: Path) -> None:

@@ -33,7 +33,8 @@ from divebell.bridge.meter import Meter
 from divebell.bridge.rates import RateCard
 from divebell.bridge.tally import Tally
 from divebell.journal.header import EMBEDDED_BYTES
-from divebell.journal.records import read
+from divebell.journal.journal import Journal
+from divebell.journal.records import has_begun, read
 from divebell.testing import ScriptedModel, replay
 
 RATES = {"m": Rate.per_million("0", "1000000")}  # a dollar a token of output
@@ -171,6 +172,22 @@ def test_the_last_line_is_torn(tmp_path: Path) -> None:
         journal.write_bytes(whole[:-cut])
         assert rlm(asker([])).run(CONTEXT, QUERY, resume=journal).answer == "done"
         assert replay(journal).answer == "done"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(JournalError, match="cannot|no file"):
+        rlm(asker([])).run(CONTEXT, QUERY, resume=tmp_path / "pipe")
+
+
+def test_a_journal_that_another_has_begun_meanwhile_is_not_begun_anew(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    rlm(asker([])).run(CONTEXT, QUERY, journal=journal)
+    before = journal.read_bytes()
+    with pytest.raises(JournalError, match="another process has begun"):
+        Journal.begin_anew(journal, {"kind": "header", "id": "x"}, lambda: has_begun(journal))
+    assert journal.read_bytes() == before
 
 
 @pytest.mark.parametrize("kept", [0, 5, 40])

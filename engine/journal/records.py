@@ -235,7 +235,8 @@ def _is_after(record: Record, until_turn: int | None) -> bool:
 
 def _opened(path: Path) -> BinaryIO:
     """The file, to be read. Not blocking, because a pipe of that name would be waited for."""
-    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
+    not_blocking = getattr(os, "O_NONBLOCK", 0)
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | not_blocking))  # noqa: SIM115 (returned)
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise JournalError(f"{path} is no file")

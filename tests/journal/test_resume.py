@@ -32,8 +32,8 @@ from divebell import (
 from divebell.bridge.meter import Meter
 from divebell.bridge.rates import RateCard
 from divebell.bridge.tally import Tally
+from divebell.journal.file import JournalFile
 from divebell.journal.header import EMBEDDED_BYTES
-from divebell.journal.journal import Journal
 from divebell.journal.records import has_begun, read
 from divebell.testing import ScriptedModel, replay
 
@@ -177,7 +177,7 @@ def test_the_last_line_is_torn(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(JournalError, match="cannot|no file"):
+    with pytest.raises(JournalError, match=r"cannot|no file"):
         rlm(asker([])).run(CONTEXT, QUERY, resume=tmp_path / "pipe")
 
 
@@ -186,7 +186,7 @@ def test_a_journal_that_another_has_begun_meanwhile_is_not_begun_anew(tmp_path: 
     rlm(asker([])).run(CONTEXT, QUERY, journal=journal)
     before = journal.read_bytes()
     with pytest.raises(JournalError, match="another process has begun"):
-        Journal.begin_anew(journal, {"kind": "header", "id": "x"}, lambda: has_begun(journal))
+        JournalFile.begin_anew(journal, lambda: has_begun(journal))
     assert journal.read_bytes() == before
 
 
@@ -244,7 +244,7 @@ def test_two_processes_do_not_write_to_one_journal(tmp_path: Path) -> None:
 
 def test_a_full_disk_ends_the_run_before_it_pays_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A part of a line is written, and then nothing more: the journal is good up to there."""
-    from divebell.journal import journal as module
+    from divebell.journal import file as module
 
     journal = tmp_path / "journal"
     seen: list[str] = []

@@ -181,6 +181,7 @@ class RLM:
         """Run to the end and return the Result.
 
         journal: a file to be written, from which the run can be repeated exactly (divebell.testing.replay) or resumed.
+            Such a run has a seed, a random one if RLM was given none, and so a clock of its own in its code.
         resume: such a file to go on from: what it has is not paid again, and the budget is less what was spent, with
             what was in flight in full; its seconds begin anew. Where there is none yet, it is begun. Code runs again to
             where it was, with the recorded completions; a tool that had not ended is called again.

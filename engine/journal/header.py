@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from divebell.context import Context
 from divebell.errors import ConfigurationError, JournalError
+from divebell.journal.file import JournalFile
 from divebell.journal.journal import Journal
 from divebell.journal.records import VERSION, Record, Recorded, has_begun, pack, read
 from divebell.tools import Tools
@@ -145,18 +146,21 @@ def open_journal(journal: Path | None, resume: Path | None, header: Record) -> J
     if journal is not None and resume is not None:
         raise ConfigurationError("give a journal to begin, or one to resume, not both")
     if journal is not None:
-        return Journal.begin(journal, header)
+        return Journal.begin(JournalFile.begin(journal), header)
     assert resume is not None
+    if not resume.exists():
+        return Journal.begin(JournalFile.begin(resume), header)
     if not has_begun(resume):
-        resume.unlink(missing_ok=True)
-        return Journal.begin(resume, header)
+        return Journal.begin(JournalFile.begin_anew(resume, lambda: has_begun(resume)), header)
+    found: list[Recorded] = []
 
-    def checked() -> Recorded:
-        recorded = read(resume)
-        _check_same(resume, recorded.header, header)
-        return recorded
+    def whole_bytes() -> int:
+        found.append(read(resume))
+        _check_same(resume, found[0].header, header)
+        return found[0].whole_bytes
 
-    return Journal.resume(resume, checked)
+    file = JournalFile.go_on(resume, whole_bytes)
+    return Journal(found[0], file, id=found[0].header["id"])
 
 
 def _check_same(path: Path, recorded: Record, header: Record) -> None:

@@ -9,7 +9,7 @@ Guaranteed: a completion is in the file before the guest (or the loop) sees it, 
 death of its process at any moment pays for none twice. The call that was in flight just then is made again, under the
 same name (Request.metadata["call"]), for providers that know a request by it. Before a call leaves, what it holds is
 written down, and afterwards what it cost: a resumed run counts as spent what was paid, and in full what was in flight.
-After the first difference, or where nothing can be written any more, no further call is made.
+After the first difference, or where nothing can be written any more, no further call is made, and nothing is written.
 
 Not guaranteed: that a tool is called once. One that ran when the process died is called again. Nor a
 cell that was ended by its time limit: where the interrupt hits depends on the machine, and a repetition says so if the
@@ -19,10 +19,7 @@ is made for its owner alone); keys are never in it.
 """
 
 import contextlib
-import os
-import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 from divebell.bridge import wire
@@ -30,6 +27,7 @@ from divebell.bridge.errors import BudgetExceeded
 from divebell.bridge.tally import Tally
 from divebell.cell import Cell
 from divebell.errors import DivebellError, JournalError, ModelError, ReplayDiverged
+from divebell.journal.file import JournalFile
 from divebell.journal.outcomes import (
     completion_as_record,
     completion_of,
@@ -41,11 +39,6 @@ from divebell.journal.outcomes import (
 )
 from divebell.journal.records import Cost, Record, Recorded, digest, numbers_of, pack, to_line, unpack
 from divebell.models.protocol import Completion, Request
-
-try:
-    import fcntl
-except ImportError:  # Windows, where two processes that resume one journal are not told from each other
-    fcntl = None  # type: ignore[assignment]
 
 _TIMED = frozenset({"TimeoutError", "Killed"})
 QUERY_PATH = "0"
@@ -66,7 +59,7 @@ class Journal:
     def __init__(
         self,
         recorded: Recorded | None,
-        file: int | None,
+        file: JournalFile | None,
         *,
         is_strict: bool = False,
         other_models: bool = False,
@@ -78,7 +71,6 @@ class Journal:
         self.is_strict = is_strict
         self.id = id
         self._models = _model_names(recorded.header) if recorded is not None and other_models else ()
-        self._lock = threading.Lock()
         self._at_door: dict[str, int] = {}
         self._cells: dict[str, int] = {}
         self._failure: JournalError | None = None
@@ -92,53 +84,20 @@ class Journal:
         return cls(None, None)
 
     @classmethod
-    def begin(cls, path: Path, header: Record) -> "Journal":
-        """A new journal, for its owner alone. JournalError if there is a file of that name already."""
-        try:
-            file = os.open(
-                path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o600
-            )
-        except FileExistsError:
-            raise JournalError(f"there is a file {path} already: resume from it, or name another") from None
-        except OSError as error:
-            raise JournalError(f"cannot write the journal {path}: {error.strerror}") from None
+    def begin(cls, file: JournalFile, header: Record) -> "Journal":
+        """A new journal in the file, which is its own from now on."""
         journal = cls(None, file, id=header["id"])
         try:
-            _lock(file, path)
             journal._write(header)
         except BaseException:
-            journal.close()
+            file.close()
             raise
         return journal
 
-    @classmethod
-    def resume(cls, path: Path, read: Callable[[], Recorded]) -> "Journal":
-        """Go on in the file, after its last whole line. `read` reads it, once nobody else can write to it.
-
-        JournalError where that fails, or another process is at work with it.
-        """
-        try:
-            file = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0))
-        except OSError as error:
-            raise JournalError(f"cannot go on in the journal {path}: {error.strerror}") from None
-        try:
-            _lock(file, path)
-            recorded = read()
-            os.ftruncate(file, recorded.whole_bytes)
-        except OSError as error:
-            os.close(file)
-            raise JournalError(f"cannot go on in the journal {path}: {error.strerror}") from None
-        except BaseException:
-            os.close(file)
-            raise
-        return cls(recorded, file, id=recorded.header["id"])
-
     def close(self) -> None:
         """Give the file back."""
-        with self._lock:
-            if self._file is not None:
-                os.close(self._file)
-                self._file = None
+        if self._file is not None:
+            self._file.close()
 
     @property
     def seed(self) -> int | None:
@@ -151,21 +110,13 @@ class Journal:
         return self._recorded
 
     def _write(self, record: Record) -> None:
-        """Append a line, whole. After a failure nothing more is written, or a broken line would be in the middle."""
-        if self._file is None:
-            return
-        line = to_line(record)
-        with self._lock:
-            if self._file is None:
-                return
-            if self._failure is not None:
-                raise self._failure
+        if self._file is not None:
+            if isinstance(self._failure, ReplayDiverged):
+                return  # what follows is not the run's
             try:
-                while line:
-                    line = line[os.write(self._file, line) :]
-            except OSError as error:
-                self._failure = JournalError(f"the journal cannot be written: {error.strerror}")
-                raise self._failure from None
+                self._file.append(to_line(record))
+            except JournalError as error:
+                raise self._fail(error) from None
 
     def _fail(self, failure: JournalError) -> JournalError:
         """Remember what makes the rest of the run worthless, the first of it."""
@@ -382,7 +333,8 @@ class Journal:
         if recorded.get("code") != digest(code):
             self._differs(f"cell {number} of run {path} is other code than is recorded")
         error = recorded.get("error")
-        is_timed = isinstance(error, list) and bool(error) and error[0] in _TIMED
+        kinds = [*(error[:1] if isinstance(error, list) else ()), *([] if cell.error is None else [cell.error.kind])]
+        is_timed = any(kind == timed for kind in kinds for timed in _TIMED)
         why = " (its time limit ended it, and where that hits is not repeatable)" if is_timed else ""
         for name, value in told.items():
             if recorded.get(name) != value:
@@ -455,15 +407,6 @@ class Journal:
             self._differs(f"the answer of run {path}: {first_difference(recorded, text)}")
         if self.is_strict and self._has_cell(path):
             self._differs(f"run {path} ends after {self._cells.get(path, 0)} cells, and more are recorded")
-
-
-def _lock(file: int, path: Path) -> None:
-    """Two processes that write to one journal would pay twice. The lock ends with the process."""
-    if fcntl is not None:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise JournalError(f"another process is at work with the journal {path}: wait until it has ended") from None
 
 
 def _one_call(booked: Tally) -> Tally:

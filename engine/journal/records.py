@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from divebell.bridge import wire
 from divebell.bridge.tally import Tally
@@ -207,7 +207,7 @@ def read(path: Path, *, until_turn: int | None = None) -> Recorded:
 def has_begun(path: Path) -> bool:
     """Whether there is a journal with a whole header. One whose header is torn has nothing to go on from."""
     try:
-        with path.open("rb") as file:
+        with _opened(path) as file:
             begin = file.read(len(_BEGIN))
             return bool(begin) and not (_BEGIN.startswith(begin) and b"\n" not in file.read(MAX_LINE_BYTES))
     except FileNotFoundError:
@@ -233,13 +233,20 @@ def _is_after(record: Record, until_turn: int | None) -> bool:
     return name == f"turn {until_turn + 1}" or name.startswith("last answer ")
 
 
+def _opened(path: Path) -> BinaryIO:
+    """The file, to be read. Not blocking, because a pipe of that name would be waited for."""
+    not_blocking = getattr(os, "O_NONBLOCK", 0)
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | not_blocking))  # noqa: SIM115 (returned)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise JournalError(f"{path} is no file")
+    return file
+
+
 def _lines(path: Path) -> Iterator[tuple[int, bytes, int]]:
     """The whole lines, with their numbers, and where each ends."""
     end = 0
-    # Not blocking, because a pipe of that name would be waited for.
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise JournalError(f"{path} is no file")
+    with _opened(path) as file:
         for number in range(1, MAX_RECORDS + 2):
             line = file.readline(MAX_LINE_BYTES + 1)
             if len(line) > MAX_LINE_BYTES or number > MAX_RECORDS or end + len(line) > MAX_JOURNAL_BYTES:

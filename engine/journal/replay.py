@@ -59,7 +59,8 @@ def replay(
 
     context: what the run was about; by default what the journal holds itself (contexts of up to 4 MB).
     live_from_turn: the first turn that is asked of real models: `model`, and `sub_model` for sub-calls (by default the
-        same), within `budget`. None for a replay of all of it, which asks nobody.
+        same), within `budget`. None for a replay of all of it, which asks nobody. From there on there
+        are none of the application's tools.
 
     A run that failed fails again with the same words, as the same BudgetExceeded, RunError or ModelError.
 

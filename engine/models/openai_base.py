@@ -35,7 +35,8 @@ AZURE_DOMAIN = ".azure.com"  # bills bad requests: see openai_refusals
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 """Names the call. The same for the call that a resumed run makes again, and another for each retry, whose predecessor's
 failure some endpoints would only repeat. An endpoint that knows the header (gateways do; OpenAI's API does not promise
-to) replies to the second as it did to the first, and bills once; others ignore it, and bill both."""
+to) replies to the second as it did to the first, and bills once; others ignore it, and bill both. Some refuse the
+second where it is another request, as it is where less money was left for its output."""
 MAX_IDENTIFIER_CHARACTERS = 64  # of prompt_cache_key and safety_identifier, set by the API
 
 # What the hold rests on: which model, what is sent, how often, how long, at which prices, and that only tokens of text

@@ -13,6 +13,7 @@ from divebell.bridge.budget import Budget
 from divebell.bridge.rates import Rate
 from divebell.bridge.tally import Tally
 from divebell.cell import Cell
+from divebell.journal.file import JournalFile
 from divebell.journal.journal import Journal
 from divebell.models.protocol import Completion, Request, Usage
 from divebell.rlm import RLM
@@ -37,7 +38,7 @@ def lines(times: int) -> Iterator[tuple[str, list[float], str]]:
     cells: list[float] = []
     doors: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        journal = Journal.begin(Path(folder) / "journal", {"kind": "header", "id": "bench"})
+        journal = Journal.begin(JournalFile.begin(Path(folder) / "journal"), {"kind": "header", "id": "bench"})
         for number in range(times):
             name, hold = f"sub-call {number}", f"{number:040x}"
             started = time.perf_counter()

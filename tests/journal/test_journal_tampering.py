@@ -5,7 +5,6 @@ import base64
 import contextlib
 import json
 import os
-import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -250,6 +249,7 @@ def test_no_file_a_folder_a_pipe(tmp_path: Path) -> None:
 
 def test_a_line_that_would_fill_the_memory_is_not_parsed(tmp_path: Path, lines: Lines) -> None:
     """64 MB of empty lists would take gigabytes as Python objects."""
+    resource = pytest.importorskip("resource")
     path = write(tmp_path / "journal", lines[:1])
     with path.open("ab") as file:
         file.write(b'{"kind":"fact","path":"0","name":"x","value":[' + b"[]," * (16 << 20) + b"[]]}\n")

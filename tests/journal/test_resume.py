@@ -32,8 +32,9 @@ from divebell import (
 from divebell.bridge.meter import Meter
 from divebell.bridge.rates import RateCard
 from divebell.bridge.tally import Tally
+from divebell.journal.file import JournalFile
 from divebell.journal.header import EMBEDDED_BYTES
-from divebell.journal.records import read
+from divebell.journal.records import has_begun, read
 from divebell.testing import ScriptedModel, replay
 
 RATES = {"m": Rate.per_million("0", "1000000")}  # a dollar a token of output
@@ -173,6 +174,22 @@ def test_the_last_line_is_torn(tmp_path: Path) -> None:
         assert replay(journal).answer == "done"
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(JournalError, match=r"cannot|no file"):
+        rlm(asker([])).run(CONTEXT, QUERY, resume=tmp_path / "pipe")
+
+
+def test_a_journal_that_another_has_begun_meanwhile_is_not_begun_anew(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    rlm(asker([])).run(CONTEXT, QUERY, journal=journal)
+    before = journal.read_bytes()
+    with pytest.raises(JournalError, match="another process has begun"):
+        JournalFile.begin_anew(journal, lambda: has_begun(journal))
+    assert journal.read_bytes() == before
+
+
 @pytest.mark.parametrize("kept", [0, 5, 40])
 def test_the_header_is_torn_or_not_there_yet(tmp_path: Path, kept: int) -> None:
     journal = tmp_path / "journal"
@@ -227,7 +244,7 @@ def test_two_processes_do_not_write_to_one_journal(tmp_path: Path) -> None:
 
 def test_a_full_disk_ends_the_run_before_it_pays_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A part of a line is written, and then nothing more: the journal is good up to there."""
-    from divebell.journal import journal as module
+    from divebell.journal import file as module
 
     journal = tmp_path / "journal"
     seen: list[str] = []

@@ -1,11 +1,7 @@
 """One metered call: its hold always ends, its place is always given back, whatever becomes of it; and near the cap calls
 wait for each other instead of failing."""
 
-import math
-import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +9,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from divebell import Budget, BudgetExceeded, Completion, ModelError, Rate, Request, Usage
+from divebell import Budget, BudgetExceeded, Completion, ModelError, Request, Usage
 from divebell.bridge.errors import LedgerBusy, LedgerError
 from divebell.bridge.escrow import NOTHING, Amounts, Bid, Caps, HoldEntry
 from divebell.bridge.ledger import Ledger
@@ -22,89 +18,18 @@ from divebell.bridge.meter import Meter
 from divebell.bridge.rates import RateCard
 from divebell.bridge.sqlite_ledger import SQLiteLedger
 from divebell.loop import calls as calls_module
-from divebell.loop.calls import MAX_ATTEMPTS, Calls
-
-CENT_PER_TOKEN = Rate.per_million("0", "10000")
-CARD = RateCard({"m": CENT_PER_TOKEN, "other": CENT_PER_TOKEN})
-CENT = 10**10
-
-Play = Callable[[Request], Awaitable[Completion]]
-
-
-class Played:
-    """A model that is one function; it counts what reached it, and how many were there at once."""
-
-    def __init__(self, play: Play, name: str = "m") -> None:
-        self.name = name
-        self._play = play
-        self.requests: list[Request] = []
-        self.now = 0
-        self.peak = 0
-
-    async def complete(self, request: Request) -> Completion:
-        self.requests.append(request)
-        self.now += 1
-        self.peak = max(self.peak, self.now)
-        try:
-            return await self._play(request)
-        finally:
-            self.now -= 1
-
-
-def replying(output_tokens: int = 1, *, seconds: float = 0.002) -> Play:
-    async def play(request: Request) -> Completion:
-        await anyio.sleep(seconds)
-        return Completion(text="yes", usage=Usage(input_tokens=1, output_tokens=output_tokens))
-
-    return play
-
-
-def failing(*errors: ModelError) -> Play:
-    """Fails so often, and then replies."""
-    left = list(errors)
-
-    async def play(request: Request) -> Completion:
-        await anyio.lowlevel.checkpoint()
-        if left:
-            raise left.pop(0)
-        return Completion(text="yes", usage=Usage(input_tokens=1, output_tokens=1))
-
-    return play
-
-
-def asking(output_tokens: int = 4, text: str = "?") -> Request:
-    return Request(messages=({"role": "user", "content": text},), max_output_tokens=output_tokens)
-
-
-def cents(meter: Meter) -> Decimal:
-    dollars = meter.summary()["dollars"]
-    assert isinstance(dollars, Decimal)
-    return dollars * 100
-
-
-async def outcomes(calls: Calls, meter: Meter, model: Played, requests: list[Request], **options: Any) -> list[object]:
-    """All at once, each one's Call or error."""
-    found: list[object] = [None] * len(requests)
-
-    async def one(index: int) -> None:
-        try:
-            found[index] = await calls(meter, model, requests[index], **options)
-        except Exception as error:
-            found[index] = error
-
-    async with anyio.create_task_group() as group:
-        for index in range(len(requests)):
-            group.start_soon(one, index)
-    return found
-
-
-def nothing_is_left_over(calls: Calls, meter: Meter, concurrency: int) -> None:
-    account = meter.ledger.account(meter._account)
-    assert account is not None
-    assert account.held == NOTHING
-    assert meter.summary()["held_dollars"] == 0
-    assert calls._places.value == concurrency
-    assert not any(gate.locked() for gate in calls._gates.values())
+from divebell.loop.calls import Calls
+from tests.support.played import (
+    CARD,
+    CENT,
+    Played,
+    asking,
+    cents,
+    failing,
+    nothing_is_left_over,
+    outcomes,
+    replying,
+)
 
 
 def test_near_the_cap_calls_wait_for_those_in_flight_and_all_that_fit_are_served() -> None:
@@ -278,132 +203,6 @@ def test_an_absurd_usage_is_not_booked_but_stops_the_run(shared: bool, tmp_path:
         nothing_is_left_over(calls, meter, 4)
         meter.close()
         ledger.close()
-
-    anyio.run(main)
-
-
-class Recording(MemoryLedger):
-    """Keeps the ids of all holds, and how they ended."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ids: list[str] = []
-        self.ends: list[str] = []
-
-    def hold(self, account_id: str, hold_id: str, bid: Bid, **options: Any) -> int:
-        output_tokens = super().hold(account_id, hold_id, bid, **options)
-        self.ids.append(hold_id)
-        return output_tokens
-
-    def settle(self, hold_id: str, spent: Amounts, **options: Any) -> HoldEntry:
-        entry = super().settle(hold_id, spent, **options)
-        self.ends.append(entry.state)
-        return entry
-
-
-def test_each_attempt_is_a_hold_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls_module, "FIRST_RETRY_SECONDS", 0.001)
-
-    async def main() -> None:
-        ledger = Recording()
-        meter = Meter(Budget(dollars="1"), CARD, ledger=ledger)
-        model = Played(failing(ModelError("500", may_retry=True), ModelError("429", may_retry=True, never_ran=True)))
-        call = await Calls({"m": model}, concurrency=4)(meter, model, asking(), name="sub-call 1")
-        assert call.attempts == len(set(ledger.ids)) == 3
-        assert ledger.ends == ["uncertain", "refunded", "settled"]
-        assert cents(meter) == 4 + 0 + 1
-
-    anyio.run(main)
-
-
-def test_attempts_are_bounded_and_every_one_is_paid_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls_module, "FIRST_RETRY_SECONDS", 0.001)
-
-    async def main() -> None:
-        meter = Meter(Budget(dollars="1"), CARD)
-        model = Played(failing(*[ModelError("500", may_retry=True)] * 50))
-        calls = Calls({"m": model}, concurrency=4)
-        with pytest.raises(ModelError, match="500"):
-            await calls(meter, model, asking())
-        assert len(model.requests) == MAX_ATTEMPTS
-        assert cents(meter) == 4 * MAX_ATTEMPTS
-        nothing_is_left_over(calls, meter, 4)
-
-    anyio.run(main)
-
-
-def test_a_retry_that_the_budget_does_not_allow_tells_of_the_failure_that_it_was_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(calls_module, "FIRST_RETRY_SECONDS", 0.001)
-
-    async def main() -> None:
-        meter, model = Meter(Budget(dollars="0.05"), CARD), Played(failing(ModelError("500", may_retry=True)))
-        with pytest.raises(ModelError, match="500"):
-            await Calls({"m": model}, concurrency=4)(meter, model, asking())
-        assert len(model.requests) == 1
-
-    anyio.run(main)
-
-
-@pytest.mark.parametrize("asked", [60.1, 10.0**12, math.inf, math.nan])
-def test_an_endpoint_that_asks_for_too_long_a_pause_has_its_call_fail(asked: float) -> None:
-    async def main() -> None:
-        meter = Meter(Budget(dollars="1"), CARD)
-        model = Played(failing(ModelError("429", may_retry=True, never_ran=True, retry_after_seconds=asked)))
-        with pytest.raises(ModelError, match="429"):
-            await Calls({"m": model}, concurrency=4)(meter, model, asking())
-        assert len(model.requests) == 1
-
-    anyio.run(main)
-
-
-@pytest.mark.parametrize("asked", [0.0, -5.0])
-def test_a_pause_of_nothing_or_less_is_none(asked: float) -> None:
-    async def main() -> None:
-        meter = Meter(Budget(dollars="1"), CARD)
-        model = Played(failing(ModelError("429", may_retry=True, never_ran=True, retry_after_seconds=asked)))
-        call = await Calls({"m": model}, concurrency=4)(meter, model, asking())
-        assert call.attempts == 2
-
-    anyio.run(main)
-
-
-def test_a_pause_that_an_endpoint_asks_for_holds_for_all_calls_of_its_model_and_no_others() -> None:
-    pause = 0.2
-
-    async def main() -> None:
-        meter = Meter(Budget(dollars="9"), CARD)
-        asked_at: list[float] = []
-        began: dict[str, list[float]] = {"m": [], "other": []}
-
-        async def play(request: Request) -> Completion:
-            began["m"].append(time.monotonic())
-            if not asked_at:
-                asked_at.append(time.monotonic())
-                raise ModelError("429", may_retry=True, never_ran=True, retry_after_seconds=pause)
-            return Completion(text="yes", usage=Usage(output_tokens=1))
-
-        async def play_other(request: Request) -> Completion:
-            began["other"].append(time.monotonic())
-            return Completion(text="yes", usage=Usage(output_tokens=1))
-
-        model, other = Played(play), Played(play_other, "other")
-        calls = Calls({"m": model, "other": other}, concurrency=1)
-        async with anyio.create_task_group() as group:
-            for _ in range(3):
-                group.start_soon(calls, meter, model, asking())
-            while not asked_at:
-                await anyio.lowlevel.checkpoint()
-            await anyio.lowlevel.checkpoint()
-            for _ in range(3):
-                group.start_soon(calls, meter, model, asking())
-            await calls(meter, other, asking())
-            assert len(began["m"]) == 1
-        late = sorted(began["m"])[1:]
-        assert len(late) == 6
-        assert min(late) >= asked_at[0] + pause
-        assert began["other"][0] < min(late)
 
     anyio.run(main)
 

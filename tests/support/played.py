@@ -1,0 +1,96 @@
+"""Models that play what a test of single calls needs, and what is left over after them."""
+
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+
+from divebell import Completion, ModelError, Rate, Request, Usage
+from divebell.bridge.escrow import NOTHING
+from divebell.bridge.meter import Meter
+from divebell.bridge.rates import RateCard
+from divebell.loop.calls import Calls
+
+CENT_PER_TOKEN = Rate.per_million("0", "10000")
+CARD = RateCard({"m": CENT_PER_TOKEN, "other": CENT_PER_TOKEN})
+CENT = 10**10
+
+Play = Callable[[Request], Awaitable[Completion]]
+
+
+class Played:
+    """A model that is one function; it counts what reached it, and how many were there at once."""
+
+    def __init__(self, play: Play, name: str = "m") -> None:
+        self.name = name
+        self._play = play
+        self.requests: list[Request] = []
+        self.now = 0
+        self.peak = 0
+
+    async def complete(self, request: Request) -> Completion:
+        self.requests.append(request)
+        self.now += 1
+        self.peak = max(self.peak, self.now)
+        try:
+            return await self._play(request)
+        finally:
+            self.now -= 1
+
+
+def replying(output_tokens: int = 1, *, seconds: float = 0.002) -> Play:
+    async def play(request: Request) -> Completion:
+        await anyio.sleep(seconds)
+        return Completion(text="yes", usage=Usage(input_tokens=1, output_tokens=output_tokens))
+
+    return play
+
+
+def failing(*errors: ModelError) -> Play:
+    """Fails so often, and then replies."""
+    left = list(errors)
+
+    async def play(request: Request) -> Completion:
+        await anyio.lowlevel.checkpoint()
+        if left:
+            raise left.pop(0)
+        return Completion(text="yes", usage=Usage(input_tokens=1, output_tokens=1))
+
+    return play
+
+
+def asking(output_tokens: int = 4, text: str = "?") -> Request:
+    return Request(messages=({"role": "user", "content": text},), max_output_tokens=output_tokens)
+
+
+def cents(meter: Meter) -> Decimal:
+    dollars = meter.summary()["dollars"]
+    assert isinstance(dollars, Decimal)
+    return dollars * 100
+
+
+async def outcomes(calls: Calls, meter: Meter, model: Played, requests: list[Request], **options: Any) -> list[object]:
+    """All at once, each one's Call or error."""
+    found: list[object] = [None] * len(requests)
+
+    async def one(index: int) -> None:
+        try:
+            found[index] = await calls(meter, model, requests[index], **options)
+        except Exception as error:
+            found[index] = error
+
+    async with anyio.create_task_group() as group:
+        for index in range(len(requests)):
+            group.start_soon(one, index)
+    return found
+
+
+def nothing_is_left_over(calls: Calls, meter: Meter, concurrency: int) -> None:
+    account = meter.ledger.account(meter._account)
+    assert account is not None
+    assert account.held == NOTHING
+    assert meter.summary()["held_dollars"] == 0
+    assert calls._places.value == concurrency
+    assert not any(gate.locked() for gate in calls._gates.values())

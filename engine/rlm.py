@@ -15,7 +15,7 @@ from divebell.events import Event, EventListener
 from divebell.journal.journal import Journal
 from divebell.limits import Limits
 from divebell.loop.levels import levels_of
-from divebell.loop.listeners import Tracing
+from divebell.loop.listeners import Tracing, secrets_known
 from divebell.loop.memo import Memo
 from divebell.loop.result import Result
 from divebell.loop.settings import Level, Settings
@@ -167,7 +167,7 @@ class RLM:
             tenant=tenant,
             concurrency=concurrency,
             memo=memo,
-            tracing=Tracing(trace, trace_folder),
+            tracing=Tracing(trace, trace_folder, secrets_known(api_key)),
             spending=self._spending,
         )
 

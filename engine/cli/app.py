@@ -148,6 +148,9 @@ def ask(
         typer.Option(help="A file with a JSON Schema that the answer must fit; it is printed as JSON then."),
     ] = None,
     preview: Annotated[bool, typer.Option(help="Show the model the beginning of the context.")] = True,
+    trace: Annotated[
+        Path | None, typer.Option(help="A file to write a trace to, for `divebell trace`; it must not be there yet.")
+    ] = None,
     journal: Annotated[
         Path | None, typer.Option(help="A file to write, from which the run can be resumed, and replayed exactly.")
     ] = None,
@@ -179,6 +182,7 @@ def ask(
         schema=schema,
         preview=preview,
         max_iterations=max_iterations,
+        trace=trace,
         journal=journal,
         resume=resume,
         quiet=quiet or as_json,

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,10 +16,12 @@ from divebell.cli.exits import USAGE, Exit
 from divebell.cli.inputs import parse_rates, read_context, read_schema, show_notes
 from divebell.engine import Engine, default_engine
 from divebell.errors import LedgerBusy, LedgerError
+from divebell.loop.listeners import secrets_known, told_all
 from divebell.loop.result import Result
 from divebell.loop.stop import Stop
 from divebell.rlm import RLM
 from divebell.tenant import Tenant
+from divebell.trace.writer import TraceWriter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,7 @@ def ask(
     schema: Path | None,
     preview: bool,
     max_iterations: int,
+    trace: Path | None,
     journal: Path | None,
     resume: Path | None,
     quiet: bool,
@@ -80,7 +83,7 @@ def ask(
     if journal is not None and resume is not None:
         raise Exit(USAGE, "give --journal FILE to begin one, or --resume FILE to go on, not both")
     display = Display(console, quiet=quiet)
-    with purse.opened() as (engine, tenant):
+    with purse.opened() as (engine, tenant), _tracing(trace) as writer:
         rlm = RLM(
             model,
             sub_model,
@@ -93,7 +96,7 @@ def ask(
             output=None if schema is None else read_schema(schema),
             preview=preview,
             max_iterations=max_iterations,
-            on_event=display.on_event,
+            on_event=told_all(display.on_event, writer),
         )
         context = read_context(paths)
         if not quiet:
@@ -108,6 +111,10 @@ def ask(
         if result.stopped_by is not None:
             console.print(_note(result.stopped_by), highlight=False, markup=False)
     print(safe(result.answer) if sys.stdout.isatty() else result.answer)
+
+
+def _tracing(path: Path | None) -> AbstractContextManager[TraceWriter | None]:
+    return nullcontext() if path is None else TraceWriter(path, secrets=secrets_known())
 
 
 def _note(stop: Stop) -> str:

@@ -1,11 +1,12 @@
 """Who is told of a run's events: the application, a trace file, a stream."""
 
 import contextlib
-import secrets
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from secrets import token_hex
 from typing import Literal
 
 from divebell.errors import ConfigurationError
@@ -29,14 +30,20 @@ def told_all(*listeners: EventListener | None) -> EventListener | None:
     return tell
 
 
-class Tracing:
-    """Makes one trace file a run, in a folder. `level` "off" makes none."""
+def secrets_known(*given: str | None) -> tuple[str, ...]:
+    """The keys that must be in no trace, whoever wrote them there: those that are given, and the environment's."""
+    return tuple(key for key in (*given, os.environ.get("OPENAI_API_KEY")) if key)
 
-    def __init__(self, level: TraceLevel, folder: "Path | str") -> None:
+
+class Tracing:
+    """Makes one trace file a run, in a folder. `level` "off" makes none. `secrets` are in none of them."""
+
+    def __init__(self, level: TraceLevel, folder: "Path | str", secrets: tuple[str, ...] = ()) -> None:
         if level not in ("full", "redacted", "off"):
             raise ConfigurationError(f"trace must be 'full', 'redacted' or 'off', not {level!r}")
         self._level = level
         self._folder = Path(folder)
+        self._secrets = secrets
 
     @contextmanager
     def of_run(self, settings: dict[str, object]) -> Iterator[TraceWriter | None]:
@@ -46,6 +53,6 @@ class Tracing:
             return
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         began = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        path = self._folder / f"{began}-{secrets.token_hex(4)}.jsonl"
-        with TraceWriter(path, level=self._level, settings=settings) as writer:
+        path = self._folder / f"{began}-{token_hex(4)}.jsonl"
+        with TraceWriter(path, level=self._level, settings=settings, secrets=self._secrets) as writer:
             yield writer

@@ -127,6 +127,19 @@ def test_json(server: ChatServer, text_file: Path) -> None:
     assert set(told["spend"]["models"]) == {"root", "sub"}
 
 
+def test_a_trace_is_written_and_shown(server: ChatServer, text_file: Path, tmp_path: Path) -> None:
+    trace = tmp_path / "trace.jsonl"
+    assert ask(server, QUESTION, "-c", str(text_file), "-q", "--trace", str(trace)).status == 0
+    assert KEY not in trace.read_text("utf-8")
+    shown = run("trace", str(trace))
+    assert shown.status == 0
+    assert QUESTION in shown.stdout
+    assert "4711" in shown.stdout
+    again = ask(server, QUESTION, "-c", str(text_file), "-q", "--trace", str(trace))
+    assert (again.status, again.stdout) == (2, "")
+    assert str(trace) in again.sentence
+
+
 def test_reads_standard_input(server: ChatServer) -> None:
     assert ask(server, QUESTION, "-c", "-", "-q", stdin=TEXT).stdout == "4711\n"
 

@@ -97,3 +97,11 @@ def test_a_redacted_trace_has_no_bodies_and_off_makes_no_file(tmp_path: Path) ->
 def test_a_trace_that_makes_no_sense_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="'full', 'redacted' or 'off'"):
         rlm(trace="everything")
+
+
+def test_a_key_is_in_no_trace_whoever_wrote_it_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-environment-0123456789")
+    leaking = ScriptedModel("root", [block("print('sk-environment-0123456789')"), "FINAL(1)"])
+    file = RLM(leaking, trace="full", trace_folder=tmp_path).run("c", "q").trace_file
+    assert file is not None
+    assert "sk-environment" not in file.read_text()

@@ -78,3 +78,14 @@ def test_a_tool_over_its_time(tmp_path: Path) -> None:
     made = run(tmp_path / "journal", cell, tools={"slow": slow}, tool_seconds=0.05)
     assert outputs(made) == ["TimeoutError: it did not end within 0.05 s"]
     assert outputs(replay(tmp_path / "journal")) == outputs(made)
+
+
+def test_a_refusal_at_the_door_is_told_again_in_its_place(tmp_path: Path) -> None:
+    """What the door refuses has a place among what the guest was told, or all after it would seem to differ."""
+    cell = "for n in range(3):\n    try:\n        print(tool(n))\n    except ToolError as error:\n        print(error)\nprint(budget())"
+    journal = tmp_path / "journal"
+    model = ScriptedModel("m", [f"```repl\n{cell}\n```", "FINAL(done)"])
+    rlm = RLM(model, tools={"tool": lambda n: n}, limits=Limits(tool_calls=1))
+    made = rlm.run("hay", "What?", journal=journal)
+    assert "may call tools 1 times" in made.trace[0].cells[0].stdout
+    assert outputs(replay(journal)) == outputs(made)

@@ -50,11 +50,23 @@ def test_an_answer_has_its_text_and_its_value_where_that_is_plain(code: str, tex
         ("for n in range(3):\n    if n == 1: SUBMIT(n)\nSUBMIT('none')", "1", {"answer": 1}),
         ("SUBMIT(a=1)\n1 / 0", '{"a": 1}', {"a": 1}),
         ("import asyncio\nasync def main(): SUBMIT(a=1)\nawait asyncio.gather(main())\n1 / 0", '{"a": 1}', {"a": 1}),
+        (
+            "import asyncio\nasync def f(i):\n    await llm_query('x')\n    if i == 2: SUBMIT(a=1)\n"
+            "async with asyncio.TaskGroup() as group:\n    for i in range(5): group.create_task(f(i))\n1 / 0",
+            '{"a": 1}',
+            {"a": 1},
+        ),
+        (
+            "from concurrent.futures import ThreadPoolExecutor\n"
+            "list(ThreadPoolExecutor().map(lambda a: SUBMIT(a=a) if a == 1 else llm_query('x'), range(5)))\n1 / 0",
+            '{"a": 1}',
+            {"a": 1},
+        ),
         ("import asyncio\nasync def main(): SUBMIT(a=1)\nasyncio.run(main())\n1 / 0", '{"a": 1}', {"a": 1}),
     ],
 )
 def test_submit_gives_fields_and_text(call: str, text: str, fields: dict[str, Any]) -> None:
-    with Sandbox() as box:
+    with Sandbox(llm=str.upper) as box:
         cell = box.run(call)
         assert (cell.final, cell.submitted, cell.final_value) == (text, fields, None)
         assert box.run("1").submitted is None
@@ -117,6 +129,12 @@ def test_an_answer_may_be_given_where_the_code_waits() -> None:
         assert box.run("asyncio.run(main())").final == "A"
         code = "from concurrent.futures import ThreadPoolExecutor\ndef f(): FINAL(llm_query('b'))\nThreadPoolExecutor().submit(f)"
         assert box.run(code).final == "B"
+
+
+def test_exit_in_a_task_group_ends_the_cell_with_its_status(box: Sandbox) -> None:
+    code = "import asyncio, sys\nasync def f():\n    await llm_query('x')\n    FINAL(1)\n    sys.exit(3)\n"
+    cell = box.run(code + "async with asyncio.TaskGroup() as group: group.create_task(f())\n1 / 0")
+    assert (kind(cell), cell.exit_status, cell.final) == (None, 3, "1")
 
 
 def test_a_name_that_a_cell_took_is_the_contracts_again(box: Sandbox) -> None:

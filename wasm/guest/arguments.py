@@ -88,7 +88,8 @@ def _reference(value: object) -> dict[str, object] | None:
     if value is None:
         return None
     if value is whole:  # not the same as no context: where a child is a plain call, it is sent this, or nothing
-        return {"slice": [0, len(whole)]}
+        length: int = len(whole)  # type: ignore[arg-type]
+        return {"slice": [0, length]}
     if kind is str or kind is bytes:
         if type(value) is kind and len(value) >= SHORTEST_REFERENCE:
             return _slice(whole, value)

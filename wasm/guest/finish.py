@@ -2,7 +2,7 @@
 
 import json
 from builtins import SystemExit, dict, isinstance, issubclass, len, str, type  # noqa: UP029  (cells may replace them)
-from typing import Any, cast
+from typing import Any
 
 from divebell_guest import wire
 from divebell_guest.door import BadAnswer, ask
@@ -66,15 +66,13 @@ class Finish:
     def adopt(self, namespace: dict[str, object]) -> None:
         """Take over what a cell put in the place of `answer`: a dict like it, or anything else as its content. Much
         code says `answer = llm_query(...)`, and would lose that when the name is put back."""
-        given = namespace.get("answer", self.answer)
+        given: Any = namespace.get("answer", self.answer)
         if given is self.answer:
             return
-        if issubclass(type(given), dict):
-            found = cast("dict[str, object]", given)
-            if dict.__contains__(found, "content") or dict.__contains__(found, "ready"):
-                self.answer.update(content=dict.get(found, "content", ""), ready=_is_ready(found))
-                return
-        self.answer["content"] = given
+        if issubclass(type(given), dict) and (dict.__contains__(given, "content") or dict.__contains__(given, "ready")):
+            self.answer.update(content=dict.get(given, "content", ""), ready=_is_ready(given))
+        else:
+            self.answer["content"] = given
 
     def forget(self) -> None:
         self.answer["ready"] = False

@@ -8,6 +8,7 @@ Everything here belongs to one cell. At its end unfinished tasks are cancelled a
 """
 
 import asyncio
+import contextlib
 import heapq
 from asyncio import base_events, events, runners, tasks
 from collections.abc import Coroutine
@@ -212,7 +213,10 @@ def finish() -> None:
             for task in left:
                 task.cancel("its cell has ended")
             loop.call_soon(loop.stop)
-            loop.run_forever()
+            with contextlib.suppress(
+                SystemExit
+            ):  # what made the cell end comes up again in a TaskGroup that is cancelled
+                loop.run_forever()
 
 
 def abandon() -> None:

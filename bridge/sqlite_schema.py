@@ -76,6 +76,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 ) STRICT, WITHOUT ROWID""",
         "CREATE INDEX open_children ON accounts (parent) WHERE is_open",
         "CREATE INDEX open_accounts_of_worker ON accounts (worker) WHERE is_open AND worker IS NOT NULL",
+        "CREATE INDEX closed_accounts ON accounts (closed) WHERE closed IS NOT NULL",
         """CREATE TABLE holds (
     id TEXT PRIMARY KEY,
     account TEXT NOT NULL REFERENCES accounts (id),

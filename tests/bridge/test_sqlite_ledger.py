@@ -454,3 +454,33 @@ def test_threads_that_find_the_same_worker_dead_bury_it_once(tmp_path: Path) -> 
     assert figures(finders[0]) == (60, 0)
     for ledger in finders:
         ledger.close()
+
+
+def test_what_ended_long_ago_is_forgotten_but_for_what_it_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ledger.db"
+
+    def used(ledger: SQLiteLedger, name: str) -> None:
+        ledger.open(name, kind="run", path=name, parent=ledger.tenant("acme"), wanted=Caps(1000, None, None))
+        ledger.open(f"{name}.1", kind="child", path=name, parent=name, wanted=Caps(100, None, None))
+        ledger.hold(f"{name}.1", f"hold of {name}", Fixed(Amounts(50, 5, 1)), model="m")
+        ledger.settle(f"hold of {name}", Amounts(30, 3, 1))
+
+    with monkeypatch.context() as long_ago:
+        for module in ("sqlite_books", "sqlite_ledger"):
+            long_ago.setattr(f"divebell.bridge.{module}.now_text", lambda: "2020-01-01T00:00:00.000+00:00")
+        with SQLiteLedger(path) as ledger:
+            used(ledger, "old")
+            ledger.close_account("old")
+            used(ledger, "old and open")
+        # What was still open ended when the ledger was closed: long ago, too.
+    with SQLiteLedger(path) as ledger:
+        used(ledger, "new")
+        ledger.close_account("new")
+    with SQLiteLedger(path) as ledger:
+        kept = {row[0] for row in ledger._db.execute("SELECT id FROM accounts WHERE kind IN ('run', 'child')")}
+        holds = {row[0] for row in ledger._db.execute("SELECT id FROM holds")}
+        assert (kept, holds) == ({"new", "new.1"}, {"hold of new"})
+        assert ledger._db.execute("SELECT count(*) FROM workers WHERE began < '2021'").fetchone() == (0,)
+        assert figures(ledger) == (3 * 30, 0)
+        assert ledger._db.execute("PRAGMA foreign_keys").fetchone() == (1,)
+        assert ledger._db.execute("PRAGMA foreign_key_check").fetchall() == []

@@ -1,11 +1,11 @@
-"""Waiting for a ledger that another process is writing to, where nothing else has to go on meanwhile.
+"""Waiting for a ledger that another process is writing to: how long, and how it is done where nothing else has to go on.
 
-On an event loop, engine/loop/calls.py waits without blocking it.
+On an event loop, engine/loop/calls.py waits as long without blocking it.
 """
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from divebell.bridge.errors import LedgerBusy
@@ -15,13 +15,19 @@ PATIENCE_SECONDS = 30.0
 _T = TypeVar("_T")
 
 
+def pauses(patience_seconds: float = PATIENCE_SECONDS) -> Iterator[float]:
+    """The seconds to wait after each try that found the ledger busy, until it was long enough. With jitter, so that
+    those who wait do not come back together."""
+    until = time.monotonic() + patience_seconds
+    while time.monotonic() <= until:
+        yield random.uniform(0.001, 0.02)
+
+
 def wait_and_do(operation: Callable[[], _T]) -> _T:
     """The ledger's operation, tried again while it is busy. LedgerBusy if that does not end."""
-    until = time.monotonic() + PATIENCE_SECONDS
-    while True:
+    for pause in pauses():
         try:
             return operation()
         except LedgerBusy:
-            if time.monotonic() > until:
-                raise
-        time.sleep(random.uniform(0.001, 0.02))
+            time.sleep(pause)
+    return operation()

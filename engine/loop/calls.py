@@ -22,6 +22,7 @@ import anyio
 
 from divebell.bridge.errors import BudgetExceeded, DivebellError, LedgerBusy, LedgerError
 from divebell.bridge.meter import Hold, Meter, whole
+from divebell.bridge.patience import PATIENCE_SECONDS, pauses
 from divebell.bridge.tally import Tally
 from divebell.errors import JournalError, ModelError, ModelUnavailable, UnknownModel
 from divebell.journal.journal import Journal
@@ -38,7 +39,7 @@ MAX_RETRY_SECONDS = 60.0
 """What is waited before a retry at most. An endpoint that asks for more has its call fail at once instead."""
 LOOK_AGAIN_SECONDS = 0.05  # where others share the ledger, nobody tells us that they settled
 RECOVER_SECONDS = 2.0  # waiting for so long, look whether somebody died holding what we wait for
-LEDGER_PATIENCE_SECONDS = 30.0
+LEDGER_PATIENCE_SECONDS = PATIENCE_SECONDS
 
 _log = logging.getLogger("divebell.budget")
 _T = TypeVar("_T")
@@ -342,11 +343,9 @@ def _retry_seconds(error: ModelError, attempt: int) -> float | None:
 
 async def patiently(operation: Callable[[], _T]) -> _T:
     """The ledger's operation, tried again while another process is writing to it. LedgerBusy if that does not end."""
-    until = time.monotonic() + LEDGER_PATIENCE_SECONDS
-    while True:
+    for pause in pauses(LEDGER_PATIENCE_SECONDS):
         try:
             return operation()
         except LedgerBusy:
-            if time.monotonic() > until:
-                raise
-        await anyio.sleep(random.uniform(0.001, 0.02))
+            await anyio.sleep(pause)
+    return operation()

@@ -1,4 +1,4 @@
-"""Waiting for a ledger that another process is writing to: how long, and how it is done where nothing else has to go on.
+"""Waiting for a ledger that another process is writing to: how long, and how it is done where nothing else must go on.
 
 On an event loop, engine/loop/calls.py waits as long without blocking it.
 """

@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -207,3 +207,9 @@ def checked_key(key: str) -> str:
 
 def _digest(text: str) -> str:
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def keys_of(models: Iterable[object]) -> list[str]:
+    """The keys that these models send, so that they can be kept out of what is written. A hostile endpoint, which knows
+    its key, may repeat it in a reply."""
+    return [model._where.key for model in models if isinstance(model, OpenAIModel)]

@@ -3,6 +3,7 @@
 The client is imported at the first call, on another thread: importing it takes most of a second.
 """
 
+import json
 import os
 import re
 import threading
@@ -99,6 +100,13 @@ class OpenAIModel(ABC):
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def identity(self) -> str:
+        """What tells it from others of its name: its API, its endpoint, and what is sent beside the request. A memo
+        goes by it."""
+        more = json.dumps(self._extra_body, sort_keys=True, default=repr)
+        return f"{self._name} {type(self).__name__} {self._base_url} {more}"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._name!r}, base_url={self._where.url!r})"

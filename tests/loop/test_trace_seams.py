@@ -115,6 +115,16 @@ def test_a_run_that_is_cut_off_says_so_in_its_last_event_and_so_do_its_children(
     assert [event.kind for event in read_trace(only_file(tmp_path)).events][-2:] == ["answer", "end"]
 
 
+def test_calls_that_were_in_flight_when_a_run_was_cut_off_are_in_its_trace(tmp_path: Path) -> None:
+    root = ScriptedModel("root", [block("llm_query_batched(['one', 'two'])")])
+    asyncio.run(cancelled(RLM(root, Stuck(), trace="full", trace_folder=tmp_path)))
+    events = read_trace(only_file(tmp_path)).events
+    calls = [event.data for event in events if event.kind == "call"]
+    assert sorted(call["prompt"] for call in calls) == ["one", "two"]
+    assert {call["error_type"] for call in calls} == {"CancelledError"}
+    assert [event.kind for event in events][-2:] == ["answer", "end"]
+
+
 def test_a_fault_of_the_host_too_ends_a_trace_with_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise MemoryError

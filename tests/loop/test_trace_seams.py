@@ -44,6 +44,22 @@ def test_a_tools_name_that_a_guest_made_up_smuggles_nothing_into_a_redacted_trac
     assert told == ["unknown", "known"]
 
 
+@pytest.mark.parametrize("level", ["redacted", "full"])
+@pytest.mark.parametrize("secret", [4_711_000_815, 4711.25, True])
+def test_a_number_that_a_tool_returned_or_was_given_is_in_no_redacted_trace(
+    secret: object, level: Any, tmp_path: Path
+) -> None:
+    root = ScriptedModel("root", [block("look(look(0), more=look(0))"), "FINAL(1)"])
+    tools = {"look": lambda first, more=None: secret}
+    result = RLM(root, tools=tools, trace=level, trace_folder=tmp_path).run("hay", "q")
+    assert result.trace_file is not None
+    told = [event.data for event in read_trace(result.trace_file).events if event.kind == "tool"]
+    assert len(told) == 3
+    assert all(isinstance(data["result"], str) is (level == "full") for data in told)
+    if secret is not True:
+        assert (str(secret) in result.trace_file.read_text()) is (level == "full")
+
+
 @pytest.mark.parametrize("key", ["EMPTY", "none", "ollama"])
 def test_what_endpoints_without_keys_are_told_breaks_no_traced_run(
     key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -140,7 +156,7 @@ def test_a_fault_of_the_host_too_ends_a_trace_with_an_answer(tmp_path: Path, mon
 def test_a_trace_folder_that_cannot_be_is_one_clear_error(below: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     rlm = RLM(ScriptedModel("root", ["FINAL(1)"]), trace="full", trace_folder=tmp_path / below)
-    with pytest.raises(TraceError, match="trace_folder .* cannot be made"):
+    with pytest.raises(TraceError, match=r"trace_folder .* cannot be made"):
         rlm.run("hay", "q")
 
 

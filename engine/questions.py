@@ -102,7 +102,7 @@ class Questions:
     ) -> Result:
         """With a trace file of its own, where they are wanted."""
         told: dict[str, object] = {"models": [level.model.name for level in settings.levels], "seed": settings.seed}
-        with self.tracing.of_run(told) as writer:
+        async with self.tracing.of_run(told) as writer:
             listening = replace(settings, listener=told_all(settings.listener, writer))
             result = await self._metered(context, query, session, listening, budget)
         return result if writer is None else replace(result, trace_file=writer.path)

@@ -167,7 +167,7 @@ class RLM:
             tenant=tenant,
             concurrency=concurrency,
             memo=memo,
-            tracing=Tracing(trace, trace_folder, secrets_known(api_key)),
+            tracing=Tracing(trace, trace_folder, secrets_known(api_key, models=_all_models(settings))),
             spending=self._spending,
         )
 
@@ -233,6 +233,8 @@ class RLM:
         finally:
             task.cancel()
             await asyncio.wait([task])
+            if not task.cancelled():
+                task.exception()  # whoever left early is not told of it, at the end of the process neither
 
     def session(self, context: Source) -> Session:
         """A conversation about one context: each question has the variables and the history of those before it, and a
@@ -250,6 +252,10 @@ class RLM:
 
 def _path(given: "Path | str | None") -> Path | None:
     return None if given is None else Path(given)
+
+
+def _all_models(settings: Settings) -> list[Model]:
+    return [*(level.model for level in settings.levels), *settings.models.values()]
 
 
 def _check_numbers(**numbers: tuple[object, int]) -> None:

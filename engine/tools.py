@@ -187,6 +187,9 @@ class Tools:
         """Name, signature and documentation of each, for the guest and for a prompt."""
         return self._described or [tool.description for tool in self._tools.values()]
 
+    def __contains__(self, name: object) -> bool:
+        return any(tool["name"] == name for tool in self.descriptions)
+
     def is_async(self, call: ToolCall) -> bool:
         tool = self._tools.get(call.name)
         return tool is not None and tool.is_async

@@ -83,6 +83,8 @@ def ask(
     if journal is not None and resume is not None:
         raise Exit(USAGE, "give --journal FILE to begin one, or --resume FILE to go on, not both")
     display = Display(console, quiet=quiet)
+    # What can be wrong with the command is looked at before the trace is made: its name would be taken the next time.
+    prices, output, context = parse_rates(rates), None if schema is None else read_schema(schema), read_context(paths)
     with purse.opened() as (engine, tenant), _tracing(trace) as writer:
         rlm = RLM(
             model,
@@ -92,13 +94,12 @@ def ask(
             engine=engine,
             tenant=tenant,
             on_exhausted=on_exhausted,
-            rates=parse_rates(rates),
-            output=None if schema is None else read_schema(schema),
+            rates=prices,
+            output=output,
             preview=preview,
             max_iterations=max_iterations,
             on_event=told_all(display.on_event, writer),
         )
-        context = read_context(paths)
         if not quiet:
             show_notes(context)
         with display:

@@ -76,10 +76,11 @@ def _add(tree: Tree, span: Span, *, full: bool) -> None:
         branch = tree.add(_line(child))
         _add_bodies(branch, child, full=full)
         _add(branch, child, full=full)
-    answer = body_text(span.data.get("answer")) if span.kind == "run" else None
+    said = "error" if span.data.get("status") == "failed" else "answer"
+    answer = body_text(span.data.get(said)) if span.kind == "run" else None
     if answer is not None:
         shown = f"\n{shortened(safe(answer), FULL_CHARACTERS)}" if full else f" {one_line(answer)}"
-        tree.add(Text.assemble(("answer", "bold green"), shown))
+        tree.add(Text.assemble((said, "bold red" if said == "error" else "bold green"), shown))
 
 
 def _add_bodies(tree: Tree, span: Span, *, full: bool) -> None:

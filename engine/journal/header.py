@@ -28,6 +28,8 @@ COPIED = (*_NUMBERS, "seed", "on_exhausted", "preview", "tool_seconds")
 FREE_TO_CHANGE = frozenset({"seed", "child_concurrency", "tool_seconds", "on_exhausted"})
 """Settings that a resumed run may have of its own: what is recorded does not depend on them. The seed is the first
 run's in any case."""
+_SAID = {"levels": "set of tools, temperatures or output limits (levels)", "limits": "set of sandbox limits"}
+"""What is said of a setting that is another where its name alone would not tell what to look at."""
 _MAX_OUTPUT_TOKENS = 10_000_000
 _MAX_LEVELS = 33
 
@@ -171,8 +173,9 @@ def _check_same(path: Path, recorded: Record, header: Record) -> None:
             raise ConfigurationError(f"the journal {path} is of a run with another {what}: name another file")
     for name, value in header["settings"].items():
         if name not in FREE_TO_CHANGE and recorded["settings"].get(name) != _as_read(value):
+            what = _SAID.get(name, name)
             raise ConfigurationError(
-                f"the journal {path} is of a run with another {name}: give the same, or name another file"
+                f"the journal {path} is of a run with another {what}: give the same, or name another file"
             )
 
 

@@ -26,7 +26,7 @@ from divebell.bridge.patience import PATIENCE_SECONDS, pauses
 from divebell.bridge.tally import Tally
 from divebell.errors import JournalError, ModelError, ModelUnavailable, UnknownModel
 from divebell.journal.journal import Journal
-from divebell.loop.memo import Memo
+from divebell.loop.memo import Memo, identity_of
 from divebell.models.images import worst_case_image_tokens
 from divebell.models.protocol import Completion, Model, Request
 
@@ -140,12 +140,12 @@ class Calls:
                 journal.keep_error(meter.path, name, model.name, request, error)
             raise
         if self._memo is not None and is_sub_call:
-            self._memo.put(self._tenant, model.name, request, call.completion)
+            self._memo.put(self._tenant, identity_of(model), request, call.completion)
         return call
 
     def _remembered(self, meter: Meter, model: Model, request: Request, name: str) -> Call | None:
         """The call from the memo, if it is there."""
-        found = None if self._memo is None else self._memo.get(self._tenant, model.name, request)
+        found = None if self._memo is None else self._memo.get(self._tenant, identity_of(model), request)
         if found is None:
             return None
         booked = Tally(memo_calls=1)

@@ -2,15 +2,21 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 from typing import Literal
 
-from divebell.errors import ConfigurationError
+import anyio
+import anyio.to_thread
+
+from divebell.errors import ConfigurationError, TraceError
 from divebell.events import Event, EventListener
+from divebell.models.openai_base import keys_of
+from divebell.models.protocol import Model
+from divebell.trace.schema import MIN_SECRET_CHARACTERS
 from divebell.trace.writer import TraceWriter
 
 TraceLevel = Literal["full", "redacted", "off"]
@@ -30,9 +36,12 @@ def told_all(*listeners: EventListener | None) -> EventListener | None:
     return tell
 
 
-def secrets_known(*given: str | None) -> tuple[str, ...]:
-    """The keys that must be in no trace, whoever wrote them there: those that are given, and the environment's."""
-    return tuple(key for key in (*given, os.environ.get("OPENAI_API_KEY")) if key)
+def secrets_known(*given: str | None, models: Iterable[Model] = ()) -> tuple[str, ...]:
+    """The keys that must be in no trace, whoever wrote them there: those that are given, the models' and the
+    environment's. What is shorter than MIN_SECRET_CHARACTERS is no key, but what endpoints without one are told
+    ("EMPTY", "none"): it would wipe out words."""
+    known = (*given, *keys_of(models), os.environ.get("OPENAI_API_KEY"))
+    return tuple(dict.fromkeys(key for key in known if key and len(key) >= MIN_SECRET_CHARACTERS))
 
 
 class Tracing:
@@ -42,17 +51,31 @@ class Tracing:
         if level not in ("full", "redacted", "off"):
             raise ConfigurationError(f"trace must be 'full', 'redacted' or 'off', not {level!r}")
         self._level = level
+        if not isinstance(folder, (str, os.PathLike)):
+            raise ConfigurationError(f"trace_folder must be the path of a folder, not {folder!r}")
         self._folder = Path(folder)
         self._secrets = secrets
 
-    @contextmanager
-    def of_run(self, settings: dict[str, object]) -> Iterator[TraceWriter | None]:
-        """The writer for one run, and None where nothing is traced. TraceError if the file cannot be made."""
+    @asynccontextmanager
+    async def of_run(self, settings: dict[str, object]) -> AsyncIterator[TraceWriter | None]:
+        """The writer for one run, and None where nothing is traced. TraceError if the file cannot be made.
+
+        A slow disk holds up the end of this run, for so long as TraceWriter.close waits; it does not hold up the event
+        loop, where others' runs are.
+        """
         if self._level == "off":
             yield None
             return
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise TraceError(f"trace_folder {self._folder} cannot be made: {why}") from None
         began = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
         path = self._folder / f"{began}-{token_hex(4)}.jsonl"
-        with TraceWriter(path, level=self._level, settings=settings, secrets=self._secrets) as writer:
+        writer = TraceWriter(path, level=self._level, settings=settings, secrets=self._secrets)
+        try:
             yield writer
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(writer.close)

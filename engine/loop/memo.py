@@ -6,12 +6,13 @@ answered never reaches another, unless the application made the store with `acro
 find out, by what is quick and free, what another one asked.
 """
 
+import sys
 import threading
 from collections import OrderedDict
 
 from divebell.errors import ConfigurationError
 from divebell.journal.outcomes import request_digest
-from divebell.models.protocol import Completion, Request
+from divebell.models.protocol import Completion, Model, Request
 
 ENTRY_BYTES = 200  # what an entry takes beside its text
 
@@ -19,7 +20,11 @@ ENTRY_BYTES = 200  # what an entry takes beside its text
 class Memo:
     """A store of answers, in memory. Thread-safe. When it is full, what was not asked for longest goes.
 
+    max_entries, max_bytes: of answers, and of memory for them.
     across_tenants: whether tenants share what they were answered.
+
+    Models are told apart by `identity`, a text, where they have such an attribute (Divebell's own do: endpoint and
+    `extra_body` are in it), else by their name: give models of your own that differ different names.
     """
 
     def __init__(self, *, max_entries: int = 10_000, max_bytes: int = 64 << 20, across_tenants: bool = False) -> None:
@@ -49,17 +54,28 @@ class Memo:
 
     def put(self, tenant: str, model: str, request: Request, completion: Completion) -> None:
         """Record an answer, unless it was cut off."""
-        size = len(completion.text) + ENTRY_BYTES
+        size = _size(completion)
         if request.temperature != 0 or completion.finish_reason != "stop" or size > self._max_bytes:
             return
         key = self._key(tenant, model, request)
         with self._lock:
             before = self._answers.pop(key, None)
-            self._bytes += size - (len(before.text) + ENTRY_BYTES if before is not None else 0)
+            self._bytes += size - (0 if before is None else _size(before))
             self._answers[key] = completion
             while self._bytes > self._max_bytes or len(self._answers) > self._max_entries:
                 _, oldest = self._answers.popitem(last=False)
-                self._bytes -= len(oldest.text) + ENTRY_BYTES
+                self._bytes -= _size(oldest)
 
     def _key(self, tenant: str, model: str, request: Request) -> tuple[str, str]:
         return "" if self._across_tenants else tenant, request_digest(model, request)
+
+
+def identity_of(model: Model) -> str:
+    """What a memo knows the model by."""
+    identity = getattr(model, "identity", None)
+    return identity if isinstance(identity, str) else model.name
+
+
+def _size(completion: Completion) -> int:
+    """In bytes: a character takes up to four of them."""
+    return sys.getsizeof(completion.text) + ENTRY_BYTES

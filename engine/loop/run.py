@@ -8,6 +8,7 @@ A run whose turns are ended by a limit makes one last call, out of what was kept
 far.
 """
 
+import asyncio
 import contextlib
 import time
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from divebell.bridge.errors import BudgetExceeded
 from divebell.bridge.meter import Meter
 from divebell.cell import Cell
 from divebell.context import Context
-from divebell.errors import DivebellError, ModelError, RunError
+from divebell.errors import ModelError, RunError
 from divebell.events import Event
 from divebell.loop import landing, observation
 from divebell.loop.allotments import Allotments
@@ -113,11 +114,41 @@ class Run:
             listener(event)
 
     async def answer(self) -> Result:
-        """Run to the end. Raises BudgetExceeded, ModelError or RunError where there can be no answer."""
+        """Run to the end. Raises BudgetExceeded, ModelError or RunError where there can be no answer.
+
+        Whatever ends it, cancellation too, the last event that it tells is "answer"."""
         began = time.monotonic()
         self._tell(
             "run", query=self._query, context=self._context.describe(), depth=self._depth, model=self._level.model.name
         )
+        try:
+            answer, stop = await self._answered()
+        except BaseException as error:
+            self._tell_failure(error)
+            raise
+        result = Result(
+            answer=answer.text,
+            value=answer.value,
+            status="answered" if stop is None else "exhausted",
+            stopped_by=stop,
+            iterations=len(self._trace),
+            seconds=time.monotonic() - began,
+            spend=self._settings.journal.with_recorded(self._meter.path, self._meter.summary()),
+            trace=tuple(self._trace),
+        )
+        self._tell("answer", answer=result.answer, status=result.status, stopped_by=stop, spend=result.spend)
+        return result
+
+    def _tell_failure(self, error: BaseException) -> None:
+        cancelled = isinstance(error, asyncio.CancelledError)
+        failure = {
+            "error": "the run was cancelled, or its time was up" if cancelled else str(error),
+            "error_type": type(error).__name__,
+        }
+        self._tell("answer", answer="", status="failed", stopped_by=None, spend=self._meter.summary(), **failure)
+
+    async def _answered(self) -> tuple[Answer, Stop | None]:
+        """The answer, and the limit that ended the turns, if one did; all that the run had at work has ended then."""
         settings = self._settings
         tools = Tools.of(self._level.tools)
         services = RunServices(
@@ -145,10 +176,7 @@ class Run:
             answer, stop = await self._to_the_end(box, services, tools)
             settings.journal.answer(self._meter.path, answer.text)
             settings.journal.check()
-        except DivebellError as error:
-            failure = {"error": str(error), "error_type": type(error).__name__}
-            self._tell("answer", answer="", status="failed", stopped_by=None, spend=self._meter.summary(), **failure)
-            raise
+            return answer, stop
         finally:
             services.close()
             made = self._session.box  # also where the run was cancelled while the sandbox was being made
@@ -157,18 +185,6 @@ class Run:
                     made.cancel()
                     await in_thread(made.close)
                 await services.ended()
-        result = Result(
-            answer=answer.text,
-            value=answer.value,
-            status="answered" if stop is None else "exhausted",
-            stopped_by=stop,
-            iterations=len(self._trace),
-            seconds=time.monotonic() - began,
-            spend=settings.journal.with_recorded(self._meter.path, self._meter.summary()),
-            trace=tuple(self._trace),
-        )
-        self._tell("answer", answer=result.answer, status=result.status, stopped_by=stop, spend=result.spend)
-        return result
 
     def _sandbox(self, services: RunServices) -> Sandbox:
         session, settings = self._session, self._settings

@@ -30,6 +30,7 @@ AnswerChild = Callable[..., Awaitable[object]]
 """child(prompt, context, model). With references=True `context` may be a ContextReference or a ContextItem."""
 CheckAnswer = Callable[[object], str | None]
 Left = Callable[[], dict[str, object]]
+UNKNOWN_TOOL = "unknown"
 
 
 class RunServices(ToolServices):
@@ -173,11 +174,13 @@ class RunServices(ToolServices):
         if self._tell is None:
             return done
         tell, began = self._tell, time.monotonic()
+        # A name that the application did not give is the guest's text, and may be of the context.
+        name = call.name if call.name in self._tools else UNKNOWN_TOOL
         arguments = {"arguments": list(call.arguments), "keyword_arguments": dict(call.keyword_arguments)}
 
         def told(outcome: Outcome) -> None:
             facts = {"outcome": dict(outcome), "tool_seconds": time.monotonic() - began}
-            self._on_loop(lambda: tell("tool", number=number, name=call.name, **arguments, **facts))
+            self._on_loop(lambda: tell("tool", number=number, name=name, **arguments, **facts))
             done(outcome)
 
         return told

@@ -5,6 +5,7 @@ child has a sandbox, a history and an allotment of its own; it shares nothing wi
 context. It may name only models that the run may use.
 """
 
+import asyncio
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -112,8 +113,10 @@ class SubCalls:
             call = await self.calls(
                 self.meter, level.model, request, least_output_tokens=LEAST_OUTPUT_TOKENS, name=name, is_sub_call=True
             )
-        except Exception as error:
-            about |= {"error": str(error), "error_type": type(error).__name__}
+        except BaseException as error:
+            cancelled = isinstance(error, asyncio.CancelledError)
+            why = "it was given up, or the run ended" if cancelled else str(error)
+            about |= {"error": why, "error_type": type(error).__name__}
             seconds = time.monotonic() - began
             self.tell("call", number=number, model=level.model.name, prompt=prompt, call_seconds=seconds, **about)
             raise

@@ -3,12 +3,13 @@
 The client is imported at the first call, on another thread: importing it takes most of a second.
 """
 
+import json
 import os
 import re
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -99,6 +100,13 @@ class OpenAIModel(ABC):
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def identity(self) -> str:
+        """What tells it from others of its name: its API, its endpoint, and what is sent beside the request. A memo
+        goes by it."""
+        more = json.dumps(self._extra_body, sort_keys=True, default=repr)
+        return f"{self._name} {type(self).__name__} {self._base_url} {more}"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._name!r}, base_url={self._where.url!r})"
@@ -207,3 +215,9 @@ def checked_key(key: str) -> str:
 
 def _digest(text: str) -> str:
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def keys_of(models: Iterable[object]) -> list[str]:
+    """The keys that these models send, so that they can be kept out of what is written. A hostile endpoint, which knows
+    its key, may repeat it in a reply."""
+    return [model._where.key for model in models if isinstance(model, OpenAIModel)]

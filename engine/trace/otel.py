@@ -183,8 +183,13 @@ class OpenTelemetryListener:
         answer = self._body(data.get("answer"))
         if answer is not None:
             span.set_attribute("gen_ai.output.messages", _message("assistant", answer) or "")
+        labels = {"gen_ai.agent.name": AGENT}
+        if data.get("status") == "failed":
+            labels["error.type"] = _error_type(data)
+            span.set_attribute("error.type", labels["error.type"])
+            span.set_status(Status(StatusCode.ERROR, self._body(str(data.get("error")))))
         span.end(self._ns(event.seconds))
-        self._took("invoke_agent", event.seconds - began, {"gen_ai.agent.name": AGENT})
+        self._took("invoke_agent", event.seconds - began, labels)
 
     def _on_reply(self, event: Event, data: Mapping[str, Any]) -> None:
         self._end_cell(event)

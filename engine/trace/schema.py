@@ -52,6 +52,8 @@ FACTS = frozenset({
     "account", "context_type", "error_type", "finish_reason", "limit", "media_type", "model", "name", "path", "role",
     "status", "tenant", "type",
 })  # fmt: skip
+_BODIES = frozenset({"arguments", "keyword_arguments", "result"})
+"""Bodies whatever their type: a tool's result may be a number that nobody may read."""
 _WALKED = frozenset({"spend", "stopped_by", "messages", "models", "settings"})
 ERROR_KINDS = frozenset(
     {name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)}
@@ -113,6 +115,8 @@ class Recorder:
         return kept
 
     def _value(self, name: str, value: Any, nesting: int) -> Any:
+        if name in _BODIES and nesting == 0:
+            return self._body(value if isinstance(value, str) else _as_text(value))
         if value is None or type(value) is bool:
             return value
         if type(value) is int:

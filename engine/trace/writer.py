@@ -72,6 +72,7 @@ class TraceWriter:
         try:
             self._append(line(header))
         except OSError as error:
+            os.close(self._descriptor)
             raise TraceError(f"the trace {self.path} cannot be written: {error.strerror or error}") from None
 
     def __call__(self, event: Event) -> None:

@@ -127,6 +127,25 @@ def test_json(server: ChatServer, text_file: Path) -> None:
     assert set(told["spend"]["models"]) == {"root", "sub"}
 
 
+def test_a_wrong_command_does_not_take_the_name_of_its_trace(
+    server: ChatServer, text_file: Path, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace.jsonl"
+    for wrong in (["-c", str(tmp_path / "missing")], ["-c", str(text_file), "--rate", "nonsense"]):
+        assert ask(server, QUESTION, *wrong, "-q", "--trace", str(trace)).status != 0
+        assert not trace.exists()
+    assert ask(server, QUESTION, "-c", str(text_file), "-q", "--trace", str(trace)).status == 0
+
+
+def test_a_trace_of_a_run_that_failed_shows_why(server: ChatServer, text_file: Path, tmp_path: Path) -> None:
+    trace = tmp_path / "trace.jsonl"
+    server.policy = lambda _request: error(400, "out of order")
+    assert ask(server, QUESTION, "-c", str(text_file), "-q", "--trace", str(trace)).status != 0
+    shown = run("trace", str(trace)).stdout
+    assert "error" in shown
+    assert "out of order" in shown
+
+
 def test_a_trace_is_written_and_shown(server: ChatServer, text_file: Path, tmp_path: Path) -> None:
     trace = tmp_path / "trace.jsonl"
     assert ask(server, QUESTION, "-c", str(text_file), "-q", "--trace", str(trace)).status == 0

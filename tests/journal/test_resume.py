@@ -209,7 +209,7 @@ def test_another_run_or_other_settings_are_named(tmp_path: Path) -> None:
         (CONTEXT, "Who?", "m", {}, "another question"),
         (CONTEXT, QUERY, "n", {}, "set of models"),
         (CONTEXT, QUERY, "m", {"max_iterations": 3}, "another max_iterations"),
-        (CONTEXT, QUERY, "m", {"temperature": 0.5}, "another levels"),
+        (CONTEXT, QUERY, "m", {"temperature": 0.5}, "another set of tools, temperatures"),
     ):
         before = journal.read_bytes()
         with pytest.raises(ConfigurationError, match=says):

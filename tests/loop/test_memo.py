@@ -1,10 +1,12 @@
 """The memo: identical sub-calls at temperature 0 are answered once, and never across tenants unless asked for."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from divebell import RLM, Budget, Completion, ConfigurationError, Engine, Memo, ModelError, Rate, Request, ScriptedModel
+from divebell.models import OpenAIChatModel
 from divebell.testing import replay
 
 
@@ -95,6 +97,47 @@ def test_a_store_of_the_hosts_is_across_tenants_only_where_it_says_so(across: bo
     root, sub = models("FINAL(llm_query('same'))", runs=2)
     tenants = [engine.tenant("acme"), engine.tenant("other")]
     assert [each.rlm(root, sub, temperature=0, memo=store).run("c", "q").answer for each in tenants] == answers
+
+
+class Endpoint(OpenAIChatModel):
+    """A model at an endpoint, that says what it was made with."""
+
+    async def complete(self, request: Request) -> Completion:
+        return Completion(text=self.identity)
+
+
+@pytest.mark.parametrize(
+    "other", [{"base_url": "http://127.0.0.2:1/v1"}, {"extra_body": {"reasoning_effort": "high"}}], ids=str
+)
+def test_a_namesake_at_another_endpoint_is_not_the_same_model(other: dict[str, Any]) -> None:
+    store, url = Memo(), "http://127.0.0.1:1/v1"
+    answers = []
+    for options in ({}, other, {}):
+        root, sub = (
+            ScriptedModel("root", [block("FINAL(llm_query('same'))")]),
+            Endpoint("llama", **{"base_url": url, "api_key": "k" * 20, **options}),
+        )
+        result = RLM(root, sub, temperature=0, memo=store).run("c", "q")
+        assert result.answer == sub.identity
+        answers.append(result.spend["memo_calls"])
+    assert answers == [0, 0, 1]
+
+
+def test_a_memo_counts_bytes_not_characters() -> None:
+    memo = Memo(max_bytes=10_000)
+    request = Request(messages=[{"role": "user", "content": "x"}], max_output_tokens=1, temperature=0)
+    memo.put("", "m", request, Completion(text="\U0001f600" * 3_000))
+    assert memo.get("", "m", request) is None
+
+
+def test_a_memo_opens_no_model_that_a_run_may_not_use() -> None:
+    store = Memo()
+    root, sub = models("FINAL(llm_query('same', model='big'))")
+    big = ScriptedModel("the big one", ["big"])
+    RLM(root, sub, models={"big": big}, temperature=0, memo=store).run("c", "q")
+    assert len(store) == 1
+    root, sub = models("try: print(llm_query('same', model='big'))\nexcept ModelError as e: FINAL(str(e))")
+    assert "may not use a model named 'big'" in RLM(root, sub, temperature=0, memo=store).run("c", "q").answer
 
 
 def test_a_full_memo_forgets_what_was_not_asked_for_longest() -> None:

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from divebell import RLM, Budget, Cell, CellError, Event, Rate, ScriptedModel
+from divebell import RLM, Budget, Cell, CellError, Event, ModelError, Rate, Request, ScriptedModel
 from divebell.trace.otel import OpenTelemetryListener
 from tests.support.traces import hostile, lively
 
@@ -219,3 +219,17 @@ except divebell.ConfigurationError as error:
     print(error)
 """
     assert alone(script) == "OpenTelemetry is not installed: pip install 'divebell[otel]'\n"
+
+
+@pytest.mark.parametrize("content", [False, True])
+def test_a_run_that_raised_is_an_error_without_its_text(collected: Collected, content: bool) -> None:
+    def fails(request: Request) -> str:
+        raise ModelError("SECRET detail")
+
+    with collected.listener(content=content) as listener, pytest.raises(ModelError):
+        RLM(ScriptedModel("root", fails), on_event=listener).run("hay", "where?")
+    [span] = [span for span in collected.spans if span.name == "invoke_agent divebell"]
+    assert span.status.status_code == StatusCode.ERROR
+    assert span.attributes is not None
+    assert span.attributes["error.type"] == "ModelError"
+    assert ("SECRET" in str(span.to_json())) is content

@@ -228,7 +228,14 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    what = parser.add_argument_group("what is measured")
+    _add_measured(parser.add_argument_group("what is measured"))
+    _add_models(parser.add_argument_group("who plays the models"))
+    _add_real_data(parser.add_argument_group("real data sets, instead of generated ones"))
+    _add_written(parser.add_argument_group("what is written, besides the table"))
+    return parser
+
+
+def _add_measured(what: argparse._ArgumentGroup) -> None:
     what.add_argument(
         "--tasks",
         type=_choices(TASKS),
@@ -259,7 +266,9 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=_whole(0, 10**9), default=1, metavar="N", help="of the generated data; 1 by default"
     )
     what.add_argument("--quick", action="store_true", help="1e4 and 1e5 characters, one query each")
-    models = parser.add_argument_group("who plays the models")
+
+
+def _add_models(models: argparse._ArgumentGroup) -> None:
     models.add_argument(
         "--model", metavar="NAME", help="a real root model, by its name at the endpoint ($OPENAI_API_KEY)"
     )
@@ -280,7 +289,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="how long a scripted model's call takes; 0 by default",
     )
-    real = parser.add_argument_group("real data sets, instead of generated ones")
+
+
+def _add_real_data(real: argparse._ArgumentGroup) -> None:
     real.add_argument("--ruler", type=Path, metavar="FILE", help="needle tasks as RULER's niah.py writes them (.jsonl)")
     real.add_argument("--oolong", type=Path, metavar="FILE", help="rows of oolong-synth (.jsonl, .json, .parquet)")
     real.add_argument(
@@ -292,14 +303,15 @@ def _parser() -> argparse.ArgumentParser:
     real.add_argument(
         "--limit", type=_whole(1, 100_000), default=10, metavar="N", help="records of each file; 10 by default"
     )
-    out = parser.add_argument_group("what is written, besides the table")
+
+
+def _add_written(out: argparse._ArgumentGroup) -> None:
     out.add_argument("--json", type=Path, metavar="FILE", help="every query")
     out.add_argument("--plot", type=Path, metavar="FILE", help="the picture (.svg, .png); needs matplotlib")
     out.add_argument(
         "--redraw", type=Path, metavar="FILE", help="measure nothing: print, draw and write from an earlier --json"
     )
     out.add_argument("--markdown", type=Path, metavar="FILE", help="a page with the picture and the table")
-    return parser
 
 
 if __name__ == "__main__":

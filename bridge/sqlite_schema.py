@@ -7,8 +7,6 @@ hold twice, or take back what is spent.
 Amounts are whole numbers: pico-dollars, tokens, calls. SQLite's integers end at 2**63, which is 9.2 million dollars.
 """
 
-MAX_AMOUNT = 2**63 - 1
-
 _LIMITS = ("picodollars", "tokens", "calls")
 
 

@@ -18,6 +18,8 @@ DivebellError
 ├── ModelError              a model call failed; carries the model's name
 │   ├── ModelUnavailable    the endpoint did not answer: unreachable, timed out, 5xx
 │   ├── ModelRefused        the endpoint answered no: key, name, request, rate limit
+│   │   ├── ContextTooLong      the prompt is longer than the model can read; carries its window, if it was named
+│   │   └── OutputTooLong       the output limit is higher than the model allows; carries that limit, if it was named
 │   └── UnknownModel        no model of that name is configured
 ├── RunError                the run ended without an answer
 └── TraceError              a trace cannot be written, or a file is not one; says which line
@@ -120,6 +122,37 @@ class ModelRefused(ModelError):
         self.status = status
 
 
+class ContextTooLong(ModelRefused):
+    """The prompt, with the output that was asked for, does not fit into the model's window.
+
+    limit_tokens: the window that the endpoint named, for input and output together where `counts_output`, else for the
+        input alone. None where it named none. requested_tokens: how many the call had, as the endpoint counted them.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        limit_tokens: int | None = None,
+        requested_tokens: int | None = None,
+        counts_output: bool = True,
+        **more: Any,
+    ) -> None:
+        super().__init__(message, **more)
+        self.limit_tokens = limit_tokens
+        self.requested_tokens = requested_tokens
+        self.counts_output = counts_output
+
+
+class OutputTooLong(ModelRefused):
+    """The output limit that was sent is higher than the model allows. output_limit_tokens: the highest that it allows,
+    None where the endpoint did not name it."""
+
+    def __init__(self, message: str, *, output_limit_tokens: int | None = None, **more: Any) -> None:
+        super().__init__(message, **more)
+        self.output_limit_tokens = output_limit_tokens
+
+
 class UnknownModel(ModelError, ConfigurationError):
     """No model of that name is configured for this run."""
 
@@ -150,6 +183,7 @@ __all__ = [
     "CacheError",
     "ConfigurationError",
     "ContextError",
+    "ContextTooLong",
     "DivebellError",
     "JournalError",
     "LedgerBusy",
@@ -158,6 +192,7 @@ __all__ = [
     "ModelRefused",
     "ModelUnavailable",
     "NotPlainData",
+    "OutputTooLong",
     "ReplayDiverged",
     "RunError",
     "SandboxClosed",

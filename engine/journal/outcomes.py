@@ -7,6 +7,7 @@ from divebell.bridge.errors import BudgetExceeded
 from divebell.bridge.tally import Tally
 from divebell.errors import DivebellError, JournalError, ModelError
 from divebell.journal.records import MAX_COUNT, Record, digest, text_of
+from divebell.models.openai_endings import bounded_tool_calls
 from divebell.models.protocol import Completion, Request, Usage, images_of
 
 _SHOWN = 200
@@ -25,11 +26,12 @@ def request_digest(model: str, request: Request) -> str:
 
 def completion_as_record(completion: Completion) -> Record:
     usage = completion.usage
-    return {
+    record: Record = {
         "text": completion.text,
         "finish_reason": str(completion.finish_reason),
         "usage": None if usage is None else {name: getattr(usage, name) for name in sorted(_USAGE)},
     }
+    return {**record, "tool_calls": list(completion.tool_calls)} if completion.tool_calls else record
 
 
 def completion_of(record: Record) -> Completion:
@@ -41,10 +43,14 @@ def completion_of(record: Record) -> Completion:
         and all(type(count) is int and abs(count) <= MAX_COUNT for count in usage.values())
     ):
         raise JournalError(f"the usage of {record.get('name')!r:.100} in the journal is none")
+    tool_calls = record.get("tool_calls", [])
+    if not isinstance(tool_calls, list):
+        raise JournalError(f"the tool calls of {record.get('name')!r:.100} in the journal are not a list")
     return Completion(
         text=text_of(record, "text"),
         usage=None if usage is None else Usage(**usage),
         finish_reason=text_of(record, "finish_reason"),
+        tool_calls=bounded_tool_calls(tool_calls),
     )
 
 

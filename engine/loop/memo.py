@@ -78,4 +78,4 @@ def identity_of(model: Model) -> str:
 
 def _size(completion: Completion) -> int:
     """In bytes: a character takes up to four of them."""
-    return sys.getsizeof(completion.text) + ENTRY_BYTES
+    return sys.getsizeof(completion.text) + sys.getsizeof(repr(completion.tool_calls)) + ENTRY_BYTES

@@ -8,9 +8,9 @@ from typing import Any
 
 from divebell.errors import ModelError
 from divebell.models.images import MAX_IMAGES, data_url, detail_of
-from divebell.models.openai_reply import encodable
 from divebell.models.protocol import ImagePart, Message, Request
 from divebell.models.schema import SCHEMA_NAME, is_strict, schema_text
+from divebell.models.text import encodable
 
 MAX_PARTS = 1_000  # in one message
 

@@ -7,10 +7,12 @@ import json
 from typing import Any
 
 from divebell.errors import ModelError, ModelUnavailable
+from divebell.models.openai_endings import INTERRUPTED, ending_of, tool_calls_of_message
 from divebell.models.openai_refusals import of_body
 from divebell.models.openai_usage import CHAT_NAMES, usage_of
 from divebell.models.openai_where import Where
-from divebell.models.protocol import Completion, Usage
+from divebell.models.protocol import CONTENT_FILTER, Completion, Usage
+from divebell.models.text import encodable
 
 MAX_REPLY_CHARACTERS = 16 << 20
 MAX_JSON_PARTS = 1_000_000
@@ -28,22 +30,33 @@ def read_completion(body: bytes, where: Where) -> Completion:
             raise of_body(reply, where)  # some gateways report errors with status 200
         usage = usage_of(reply, where, CHAT_NAMES, has_text=False)
         raise ModelError(f"{where.url} replied without a choice", model=where.model, usage=usage)
-    content, refusal, finish_reason = message.get("content"), message.get("refusal"), choice.get("finish_reason")
+    content, refusal = message.get("content"), message.get("refusal")
+    ending = ending_of(choice.get("finish_reason"), choice.get("native_finish_reason"))
+    tool_calls = tool_calls_of_message(message)
     if isinstance(content, list):  # of parts, as some endpoints write it; what is not text is thinking
         parts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
         content = "".join(part for part in parts if isinstance(part, str))
     usage = usage_of(reply, where, CHAT_NAMES, has_text=bool(content))
+    if ending == INTERRUPTED:
+        raise interrupted(where, usage)
     return Completion(
         text=passed_on(
             content,
             where,
             usage,
             refusal=refusal if isinstance(refusal, str) else "",
-            withheld=finish_reason == "content_filter",
+            withheld=ending == CONTENT_FILTER,
         ),
         usage=usage,
-        finish_reason="length" if finish_reason == "length" else "stop",
+        finish_reason=ending,
+        tool_calls=tool_calls,
     )
+
+
+def interrupted(where: Where, usage: Usage | None) -> ModelUnavailable:
+    """The error for a reply in whose middle the endpoint failed: what there is of it is nobody's answer."""
+    sentence = f"{where.url} broke off the reply of {where.model!r} in its middle; try again"
+    return ModelUnavailable(sentence, model=where.model, may_retry=True, usage=usage)
 
 
 def decoded(body: bytes, where: Where) -> dict[str, Any]:
@@ -90,8 +103,3 @@ def passed_on(content: object, where: Where, usage: Usage | None, *, refusal: st
     else:
         return encodable(content)
     raise ModelError(sentence, model=where.model, usage=usage)
-
-
-def encodable(text: str) -> str:
-    """The text with "?" for lone surrogates, which UTF-8 cannot hold. Never more bytes than the meter counted."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")

@@ -3,11 +3,12 @@
 from typing import Any
 
 from divebell.errors import ModelError
+from divebell.models.openai_endings import INTERRUPTED, ending_of, tool_calls_of_output
 from divebell.models.openai_refusals import of_body
-from divebell.models.openai_reply import decoded, passed_on
+from divebell.models.openai_reply import decoded, interrupted, passed_on
 from divebell.models.openai_usage import RESPONSES_NAMES, usage_of
 from divebell.models.openai_where import Where
-from divebell.models.protocol import Completion
+from divebell.models.protocol import CONTENT_FILTER, LENGTH, STOP, Completion
 
 _ENDED = (None, "completed", "incomplete")  # compatible servers may leave it out
 MAX_STATUS_CHARACTERS = 40
@@ -28,13 +29,18 @@ def read_response(body: bytes, where: Where) -> Completion:
     if not isinstance(output, list):
         raise ModelError(f"{where.url} replied without an output", model=where.model, usage=usage)
     details = reply.get("incomplete_details")
-    reason = details.get("reason") if status == "incomplete" and isinstance(details, dict) else None
+    ending = ending_of(details.get("reason") if isinstance(details, dict) else None)
+    if ending == INTERRUPTED:
+        raise interrupted(where, usage)
+    if status == "incomplete" and ending == STOP:  # for a reason that is not said, or not known: it is cut all the same
+        ending = LENGTH
     return Completion(
         text=passed_on(
-            text, where, usage, refusal=_joined(parts, "refusal", "refusal"), withheld=reason == "content_filter"
+            text, where, usage, refusal=_joined(parts, "refusal", "refusal"), withheld=ending == CONTENT_FILTER
         ),
         usage=usage,
-        finish_reason="length" if reason == "max_output_tokens" else "stop",
+        finish_reason=ending,
+        tool_calls=tool_calls_of_output(output),
     )
 
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NotRequired, Protocol, TypedDict, runtime_checkable
+from typing import Any, Literal, NotRequired, Protocol, TypedDict, runtime_checkable
 
 from divebell.models.schema import schema_text
 
 Detail = Literal["high", "low"]
+
+STOP, LENGTH, CONTENT_FILTER = "stop", "length", "content_filter"
+"""How a reply may have ended: Completion.finish_reason."""
 
 
 class TextPart(TypedDict):
@@ -73,8 +76,17 @@ class Completion:
 
     text: str
     usage: Usage | None = None
-    finish_reason: str = "stop"
-    """"stop", or "length" where the output limit cut the reply off."""
+    finish_reason: str = STOP
+    """"stop"; "length" where the output limit (or the model's window) cut the reply off; or "content_filter" where the
+    endpoint's filter did."""
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
+    """What the model called instead of writing, as the endpoint sent it: plain data, bounded. Divebell offers models no
+    tools of the endpoint's and runs none of these: they are there to be read."""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the reply ends before its end."""
+        return self.finish_reason in (LENGTH, CONTENT_FILTER)
 
 
 @dataclass(frozen=True, kw_only=True)

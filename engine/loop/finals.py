@@ -91,7 +91,7 @@ class Found:
     end: int
 
 
-def last_final(prose: str) -> Final | None:
+def last_final(prose: str, *, may_be_open: bool = True) -> Final | None:
     """The last answer in a text whose code blocks have been taken out (each replaced by an empty line)."""
     scan = Scan(prose)
     final: Found | None = None
@@ -100,7 +100,7 @@ def last_final(prose: str) -> Final | None:
     while position < len(prose):
         line_end = _line_end(prose, position)
         line = prose[position:line_end]
-        found = find_at(prose, position, scan, may_be_open=True)
+        found = find_at(prose, position, scan, may_be_open=may_be_open)
         if found is not None:
             if _is_an_answer(found.content) and not _is_conditional(before):
                 final = found

@@ -13,12 +13,15 @@ What a model thinks aloud between `<think>` and `</think>` is neither code nor a
 import ast
 import re
 import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from divebell.loop.finals import Final, Scan, find_at, labelled_final, last_final, only_final
+from divebell.loop.notes import Note
 from divebell.loop.python_text import compiles, parsed
 
-__all__ = ["Final", "Reply", "parse_reply", "strip_thinking"]
+__all__ = ["Final", "Note", "Reply", "parse_reply", "strip_thinking"]
 
 MAX_CODE_BLOCKS = 64
 MAX_REPLY_CHARACTERS = 8 << 20
@@ -45,10 +48,14 @@ class Reply:
     """What a reply asks for: code to run, in order, and an answer.
 
     The answer counts only after all of the code ran without an error: that is the loop's to see to.
+
+    notes: what was seen and not taken as it stands, in the reply's order; Turns.notes says it to the model, after what
+    its code printed, or in the place of "no code" where there was neither code nor an answer.
     """
 
     code_blocks: tuple[str, ...]
     final: Final | None
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass
@@ -70,12 +77,20 @@ def strip_thinking(text: str) -> str:
     return text[ending.end() :].lstrip()
 
 
-def parse_reply(text: str) -> Reply:
-    """Read a reply. Total: every text has a reading."""
+def parse_reply(text: str, *, is_cut: bool = False, tool_calls: Sequence[Mapping[str, Any]] = ()) -> Reply:
+    """Read a reply. Total: every text has a reading.
+
+    is_cut: the output limit ended it, so its end is not to be believed: an answer or a block that is not closed does
+    not count. tool_calls: Completion.tool_calls, what the endpoint passed on beside the text.
+    """
     text = strip_thinking(text[:MAX_REPLY_CHARACTERS].replace("\r\n", "\n"))
-    prose, blocks = _split(text)
+    prose, blocks, is_open = _split(text)
+    notes: tuple[Note, ...] = ()
+    if is_cut:
+        notes = (Note("cut"),)
+        blocks = blocks[:-1] if is_open else blocks
     blocks = [block for block in blocks if block.code.strip()]
-    final = last_final(prose)
+    final = last_final(prose, may_be_open=not is_cut)
     marked: list[str] = []
     for block in blocks:
         if block.language in CODE_LANGUAGES:
@@ -84,13 +99,13 @@ def parse_reply(text: str) -> Reply:
             if alone is None:
                 marked.append(block.code)
     if marked:
-        return Reply(tuple(marked[:MAX_CODE_BLOCKS]), final or _final_in_a_fence(blocks))
-    if not blocks and _is_code(text, statements=True):
+        return Reply(tuple(marked[:MAX_CODE_BLOCKS]), final or _final_in_a_fence(blocks), notes)
+    if not blocks and not is_cut and _is_code(text, statements=True):
         return Reply((textwrap.dedent(text).strip("\n"),), None)
     unmarked = [block.code for block in blocks if not block.language]
     if len(unmarked) == 1 and _is_code(unmarked[0]):
-        return Reply((unmarked[0],), final)
-    return Reply((), final or _final_in_a_fence(blocks) or labelled_final(prose))
+        return Reply((unmarked[0],), final, notes)
+    return Reply((), final or _final_in_a_fence(blocks) or labelled_final(prose), notes)
 
 
 def _final_in_a_fence(blocks: list[_Block]) -> Final | None:
@@ -119,8 +134,8 @@ def _language(info: str) -> str:
     return words[0].strip("{}.").lower() if words else ""
 
 
-def _split(text: str) -> tuple[str, list[_Block]]:
-    """The prose (each fenced block replaced by an empty line) and the fenced blocks.
+def _split(text: str) -> tuple[str, list[_Block], bool]:
+    """The prose (each fenced block replaced by an empty line), the fenced blocks, and whether the last is not closed.
 
     A block inside of an answer belongs to the answer: `FINAL(` before it, `)` after it.
     """
@@ -128,7 +143,7 @@ def _split(text: str) -> tuple[str, list[_Block]]:
     prose: list[str] = []
     blocks: list[_Block] = []
     scan = Scan(text)
-    at, position = 0, 0
+    at, position, is_open = 0, 0, False
     while at < len(lines):
         start = at
         line = lines[at]
@@ -138,6 +153,7 @@ def _split(text: str) -> tuple[str, list[_Block]]:
         if opening is not None:
             fence, language = opening[0], _language(opening[1])
             body_end, at = _block_end(lines, at, fence, language)
+            is_open = body_end[1] == at
             blocks.append(_Block(language, textwrap.dedent("\n".join(lines[body_end[0] : body_end[1]]))))
             prose.append("")
         elif one_line := _ONE_LINE.match(line):
@@ -150,7 +166,7 @@ def _split(text: str) -> tuple[str, list[_Block]]:
             at += _answer_lines(text, position, scan)
             prose.extend(lines[start:at])
         position += sum(map(len, lines[start:at])) + at - start
-    return "\n".join(prose), blocks
+    return "\n".join(prose), blocks, is_open and at == len(lines)
 
 
 def _thought_end(lines: list[str], start: int) -> int:

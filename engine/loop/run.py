@@ -309,7 +309,8 @@ class Run:
             if isinstance(attempt, Answer):
                 history.append("assistant", reply)
                 return attempt
-            seen = self._seen(cells, len(parsed.code_blocks) - len(cells), attempt.problem)
+            problem = "\n\n".join(filter(None, (attempt.problem, self._turns.notes(parsed.notes))))
+            seen = self._seen(cells, len(parsed.code_blocks) - len(cells), problem)
             if self._turn < settings.max_iterations:
                 seen = self._turns.following(seen, self._turn + 1, settings.max_iterations)
             history.append("assistant", reply)

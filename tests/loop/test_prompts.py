@@ -13,6 +13,7 @@ import pytest
 import divebell
 from divebell import RLM, Sandbox
 from divebell.loop.history import History
+from divebell.loop.notes import Note
 from divebell.loop.prompts import (
     PromptFacts,
     ToolFacts,
@@ -213,6 +214,16 @@ def test_what_a_run_says_afterwards() -> None:
     assert reply_schema({"type": "object"}).endswith('\n{"type": "object"}')
 
 
+def rendered_notes() -> set[str]:
+    """The notes that the readers of replies make: Note("name", ...)."""
+    found: set[str] = set()
+    for path in (ROOT / "loop").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Note" and node.args:
+                found |= {f"note_{part.value}" for part in ast.walk(node.args[0]) if isinstance(part, ast.Constant)}
+    return found
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -228,6 +239,16 @@ def test_a_model_that_repeats_a_message_of_ours_has_not_answered(said: str) -> N
     assert parse_reply(said).final is None
 
 
+@pytest.mark.parametrize("template", sorted(rendered_notes()))
+@pytest.mark.parametrize("turns", [Turns(), Turns(schema_text="x", schema_fields=("name",))], ids=["text", "typed"])
+def test_a_note_is_short_and_neither_code_nor_an_answer(template: str, turns: Turns) -> None:
+    said = turns.notes([Note(template.removeprefix("note_"), "FINAL(42)")], output_tokens=16_000)
+    assert 30 < len(said) < 500
+    assert "$" not in said
+    read = parse_reply(said)
+    assert (read.code_blocks, read.final) == ((), None)
+
+
 def rendered_names() -> set[str]:
     """The templates that the engine's source renders: render("name", ...), or names in a table of system.py."""
     found: set[str] = set()
@@ -235,7 +256,7 @@ def rendered_names() -> set[str]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "render" and node.args:
                 found |= {part.value for part in ast.walk(node.args[0]) if isinstance(part, ast.Constant)}
-    return found | {f"look_{kind}" for kind in ("str", "bytes", "list", "dict")}
+    return found | {f"look_{kind}" for kind in ("str", "bytes", "list", "dict")} | rendered_notes()
 
 
 def test_every_template_is_used_and_listed() -> None:

@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from divebell.loop.notes import Note
 from divebell.loop.prompts.system import submit_call
 from divebell.loop.prompts.templates import render
 
 MAX_SHOWN_CHARACTERS = 300
+MAX_NOTES = 5
 
 
 class Turns:
@@ -28,6 +30,15 @@ class Turns:
         """The reply had neither code nor an answer."""
         alone = f"{self._finish} in code" if self._schema_text is not None else "FINAL(your answer) alone on a line"
         return render("no_code", finish=alone)
+
+    def notes(self, notes: Sequence[Note], *, output_tokens: int | None = None) -> str:
+        """What a reply's notes say, a sentence or two each; empty where there are none. output_tokens: the output limit
+        that the call had, for a reply that was cut."""
+        limit = "" if output_tokens is None else f" of {output_tokens:,} tokens"
+        return "\n".join(
+            render(f"note_{note.template}", shown=_shown(note.shown), limit=limit, finish=self._finish)
+            for note in notes[:MAX_NOTES]
+        )
 
     def failed_code(self) -> str:
         """The reply had an answer in its text, and its code failed."""

@@ -1,0 +1,14 @@
+"""What a reader of replies has to say to the model: which sentence of prompts/, and what fills it in."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something in a reply that was not taken as it stands.
+
+    template: `note_<template>.md` in prompts/ is the sentence. shown: the model's own words that it quotes, if any.
+    """
+
+    template: str
+    shown: str = ""

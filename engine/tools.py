@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from divebell.bridge import wire
+from divebell.bridge import contract, wire
 from divebell.bridge.reading import MAX_TOOL_NAME
 from divebell.bridge.requests import Outcome, ToolCall
 from divebell.errors import ConfigurationError
@@ -27,13 +27,7 @@ MAX_DOCUMENTATION_CHARACTERS = 8_000
 MAX_RESULT_BYTES = 16 << 20
 MAX_MESSAGE_CHARACTERS = 2_000
 
-RESERVED_NAMES = frozenset({
-    "context", "llm_query", "llm_query_batched", "llm_batch", "batch_llm_query", "allm_query", "allm_query_batched",
-    "rlm_query", "rlm_query_batched", "arlm_query", "arlm_query_batched", "recursive_llm", "budget", "history",
-    "FINAL", "FINAL_VAR", "SUBMIT", "SHOW_VARS", "answer", "print", "help",
-    "BudgetExceeded", "ModelError", "ToolError", "BadAnswer", "collections", "datetime", "itertools", "json", "math",
-    "random", "re", "statistics", "string", "textwrap", "time",
-})  # fmt: skip
+RESERVED_NAMES = contract.NAMES | frozenset(contract.PRESET_MODULES) | {"print", "help"}
 """Names that the guest has already; a tool of such a name would take it away."""
 
 

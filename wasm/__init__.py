@@ -19,6 +19,9 @@ GUEST_MODULES = (
 )  # fmt: skip
 """The modules of `divebell_guest`, in the order in which the guest runs their sources: imports come first."""
 
+SHARED_MODULES = ("wire", "contract")
+"""Modules of the bridge that the guest runs too, before its own."""
+
 MODULE_FILE = "guest.wasm.xz"
 MANIFEST_FILE = "manifest.json"
 MODULE_BYTES_LIMIT = 64 << 20
@@ -83,14 +86,12 @@ def module_bytes() -> bytes:
 def guest_sources() -> dict[str, str]:
     """The Python sources of the guest's own package, by module name, in the order in which the guest runs them.
 
-    The wire format is one file on both sides of the door, so it is read from where the host imports it.
+    The wire format and the contract's names are one file on both sides, read from where the host imports it.
     """
     folder = resources.files(__name__) / "guest"
-    wire = resources.files("divebell.bridge") / "wire.py"
-    sources = {
-        "divebell_guest": (folder / "__init__.py").read_text("utf-8"),
-        "divebell_guest.wire": wire.read_text("utf-8"),
-    }
+    sources = {"divebell_guest": (folder / "__init__.py").read_text("utf-8")}
+    for stem in SHARED_MODULES:
+        sources[f"divebell_guest.{stem}"] = (resources.files("divebell.bridge") / f"{stem}.py").read_text("utf-8")
     for stem in GUEST_MODULES:
         sources[f"divebell_guest.{stem}"] = (folder / f"{stem}.py").read_text("utf-8")
     return sources

@@ -16,6 +16,7 @@ import keyword
 import re
 from dataclasses import dataclass
 
+from divebell.bridge import contract
 from divebell.loop.python_text import parsed_expression
 
 MAX_EXPRESSION_CHARACTERS = 20_000
@@ -24,7 +25,8 @@ SCAN_FACTOR = 4
 
 _INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
 _SPACE = rf"[ \t\u00a0{_INVISIBLE}]*+"
-_CALL = rf"(FINAL_VAR|FINAL|SUBMIT){_SPACE}[(\uff08]"
+_NAMES = "|".join(sorted(contract.ANSWERING, key=len, reverse=True))
+_CALL = rf"({_NAMES}){_SPACE}[(\uff08]"
 _START = re.compile(rf"{_SPACE}(?:(?:\*\*\*?|___?|`{{1,3}}){_SPACE}|[*_](?=[FS]))?{_CALL}")
 _ONLY_MARKUP = re.compile(rf"\)*+[\s*_`.;!\u3002{_INVISIBLE}]*+(?:#[^\n]*+|(?:<\|\w{{1,20}}\|>|</\w{{1,20}}>)\s*+)?$")
 _PLACEHOLDER = re.compile(

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from divebell.bridge import contract
 from divebell.loop.finals import Final, Scan, find_at, labelled_final, last_final, only_final
 from divebell.loop.notes import Note
 from divebell.loop.python_text import compiles, parsed
@@ -29,14 +30,7 @@ MAX_FENCE_TRIES = 8  # fence lines inside a code block that are tried as its end
 
 CODE_LANGUAGES = frozenset({"repl", "python", "py", "python3"})
 _TEXT_LANGUAGES = frozenset({"", "text", "txt", "plaintext", "markdown", "md", "final", "answer"})
-_CONTRACT_NAMES = frozenset(
-    (
-        "context", "llm_query", "llm_query_batched", "llm_batch", "batch_llm_query", "rlm_query", "rlm_query_batched",
-        "recursive_llm", "allm_query", "arlm_query", "FINAL", "FINAL_VAR", "SUBMIT", "SHOW_VARS", "budget", "history",
-        "answer", "print",
-    )
-)  # fmt: skip
-_ANSWERING = frozenset({"FINAL", "FINAL_VAR", "SUBMIT"})
+_CONTRACT_NAMES = contract.NAMES | {"print"}
 _LIST_MARKER = re.compile(r"[ \t]*+(?:[-*+]|\d{1,3}[.)])[ \t]++(?=```|~~~)")
 _ONE_LINE = re.compile(r"[ \t]*+```[ \t]*+(repl|python3?|py)[ \t]++([^`\n]++)```[ \t]*+$", re.IGNORECASE)
 _THINKING = re.compile(r"\s*+<(think|thinking)>", re.IGNORECASE)
@@ -242,7 +236,7 @@ def _calls_another(node: ast.AST) -> bool:
     """Whether it calls one of the contract's functions, other than to answer."""
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
         return False
-    return node.func.id in _CONTRACT_NAMES and node.func.id not in _ANSWERING
+    return node.func.id in _CONTRACT_NAMES and node.func.id not in contract.ANSWERING
 
 
 def _calls_with_a_name(tree: ast.Module) -> bool:

@@ -6,16 +6,11 @@ from typing import Any
 import pytest
 
 from divebell import NotPlainData, Sandbox
+from divebell.bridge.contract import FUNCTIONS
 from divebell.bridge.door import Started
 from divebell.bridge.requests import Call, ChildQuery, ContextItem, ContextReference, Outcome
 from divebell.services import CallableServices
 from tests.contract.conftest import Meeting, kind, value
-
-FUNCTIONS = [
-    "llm_query", "llm_query_batched", "llm_batch", "batch_llm_query", "allm_query", "allm_query_batched", "rlm_query",
-    "rlm_query_batched", "arlm_query", "arlm_query_batched", "recursive_llm", "budget", "FINAL", "FINAL_VAR", "SUBMIT",
-    "SHOW_VARS",
-]  # fmt: skip
 
 
 class Family(CallableServices):

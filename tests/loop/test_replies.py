@@ -45,6 +45,10 @@ CASES: dict[str, tuple[str, Reply]] = {
     "code that is not Python ends at its fence": ("```repl\nprint 1\n```\nmore", Reply(("print 1",), None)),
     "empty block is no block": ("```repl\n\n```", Reply((), None)),
     "unmarked code with our names": ("```\nprint(context[:9])\n```", Reply(("print(context[:9])",), None)),
+    "unmarked code that awaits one of our names": (
+        "```\nawait allm_query_batched(['a', 'b'])\n```",
+        Reply(("await allm_query_batched(['a', 'b'])",), None),
+    ),
     "unmarked prose": ("```\nthe context says hello\n```", Reply((), None)),
     "unmarked code without our names": ("```\nx = 1\n```", Reply((), None)),
     "two unmarked blocks are a guess": ("```\nprint(1)\n```\n```\nprint(2)\n```", Reply((), None)),

@@ -21,18 +21,15 @@ import msgpack
 
 import _divebell
 from divebell_guest import cell, executors, finish, loop, models, output, pools, threads, tickets, values, wire
+from divebell_guest.contract import PRESET_MODULES
 from divebell_guest.values import plain, type_name
-
-# Bound in every sandbox from the start, because model-written code uses them without an import.
-PRESET = (
-    "collections", "datetime", "itertools", "json", "math", "random", "re", "statistics", "string", "textwrap", "time",
-)  # fmt: skip
 
 # What else model-written code imports most: paid for once, at boot, instead of in every sandbox.
 PRELOADED = (
-    *PRESET, "array", "ast", "asyncio", "base64", "bisect", "calendar", "concurrent.futures", "contextlib", "copy",
-    "csv", "dataclasses", "decimal", "difflib", "enum", "fractions", "functools", "hashlib", "heapq", "html", "inspect",
-    "linecache", "operator", "pprint", "struct", "traceback", "typing", "unicodedata", "urllib.parse", "zlib",
+    *PRESET_MODULES, "array", "ast", "asyncio", "base64", "bisect", "calendar", "concurrent.futures", "contextlib",
+    "copy", "csv", "dataclasses", "decimal", "difflib", "enum", "fractions", "functools", "hashlib", "heapq", "html",
+    "inspect", "linecache", "operator", "pprint", "struct", "traceback", "typing", "unicodedata", "urllib.parse",
+    "zlib",
 )  # fmt: skip
 
 
@@ -143,7 +140,7 @@ def _boot() -> None:
     models.namespace["__builtins__"] = __builtins__
     for name in PRELOADED:
         importlib.import_module(name)
-    models.preset.update({name: sys.modules[name] for name in PRESET})
+    models.preset.update({name: sys.modules[name] for name in PRESET_MODULES})
     models.namespace.update(models.preset)
     models.restore_contract()
     for module in (loop, executors, threads, pools):

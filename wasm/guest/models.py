@@ -3,8 +3,8 @@
 import types
 from typing import Any, NoReturn
 
+from divebell_guest import contract, queries, twins
 from divebell_guest import finish as finishing
-from divebell_guest import queries, twins
 from divebell_guest.arguments import shared
 from divebell_guest.door import BadAnswer, BudgetExceeded, ModelError, ToolError
 from divebell_guest.finish import as_text
@@ -16,8 +16,6 @@ namespace: dict[str, object] = {}
 # The modules that are bound in it from the start.
 preset: dict[str, object] = {}
 _ABSENT = object()
-# Names of the contract that hold data, and so may be an answer.
-_DATA = ("answer", "context", "history")
 
 finish = finishing.Finish()
 
@@ -29,7 +27,7 @@ def variable_as_text(name: str) -> str:
 
 def _variable(name: str) -> object:
     name = name.strip().strip("\"'`").strip()
-    if name in own_names() or name in _DATA:
+    if name in own_names() or name in contract.DATA:
         return namespace[name]
     own = ", ".join(sorted(own_names())) or "none yet"
     raise NameError(f"there is no variable {name!r}; variables so far: {own}")
@@ -87,11 +85,9 @@ def SHOW_VARS() -> str:
     return Printed(shown)
 
 
-CONTRACT: dict[str, object] = {
+_MEANINGS: dict[str, object] = {
     "llm_query": queries.llm_query,
     "llm_query_batched": queries.llm_query_batched,
-    "llm_batch": queries.llm_query_batched,
-    "batch_llm_query": queries.llm_query_batched,
     "allm_query": queries.allm_query,
     "allm_query_batched": queries.allm_query_batched,
     "rlm_query": queries.rlm_query,
@@ -110,6 +106,10 @@ CONTRACT: dict[str, object] = {
     "BadAnswer": BadAnswer,
     "history": [],
     "answer": finish.answer,
+}
+# What is bound, and put back after each cell. `context` is the host's to bind.
+CONTRACT: dict[str, object] = {
+    entry.name: _MEANINGS[entry.same_as or entry.name] for entry in contract.CONTRACT if entry.name != "context"
 }
 _tools: list[str] = []  # the names in it that are tools
 twins.forms.update(queries.AWAITABLE)

@@ -18,7 +18,8 @@ as it is. Code without any of these words in it is left alone, unseen.
 import ast
 from typing import Any
 
-from divebell_guest import models, queries, twins
+from divebell_guest import models, twins
+from divebell_guest.contract import AWAITED
 
 _AWAITABLE = "__divebell_awaitable__"
 _CALL = "__divebell_call__"
@@ -26,7 +27,7 @@ _BY_VALUE = "__divebell_by_value__"
 _TAKES_AWAITABLES = frozenset(
     {"gather", "create_task", "ensure_future", "wait_for", "shield", "as_completed", "wait", "run_until_complete"}
 )
-_SYNC = frozenset({*(function.__name__ for function in queries.AWAITABLE), "llm_batch", "batch_llm_query"})
+_SYNC = frozenset(AWAITED)
 
 
 def rewritten(tree: ast.Module, code: str, namespace: dict[str, object]) -> ast.Module:

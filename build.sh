@@ -8,7 +8,7 @@ usage() {
 usage: ./build.sh VERB [ARGUMENTS]
 
   demo    find a magic number in a million lines, offline, with the sandbox and a scripted model
-  test    run the tests (arguments go to pytest)
+  test    run the tests (arguments go to pytest); test --under-load [--rounds 5] runs them on a busy machine
   check   lint (ruff), format (ruff), types (mypy --strict, on the installed package)
   bench   print the figures of the README (arguments: --quick, or names of benchmarks)
   bench-rlm  run the field's benchmarks (S-NIAH, OOLONG, OOLONG-Pairs); --help says what there is
@@ -69,6 +69,11 @@ demo)
     ;;
 test)
     setup
+    if [ "${1:-}" = --under-load ]; then
+        shift
+        say "running the tests while other processes burn every core"
+        exec .venv/bin/python scripts/under_load.py "$@"
+    fi
     say "running the tests"
     exec .venv/bin/python -m pytest "$@"
     ;;

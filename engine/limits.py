@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 
 from divebell.errors import ConfigurationError
+from divebell.runtime.thread_clock import can_read_threads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,9 +13,13 @@ class Limits:
     memory_bytes: int = 256 << 20
     """What the guest may allocate beyond the booted interpreter and the context. Over it: MemoryError."""
     cell_seconds: float = 10.0
-    """Computing time of one cell, in wall seconds without its waiting at the door. Over it: TimeoutError."""
+    """Processor time of one cell, without what the host does for it and without its waiting; a sleep counts in full.
+    Over it: TimeoutError. Where a thread's processor time cannot be read (macOS, Windows): wall time."""
+    wall_factor: float = 20.0
+    """How many times as long the same computing may take by the wall clock, for a cell that gets too little processor
+    time: with `cell_seconds=10` and 20, 200 s. Over it: TimeoutError. Waiting at the door does not count."""
     grace_seconds: float = 1.0
-    """What a cell gets after that to end by itself. Then it is killed, and the state before it restored."""
+    """What a cell gets after either of these to end by itself. Then it is killed, and the state before it restored."""
     output_characters: int = 100_000
     """What is kept of a cell's stdout, and as much of its stderr and its value's repr: the first and the last half."""
     door_calls: int = 100_000
@@ -24,10 +29,19 @@ class Limits:
     tool_seconds: float = 60.0
     """How long one call of a tool may take. Over it: ToolError in the cell; a plain function goes on on its thread."""
 
+    @property
+    def time_sentence(self) -> str:
+        """The limits of a cell's time in words: "10 s of processor time, or 200 s by the clock"."""
+        seconds = f"{self.cell_seconds:g} s"
+        if not can_read_threads:
+            return seconds
+        return f"{seconds} of processor time, or {self.cell_seconds * self.wall_factor:g} s by the clock"
+
     def __post_init__(self) -> None:
         upper: dict[str, float] = {
             "memory_bytes": 3 << 30,
             "cell_seconds": 86_400,
+            "wall_factor": 10_000,
             "grace_seconds": 3_600,
             "output_characters": 10_000_000,
             "door_calls": 1_000_000_000,
@@ -36,9 +50,10 @@ class Limits:
         }
         for field in fields(self):
             value = getattr(self, field.name)
-            kind = float if field.name.endswith("seconds") else int
-            ok = isinstance(value, (int, float) if kind is float else int) and not isinstance(value, bool)
+            ok = isinstance(value, (int, float) if field.type is float else int) and not isinstance(value, bool)
             if not ok or not 0 < value <= upper[field.name]:
                 raise ConfigurationError(
                     f"Limits.{field.name} must be a number over 0 and up to {upper[field.name]:,}, not {value!r}"
                 )
+        if self.wall_factor < 1:
+            raise ConfigurationError(f"Limits.wall_factor must be a number from 1 to 10,000, not {self.wall_factor!r}")

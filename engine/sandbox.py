@@ -153,7 +153,7 @@ class Sandbox:
                     code=code,
                     number=self._cells,
                     output_characters=self.limits.output_characters,
-                    cell_seconds=float(self.limits.cell_seconds),
+                    limit=self.limits.time_sentence,
                 )
                 if "ok" not in answer:
                     raise self._broken(before, answer)
@@ -411,7 +411,7 @@ class Sandbox:
     def _works(self) -> bool:
         """Whether the guest runs an empty cell."""
         assert self._instance is not None
-        arguments: dict[str, Any] = {"code": "", "number": 0, "output_characters": 1, "cell_seconds": 1.0}
+        arguments: dict[str, Any] = {"code": "", "number": 0, "output_characters": 1, "limit": ""}
         try:
             outcome = self._instance.request(wire.RUN, **arguments).get("ok")
         except InstanceLost:

@@ -63,7 +63,7 @@ def short_limits() -> Limits:
 def alone() -> Callable[..., str]:
     """Run a script in a process of its own and return its stdout: for what would take the tests' process with it."""
 
-    def run(script: str, *, seconds: float = 60, **environment: str) -> str:
+    def run(script: str, *, seconds: float = 600, **environment: str) -> str:
         try:
             done = subprocess.run(
                 [sys.executable, "-X", "faulthandler", "-c", script],

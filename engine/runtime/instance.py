@@ -17,6 +17,7 @@ from divebell.runtime.ctrl_c import CtrlC
 from divebell.runtime.pages import copy_runs, give_back, lay_runs, protect_nothing
 from divebell.runtime.shared import SharedContext
 from divebell.runtime.stack import with_guest_stack
+from divebell.runtime.thread_clock import can_read_threads
 from divebell.runtime.watchdog import Guard, State, Watchdog, set_bits, write_word
 
 _OUT_OF_MEMORY = -2 & 0xFFFFFFFF  # wasm/ABI.md, divebell_attach_value
@@ -137,7 +138,9 @@ class Instance:
         return self._read_answer(answered >> 32 & 0xFFFFFFFF, answered & 0xFFFFFFFF)
 
     def _allow(self) -> None:
-        self.guard.allow(self._limits.cell_seconds, self._limits.grace_seconds)
+        limits = self._limits
+        wall_factor = limits.wall_factor if can_read_threads else 1.0
+        self.guard.allow(limits.cell_seconds, limits.grace_seconds, wall_factor)
 
     def _is_private(self, at: int, length: int) -> bool:
         """Whether [at, at + length) is the guest's own memory, which the host may touch at the guest's word.
@@ -170,9 +173,7 @@ class Instance:
         self._ctrl_c = ctrl_c = CtrlC(self.guard.expire)
         try:
             ctrl_c.defer()
-            if not self.guard.enter():
-                raise InstanceLost("Killed", "the sandbox was killed")
-            returned = with_guest_stack(lambda: self._native.call(name, self._door, *arguments), self.guard.expire)
+            returned = with_guest_stack(lambda: self._run(name, *arguments), self.guard.expire)
             if not self.guard.leave():
                 raise self._killed()
             return returned
@@ -185,11 +186,20 @@ class Instance:
             if ctrl_c.came:
                 self.interrupted = KeyboardInterrupt()
 
+    def _run(self, name: str, *arguments: int) -> int:
+        """Enter the guest, on the thread whose processor time it uses."""
+        if not self.guard.enter():
+            raise InstanceLost("Killed", "the sandbox was killed")
+        try:
+            return self._native.call(name, self._door, *arguments)
+        finally:
+            self.guard.leave()
+
     def _killed(self) -> InstanceLost:
         limits = self._limits
         return InstanceLost(
             "Killed",
-            f"the cell ran longer than its limit of {limits.cell_seconds:g} s, did not heed the interrupt, "
+            f"the cell ran longer than its limit of {limits.time_sentence}, did not heed the interrupt, "
             f"and was killed {limits.grace_seconds:g} s later",
         )
 

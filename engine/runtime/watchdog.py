@@ -14,7 +14,9 @@ code is running; the host reads guest memory only in the states in which the wat
 refuses the host's next access. This needs a guest without bulk-memory instructions, which wasmtime would carry out in
 host code (wasm/c/memory_operations.c). Not guaranteed: the moment. It is late by what scheduler and GIL make it.
 
-Which clock: the guest's own computing, in wall seconds. It stops while the guest waits at the door.
+Which clock: the processor time of the thread that runs the guest, so that a busy machine does not end an innocent cell
+(thread_clock.py). Beside it a wider bound in wall time, `wall_factor` times as long, for a guest that does not get to
+run. Both stop while the guest waits at the door.
 """
 
 import ctypes
@@ -25,8 +27,13 @@ import time
 import weakref
 from collections.abc import Callable
 
+from divebell.runtime.thread_clock import this_threads_clock
+
 # How often an unheeded interrupt is repeated, and how often the epoch ticks where epochs are used.
 REPEAT_SECONDS = 0.02
+# A guest that shares its core has used less time than has passed, so a look may come too early. The next one is this
+# much later at the least.
+LEAST_PAUSE_SECONDS = 0.002
 # The thread ends after so long with nothing to watch.
 IDLE_SECONDS = 2.0
 
@@ -37,8 +44,26 @@ class State(enum.Enum):
     KILLED = "killed"  # the memory is gone: nobody may touch it
 
 
+class _Left:
+    """What a cell has left on one clock, in seconds: until the interrupt, and until the kill. `entered_at` is what the
+    clock showed as the guest began to run."""
+
+    __slots__ = ("entered_at", "hard", "soft")
+
+    def __init__(self) -> None:
+        self.soft = self.hard = math.inf
+        self.entered_at = 0.0
+
+    def allow(self, soft_seconds: float, grace_seconds: float) -> None:
+        self.soft, self.hard = soft_seconds, soft_seconds + grace_seconds
+
+    def spend(self, seconds: float) -> None:
+        self.soft -= seconds
+        self.hard -= seconds
+
+
 class Guard:
-    """The state and the clock of one instance's current cell."""
+    """The state and the clocks of one instance's current cell."""
 
     def __init__(self, watchdog: "Watchdog", interrupt: Callable[[], None], kill: Callable[[], None]) -> None:
         self.lock = threading.Lock()
@@ -46,44 +71,52 @@ class Guard:
         self._watchdog = watchdog
         self._interrupt = interrupt
         self._kill = kill
-        self.soft_left_seconds = math.inf
-        self.hard_left_seconds = math.inf
-        self._entered_at = 0.0
+        self._processor = _Left()
+        self._wall = _Left()
+        self._processor_clock: Callable[[], float] = time.monotonic
 
-    def allow(self, soft_seconds: float, grace_seconds: float) -> None:
-        """Start a new clock: so much computing until the interrupt, and so much more until the kill."""
-        self.soft_left_seconds = soft_seconds
-        self.hard_left_seconds = soft_seconds + grace_seconds
+    @property
+    def soft_left_seconds(self) -> float:
+        """What the cell may still use before the interrupt, on the clock that has less left."""
+        return min(self._processor.soft, self._wall.soft)
+
+    def allow(self, soft_seconds: float, grace_seconds: float, wall_factor: float = 1.0) -> None:
+        """Start new clocks: so much processor time until the interrupt, and so much more until the kill; and
+        `wall_factor` times as much wall time."""
+        self._processor.allow(soft_seconds, grace_seconds)
+        self._wall.allow(soft_seconds * wall_factor, grace_seconds * wall_factor)
 
     def enter(self) -> bool:
-        """Guest code is about to run. False if it must not: the guard was killed, or has no time left."""
+        """Guest code is about to run on this thread. False if it must not: the guard was killed, or its time is up."""
+        clock = this_threads_clock()
         now = time.monotonic()
         with self.lock:
-            if self.state is not State.KILLED and self.hard_left_seconds <= 0:
+            if self.state is not State.KILLED and min(self._processor.hard, self._wall.hard) <= 0:
                 self._kill()
                 self.state = State.KILLED
             if self.state is State.KILLED:
                 return False
-            self._entered_at = now
+            self._processor_clock = clock
+            self._processor.entered_at = clock()
+            self._wall.entered_at = now
             self.state = State.GUEST
         self._watchdog.wake_by(now + self.soft_left_seconds)
         return True
 
     def leave(self) -> bool:
-        """Guest code has stopped running. False if its memory was taken away meanwhile."""
+        """Guest code has stopped running, on the thread that entered. False if its memory was taken away meanwhile."""
         with self.lock:
             if self.state is not State.GUEST:
                 return self.state is State.HOST
-            used = time.monotonic() - self._entered_at
-            self.soft_left_seconds -= used
-            self.hard_left_seconds -= used
+            self._processor.spend(self._processor_clock() - self._processor.entered_at)
+            self._wall.spend(time.monotonic() - self._wall.entered_at)
             self.state = State.HOST
             return True
 
     def expire(self) -> None:
         """End the cell now: its run was cancelled."""
         with self.lock:
-            self.soft_left_seconds = self.hard_left_seconds = -math.inf
+            self._processor.spend(math.inf)
         self._watchdog.wake_by(0.0)
 
     def interrupt(self) -> None:
@@ -94,24 +127,29 @@ class Guard:
 
     def spend(self, seconds: float) -> None:
         """Count waiting that the guest asked for (a sleep) as if it had computed."""
-        self.soft_left_seconds -= seconds
-        self.hard_left_seconds -= seconds
+        self._processor.spend(seconds)
+        self._wall.spend(seconds)
 
     def check(self, now: float) -> float:
         """Interrupt or kill if it is time. Returns when to look again. Called by the watchdog alone."""
         with self.lock:
             if self.state is not State.GUEST:
                 return math.inf
-            soft_at = self._entered_at + self.soft_left_seconds
-            hard_at = self._entered_at + self.hard_left_seconds
-            if now >= hard_at:
+            try:
+                used = self._processor_clock() - self._processor.entered_at
+            except OSError:  # the thread is gone: this is a forked child, and the guest runs in its parent
+                return math.inf
+            passed = now - self._wall.entered_at
+            soft_in = min(self._processor.soft - used, self._wall.soft - passed)
+            hard_in = min(self._processor.hard - used, self._wall.hard - passed)
+            if hard_in <= 0:
                 self._kill()
                 self.state = State.KILLED
                 return math.inf
-            if now >= soft_at:
+            if soft_in <= 0:
                 self._interrupt()
-                return min(now + REPEAT_SECONDS, hard_at)
-            return soft_at
+                return now + min(REPEAT_SECONDS, max(hard_in, LEAST_PAUSE_SECONDS))
+            return now + max(soft_in, LEAST_PAUSE_SECONDS)
 
 
 class Watchdog:

@@ -118,7 +118,7 @@ def cell(effort: Effort) -> Iterator[Row]:
             instance = box._instance
             assert instance is not None
             started = time.perf_counter()
-            instance.request(wire.RUN, code="1 + 1", number=number + 2, output_characters=1000, cell_seconds=10.0)
+            instance.request(wire.RUN, code="1 + 1", number=number + 2, output_characters=1000, limit="10 s")
             requests.append((time.perf_counter() - started) * 1000)
     yield Row("warm cell", runs, aim="<= 0.1", note="box.run, with the state save that makes it a transaction")
     yield Row("warm cell, request alone", requests, note="the guest's part, without the save")

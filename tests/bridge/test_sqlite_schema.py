@@ -169,7 +169,7 @@ def test_to_survive_a_power_cut_each_operation_waits_for_the_disk(tmp_path: Path
 def _open_and_count(
     path: str, begin: "multiprocessing.synchronize.Event", results: "multiprocessing.Queue[object]"
 ) -> None:  # type: ignore[name-defined]
-    begin.wait(60)
+    begin.wait(300)
     try:
         with SQLiteLedger(path) as ledger:
             ledger.tenant("acme", total=Caps(5, None, None))
@@ -186,8 +186,8 @@ def test_many_processes_that_make_one_file_at_once_all_open_it(tmp_path: Path) -
     for process in processes:
         process.start()
     begin.set()
-    outcomes = [results.get(timeout=90) for _ in processes]
+    outcomes = [results.get(timeout=300) for _ in processes]
     for process in processes:
-        process.join(30)
+        process.join(300)
     assert outcomes == ["opened"] * len(processes)
     assert len(list(tmp_path.glob("*worker*"))) == 0

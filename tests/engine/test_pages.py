@@ -6,7 +6,6 @@ import os
 import random
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -70,11 +69,9 @@ def test_a_runaway_is_interrupted_and_a_deaf_one_killed(engine: Engine) -> None:
     with Sandbox(engine=engine, limits=Limits(cell_seconds=0.3, grace_seconds=0.3)) as box:
         box.run("x = 1")
         for code, kind in (("while True: pass", "TimeoutError"), ("import itertools; sum(iter(int, 1))", "Killed")):
-            started = time.monotonic()
             cell = box.run(code)
             assert cell.error is not None
             assert cell.error.kind == kind
-            assert time.monotonic() - started < 20
             assert box["x"] == 1
 
 
@@ -108,12 +105,10 @@ def test_deep_source_costs_the_cell_only(engine: Engine) -> None:
 
 
 def test_a_running_cell_can_be_cancelled(engine: Engine) -> None:
-    with Sandbox(engine=engine, limits=Limits(cell_seconds=8, grace_seconds=8)) as box:
+    with Sandbox(engine=engine, limits=Limits(cell_seconds=3_600)) as box:
         box.run("x = 1")
         threading.Timer(0.3, box.cancel).start()
-        started = time.monotonic()
         assert box.run("x = 2\nwhile True: pass").restored
-        assert time.monotonic() - started < 7
         assert box["x"] == 1
 
 

@@ -163,7 +163,7 @@ def test_a_large_cell_in_a_full_sandbox_is_an_error_of_the_cell() -> None:
 
 
 def test_seconds_are_those_of_the_cell(box: Sandbox) -> None:
-    assert 0.2 <= box.run("import time; time.sleep(0.2)").seconds < 30
+    assert box.run("import time; time.sleep(0.2)").seconds >= 0.2
 
 
 def test_contract_names_come_back_after_a_cell_overwrote_or_deleted_them(box: Sandbox) -> None:

@@ -2,7 +2,6 @@
 
 import signal
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +20,7 @@ from divebell import (
 
 @pytest.fixture
 def box() -> Any:
-    with Sandbox() as made:
+    with Sandbox(limits=Limits(cell_seconds=3_600)) as made:  # so that only what a test does ends a cell
         yield made
 
 
@@ -32,18 +31,14 @@ def kind_of(cell: Cell) -> str | None:
 def test_cancel_ends_a_running_cell_from_another_thread(box: Sandbox) -> None:
     box.run("x = 1")
     threading.Timer(0.3, box.cancel).start()
-    started = time.monotonic()
     cell = box.run("x = 2\nwhile True: pass")
-    assert time.monotonic() - started < 8  # the limit is 10 s
     assert cell.restored
     assert box["x"] == 1
 
 
 def test_cancel_ends_a_sleeping_cell(box: Sandbox) -> None:
     threading.Timer(0.3, box.cancel).start()
-    started = time.monotonic()
-    assert box.run("import time\ntry: time.sleep(100)\nexcept BaseException: time.sleep(100)").error is not None
-    assert time.monotonic() - started < 8
+    assert box.run("import time\ntry: time.sleep(3000)\nexcept BaseException: time.sleep(3000)").restored
     assert box.run("1").value == 1
 
 

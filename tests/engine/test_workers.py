@@ -14,7 +14,7 @@ def named(name: str) -> list[threading.Thread]:
 def until(condition: Callable[[], bool]) -> bool:
     """Whether it becomes true; long before this gives up, unless something hangs."""
     waiting = threading.Event()
-    return any(condition() or waiting.wait(0.01) for _ in range(1000))
+    return any(condition() or waiting.wait(0.01) for _ in range(30_000))
 
 
 def test_at_most_so_many_run_at_once_all_run_and_the_threads_end() -> None:
@@ -26,7 +26,7 @@ def test_at_most_so_many_run_at_once_all_run_and_the_threads_end() -> None:
         with lock:
             running += 1
             most = max(most, running)
-        release.wait(20)
+        release.wait(300)
         with lock:
             running -= 1
             done += 1
@@ -42,7 +42,7 @@ def test_at_most_so_many_run_at_once_all_run_and_the_threads_end() -> None:
 
 def test_what_has_not_started_can_be_taken_out_again() -> None:
     workers, release, ran = Workers(1, "test-cancel"), threading.Event(), list[int]()
-    workers.start(lambda: bool(release.wait(20)))  # type: ignore[arg-type, return-value]
+    workers.start(lambda: bool(release.wait(300)))  # type: ignore[arg-type, return-value]
     cancels = [workers.start(lambda n=n: ran.append(n)) for n in range(3)]  # type: ignore[misc]
     cancels[1]()
     cancels[1]()

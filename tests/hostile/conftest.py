@@ -1,6 +1,5 @@
 """How a hostile cell is judged: it ends, its sandbox goes on with the state from before, its neighbour notices nothing."""
 
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -8,7 +7,6 @@ from threat import FINE, LOST, Attack, Threat
 
 from divebell import Cell, Context, Limits, Sandbox
 
-ENDS_WITHIN_SECONDS = 20.0  # no measure of speed: it tells an end from a hang
 TEXT = "The combination is 31-8-24. " * 400
 
 
@@ -37,9 +35,7 @@ def attack(shared_context: Context, hostile_limits: Limits) -> Iterator[Attack]:
                 threat = Threat("", threat, frozenset(ends or {FINE}))
             if before:
                 assert box.run(before).error is None
-            started = time.monotonic()
-            cell = box.run(threat.code)
-            assert time.monotonic() - started < ENDS_WITHIN_SECONDS
+            cell = box.run(threat.code)  # the time limit of tests tells an end from a hang
             kind = cell.error.kind if cell.error else FINE
             assert kind in threat.ends, cell
             assert cell.restored == (kind in LOST) or kind == "MemoryError"  # used up to the last byte: restored too

@@ -75,7 +75,7 @@ def test_a_cell_that_never_ends_is_ended(attack: Attack, threat: Threat) -> None
     Threat("own_alarm_handler", "import signal; signal.signal(signal.SIGALRM, lambda *_: None)\nwhile True: pass"),
     Threat("interrupt_forbidden", "import divebell_guest.cell as c; c.interruption.allowed = False\nwhile True: pass"),
     Threat("handler_replaced", "import divebell_guest.cell as c; c.on_interrupt.__code__ = (lambda *_: None).__code__\nwhile True: pass"),
-    Threat("limit_forged", "import divebell_guest.cell as c; c.interruption.seconds = 1e9; c.interruption.allowed = 0\nwhile 1: 0"),
+    Threat("limit_forged", "import divebell_guest.cell as c; c.interruption.limit = '1e9 s'; c.interruption.allowed = 0\nwhile 1: 0"),
 )  # fmt: skip
 def test_a_cell_that_is_deaf_to_the_interrupt_is_killed(attack: Attack, threat: Threat) -> None:
     attack(threat.code, *KILLED)
@@ -117,7 +117,7 @@ def test_many_runaways_at_once_all_end_and_one_that_behaves_is_left_alone(short_
         while time.monotonic() < until:
             results.append(well_behaved.run("sum(range(1000))").value)
         for thread in threads:
-            thread.join(30)
+            thread.join(300)
         assert set(results) == {499_500}
     assert [cell.error.kind for cell in cells if cell.error] == ["Killed"] * 16
 

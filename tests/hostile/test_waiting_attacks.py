@@ -172,7 +172,7 @@ def test_prompts_in_flight_do_not_take_the_hosts_memory(alone: Callable[..., str
 import resource, threading
 from divebell import Limits, Sandbox
 release = threading.Event()
-box = Sandbox(llm=lambda prompt: release.wait(30) and "x", limits=Limits(cell_seconds=20))
+box = Sandbox(llm=lambda prompt: release.wait(300) and "x", limits=Limits(cell_seconds=20))
 box.run({ASK!r})
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 cell = box.run('''
@@ -191,7 +191,7 @@ def test_a_forged_reply_after_its_cell_reaches_nobody() -> None:
     """A function that answers long after its cell was killed finds no ticket to put its answer on."""
     gate = threading.Event()
     with Sandbox(
-        llm=lambda prompt: gate.wait(20) and prompt, limits=Limits(cell_seconds=0.2, grace_seconds=0.2)
+        llm=lambda prompt: gate.wait(300) and prompt, limits=Limits(cell_seconds=0.2, grace_seconds=0.2)
     ) as box:
         box.run(ASK + SUBMIT)
         box.run("submit()\nwhile True: pass")

@@ -232,7 +232,7 @@ def test_two_processes_do_not_write_to_one_journal(tmp_path: Path) -> None:
                 f"from tests.journal.test_resume import *\nrlm(asker([])).run(CONTEXT, QUERY, resume={str(journal)!r})"
             )
             done = subprocess.run(
-                [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+                [sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=False
             )
             assert "another process is at work" in done.stderr, done.stderr
             refused.append(done.returncode)

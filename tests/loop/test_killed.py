@@ -135,7 +135,7 @@ POINTS = {  # the point: what is spent in the end, in cents, and how many calls 
 def test_a_worker_killed(point: str, tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     watcher = SQLiteLedger(path)
-    died = subprocess.run([sys.executable, "-c", WORKER, str(path), point], capture_output=True, text=True, timeout=90)
+    died = subprocess.run([sys.executable, "-c", WORKER, str(path), point], capture_output=True, text=True, timeout=300)
     assert died.returncode == -signal.SIGKILL, died.stdout + died.stderr
     spent_cents, in_flight = POINTS[point]
     assert watcher.recover() == in_flight

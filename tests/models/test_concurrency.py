@@ -213,7 +213,7 @@ def test_a_model_makes_no_more_calls_at_once_than_it_may_from_all_its_loops(kind
 def test_a_call_that_never_got_a_place_never_ran() -> None:
     with ChatServer("late") as server:
         release = threading.Event()
-        server.policy = lambda _asked: "late" if release.wait(20) else ""
+        server.policy = lambda _asked: "late" if release.wait(300) else ""
         model = OpenAIChatModel("m", base_url=server.url, api_key=server.key, max_concurrency=1)
 
         async def run() -> ModelUnavailable:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import time
 import traceback
 from collections.abc import Iterator
 
@@ -184,10 +183,8 @@ def test_the_body_is_cut_off(server: ChatServer, status: int) -> None:
 
 
 def test_a_timeout(server: ChatServer) -> None:
-    server.policy = lambda _asked: Reply(text="late", delay_seconds=30)
-    began = time.monotonic()
+    server.policy = lambda _asked: Reply(text="late", delay_seconds=600)
     told = failure(model_at(server), request(seconds=0.3))
-    assert time.monotonic() - began < 5
     assert type(told) is ModelUnavailable
     assert "did not answer in time" in str(told)
     assert len(server.received) == 1

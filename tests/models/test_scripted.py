@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 
 import pytest
 
@@ -101,14 +100,13 @@ def test_requests_are_kept_up_to_a_bound() -> None:
 
 
 def test_delay_does_not_hold_other_calls_up() -> None:
+    """One after the other they would take over an hour, and the test would be ended."""
     model = ScriptedModel("m", lambda _asked: "ok", delay_seconds=0.2)
 
     async def many() -> list[Completion]:
-        return await asyncio.gather(*(model.complete(request()) for _ in range(20)))
+        return await asyncio.gather(*(model.complete(request()) for _ in range(20_000)))
 
-    began = time.monotonic()
-    assert len(asyncio.run(many())) == 20
-    assert time.monotonic() - began < 2
+    assert len(asyncio.run(many())) == 20_000
 
 
 def test_threads_do_not_get_the_same_reply_twice() -> None:

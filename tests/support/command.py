@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 COMMAND = Path(sys.executable).with_name("divebell")
-SECONDS = 60.0
+SECONDS = 600.0
 
 # What would change what the commands do or how they print.
 _UNWANTED = ("OPENAI_", "DIVEBELL_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "FORCE_COLOR", "TTY_", "COLUMNS")

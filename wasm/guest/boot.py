@@ -215,7 +215,7 @@ def _warm_up() -> None:
     cells = ("import json, re", "print('x', 1)", "_warm = [1, 'a', {'b': 2.5}]\n_warm", "1 + 1", "1 / 0", "")
     for _ in range(WARM_UP_ROUNDS):
         for number, code in enumerate(cells):
-            arguments = {"code": code, "number": number, "output_characters": 1000, "cell_seconds": 1.0}
+            arguments = {"code": code, "number": number, "output_characters": 1000, "limit": ""}
             dispatch(memoryview(wire.encode({"v": wire.VERSION, "op": wire.RUN, **arguments})))
         reseed()
     for name in models.own_names():

@@ -38,7 +38,7 @@ class _Interruption:
     """Whether the host's interrupt may raise at this moment: only while the cell's own code runs."""
 
     allowed = False
-    seconds = 0.0
+    limit = ""
     raised: TimeoutError | None = None
 
 
@@ -47,7 +47,7 @@ interruption = _Interruption()
 
 def on_interrupt(signal_number: int, frame: object) -> None:
     if interruption.allowed:
-        interruption.raised = TimeoutError(f"the cell ran longer than its limit of {interruption.seconds:g} s")
+        interruption.raised = TimeoutError(f"the cell ran longer than its limit of {interruption.limit}")
         raise interruption.raised
 
 
@@ -144,7 +144,7 @@ def _executed(code: str, filename: str, output_characters: int) -> tuple[object,
         return _ABSENT, None, _exit_status(exit.code)
 
 
-def run(code: str, number: int, output_characters: int, cell_seconds: float) -> dict[str, object]:
+def run(code: str, number: int, output_characters: int, limit: str) -> dict[str, object]:
     """Run one cell in `__main__`. Returns the outcome as plain data: output, value, error, answer."""
     filename = f"<cell {number}>"
     stdout.reset(output_characters)
@@ -152,7 +152,7 @@ def run(code: str, number: int, output_characters: int, cell_seconds: float) -> 
     # Only where a cell changed them, since writing what is there already would copy a page.
     if getattr(sys, "stdout", None) is not stdout or getattr(sys, "stderr", None) is not stderr:
         sys.stdout, sys.stderr = stdout, stderr
-    interruption.seconds = cell_seconds
+    interruption.limit = limit
     if signal.getsignal(signal.SIGALRM) is not on_interrupt:  # a cell's doing
         signal.signal(signal.SIGALRM, on_interrupt)
     value: object = _ABSENT

@@ -1,0 +1,54 @@
+"""Run the tests while other processes burn every core: a busy machine must neither end an innocent cell nor fail a test.
+
+    python scripts/under_load.py [--rounds N] [--burners N] [arguments of pytest ...]
+
+Stops at the first round that fails, with its exit status.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+MAX_ROUNDS = 1_000
+MAX_BURNERS = 1_000
+_BURN = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    for _ in range(10**6): pass"
+
+
+@contextmanager
+def burning(count: int) -> Iterator[None]:
+    """So many processes that compute without a pause. Each ends by itself if this process dies."""
+    burners = [subprocess.Popen([sys.executable, "-c", _BURN]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for burner in burners:
+            burner.kill()
+        for burner in burners:
+            burner.wait()
+
+
+def main() -> int:
+    """The exit status: 0 where every round passed, else that of the round that failed."""
+    parser = argparse.ArgumentParser(description="Run the tests while other processes burn every core.")
+    parser.add_argument("--rounds", type=int, default=5, help="how often the tests are run, one after the other (5)")
+    parser.add_argument("--burners", type=int, default=os.cpu_count() or 1, help="how many processes (one per core)")
+    options, pytest_arguments = parser.parse_known_args()
+    if not 1 <= options.rounds <= MAX_ROUNDS or not 0 <= options.burners <= MAX_BURNERS:
+        parser.error(f"--rounds must be from 1 to {MAX_ROUNDS:,}, --burners from 0 to {MAX_BURNERS:,}")
+    with burning(options.burners):
+        for number in range(1, options.rounds + 1):
+            print(f"round {number} of {options.rounds}, with {options.burners} burners", flush=True)
+            status = subprocess.run([sys.executable, "-m", "pytest", *pytest_arguments], check=False).returncode
+            if status != 0:
+                return status
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,8 +1,8 @@
-"""Run the tests while other processes burn every core: a busy machine must neither end an innocent cell nor fail a test.
+"""Run the tests while other processes burn every core: a busy machine must not end an innocent cell, nor fail a test.
 
     python scripts/under_load.py [--rounds N] [--burners N] [arguments of pytest ...]
 
-Stops at the first round that fails, with its exit status.
+Stops at the first round that fails, with its exit status. Ctrl-C ends the burners too.
 """
 
 import argparse

@@ -18,7 +18,7 @@ from typing import Any, Union
 
 import msgpack
 
-from divebell.context import files, folders, paths, structured
+from divebell.context import decoding, files, folders, paths, structured
 from divebell.context.describe import describe, preview
 from divebell.context.layout import Reference, check_size, fields_of, lay_out, reference, shared, type_and_length
 from divebell.context.texts import WIDTH, kind_of, narrowest, pieces_of, read
@@ -105,7 +105,7 @@ class Context:
         if not several:
             raise ContextError("there is no context: name a file, a folder or a pattern")
         if len(several) > 1:
-            return cls._of_value(*paths.load_several(Path(path) for path in several))
+            return cls._of_read_texts(paths.load_several(Path(path) for path in several))
         return cls.of(Path(several[0]))
 
     @classmethod
@@ -125,8 +125,11 @@ class Context:
                 if region is None:
                     return cls._of_bytes(b"") if binary else cls._of_text("")
                 return cls._of_region(region, BYTES if binary else ASCII, file.size)
-            text, notes = file.text(encoding)
-        return cls._of_text(text, notes)
+            found = decoding.choose_decoding(file, encoding)
+            if found.characters == 0:
+                return cls._of_text("", found.notes)
+            check_size(found.characters * WIDTH[found.kind], str(path))
+            return cls._of_region(file.text_region(found), found.kind, found.characters, found.notes)
 
     @classmethod
     def from_folder(
@@ -147,7 +150,7 @@ class Context:
         ContextError if there is no such folder or no text in it, or if it is over `max_files` or `max_bytes`.
         """
         bounds = folders.Bounds(max_files, max_bytes)
-        return cls._of_value(*folders.read_folder(Path(path), pattern, bounds, on_progress=on_progress))
+        return cls._of_read_texts(folders.read_folder(Path(path), pattern, bounds, on_progress=on_progress))
 
     @classmethod
     def from_glob(
@@ -161,7 +164,7 @@ class Context:
         """Prepare a context from the files that a pattern names, such as `docs/**/*.md`. As `from_folder`, with paths
         as the pattern writes them."""
         bounds = folders.Bounds(max_files, max_bytes)
-        return cls._of_value(*folders.read_glob(pattern, bounds, on_progress=on_progress))
+        return cls._of_read_texts(folders.read_glob(pattern, bounds, on_progress=on_progress))
 
     @classmethod
     def from_json(cls, path: "Path | str") -> "Context":
@@ -214,6 +217,12 @@ class Context:
     @classmethod
     def _of_value(cls, value: "list[Any] | tuple[Any, ...] | dict[Any, Any]", notes: tuple[str, ...] = ()) -> "Context":
         return cls._of_skeleton(*lay_out(value), notes)
+
+    @classmethod
+    def _of_read_texts(cls, loaded: "tuple[dict[str, Any], tuple[str, ...]]") -> "Context":
+        """A dict that nobody else has, and notes. It is emptied, so that no text is in memory twice for long."""
+        texts, notes = loaded
+        return cls._of_skeleton(*lay_out(texts, consume=True), notes)
 
     @classmethod
     def _of_skeleton(cls, skeleton: Any, region: Region | None, notes: tuple[str, ...] = ()) -> "Context":

@@ -6,13 +6,18 @@ windows-1252. The last two are guesses. windows-1252 wins over its Central Europ
 detector takes French for Czech; who has such files names the encoding.
 
 Guaranteed: text is never refused for bytes that cannot be decoded. They become U+FFFD, and a note counts them. What is
-refused is binary data: bytes that are no text in any encoding.
+refused is binary data: bytes that are no text in any encoding. And the data is read piece by piece, once to tell its
+encoding and once to decode it, so that a long text needs no memory beside the one form in which it is kept.
 """
 
 import codecs
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
 
 from divebell.context.escape import shown
+from divebell.context.texts import kind_of
 from divebell.errors import ContextError
 
 SAMPLE_BYTES = 64 << 10
@@ -34,13 +39,66 @@ _NAMES = {
     "cp932": "Shift JIS", "euc_jp": "EUC-JP", "gb18030": "GB 18030", "big5": "Big5", "cp949": "EUC-KR",
     "koi8_r": "KOI8-R", "cp866": "IBM 866", **{f"cp125{n}": f"windows-125{n}" for n in range(9)},
 }  # fmt: skip
+CHUNK_BYTES = 1 << 20
+_JUDGED_CHARACTERS = 4 << 20  # whether damaged text is UTF-8 is judged by the characters up to about here
+_GOOD_BEYOND_ASCII = re.compile("[^\x00-\x7f\ufffd]")
 _TEXT_CONTROLS = b"\t\n\v\f\r\x1b"
 _CONTROLS = bytes(set(range(32)) - set(_TEXT_CONTROLS)) + b"\x7f"
 _ASCII_PUNCTUATION = re.compile(rb"[\t-\r -/]")  # no encoding uses these as the second byte of a character
 
 
 class BinaryData(ContextError):
-    """The bytes are no text."""
+    """The bytes are not text."""
+
+
+class Source(Protocol):
+    """Bytes that can be read more than once, in pieces of bounded length: a file, or bytes in memory."""
+
+    name: str
+
+    def chunks(self, start: int = 0) -> Iterator[bytes]:
+        """The bytes from `start` on, in order."""
+        ...
+
+    def slice(self, start: int, end: int) -> bytes:
+        """The bytes from `start` to `end`, or to where they end. `start` is not negative."""
+        ...
+
+
+@dataclass(frozen=True)
+class BytesSource:
+    """Bytes in memory as a Source."""
+
+    data: bytes
+    name: str
+
+    def chunks(self, start: int = 0) -> Iterator[bytes]:
+        for at in range(start, len(self.data), CHUNK_BYTES):
+            yield self.data[at : at + CHUNK_BYTES]
+
+    def slice(self, start: int, end: int) -> bytes:
+        return self.data[start:end]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How bytes are read as text, and what came of it.
+
+    skipped_bytes: a byte order mark at the beginning. errors: "strict", or "replace" where some bytes are not of that
+    encoding. characters, kind: the text's length, and the form that holds it (texts.py). notes: what its user should
+    know.
+    """
+
+    encoding: str
+    skipped_bytes: int = 0
+    errors: str = "strict"
+    characters: int
+    kind: int
+    notes: tuple[str, ...] = ()
+
+    def pieces(self, source: Source) -> Iterator[str]:
+        """The text, piece by piece. UnicodeDecodeError if the bytes have changed meanwhile."""
+        return _decoded(source, self.encoding, self.skipped_bytes, self.errors)
 
 
 def has_many_zeros(sample: bytes) -> bool:
@@ -48,56 +106,114 @@ def has_many_zeros(sample: bytes) -> bool:
 
 
 def decode(data: bytes, name: str, encoding: str | None = None) -> tuple[str, tuple[str, ...]]:
-    """The text, and what its user should know of how it was read. `name` is what the notes call it.
+    """The text of bytes in memory, and what its user should know of how it was read. Raises as choose_decoding."""
+    source = BytesSource(data, name)
+    decoding = choose_decoding(source, encoding)
+    return "".join(decoding.pieces(source)), decoding.notes
+
+
+def choose_decoding(source: Source, encoding: str | None = None) -> Decoding:
+    """How to read a source as text: as `encoding`, or as what it seems to be.
 
     Raises ContextError for binary data, and for an `encoding` that Python does not know.
     """
+    name = shown(source.name)
     if encoding is not None:
         try:
-            codecs.lookup(encoding)
-            return _decode_as(data, name, encoding, "")
+            if not codecs.lookup(encoding)._is_text_encoding:
+                raise LookupError
         except LookupError:
             raise ContextError(f"there is no text encoding {encoding!r:.60}: try utf-8, cp1252 or latin-1") from None
+        return _measured(source, encoding)
+    sample = source.slice(0, SAMPLE_BYTES)
     for mark, marked in _MARKS:
-        if data.startswith(mark):
-            said = "" if marked == "utf-8" else f"{shown(name)} is not UTF-8: read as {marked.upper()}"
-            return _decode_as(data[len(mark) :], name, marked, said)
-    sample = data[:SAMPLE_BYTES]
+        if sample.startswith(mark):
+            said = "" if marked == "utf-8" else f"{name} is not UTF-8: read as {marked.upper()}"
+            return _measured(source, marked, said, skipped_bytes=len(mark))
     if has_many_zeros(sample):
         wide = _utf_16_of(sample)
         if wide is None:
             raise _binary(name)
-        return _decode_as(data, name, wide, f"{shown(name)} is not UTF-8: read as {wide.upper()}")
+        return _measured(source, wide, f"{name} is not UTF-8: read as {wide.upper()}")
+    tally = _Tally()
     try:
-        return data.decode("utf-8"), ()
-    except UnicodeDecodeError as error:
-        at = error.start
-    if _is_binary(data[max(at - 1024, 0) :][:SAMPLE_BYTES]):
+        return tally.of(source, "utf-8", 0, "strict")
+    except UnicodeDecodeError:
+        at = tally.valid_bytes
+    start = max(at - 1024, 0)
+    if _is_binary(source.slice(start, start + SAMPLE_BYTES)):
         raise _binary(name)
-    damaged = _damaged_utf_8(data)
-    if damaged is not None:
-        return damaged, _damage_note(name, "UTF-8", damaged)
-    guessed = _guess(data, at)
-    return _decode_as(data, name, guessed, f"{shown(name)} is not UTF-8: read as {_NAMES[guessed]}, which is a guess")
+    damaged = _Tally()
+    decoding = damaged.of(source, "utf-8", 0, "replace", _damage_note(name, "UTF-8"))
+    if damaged.sampled_beyond_ascii >= 4 * damaged.replaced:
+        return decoding
+    guessed = _guess(source, at)
+    return _measured(source, guessed, f"{name} is not UTF-8: read as {_NAMES[guessed]}, which is a guess")
 
 
-def _decode_as(data: bytes, name: str, encoding: str, said: str) -> tuple[str, tuple[str, ...]]:
+def _measured(source: Source, encoding: str, said: str = "", *, skipped_bytes: int = 0) -> Decoding:
     notes = (said,) if said else ()
     try:
-        return data.decode(encoding), notes
+        return _Tally().of(source, encoding, skipped_bytes, "strict", *notes)
     except UnicodeDecodeError:
-        text = data.decode(encoding, "replace")
-        return text, notes + _damage_note(name, _NAMES.get(encoding, encoding.upper()), text)
+        damage = _damage_note(shown(source.name), _NAMES.get(encoding, encoding.upper()))
+        return _Tally().of(source, encoding, skipped_bytes, "replace", *notes, damage)
 
 
-def _damage_note(name: str, encoding: str, text: str) -> tuple[str, ...]:
-    count = text.count("\ufffd")
-    return (f"{shown(name)} has bytes that are not {encoding}: they are U+FFFD, in {count:,} places",)
+class _Tally:
+    """Counts what a text has, in one pass over its source."""
+
+    def __init__(self) -> None:
+        self.characters = self.replaced = self.sampled_beyond_ascii = 0
+        self.valid_bytes = 0  # how many bytes there are before the first that cannot be decoded
+        self._kind = 0
+
+    def of(self, source: Source, encoding: str, skipped_bytes: int, errors: str, *notes: str) -> Decoding:
+        """The decoding with this encoding. `{count}` in a note is the number of characters that were replaced.
+        UnicodeDecodeError where `errors` is "strict" and a byte is not of the encoding."""
+        for text in _decoded(source, encoding, skipped_bytes, errors, self):
+            if not text.isascii():
+                self.replaced += text.count("\ufffd")
+                if self.characters < _JUDGED_CHARACTERS:
+                    self.sampled_beyond_ascii += len(_GOOD_BEYOND_ASCII.findall(text))
+            self.characters += len(text)
+            self._kind = max(self._kind, kind_of(text))
+        return Decoding(
+            encoding=encoding,
+            skipped_bytes=skipped_bytes,
+            errors=errors,
+            characters=self.characters,
+            kind=self._kind,
+            notes=tuple(note.replace("{count}", f"{self.replaced:,}") for note in notes),
+        )
+
+
+def _decoded(
+    source: Source, encoding: str, skipped_bytes: int, errors: str, tally: "_Tally | None" = None
+) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder(encoding)(errors)
+    before = skipped_bytes
+    for chunk in source.chunks(skipped_bytes):
+        pending = len(decoder.getstate()[0]) if tally is not None else 0
+        try:
+            yield decoder.decode(chunk)
+        except UnicodeDecodeError as error:
+            if tally is not None:
+                tally.valid_bytes = before - pending + error.start
+            raise
+        before += len(chunk)
+    if tally is not None:
+        tally.valid_bytes = before - len(decoder.getstate()[0])
+    yield decoder.decode(b"", True)
+
+
+def _damage_note(name: str, encoding: str) -> str:
+    return f"{name} has bytes that are not {encoding}: they are U+FFFD, in {{count}} places"
 
 
 def _binary(name: str) -> BinaryData:
     return BinaryData(
-        f"{shown(name)} holds binary data, not text: give it as bytes with Context.from_file(path, binary=True), "
+        f"{name} holds binary data, not text: give it as bytes with Context.from_file(path, binary=True), "
         "or take the text out of it first"
     )
 
@@ -119,22 +235,16 @@ def _utf_16_of(sample: bytes) -> str | None:
     return None
 
 
-def _damaged_utf_8(data: bytes) -> str | None:
-    """The text, if it is UTF-8 but for a few bytes: at least four good characters beyond ASCII for each bad place."""
-    text = data.decode("utf-8", "replace")
-    bad = text.count("\ufffd")
-    good = sum(1 for _ in re.finditer("[^\x00-\x7f\ufffd]", text[: 4 << 20]))
-    return text if good >= 4 * bad else None
-
-
-def _guess(data: bytes, at: int) -> str:
+def _guess(source: Source, at: int) -> str:
     """The most likely encoding, from a sample around the first byte that is not UTF-8."""
     from charset_normalizer import from_bytes  # here, because it takes 40 ms and few need it
 
-    start, end = max(at - 4096, 0), min(at + SAMPLE_BYTES, len(data))
-    boundary = _ASCII_PUNCTUATION.search(data, start, at) if start else None
-    sample = data[boundary.end() if boundary else start : end]
-    if end < len(data):
+    start = max(at - 4096, 0)
+    sample, before = source.slice(start, at + SAMPLE_BYTES + 1), at - start
+    boundary = _ASCII_PUNCTUATION.search(sample, 0, before) if start else None
+    has_more = len(sample) > before + SAMPLE_BYTES
+    sample = sample[boundary.end() if boundary else 0 : before + SAMPLE_BYTES]
+    if has_more:
         boundaries = [match.end() for match in _ASCII_PUNCTUATION.finditer(sample, max(len(sample) - 4096, 0))]
         sample = sample[: boundaries[-1]] if boundaries else sample
     best = from_bytes(sample, cp_isolation=list(_GUESSED), preemptive_behaviour=False).best()

@@ -9,11 +9,10 @@ from pathlib import Path
 from divebell.context import decoding
 from divebell.context.escape import shown
 from divebell.context.layout import check_size
+from divebell.context.texts import WIDTH, kind_of, pieces_of
 from divebell.errors import ContextError
 from divebell.runtime.pages import Region, can_map
 from divebell.runtime.signals import survive_cut_files
-
-_CHUNK_BYTES = 4 << 20
 
 
 class OpenFile:
@@ -24,13 +23,22 @@ class OpenFile:
         self.size = size
         self.name = name
 
-    def chunks(self) -> Iterator[bytes]:
-        """Its bytes, up to the size that it had when it was opened."""
-        os.lseek(self.descriptor, 0, os.SEEK_SET)
-        left = self.size
-        while left and (part := os.read(self.descriptor, min(_CHUNK_BYTES, left))):
+    def chunks(self, start: int = 0) -> Iterator[bytes]:
+        """Its bytes from `start` on, up to the size that it had when it was opened."""
+        os.lseek(self.descriptor, start, os.SEEK_SET)
+        left = self.size - start
+        while left > 0 and (part := os.read(self.descriptor, min(decoding.CHUNK_BYTES, left))):
             left -= len(part)
             yield part
+
+    def slice(self, start: int, end: int) -> bytes:
+        """Its bytes from `start` to `end`, or to where it ends."""
+        os.lseek(self.descriptor, start, os.SEEK_SET)
+        parts, left = [], min(end, self.size) - start
+        while left > 0 and (part := os.read(self.descriptor, left)):
+            parts.append(part)
+            left -= len(part)
+        return b"".join(parts)
 
     def is_ascii_text(self) -> bool:
         """Whether its bytes are a str as they are. Zeros are ASCII, but not many of them."""
@@ -39,13 +47,36 @@ class OpenFile:
                 return False
         return True
 
-    def read(self) -> bytes:
-        """All that it held when it was opened."""
-        return b"".join(self.chunks())
-
     def text(self, encoding: str | None = None) -> tuple[str, tuple[str, ...]]:
         """Its text and what to know of how it was read: decoding.py."""
-        return decoding.decode(self.read(), self.name, encoding)
+        found = decoding.choose_decoding(self, encoding)
+        try:
+            return "".join(found.pieces(self)), found.notes
+        except UnicodeDecodeError:
+            raise self.changed() from None
+
+    def text_region(self, found: decoding.Decoding) -> Region:
+        """Its text in sealed memory, in the form of `found.kind`; there must be some. Beside that memory this needs a
+        few megabytes, however long the text is."""
+        region = Region(found.characters * WIDTH[found.kind], "context")
+        offset = widest = 0
+        try:
+            for piece in found.pieces(self):
+                widest = max(widest, kind_of(piece))
+                if widest > found.kind or offset + len(piece) * WIDTH[found.kind] > region.length:
+                    raise self.changed()
+                for part in pieces_of(piece, found.kind):
+                    region.write(offset, part)
+                    offset += len(part)
+        except UnicodeDecodeError:
+            raise self.changed() from None
+        if offset != region.length or widest != found.kind:
+            raise self.changed()
+        region.seal()
+        return region
+
+    def changed(self) -> ContextError:
+        return ContextError(f"{shown(self.name)} changed while it was read")
 
     def region(self, *, copy: bool, ascii_only: bool) -> Region | None:
         """Its bytes: its own pages, or a copy in sealed memory. None for an empty file."""
@@ -57,11 +88,11 @@ class OpenFile:
         offset = 0
         for part in self.chunks():
             if ascii_only and not part.isascii():
-                raise ContextError(f"{shown(self.name)} changed while it was read")
+                raise self.changed()
             region.write(offset, part)
             offset += len(part)
         if offset != self.size:
-            raise ContextError(f"{shown(self.name)} changed while it was read")
+            raise self.changed()
         region.seal()
         return region
 

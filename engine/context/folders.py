@@ -72,7 +72,7 @@ def read_folder(
     left_out, texts, read_bytes = _LeftOut(), {}, 0
     notes: list[str] = []
     wanted = [part for part in pattern.split("/") if part not in ("", ".")]
-    found = sorted({path for path in _walk(root, left_out) if _matches(path.split("/"), wanted)})
+    found = sorted({path for path in _walk(root, wanted, left_out) if _matches(path.split("/"), wanted)})
     if len(found) > bounds.max_files:
         raise ContextError(
             f"{root} has {len(found):,} files that match {pattern}, over the limit of {bounds.max_files:,}: "
@@ -124,14 +124,15 @@ def is_glob(path: str) -> bool:
     return bool(set(path) & set(_MAGIC)) and not os.path.lexists(path)
 
 
-def _walk(root: Path, left_out: _LeftOut) -> Iterator[str]:
-    """The paths of the regular files in a folder, relative to it, with slashes."""
+def _walk(root: Path, pattern: list[str], left_out: _LeftOut) -> Iterator[str]:
+    """The paths of the regular files in a folder, relative to it, with slashes: only of folders in which the pattern
+    may match something."""
     inside = os.path.realpath(root)
-    folders, names = [""], 0
+    folders, names = [("", _past_folders({0}, pattern))], 0
     while folders:
-        folder = folders.pop()
+        folder, places = folders.pop()
         try:
-            entries = list(os.scandir(root / folder))
+            entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
         except OSError as error:
             if not folder:
                 raise ContextError(f"cannot read {root}: {error.strerror}") from None
@@ -140,20 +141,27 @@ def _walk(root: Path, left_out: _LeftOut) -> Iterator[str]:
         names += len(entries)
         if names > MAX_NAMES:
             raise ContextError(f"{root} holds more than {MAX_NAMES:,} names: name a folder inside it")
-        for entry in sorted(entries, key=lambda entry: entry.name):
+        for entry in entries:
             path = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.name.startswith("."):
-                left_out.hidden.append(path)
-            elif entry.is_symlink():
-                target = _inside(inside, os.path.realpath(entry.path))
-                if target is None:
-                    left_out.links.append(path)
-                else:
-                    yield target
-            elif entry.is_dir():
-                folders.append(path)
-            elif entry.is_file():
-                yield path
+            below = _past_name(places, entry.name, pattern)
+            if not below:
+                continue
+            try:
+                if entry.name.startswith("."):
+                    left_out.hidden.append(path)
+                elif entry.is_symlink():
+                    target = _inside(inside, os.path.realpath(entry.path))
+                    if target is None:
+                        left_out.links.append(path)
+                    else:
+                        yield target
+                elif entry.is_dir():
+                    if min(below) < len(pattern):
+                        folders.append((path, below))
+                elif entry.is_file():
+                    yield path
+            except OSError:  # gone meanwhile, or nothing that may be looked at: /proc is full of such
+                left_out.unreadable.append(path)
 
 
 def _inside(folder: str, target: str) -> str | None:
@@ -166,17 +174,21 @@ def _inside(folder: str, target: str) -> str | None:
 
 def _matches(parts: list[str], pattern: list[str]) -> bool:
     """Whether a path's names match a pattern's: each by fnmatch, and `**` any number of folders."""
-    at = _past_folders({0}, pattern)
+    places = _past_folders({0}, pattern)
     for part in parts:
-        at = _past_folders(
-            {
-                place if pattern[place] == "**" else place + 1
-                for place in at
-                if place < len(pattern) and (pattern[place] == "**" or fnmatchcase(part, pattern[place]))
-            },
-            pattern,
-        )
-    return len(pattern) in at
+        places = _past_name(places, part, pattern)
+    return len(pattern) in places
+
+
+def _past_name(places: set[int], name: str, pattern: list[str]) -> set[int]:
+    """Where in the pattern one may be after a file's or folder's name, coming from one of `places`. Empty: nowhere, so
+    neither it nor anything in it matches."""
+    past = {
+        place if pattern[place] == "**" else place + 1
+        for place in places
+        if place < len(pattern) and (pattern[place] == "**" or fnmatchcase(name, pattern[place]))
+    }
+    return _past_folders(past, pattern)
 
 
 def _past_folders(places: set[int], pattern: list[str]) -> set[int]:

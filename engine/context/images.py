@@ -30,7 +30,7 @@ def read_image(path: Path) -> dict[str, object]:
     with opened(path) as file:
         if file.size > MAX_IMAGE_BYTES:
             raise ContextError(f"{shown(path.name)} has {file.size:,} bytes, and an image may have {MAX_IMAGE_BYTES:,}")
-        data = file.read()
+        data = b"".join(file.chunks())
     if not data.startswith(beginning):
         raise ContextError(f"{shown(path.name)} is not what its name says ({media_type}): rename it, or give its bytes")
     return {"media_type": media_type, "data": data}

@@ -125,7 +125,9 @@ class Layout:
         region = Region(self._end, "context")
         pending: list[bytes | memoryview] = []  # short texts are written many at a time
         begin = end = 0
-        for offset, kind, data in self._texts:
+        self._texts.reverse()
+        while self._texts:  # each is let go as soon as it has been written
+            offset, kind, data = self._texts.pop()
             for piece in [data] if isinstance(data, bytes) else pieces_of(data, kind):
                 if max(offset - end, end - begin, len(piece)) > _WRITTEN_AT_ONCE_BYTES:
                     _write(region, begin, pending)
@@ -144,14 +146,20 @@ def _write(region: Region, offset: int, pending: "list[bytes | memoryview]") -> 
     pending.clear()
 
 
-def lay_out(value: Any) -> tuple[Any, Region | None]:
-    """The skeleton and the region of plain data. Raises ContextError where it is none."""
+def lay_out(value: Any, *, consume: bool = False) -> tuple[Any, Region | None]:
+    """The skeleton and the region of plain data. Raises ContextError where it is none.
+
+    consume: the value is a dict of the caller's own, which is emptied before its texts are copied, so that they are in
+    memory twice only one by one.
+    """
     try:
         wire.check_plain(value)
     except wire.WireError as error:
         raise ContextError(f"the context cannot be carried into the sandbox: {error}") from None
     layout = Layout()
     skeleton = layout.skeleton(value)
+    if consume:
+        value.clear()
     return skeleton, layout.write()
 
 

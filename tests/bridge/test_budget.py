@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from divebell.bridge.budget import MAX_COUNT, Budget, dollars, picodollars
 from divebell.bridge.errors import ConfigurationError
+from tests.support.names import name_value
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,7 @@ def test_amounts_of_dollars_are_exact(amount: str | int | Decimal, expected: int
         "1000000000.01", 10**9 + 1, "1e10", "1e999999", "0.0000000000001", "1e-13", "1e-1000020", Decimal("1E-13"),
         "1.0000000000000000000000000000001", "0.30000000000000000000000000000000000001", "9" * 5000,
     ],
-    ids=lambda amount: repr(amount)[:40],
+    ids=name_value,
 )  # fmt: skip
 def test_what_is_no_exact_amount_is_refused(amount: object) -> None:
     with pytest.raises(ConfigurationError):
@@ -104,7 +105,7 @@ def test_a_budget_without_limits_has_none_but_depth() -> None:
         {"calls": True}, {"seconds": 0}, {"seconds": -1}, {"seconds": "1"}, {"seconds": float("nan")}, {"seconds": float("inf")},
         {"seconds": True}, {"depth": -1}, {"depth": 33}, {"depth": 1.0}, {"depth": True}, {"depth": None}, {"dollars": "x"},
     ],
-    ids=repr,
+    ids=name_value,
 )  # fmt: skip
 def test_a_limit_out_of_its_range_is_refused_by_name(limits: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(limits))):
@@ -112,7 +113,9 @@ def test_a_limit_out_of_its_range_is_refused_by_name(limits: dict[str, object]) 
 
 
 @pytest.mark.parametrize(
-    "limits", [{"tokens": 0}, {"calls": 0}, {"dollars": "0"}, {"seconds": 0.001}, {"depth": 0}, {"depth": 32}], ids=repr
+    "limits",
+    [{"tokens": 0}, {"calls": 0}, {"dollars": "0"}, {"seconds": 0.001}, {"depth": 0}, {"depth": 32}],
+    ids=name_value,
 )
 def test_the_ends_of_the_ranges_are_allowed(limits: dict[str, object]) -> None:
     Budget(**limits)  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ from divebell.bridge.requests import (
     ToolCall,
 )  # fmt: skip
 from divebell.bridge.tickets import MAX_OPEN, Started
+from tests.support.names import name_value
 
 ERRORS: list[BaseException] = [
     ValueError("secret"), RuntimeError(), MemoryError(), RecursionError(), OSError(5, "secret"), UnicodeError(), AssertionError(),
@@ -167,7 +168,7 @@ def test_a_refusal_keeps_its_kind_and_message() -> None:
     assert answer["error"] == {"kind": "BudgetExceeded", "message": "no more dollars"}
 
 
-@pytest.mark.parametrize("result", [object(), [object()], {"text": {1, 2}}, [{"text": lambda: 0}]], ids=repr)
+@pytest.mark.parametrize("result", [object(), [object()], {"text": {1, 2}}, [{"text": lambda: 0}]], ids=name_value)
 def test_an_answer_that_is_not_plain_is_an_error_value(result: object) -> None:
     assert "error" in ask(Recorder(result), op="query", prompts=["x"])
 
@@ -190,7 +191,7 @@ def test_an_operation_that_is_not_in_the_table_is_refused(op: object) -> None:
     assert services.seen == []
 
 
-@pytest.mark.parametrize("message", [[], "x", 5, None, {}, {"op": "budget"}, {1: 2}], ids=repr)
+@pytest.mark.parametrize("message", [[], "x", 5, None, {}, {"op": "budget"}, {1: 2}], ids=name_value)
 def test_what_is_not_a_request_is_refused(message: object) -> None:
     assert kind(wire.decode(Door(Recorder()).answer(wire.encode(message)))) == "BadRequest"  # type: ignore[arg-type]
 
@@ -218,14 +219,14 @@ def test_a_model_that_is_not_a_name_is_refused(op: str, model: object) -> None:
     assert services.seen == []
 
 
-@pytest.mark.parametrize("contexts", [None, "x", [], [None, None], [5], [1.5], [True], {"a": 1}], ids=repr)
+@pytest.mark.parametrize("contexts", [None, "x", [], [None, None], [5], [1.5], [True], {"a": 1}], ids=name_value)
 def test_contexts_that_do_not_fit_their_prompts_are_refused(contexts: object) -> None:
     services = Recorder([])
     assert kind(ask(services, op="child", prompts=["x"], contexts=contexts)) == "BadRequest"
     assert services.seen == []
 
 
-@pytest.mark.parametrize("nanoseconds", [None, -1, -(2**64), 0.5, "1", True, [1]], ids=repr)
+@pytest.mark.parametrize("nanoseconds", [None, -1, -(2**64), 0.5, "1", True, [1]], ids=name_value)
 def test_a_sleep_that_is_not_a_duration_is_refused(nanoseconds: object) -> None:
     services = Recorder()
     assert kind(ask(services, op="sleep", nanoseconds=nanoseconds)) == "BadRequest"

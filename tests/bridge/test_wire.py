@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from divebell.bridge import wire
+from tests.support.names import name_value
 
 scalars = (
     st.none()
@@ -67,14 +68,14 @@ def test_a_tuple_comes_back_as_a_list() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [object(), {1, 2}, 1j, len, [object()], {"a": object()}, {(1, object()): 1}, range(3)], ids=repr
+    "value", [object(), {1, 2}, 1j, len, [object()], {"a": object()}, {(1, object()): 1}, range(3)], ids=name_value
 )
 def test_what_is_not_plain_is_refused(value: object) -> None:
     with pytest.raises(wire.WireError):
         wire.encode(value)
 
 
-@pytest.mark.parametrize("value", [msgpack.Timestamp(1), msgpack.ExtType(5, b"x")], ids=repr)
+@pytest.mark.parametrize("value", [msgpack.Timestamp(1), msgpack.ExtType(5, b"x")], ids=name_value)
 def test_msgpacks_own_types_are_not_plain_either(value: object) -> None:
     with pytest.raises(wire.WireError):
         wire.encode(value)

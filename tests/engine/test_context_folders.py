@@ -79,7 +79,7 @@ def test_patterns(docs: Path, pattern: str, found: list[str], monkeypatch: pytes
 
 def test_a_pattern_that_matches_nothing_says_what_was_left_out(docs: Path) -> None:
     with pytest.raises(
-        ContextError, match=r"no text in .*docs matches \*\.png; 3 hidden .*; 1 binary file was left out: 'photo.png'"
+        ContextError, match=r"no text in .*docs matches \*\.png; 1 binary file was left out: 'photo.png'"
     ):
         Context.from_folder(docs, "*.png")
     with pytest.raises(ContextError, match="there is no folder"):
@@ -196,8 +196,8 @@ def test_a_file_that_becomes_a_link_while_it_is_read_is_not_followed(
     (tmp_path / "secret.md").write_text("the secret")
     walk = folders._walk
 
-    def swapping_walk(root: Path, left_out: object) -> object:
-        found = list(walk(root, left_out))  # type: ignore[arg-type]
+    def swapping_walk(root: Path, pattern: list[str], left_out: object) -> object:
+        found = list(walk(root, pattern, left_out))  # type: ignore[arg-type]
         (docs / "a.md").unlink()
         (docs / "a.md").symlink_to(tmp_path / "secret.md")
         return iter(found)
@@ -235,3 +235,53 @@ def test_a_pattern_of_many_stars_takes_no_time(tmp_path: Path) -> None:
     (path / "end.txt").write_text("x")
     with pytest.raises(ContextError, match="no text"):
         Context.from_folder(tmp_path, "**/" * 40 + "*a*/" * 20 + "b")
+
+
+def test_folders_in_which_nothing_can_match_are_not_looked_into(docs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scanned: list[str] = []
+    scan = os.scandir
+
+    def noting_scan(path: Path) -> object:
+        scanned.append(Path(path).relative_to(docs).as_posix())
+        return scan(path)
+
+    monkeypatch.setattr(folders.os, "scandir", noting_scan)
+    for pattern, looked_into in {
+        "*.md": ["."],
+        "deep/*.md": [".", "deep"],
+        "d*/*.md": [".", "deep"],
+        "deep/er/*": [".", "deep", "deep/er"],
+        "**/*.md": [".", "deep", "deep/er", "deep/er/x"],
+        "deep/**/x/*": [".", "deep", "deep/er", "deep/er/x"],
+    }.items():
+        scanned.clear()
+        Context.from_folder(docs, pattern)
+        assert sorted(scanned) == looked_into, pattern
+
+
+@pytest.mark.parametrize("failing", ["is_symlink", "is_dir", "is_file"])
+def test_an_entry_that_cannot_be_looked_at_is_left_out(
+    failing: str, docs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of processes that end while /proc is read."""
+
+    class Entry:
+        def __init__(self, entry: "os.DirEntry[str]") -> None:
+            self.entry, self.name, self.path = entry, entry.name, entry.path
+
+        def __getattr__(self, name: str) -> object:
+            if name == failing and self.name == "b.md":
+                raise PermissionError(13, "Permission denied")
+            return getattr(self.entry, name)
+
+    scan = os.scandir
+    monkeypatch.setattr(folders.os, "scandir", lambda path: map(Entry, scan(path)))
+    context = Context.from_folder(docs, "*.md")
+    assert "1 file could not be read: 'b.md'" in context.notes
+    assert "a.md" in contents(context)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("pattern", ["/*.no-such-ending", "/proc/*.no-such-ending", "/proc/*/fd/*.no-such-ending"])
+def test_a_pattern_over_the_systems_own_folders_ends_with_a_sentence(pattern: str) -> None:
+    with pytest.raises(ContextError, match=r"no text in|there is no folder"):
+        Context.from_glob(pattern)

@@ -10,6 +10,7 @@ import pytest
 from divebell.bridge.requests import ToolCall
 from divebell.errors import ConfigurationError
 from divebell.tools import MAX_TOOLS, RESERVED_NAMES, Tools
+from tests.support.names import name_value
 
 
 def call(function: Any, *arguments: object, **keywords: object) -> dict[str, object]:
@@ -90,7 +91,7 @@ def annotated(annotation: Any) -> tuple[Any, list[Any]]:
     return tool, seen
 
 
-@pytest.mark.parametrize(("annotation", "given", "expected"), FITS, ids=repr)
+@pytest.mark.parametrize(("annotation", "given", "expected"), FITS, ids=name_value)
 def test_an_argument_that_fits_its_annotation_reaches_the_function(annotation: Any, given: Any, expected: Any) -> None:
     tool, seen = annotated(annotation)
     assert call(tool, given) == {"value": None}
@@ -98,7 +99,7 @@ def test_an_argument_that_fits_its_annotation_reaches_the_function(annotation: A
     assert seen == [expected, expected]
 
 
-@pytest.mark.parametrize(("annotation", "given"), MISFITS, ids=repr)
+@pytest.mark.parametrize(("annotation", "given"), MISFITS, ids=name_value)
 def test_an_argument_that_does_not_fit_never_reaches_the_function(annotation: Any, given: Any) -> None:
     tool, seen = annotated(annotation)
     outcome = call(tool, given)
@@ -124,7 +125,7 @@ def test_arguments_that_do_not_bind_never_reach_the_function() -> None:
 @pytest.mark.parametrize(
     "result",
     [object(), {1, 2}, [print], lambda: 1, {"a": Person(name="a", age=1)}, "x" * (17 << 20)],
-    ids=lambda r: repr(r)[:30],
+    ids=name_value,
 )
 def test_a_result_that_is_not_plain_or_too_large_is_an_error_and_never_crosses(result: object) -> None:
     outcome = call(lambda: result)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, field_validator
 
 from divebell.errors import AnswerError, ConfigurationError
 from divebell.schemas import AnswerSchema
+from tests.support.names import name_value
 
 
 class Invoice(BaseModel):
@@ -95,7 +96,7 @@ def errors_of(schema: object, value: object) -> tuple[str, ...]:
         (JSON_SCHEMA, {"name": "n", "size": None, "code": "AB"}, {"name": "n", "size": None, "code": "AB"}),
         (JSON_SCHEMA, {"name": "n", "size": 1, "tags": ("a", "b")}, {"name": "n", "size": 1, "tags": ["a", "b"]}),
     ],
-    ids=repr,
+    ids=name_value,
 )
 def test_an_answer_becomes_the_callers_type(schema: object, value: object, typed: object) -> None:
     result = AnswerSchema.of(schema).validate(value)
@@ -134,7 +135,7 @@ def test_an_answer_becomes_the_callers_type(schema: object, value: object, typed
         (JSON_SCHEMA, {"name": b"x", "size": 1}, ("bytes are not JSON: decode them",)),
         (JSON_SCHEMA, {"name": "x", "size": float("nan")}, ("nan is not a JSON number",)),
     ],
-    ids=str,
+    ids=name_value,
 )
 def test_an_answer_that_does_not_fit_says_where_and_what(
     schema: object, value: object, errors: tuple[str, ...]
@@ -162,7 +163,7 @@ def test_an_answer_that_does_not_fit_says_where_and_what(
         (int | str, "a word", "a word"),
         (date, "2026-01-31", date(2026, 1, 31)),
     ],
-    ids=str,
+    ids=name_value,
 )
 def test_an_answer_as_text(schema: object, text: str, typed: object) -> None:
     if typed is None:
@@ -187,7 +188,7 @@ def test_an_answer_as_text(schema: object, text: str, typed: object) -> None:
         (dict[str, int], {"a": 1}, {"a": 1}),
         ({"properties": {"answer": {"type": "string"}}, "type": "object"}, {"answer": "x"}, {"answer": "x"}),
     ],
-    ids=str,
+    ids=name_value,
 )
 def test_what_submit_was_given(schema: object, fields: dict[str, object], typed: object) -> None:
     assert AnswerSchema.of(schema).validate_submitted(fields) == typed
@@ -203,7 +204,7 @@ def test_what_submit_was_given(schema: object, fields: dict[str, object], typed:
         ({"x": "a"}, "x: Input should be a valid integer"),
         ({}, "x: missing"),
     ],
-    ids=str,
+    ids=name_value,
 )
 def test_what_submit_was_given_and_does_not_fit(fields: dict[str, object], error: str) -> None:
     with pytest.raises(AnswerError, match=error):
@@ -281,7 +282,7 @@ def test_a_description_stays_short_and_ends_where_a_schema_holds_itself() -> Non
         ({"type": "object", "patternProperties": {"(a+)+$": {}}}, "patternProperties"),
         ({"items": {"$id": "http://example.org/"}}, "id"),
     ],
-    ids=str,
+    ids=name_value,
 )
 def test_what_cannot_be_a_schema_is_refused_when_it_is_given(given: object, reason: str) -> None:
     with pytest.raises(ConfigurationError, match=reason.replace("$", r"\$").replace("(", r"\(")):
@@ -317,7 +318,7 @@ def deep(levels: int) -> object:
     return value
 
 
-@pytest.mark.parametrize("schema", [{"type": "array"}, list[Any]], ids=str)
+@pytest.mark.parametrize("schema", [{"type": "array"}, list[Any]], ids=name_value)
 @pytest.mark.parametrize(
     ("value", "error"),
     [

@@ -75,6 +75,7 @@ test)
         exec .venv/bin/python scripts/under_load.py "$@"
     fi
     say "running the tests"
+    [ $# -gt 0 ] || set -- --numprocesses auto --dist loadfile # all of them: on every core
     exec .venv/bin/python -m pytest "$@"
     ;;
 check)

@@ -250,7 +250,7 @@ def execute(
             help="What is the variable `context`: a file, folder or pattern; again for more; - for stdin.",
         ),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0.001, max=86_400, help="Computing time.")] = 10.0,
+    seconds: Annotated[float, typer.Option(min=0.001, max=86_400, help="Processor time of the code.")] = 10.0,
     memory_mib: Annotated[int, typer.Option("--memory-mib", min=1, max=3_072, help="Memory beyond the context.")] = 256,
     seed: Annotated[int | None, typer.Option(help="Makes randomness, hash order and clock repeat.")] = None,
 ) -> None:

@@ -54,7 +54,10 @@ class BinaryData(ContextError):
 class Source(Protocol):
     """Bytes that can be read more than once, in pieces of bounded length: a file, or bytes in memory."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What notes and errors call it."""
+        ...
 
     def chunks(self, start: int = 0) -> Iterator[bytes]:
         """The bytes from `start` on, in order."""

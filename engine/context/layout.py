@@ -124,13 +124,16 @@ class Layout:
             return None
         region = Region(self._end, "context")
         pending: list[bytes | memoryview] = []  # short texts are written many at a time
+        written_next: list[str | bytes] = []  # the texts of these pieces, which are views that do not keep them
         begin = end = 0
         self._texts.reverse()
         while self._texts:  # each is let go as soon as it has been written
             offset, kind, data = self._texts.pop()
+            written_next.append(data)
             for piece in [data] if isinstance(data, bytes) else pieces_of(data, kind):
                 if max(offset - end, end - begin, len(piece)) > _WRITTEN_AT_ONCE_BYTES:
                     _write(region, begin, pending)
+                    del written_next[:-1]
                     begin = end = offset
                 if offset > end:
                     pending.append(bytes(offset - end))

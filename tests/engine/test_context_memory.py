@@ -119,3 +119,14 @@ def test_a_file_that_changes_between_the_two_readings_is_refused(
 def test_an_encoding_that_is_not_one_of_text_is_refused(encoding: str, small: Path) -> None:
     with pytest.raises(ContextError, match="there is no text encoding"):
         Context.from_file(small, encoding=encoding)
+
+
+def test_texts_that_are_let_go_while_they_are_written_are_written_whole(tmp_path: Path) -> None:
+    """Pieces of ASCII texts are views of them, and do not keep them alive."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    texts = {f"{number:04}.txt": f"{number} " * (number * 37 % 4_000 + 50) for number in range(400)}
+    texts |= {"0100.txt": "x" * (3 * MEBIBYTE), "0200.txt": "é" * (2 * MEBIBYTE), "0300.txt": "й" * MEBIBYTE}
+    for name, text in texts.items():
+        (folder / name).write_text(text, "utf-8")
+    assert Context.from_folder(folder).copy_out() == texts

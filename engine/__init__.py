@@ -9,7 +9,7 @@ from divebell.bridge.memory_ledger import MemoryLedger
 from divebell.bridge.rates import LongPrompt, Rate, RateCard
 from divebell.bridge.sqlite_ledger import SQLiteLedger
 from divebell.cell import Cell, CellError
-from divebell.context import Context
+from divebell.context import Context, Source
 from divebell.engine import Engine
 from divebell.errors import (
     AnswerError,
@@ -36,7 +36,7 @@ from divebell.errors import (
     UnknownModel,
     UnknownPrice,
 )
-from divebell.events import Event
+from divebell.events import Event, EventListener
 from divebell.limits import Limits
 from divebell.loop.memo import Memo
 from divebell.loop.result import Result, Turn
@@ -54,10 +54,13 @@ from divebell.models import (
     TextPart,
     Usage,
 )
+from divebell.options import RLMOptions
 from divebell.rlm import RLM
 from divebell.sandbox import Sandbox, Snapshot
 from divebell.session import Session
+from divebell.streaming import RunStream
 from divebell.tenant import Tenant
+from divebell.tools import Tools
 
 __version__ = "0.1.0"
 
@@ -77,6 +80,7 @@ __all__ = [
     "DivebellError",
     "Engine",
     "Event",
+    "EventListener",
     "ImagePart",
     "JournalError",
     "Ledger",
@@ -96,12 +100,14 @@ __all__ = [
     "OpenAIChatModel",
     "OpenAIResponsesModel",
     "OutputTooLong",
+    "RLMOptions",
     "Rate",
     "RateCard",
     "ReplayDiverged",
     "Request",
     "Result",
     "RunError",
+    "RunStream",
     "SQLiteLedger",
     "Sandbox",
     "SandboxClosed",
@@ -110,9 +116,11 @@ __all__ = [
     "ScriptedModel",
     "Session",
     "Snapshot",
+    "Source",
     "Stop",
     "Tenant",
     "TextPart",
+    "Tools",
     "TraceError",
     "Turn",
     "UnknownModel",

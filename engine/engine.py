@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from divebell.bridge.budget import Budget
 from divebell.bridge.ledger import Ledger
@@ -25,8 +25,11 @@ from divebell.runtime.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from divebell.models.protocol import Model
+    from divebell.options import RLMOptions
     from divebell.rlm import RLM
     from divebell.tenant import Tenant
+
+Answer = TypeVar("Answer")
 
 
 class Engine:
@@ -62,20 +65,63 @@ class Engine:
         self._images: dict[bool, Image] = {}
         self._watchdog: Watchdog | None = None
 
-    def rlm(self, model: "str | Model | None" = None, sub_model: "str | Model | None" = None, **options: Any) -> "RLM":
+    @overload
+    def rlm(
+        self,
+        model: "str | Model | None" = None,
+        sub_model: "str | Model | None" = None,
+        *,
+        output: None = None,
+        **options: "Unpack[RLMOptions]",
+    ) -> "RLM[str]": ...
+
+    @overload
+    def rlm(
+        self,
+        model: "str | Model | None" = None,
+        sub_model: "str | Model | None" = None,
+        *,
+        output: type[Answer],
+        **options: "Unpack[RLMOptions]",
+    ) -> "RLM[Answer]": ...
+
+    @overload
+    def rlm(
+        self,
+        model: "str | Model | None" = None,
+        sub_model: "str | Model | None" = None,
+        *,
+        output: object,
+        **options: "Unpack[RLMOptions]",
+    ) -> "RLM[Any]": ...
+
+    def rlm(
+        self,
+        model: "str | Model | None" = None,
+        sub_model: "str | Model | None" = None,
+        *,
+        output: object = None,
+        **options: "Unpack[RLMOptions]",
+    ) -> "RLM[Any]":
         """An RLM of this engine. Takes what RLM takes; names of models are looked up in the engine's first. Without a
         model, the engine's only one (or its first) is the root."""
         from divebell.rlm import RLM
 
-        if model is None and not isinstance(options.get("models"), (list, tuple)):
+        if options.get("engine") not in (None, self):
+            raise ConfigurationError("engine.rlm(...) makes an RLM of that engine: leave out engine=")
+        options["engine"] = self
+        models = options.get("models")
+        if isinstance(models, (list, tuple)):
+            options["models"] = [self._model(each) for each in models]
+            return RLM(model, sub_model, output=output, **options)
+        if models is not None and not isinstance(models, Mapping):
+            return RLM(model, sub_model, output=output, **options)  # which says what is wrong
+        if model is None:
             if not self.models:
                 raise ConfigurationError("name a model: engine.rlm('gpt-5'), or give the engine some with models={...}")
             model = next(iter(self.models.values()))
-        models = options.pop("models", None)
-        if isinstance(models, (list, tuple)):
-            return RLM(models=[self._model(each) for each in models], engine=self, **options)
-        chosen = {**self.models, **(models or {})}
-        return RLM(self._model(model), self._model(sub_model), models=chosen, engine=self, **options)
+        options["models"] = {**self.models, **(models or {})}
+        return RLM(self._model(model), self._model(sub_model), output=output, **options)
 
     def _model(self, given: "str | Model | None") -> Any:
         return self.models.get(given, given) if isinstance(given, str) else given

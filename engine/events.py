@@ -1,6 +1,6 @@
 """What happens in a run, as it happens."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,8 @@ class Event:
     path: which run: "0" is the query's own, "0.2" its second child.
     turn: the iteration, from 1.
     seconds: since the query began.
+    run_id: the run's id, as in Result.run_id, the ledger and the journal; the same for its children.
+    metadata: what the application said of the run: RLM(metadata=...) and run(metadata=...).
     data: what there is to tell, by kind; bodies are the model's or the guest's text, so never trust them.
     """
 
@@ -23,7 +25,10 @@ class Event:
     turn: int
     seconds: float
     data: dict[str, Any] = field(default_factory=dict)
+    run_id: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 EventListener = Callable[[Event], None]
-"""Called on the run's event loop, so it should be quick. What it raises is dropped: it cannot break a run."""
+"""Called on the run's event loop, so it should be quick. What it raises cannot break a run: the first time it is logged
+as a WARNING, under "divebell.events"."""

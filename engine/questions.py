@@ -6,6 +6,7 @@ closed and what it used is counted.
 
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -24,11 +25,12 @@ from divebell.journal.header import header_of, open_journal
 from divebell.journal.spent import already_spent
 from divebell.loop.cache_key import cache_key
 from divebell.loop.calls import Calls, patiently
-from divebell.loop.listeners import Tracing, told_all
+from divebell.loop.listeners import Tracing, combine_listeners
 from divebell.loop.memo import Memo
 from divebell.loop.result import Result
 from divebell.loop.run import Run, SessionState
 from divebell.loop.settings import Settings
+from divebell.metadata import merge_metadata
 from divebell.spending import Spending
 from divebell.tenant import Tenant
 
@@ -77,9 +79,16 @@ class Questions:
         session: SessionState | None = None,
         journal: Path | None = None,
         resume: Path | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> Result:
-        """Answer one question. `listener` is told of this run alone, beside the one of the settings."""
-        settings = replace(self.settings, listener=told_all(self.settings.listener, listener))
+        """Answer one question. `listener` is told of this run alone, beside the one of the settings; `metadata` is laid
+        over the settings' labels."""
+        settings = replace(
+            self.settings,
+            listener=combine_listeners(self.settings.listener, listener),
+            labels=merge_metadata(self.settings.labels, metadata),
+            run_id=secrets.token_hex(16),
+        )
         if journal is None and resume is None:
             return await self._traced(context, query, session, settings, self.budget)
         if settings.seed is None:
@@ -101,9 +110,14 @@ class Questions:
         self, context: Context, query: str, session: SessionState | None, settings: Settings, budget: Budget
     ) -> Result:
         """With a trace file of its own, where they are wanted."""
-        told: dict[str, object] = {"models": [level.model.name for level in settings.levels], "seed": settings.seed}
+        told: dict[str, object] = {
+            "models": [level.model.name for level in settings.levels],
+            "seed": settings.seed,
+            "run_id": settings.run_id,
+            "metadata": settings.labels,
+        }
         async with self.tracing.of_run(told) as writer:
-            listening = replace(settings, listener=told_all(settings.listener, writer))
+            listening = replace(settings, listener=combine_listeners(settings.listener, writer))
             result = await self._metered(context, query, session, listening, budget)
         return result if writer is None else replace(result, trace_file=writer.path)
 
@@ -114,13 +128,15 @@ class Questions:
         tenant = self.tenant
         name = tenant.name if tenant is not None else ""
         account = None if tenant is None else await patiently(tenant.account_for_today)
-        meter = await patiently(lambda: Meter(budget, self.rates, ledger=self.ledger, parent_account=account))
+        meter = await patiently(
+            lambda: Meter(
+                budget, self.rates, ledger=self.ledger, parent_account=account, run_id=settings.run_id or None
+            )
+        )
         try:
             settings.journal.begun(meter.run_id)
             for model in settings.models.values():
-                meter.rate_of(
-                    model.name
-                )  # refuses before the first call, not in the middle, where a price is not known
+                meter.rate_of(model.name)  # a price that is not known is refused now, not in the middle
             key = cache_key(name, context, query)
             settings = replace(settings, metadata={**settings.sub_metadata, "cache_key": key})
             calls = Calls(

@@ -1,25 +1,29 @@
 """A conversation about one context; and how it and `RLM` run to the end where no event loop is."""
 
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import anyio
 import sniffio
 
 from divebell.context import Context, Source
 from divebell.errors import ConfigurationError, SandboxClosed
+from divebell.events import EventListener
 from divebell.loop.history import History
-from divebell.loop.result import Result
+from divebell.loop.listeners import combine_listeners, guard_listener
+from divebell.loop.result import Answer_co, Result
 from divebell.loop.run import SessionState
+from divebell.metadata import check_metadata
 from divebell.models.protocol import Message
 from divebell.questions import Questions, check_query, prepared
+from divebell.streaming import RunStream
 
 _T = TypeVar("_T")
 
 
-class Session:
+class Session(Generic[Answer_co]):
     """Made by RLM.session. Questions are asked one after another; each keeps the variables that cells have defined, and
     the history, which is append-only up to the model's window (so providers' prefix caches serve it) and complete in
     `history`. Each question has the RLM's budget for itself.
@@ -27,19 +31,32 @@ class Session:
     A question that fails or is cancelled leaves the session usable: the variables are as its last whole cell left them.
     """
 
-    def __init__(self, questions: Questions, context: Source) -> None:
+    def __init__(self, questions: Questions, context: Source, *, metadata: Mapping[str, str] | None = None) -> None:
+        check_metadata(metadata)
         self._questions = questions
+        self._metadata = dict(metadata or {})
         self._source = context
         self._context: Context | None = None
         self._state: SessionState | None = None
         self._closed = False
         self._busy = threading.Lock()
 
-    def ask(self, query: str) -> Result:
-        """The answer to a question. As RLM.run; SandboxClosed where the session is closed."""
-        return run_to_the_end(self.aask, query, instead="await session.aask(query)")
+    def ask(
+        self, query: str, *, metadata: Mapping[str, str] | None = None, on_event: EventListener | None = None
+    ) -> Result[Answer_co]:
+        """The answer to a question. As RLM.run; SandboxClosed where the session is closed.
 
-    async def aask(self, query: str) -> Result:
+        A session's questions have no journal: they can be traced, but neither repeated nor resumed.
+        """
+
+        async def answer() -> Result[Answer_co]:
+            return await self.aask(query, metadata=metadata, on_event=on_event)
+
+        return run_to_the_end(answer, instead="await session.aask(query)")
+
+    async def aask(
+        self, query: str, *, metadata: Mapping[str, str] | None = None, on_event: EventListener | None = None
+    ) -> Result[Answer_co]:
         """As `ask`, for asyncio."""
         check_query(query)
         if not self._busy.acquire(blocking=False):
@@ -51,9 +68,26 @@ class Session:
                 self._context = await prepared(self._source)
             if self._state is None:
                 self._state = SessionState(box=None, history=History())
-            return await self._questions.answer(self._context, query, session=self._state)
+            result = await self._questions.answer(
+                self._context,
+                query,
+                session=self._state,
+                listener=guard_listener(on_event),
+                metadata={**self._metadata, **(metadata or {})},
+            )
+            return cast("Result[Answer_co]", result)
         finally:
             self._busy.release()
+
+    def stream(
+        self, query: str, *, metadata: Mapping[str, str] | None = None, on_event: EventListener | None = None
+    ) -> RunStream[Answer_co]:
+        """A question's events as they happen; see RunStream. Takes what `ask` takes."""
+        return RunStream(
+            lambda events: self.aask(
+                query, metadata=metadata, on_event=combine_listeners(events, guard_listener(on_event))
+            )
+        )
 
     @property
     def history(self) -> list[Message]:
@@ -66,7 +100,7 @@ class Session:
         if self._state is not None and self._state.box is not None:
             self._state.box.close()
 
-    def __enter__(self) -> "Session":
+    def __enter__(self) -> "Session[Answer_co]":
         return self
 
     def __exit__(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 from divebell.bridge.budget import Budget, checked_budget
 from divebell.bridge.escrow import Caps
@@ -12,7 +12,11 @@ from divebell.loop.memo import Memo
 
 if TYPE_CHECKING:
     from divebell.engine import Engine
+    from divebell.models.protocol import Model
+    from divebell.options import RLMOptions
     from divebell.rlm import RLM
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +53,49 @@ class Tenant:
         """The id of today's account in the ledger. Its caps are those that the ledger has now."""
         return self.engine.ledger.tenant(self.name)
 
-    def rlm(self, *arguments: Any, **options: Any) -> "RLM":
-        """An RLM that runs for this tenant. Takes what RLM takes."""
-        return self.engine.rlm(*arguments, tenant=self, **options)
+    @overload
+    def rlm(
+        self,
+        model: "str | Model | None" = None,
+        sub_model: "str | Model | None" = None,
+        *,
+        output: None = None,
+        **options: "Unpack[RLMOptions]",
+    ) -> "RLM[str]": ...
+
+    @overload
+    def rlm(
+        self,
+        model: "str | Model | None" = None,
+        sub_model: "str | Model | None" = None,
+        *,
+        output: type[Answer],
+        **options: "Unpack[RLMOptions]",
+    ) -> "RLM[Answer]": ...
+
+    @overload
+    def rlm(
+        self,
+        model: "str | Model | None" = None,
+        sub_model: "str | Model | None" = None,
+        *,
+        output: object,
+        **options: "Unpack[RLMOptions]",
+    ) -> "RLM[Any]": ...
+
+    def rlm(
+        self,
+        model: "str | Model | None" = None,
+        sub_model: "str | Model | None" = None,
+        *,
+        output: object = None,
+        **options: "Unpack[RLMOptions]",
+    ) -> "RLM[Any]":
+        """An RLM that runs for this tenant. Takes what RLM takes; names of models as Engine.rlm."""
+        if options.get("tenant") not in (None, self):
+            raise ConfigurationError("tenant.rlm(...) makes an RLM of that tenant: leave out tenant=")
+        options["tenant"] = self
+        return self.engine.rlm(model, sub_model, output=output, **options)
 
 
 def _caps(budget: Budget | None) -> Caps | None:

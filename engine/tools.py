@@ -171,6 +171,7 @@ class Tools:
 
     @classmethod
     def of(cls, tools: "Tools | Mapping[str, Callable[..., Any]] | None") -> "Tools":
+        """The same Tools, or those of a dict; none of None."""
         return tools if isinstance(tools, Tools) else cls(tools or {})
 
     def __len__(self) -> int:
@@ -185,6 +186,7 @@ class Tools:
         return any(tool["name"] == name for tool in self.descriptions)
 
     def is_async(self, call: ToolCall) -> bool:
+        """Whether there is such a tool, and it is to be awaited: `acall` then, not `call`."""
         tool = self._tools.get(call.name)
         return tool is not None and tool.is_async
 

@@ -16,7 +16,7 @@ from divebell.cli.exits import USAGE, Exit
 from divebell.cli.inputs import parse_rates, read_context, read_schema, show_notes
 from divebell.engine import Engine, default_engine
 from divebell.errors import LedgerBusy, LedgerError
-from divebell.loop.listeners import secrets_known, told_all
+from divebell.loop.listeners import combine_listeners, secrets_known
 from divebell.loop.result import Result
 from divebell.loop.stop import Stop
 from divebell.rlm import RLM
@@ -98,7 +98,7 @@ def ask(
             output=output,
             preview=preview,
             max_iterations=max_iterations,
-            on_event=told_all(display.on_event, writer),
+            on_event=combine_listeners(display.on_event, writer),
         )
         if not quiet:
             show_notes(context)

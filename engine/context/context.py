@@ -11,7 +11,7 @@ reads the file into sealed memory instead. Lists, dicts, numbers and texts under
 by value, into each sandbox: there they are the guest's own, which it may change for itself.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Union
@@ -19,6 +19,7 @@ from typing import Any, Union
 import msgpack
 
 from divebell.context import decoding, files, folders, paths, structured
+from divebell.context.containers import as_plain, is_container
 from divebell.context.describe import describe, preview
 from divebell.context.layout import Reference, check_size, fields_of, lay_out, reference, shared, type_and_length
 from divebell.context.texts import WIDTH, kind_of, narrowest, pieces_of, read
@@ -31,7 +32,8 @@ COPIED_BELOW_BYTES = 4096
 
 _HASHED_BYTES = 4 << 20
 
-Source = Union[str, bytes, list[object], dict[str, object], Path, "Context"]
+Source = Union[str, bytes, bytearray, memoryview, Sequence[object], Mapping[Any, object], Path, "Context"]
+"""What a context can be made of; see Context.of. A sequence is any but a str, such as a list or tuple of texts."""
 
 
 class Context:
@@ -69,6 +71,8 @@ class Context:
     def of(cls, source: Source, *, as_text: bool = False, notes: tuple[str, ...] = ()) -> "Context":
         """Prepare a context from a str, bytes, list, dict, or from the Path of a file, a folder or a pattern.
 
+        A str is always the text itself, never a path. Other sequences and mappings (a tuple, a deque, a mapping proxy)
+        become lists and dicts.
         A path is read as what it is: a folder or a pattern as a dict of texts (`from_folder`, `from_glob`), `.json`,
         `.jsonl` and `.ndjson` as their data (`from_json`), an image as `{"media_type": str, "data": bytes}`, and every
         other file as text. With `as_text`, every file is text. `notes` are what a caller who has read a text, list or
@@ -82,8 +86,9 @@ class Context:
             return cls._of_text(source, notes)
         if isinstance(source, (bytes, bytearray, memoryview)):
             return cls._of_bytes(bytes(source))
-        if isinstance(source, (list, tuple, dict)):
-            return cls._of_value(source, notes)
+        if is_container(source):
+            plain = as_plain(source) if not isinstance(source, (list, tuple, dict)) else source
+            return cls._of_text(plain, notes) if isinstance(plain, str) else cls._of_value(plain, notes)
         raise ContextError(
             f"a context is a str, bytes, list, dict, Path or Context, not {type(source).__name__}; "
             "str(...) or json.loads(...) may make one of it"

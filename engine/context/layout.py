@@ -16,6 +16,7 @@ from typing import Any
 import msgpack
 
 from divebell.bridge import wire
+from divebell.context.containers import as_plain, is_container
 from divebell.context.texts import WIDTH, kind_of, pieces_of
 from divebell.errors import ContextError
 from divebell.runtime.pages import PAGE_BYTES, Region, round_up
@@ -36,6 +37,7 @@ _REFERENCE = struct.Struct("<BII")
 _WRITTEN_AT_ONCE_BYTES = 1 << 20
 _TERMINATOR_BYTES = 4  # zeros after each text; they also keep the next one aligned
 _KEYS = (str, bytes, int, float, type(None))
+_SCALARS = frozenset({int, float, bool, type(None)})
 
 
 class Reference(msgpack.ExtType):  # type: ignore[misc]  # msgpack has no types
@@ -70,6 +72,10 @@ def check_size(size_bytes: int, what: str) -> None:
         )
 
 
+class _OtherContainer(Exception):
+    """There is a sequence or mapping of another kind than list, tuple and dict."""
+
+
 class Layout:
     """Collects the long texts of a value, decides where each goes, then writes them all."""
 
@@ -91,6 +97,8 @@ class Layout:
                 if not isinstance(key, _KEYS):
                     raise ContextError(f"{type(key).__name__} cannot be a key in a context: use str keys")
             return {key: self.skeleton(item) for key, item in value.items()}
+        if type(value) not in _SCALARS and is_container(value):
+            raise _OtherContainer
         return value
 
     def _text(self, text: str) -> "str | Reference":
@@ -160,7 +168,10 @@ def lay_out(value: Any, *, consume: bool = False) -> tuple[Any, Region | None]:
     except wire.WireError as error:
         raise ContextError(f"the context cannot be carried into the sandbox: {error}") from None
     layout = Layout()
-    skeleton = layout.skeleton(value)
+    try:
+        skeleton = layout.skeleton(value)
+    except _OtherContainer:
+        return lay_out(as_plain(value), consume=False)
     if consume:
         value.clear()
     return skeleton, layout.write()

@@ -18,7 +18,7 @@ def levels_of(
     models: "Mapping[str, str | Model] | Sequence[str | Model | Level] | None",
     *,
     find: Callable[[str], Model],
-    tools: Mapping[str, Callable[..., Any]],
+    tools: "Tools | Mapping[str, Callable[..., Any]]",
     temperature: float | None,
     small: bool,
     root_output_tokens: int,

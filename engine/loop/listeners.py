@@ -1,6 +1,6 @@
 """Who is told of a run's events: the application, a trace file, a stream."""
 
-import contextlib
+import logging
 import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -19,19 +19,48 @@ from divebell.models.protocol import Model
 from divebell.trace.schema import MIN_SECRET_CHARACTERS
 from divebell.trace.writer import TraceWriter
 
+_log = logging.getLogger("divebell.events")
+
 TraceLevel = Literal["full", "redacted", "off"]
 
 
-def told_all(*listeners: EventListener | None) -> EventListener | None:
+class _Guarded:
+    """A listener that raises nothing. The first time that the one inside does is logged, with the exception."""
+
+    def __init__(self, listener: EventListener) -> None:
+        self._listener = listener
+        self._has_failed = False
+
+    def __call__(self, event: Event) -> None:
+        try:
+            self._listener(event)
+        except Exception:
+            if not self._has_failed:
+                self._has_failed = True
+                _log.warning(
+                    "run %s: the listener %r failed at the event %r; the run goes on, and it is not said again",
+                    event.run_id,
+                    self._listener,
+                    event.kind,
+                    exc_info=True,
+                )
+
+
+def guard_listener(listener: EventListener | None) -> EventListener | None:
+    """The listener, made so that what it raises breaks nothing; see RLM(on_event=...)."""
+    return listener if listener is None or isinstance(listener, _Guarded) else _Guarded(listener)
+
+
+def combine_listeners(*listeners: EventListener | None) -> EventListener | None:
     """One listener for several. What one of them raises does not keep the event from the others."""
-    wanted = [listener for listener in listeners if listener is not None]
+    wanted = [guard_listener(listener) for listener in listeners if listener is not None]
     if len(wanted) < 2:
         return wanted[0] if wanted else None
 
     def tell(event: Event) -> None:
         for listener in wanted:
-            with contextlib.suppress(Exception):
-                listener(event)
+            assert listener is not None
+            listener(event)
 
     return tell
 

@@ -1,11 +1,22 @@
 """What a run gives back."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from divebell.cell import Cell
 from divebell.loop.stop import Stop
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    Answer_co = TypeVar("Answer_co", covariant=True, default=object)
+else:
+    from typing import TypeVar
+
+    Answer_co = TypeVar("Answer_co", covariant=True)
+"""The type of an answer's value. `Result` and `RLM` without it stand for any: a value that is an object."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +29,7 @@ class Turn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class Result(Generic[Answer_co]):
     """A finished run.
 
     status: "answered" (the model gave its answer) or "exhausted" (a limit ended its turns, and the answer is what the
@@ -29,7 +40,7 @@ class Result:
     """
 
     answer: str
-    value: object = None
+    value: Answer_co
     status: str
     stopped_by: Stop | None = None
     iterations: int
@@ -38,3 +49,7 @@ class Result:
     trace: tuple[Turn, ...] = field(repr=False)
     trace_file: Path | None = None
     """Where the run's trace is, if RLM(trace=...) asked for one."""
+    run_id: str = ""
+    """Names the run in its events, its trace, its journal, the ledger (whose accounts are "run RUN_ID") and the log."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """What the application said of it: RLM(metadata=...), and over that run(metadata=...)."""

@@ -109,7 +109,15 @@ class Run:
         if listener is None:
             return
         seconds = time.monotonic() - self._started
-        event = Event(kind=kind, path=self._meter.path, turn=self._turn, seconds=seconds, data=data)
+        event = Event(
+            kind=kind,
+            path=self._meter.path,
+            turn=self._turn,
+            seconds=seconds,
+            data=data,
+            run_id=self._meter.run_id,
+            metadata=self._settings.labels,
+        )
         with contextlib.suppress(Exception):
             listener(event)
 
@@ -135,6 +143,8 @@ class Run:
             seconds=time.monotonic() - began,
             spend=self._settings.journal.with_recorded(self._meter.path, self._meter.summary()),
             trace=tuple(self._trace),
+            run_id=self._meter.run_id,
+            metadata=self._settings.labels,
         )
         self._tell("answer", answer=result.answer, status=result.status, stopped_by=stop, spend=result.spend)
         return result

@@ -1,7 +1,7 @@
 """How the loop works: one frozen record for a query and all its children."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from divebell.engine import Engine
@@ -28,7 +28,7 @@ class Level:
     model: "str | Model"
     temperature: float | None = None
     max_output_tokens: int | None = None
-    tools: Mapping[str, Callable[..., Any]] | None = None
+    tools: "Tools | Mapping[str, Callable[..., Any]] | None" = None
     small: bool = False
 
 
@@ -68,7 +68,11 @@ class Settings:
     journal: Journal
     preview: bool
     metadata: dict[str, str]
+    """Sent with each request of a root model; sub_metadata with each sub-call. Not the application's: see labels."""
     sub_metadata: dict[str, str]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What the application said of the run (`metadata=`): in events, trace, journal and Result, never in a request."""
+    run_id: str = ""
 
     def level(self, depth: int) -> Resolved:
         """How runs at this depth work."""

@@ -13,7 +13,10 @@ NAMES = {
     "ContextError", "DivebellError", "Engine", "Event", "Ledger", "LedgerBusy", "LedgerError", "LongPrompt", "MemoryLedger", "RateCard", "Level", "Session", "Memo", "JournalError", "ReplayDiverged", "AnswerError", "ImagePart", "TextPart", "OpenAIResponsesModel", "SchemaRefused", "SQLiteLedger", "Stop", "Tenant", "Limits", "Message", "Model", "ModelError", "ModelRefused",
     "ModelUnavailable", "NotPlainData", "OpenAIChatModel", "Rate", "Request", "Result", "RunError", "Sandbox", "SandboxClosed",
     "SandboxError", "ScriptedModel", "Snapshot", "TraceError", "Turn", "UnknownModel", "UnknownPrice", "Usage",
+    "EventListener", "RLMOptions", "RunStream", "Source", "Tools",
 }  # fmt: skip
+ALIASES = {"EventListener", "Source"}
+"""Types that have no docstring of their own: the source has one below them."""
 
 
 def test_these_names_are_public_and_no_others() -> None:
@@ -21,7 +24,7 @@ def test_these_names_are_public_and_no_others() -> None:
     assert list(divebell.__all__) == sorted(divebell.__all__, key=lambda name: (not name.isupper(), name))
 
 
-@pytest.mark.parametrize("name", sorted(NAMES))
+@pytest.mark.parametrize("name", sorted(NAMES - ALIASES))
 def test_every_public_name_has_a_docstring_and_so_have_its_methods(name: str) -> None:
     thing = getattr(divebell, name)
     assert inspect.getdoc(thing)

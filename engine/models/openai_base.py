@@ -21,6 +21,8 @@ import anyio.to_thread
 from divebell.errors import ConfigurationError, ModelError
 from divebell.models.concurrency import ConcurrencyLimit
 from divebell.models.openai_errors import Progress, translate
+from divebell.models.openai_fallbacks import MAX_FALLBACKS, REMEMBERED, changed, next_fallback
+from divebell.models.openai_refusals import complaint
 from divebell.models.openai_usage import TIER
 from divebell.models.openai_where import Where
 from divebell.models.protocol import Completion, Request
@@ -145,8 +147,27 @@ class OpenAIModel(ABC):
         """The completion that the reply's body holds. ModelError where it holds none."""
 
     async def _answer(self, request: Request, deadline: float, progress: Progress) -> bytes:
-        """The reply's body."""
-        return await self._posted(self._fields(request), deadline, progress)
+        """The reply's body. Sends again only where the endpoint did not take a part of the request, so did nothing."""
+        key = (self.api, self._where.url, self._name)
+        names = REMEMBERED.get(key)
+        original = self._fields(request)
+        for attempt in range(1, MAX_FALLBACKS + 2):
+            fields = changed(original, names)
+            if attempt > 1 and "extra_headers" in fields:  # the first one's name may stand for its refusal
+                headers = fields["extra_headers"].items()
+                fields["extra_headers"] = {header: f"{value}-{attempt}" for header, value in headers}
+            try:
+                body = await self._posted(fields, deadline, progress)
+            except Exception as error:
+                told = complaint(error)
+                name = None if told is None else next_fallback(told, fields, names)
+                if name is None:
+                    raise
+                names = (*names, name)
+            else:
+                REMEMBERED.add(key, names)
+                return body
+        raise AssertionError("each fallback is tried once")
 
     async def _posted(self, fields: dict[str, Any], deadline: float, progress: Progress) -> bytes:
         """The answer to one request, which is sent once."""

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from divebell.errors import ConfigurationError
 from divebell.models.openai_base import OpenAIModel
 from divebell.models.openai_content import chat_messages, schema_format
-from divebell.models.openai_errors import Progress
-from divebell.models.openai_refusals import is_unknown_field
 from divebell.models.openai_reply import read_completion
 from divebell.models.protocol import Completion, Request
 
@@ -23,14 +21,16 @@ class OpenAIChatModel(OpenAIModel):
     api_key: by default $OPENAI_API_KEY. An endpoint at a base_url may need none.
     base_url: by default $OPENAI_BASE_URL, else the OpenAI API.
     client: an openai.AsyncOpenAI to use instead of own ones. It belongs to the caller, and to one event loop.
-    max_tokens_field: how the output limit is sent. Where an endpoint answers that it does not know
-        max_completion_tokens, max_tokens is sent from then on. Say "max_tokens" for a server that ignores fields which
-        it does not know: it would not keep to the limit.
+    max_tokens_field: how the output limit is sent. Say "max_tokens" for a server that ignores fields which it does not
+        know: it would not keep to the limit.
     extra_body: further fields of the request, for example {"reasoning_effort": "low"}. What a Request says wins.
     max_concurrency: how many calls may run at once, over all threads and event loops; others wait, in order. None for
         no limit.
 
-    The SDK's own retries are off, because a retry is a new hold, and redirects are not followed. Of the OpenAI API the
+    Where an endpoint refuses a field, a value or a role that Divebell sends of its own accord (max_completion_tokens,
+    temperature, a schema, the system role and others), the call is sent again without it, or under its other name, and
+    so are all calls of the model there from then on. The SDK's own retries are off, because a retry is a new hold, and
+    redirects are not followed. Of the OpenAI API the
     standard service tier is asked for; a reply from another tier costs another price, so it comes back without usage,
     and the meter charges the whole hold. The tenant is sent only as a hash. Raises ConfigurationError where the
     arguments make no sense.
@@ -68,22 +68,6 @@ class OpenAIChatModel(OpenAIModel):
             max_concurrency=max_concurrency,
         )
         self._tokens_field: TokensField = max_tokens_field
-
-    async def _answer(self, request: Request, deadline: float, progress: Progress) -> bytes:
-        """The reply's body. Sends again only where the endpoint did not know the limit's field, so did nothing."""
-        field = self._tokens_field
-        fields = self._fields(request)
-        try:
-            return await self._posted(fields, deadline, progress)
-        except Exception as error:
-            if field == "max_tokens" or not is_unknown_field(error, field):
-                raise
-        fields["max_tokens"] = fields.pop(field)
-        if "extra_headers" in fields:  # another request: the first one's name may stand for its refusal
-            fields["extra_headers"] = {name: f"{key}-2" for name, key in fields["extra_headers"].items()}
-        body = await self._posted(fields, deadline, progress)
-        self._tokens_field = "max_tokens"
-        return body
 
     def _fields(self, request: Request) -> dict[str, Any]:
         fields = self._common_fields(request)

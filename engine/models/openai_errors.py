@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from divebell.errors import ModelError, ModelRefused, ModelUnavailable
-from divebell.models.openai_refusals import refused
+from divebell.models.openai_refusals import body_of, refused
 from divebell.models.openai_where import Where
 
 MAX_CAUSES = 10
@@ -63,7 +63,7 @@ def translate(error: Exception, where: Where, progress: Progress | None = None) 
 def _status(error: Exception, where: Where, _progress: Progress) -> ModelError:
     response = getattr(error, "response", None)
     status = int(getattr(error, "status_code", 0) or getattr(response, "status_code", 0))
-    return refused(status, getattr(error, "body", None), where, getattr(response, "headers", None))
+    return refused(status, body_of(error), where, getattr(response, "headers", None))
 
 
 def _timed_out(error: Exception, where: Where, progress: Progress) -> ModelError:

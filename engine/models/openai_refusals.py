@@ -1,55 +1,53 @@
-"""What an endpoint's refusal means: one sentence that says what to do, and whether the call cost anything.
-
-A refusal before the model ran costs nothing. The statuses in NEVER_RAN are such; but a request that a content filter
-judged was read by a model, so it may be billed, whatever its status. Azure goes further and may bill any 400
-(https://learn.microsoft.com/en-us/answers/questions/1632971), so there a 400 gives nothing back.
+"""What an endpoint's refusal means: one sentence that says what to do, whether the call cost anything, and the limit
+that was exceeded. What surely cost nothing is in openai_refunds.py; where a refusal says what was used, that is what
+the call costs.
 """
 
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from divebell.errors import ModelError, ModelRefused, ModelUnavailable
-from divebell.models.openai_where import MAX_READ_CHARACTERS, Where
+from divebell.errors import ContextTooLong, ModelError, ModelRefused, ModelUnavailable, OutputTooLong
+from divebell.models.openai_error_body import ErrorBody, read_error
+from divebell.models.openai_limits import NamedLimit, named_limit
+from divebell.models.openai_refunds import is_malformed, surely_never_ran
+from divebell.models.openai_usage import CHAT_NAMES, RESPONSES_NAMES, usage_of
+from divebell.models.openai_where import Where
+from divebell.models.protocol import Usage
 from divebell.models.retry_after import retry_after_seconds
 
-NEVER_RAN = frozenset({*range(300, 400), 400, 401, 403, 404, 405, 413, 422, 429})
 MAY_RETRY = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
 
 _STATUS_OF_CODE = {"server_error": 500, "rate_limit_exceeded": 429}
-_TOO_LONG_CODES = frozenset({"context_length_exceeded", "string_above_max_length"})
-_TOO_LONG_WORDS = ("context length", "context window", "context_length", "prompt is too long", "input is too long")
-_JUDGED_WORDS = ("content_filter", "content_policy", "responsibleaipolicy", "moderation", "content management policy")
-_NO_SUCH_FIELD_WORDS = (
-    "unsupported", "not supported", "unknown", "unrecognized", "unrecognised", "unexpected", "extra",
-    "not permitted", "not allowed",
-)  # fmt: skip
-
-
-def is_unknown_field(error: Exception, name: str) -> bool:
-    """Whether the endpoint refused the request because it does not know the field of that name."""
-    if getattr(error, "status_code", None) not in (400, 422):
-        return False
-    text = str(getattr(getattr(error, "response", None), "text", ""))[:MAX_READ_CHARACTERS].lower()
-    return name in text and any(word in text for word in _NO_SUCH_FIELD_WORDS)
+_LENGTH_STATUSES = frozenset({400, 413, 422, 429, 500})
 
 
 def refused(status: int, body: object, where: Where, headers: Mapping[str, str] | None = None) -> ModelError:
     """The error for an answer with this status. body: the decoded JSON, or the text. headers: by names in lower case,
     or in any case where the mapping does not mind."""
-    code, said = _code_of(body), where.clean(_text_of(body)).rstrip(".")
-    no_money = "insufficient_quota" in code
+    told = read_error(body)
+    said = where.clean(told.sentence).rstrip(".")
+    limit = _limit(status, told)
     wait = retry_after_seconds(headers, time.time()) if headers is not None else None
-    may_retry = status in MAY_RETRY and not no_money
-    sentence = _sentence(status, code, said, where, wait)
-    cost: dict[str, Any] = {
-        "never_ran": _never_ran(status, code, said, where),
+    may_retry = status in MAY_RETRY and limit is None and "insufficient_quota" not in told.codes
+    sentence = _sentence(status, told, said, where, wait, limit)
+    never_ran = surely_never_ran(status, told, bills_refusals=where.bills_refusals)
+    more: dict[str, Any] = {
+        "model": where.model,
+        "never_ran": never_ran,
         "may_retry": may_retry,
         "retry_after_seconds": wait if may_retry else None,
+        "usage": None if never_ran else _usage(told, where),
     }
+    if limit is not None and limit.kind == "context":
+        asked = limit.asked_tokens
+        window = {"limit_tokens": limit.limit_tokens, "counts_output": limit.counts_output}
+        return ContextTooLong(sentence, requested_tokens=asked, status=status, **window, **more)
+    if limit is not None:
+        return OutputTooLong(sentence, output_limit_tokens=limit.limit_tokens, status=status, **more)
     if status >= 500 or status == 408:
-        return ModelUnavailable(sentence, model=where.model, **cost)
-    return ModelRefused(sentence, model=where.model, status=status, **cost)
+        return ModelUnavailable(sentence, **more)
+    return ModelRefused(sentence, status=status, **more)
 
 
 def of_body(body: dict[str, object], where: Where) -> ModelError:
@@ -60,63 +58,87 @@ def of_body(body: dict[str, object], where: Where) -> ModelError:
     status = _STATUS_OF_CODE.get(code, 200) if isinstance(code, str) else code
     error = refused(status if type(status) is int and 400 <= status <= 599 else 200, body, where)
     error.never_ran = False
+    error.usage = None
     return error
 
 
-def _never_ran(status: int, code: str, said: str, where: Where) -> bool:
-    if status == 400 and where.bills_refusals:
-        return False
-    judged = f"{code} {said}".lower()
-    return status in NEVER_RAN and not any(word in judged for word in _JUDGED_WORDS)
+def complaint(error: Exception) -> ErrorBody | None:
+    """What the endpoint said where it did not take a field, a value or a role of the request, and so surely did nothing
+    else with it. None where it refused for another reason, or failed."""
+    status, body = getattr(error, "status_code", None), body_of(error)
+    told = read_error(body)
+    return told if type(status) is int and is_malformed(status, told) and _limit(status, told) is None else None
 
 
-def _sentence(status: int, code: str, said: str, where: Where, wait: float | None) -> str:
+def body_of(error: Exception) -> object:
+    """The body of an error of the client's, as far as it was read: all of it, where the client keeps only a part."""
+    try:
+        text = getattr(getattr(error, "response", None), "text", None)
+    except Exception:  # it was not read
+        text = None
+    return text if isinstance(text, str) and text else getattr(error, "body", None)
+
+
+def _limit(status: int, told: ErrorBody) -> NamedLimit | None:
+    if status not in _LENGTH_STATUSES or told.shows_generation:
+        return None
+    window = {name: told.number(name) for name in ("n_ctx", "n_prompt_tokens")}
+    said = " ".join([told.sentence, *sorted(told.codes)])
+    limit = named_limit(told.sentence, window) or named_limit(said)
+    return NamedLimit("context") if limit is None and status == 413 else limit
+
+
+def _usage(told: ErrorBody, where: Where) -> Usage | None:
+    reply = told.usage_reply
+    if reply is None:
+        return None
+    names = RESPONSES_NAMES if "input_tokens" in reply["usage"] else CHAT_NAMES
+    has_text = any(layer.get("failed_generation") for layer in told.layers)
+    return usage_of(reply, where, names, has_text=has_text)
+
+
+def _sentence(
+    status: int, told: ErrorBody, said: str, where: Where, wait: float | None, limit: NamedLimit | None
+) -> str:
     model, because = where.model, f": {said}" if said else ""
+    if limit is not None:
+        return _too_long(status, because, where, limit)
     if status >= 500:
         return f"{where.url} is failing ({status}){because}; try again later"
     if status == 408:
         return f"{where.url} gave up waiting (408){because}; try again"
     if status == 401:  # what the provider says to a wrong key quotes the key
         return f"the endpoint refused the key (401 from {where.url}): check OPENAI_API_KEY or api_key"
+    if status == 402:
+        return f"the account has no credit left (402 from {where.url}){because}; add credit at the provider"
     if status == 403:
         return f"the endpoint refused the key for {model!r} (403 from {where.url}){because}"
     if status == 404:
         hint = "" if where.official else f", and that base_url {where.url} is right (it often ends in /v1)"
         return f"the endpoint does not know the model {model!r} (404){because}; check its name{hint}"
-    if status == 429 and "insufficient_quota" in code:
+    if status == 429 and "insufficient_quota" in told.codes:
         return f"the account's quota is used up (429){because}; add credit at the provider, or raise its limit"
     if status == 429:
         advice = "make fewer calls at once, or raise the limit at the provider"
         if wait is not None:
             advice = f"the provider says to wait {wait:g} s"
         return f"too many requests for {model!r} (429){because}; {advice}"
-    if status == 413 or _is_too_long(code, said):
-        return f"the prompt is longer than {model!r} can read ({status}){because}; send less in one call"
     if 300 <= status < 400:
         return f"{where.url} redirects ({status}), and prompts do not follow: set base_url to the new address"
     return f"{model!r} refused the request ({status}){because}"
 
 
-def _code_of(body: object) -> str:
-    """The provider's machine-readable words for the error: its code and its type."""
-    if not isinstance(body, dict):
-        return ""
-    inner = body.get("error")
-    found = inner if isinstance(inner, dict) else body
-    return " ".join(word for word in (found.get("code"), found.get("type")) if isinstance(word, str))
-
-
-def _text_of(body: object) -> str:
-    """The provider's sentence, wherever its dialect puts it. A page of HTML says nothing."""
-    for _ in range(3):
-        if isinstance(body, list):
-            body = body[0] if body else ""
-        if not isinstance(body, dict):
-            break
-        keys = ("error", "message", "detail", "msg")
-        body = next((body[key] for key in keys if isinstance(body.get(key), (str, dict, list))), "")
-    return body if isinstance(body, str) and not body.lstrip().startswith("<") else ""
-
-
-def _is_too_long(code: str, said: str) -> bool:
-    return any(word in code for word in _TOO_LONG_CODES) or any(words in said.lower() for words in _TOO_LONG_WORDS)
+def _too_long(status: int, because: str, where: Where, limit: NamedLimit) -> str:
+    named = limit.limit_tokens
+    if limit.kind == "output":
+        most = "less than it was asked for" if named is None else f"at most {named:,} tokens"
+        advice = "lower max_output_tokens (for sub-calls sub_max_output_tokens)"
+        return f"{where.model!r} writes {most} in one reply ({status}){because}; {advice}"
+    window = "its window" if named is None else f"its window of {named:,} tokens"
+    advice = (
+        "lower window_tokens to that, or max_output_tokens" if named else "lower window_tokens or max_output_tokens"
+    )
+    return (
+        f"the prompt is longer than {where.model!r} can read ({status}): it does not fit into {window} beside the "
+        f"output limit{because}; {advice}, or send less in one call"
+    )

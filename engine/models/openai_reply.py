@@ -29,7 +29,9 @@ def read_completion(body: bytes, where: Where) -> Completion:
         if reply.get("error"):
             raise of_body(reply, where)  # some gateways report errors with status 200
         usage = usage_of(reply, where, CHAT_NAMES, has_text=False)
-        raise ModelError(f"{where.url} replied without a choice", model=where.model, usage=usage)
+        raise ModelUnavailable(
+            f"{where.url} replied without a choice; try again", model=where.model, may_retry=True, usage=usage
+        )
     content, refusal = message.get("content"), message.get("refusal")
     ending = ending_of(choice.get("finish_reason"), choice.get("native_finish_reason"))
     tool_calls = tool_calls_of_message(message)
@@ -73,6 +75,7 @@ def decoded(body: bytes, where: Where) -> dict[str, Any]:
     raise ModelUnavailable(
         f"{where.url} replied with something that is not a JSON object: is an OpenAI-compatible API there?",
         model=where.model,
+        may_retry=True,
     )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from divebell.errors import ModelError
+from divebell.errors import ModelError, ModelUnavailable
 from divebell.models.openai_endings import INTERRUPTED, ending_of, tool_calls_of_output
 from divebell.models.openai_refusals import of_body
 from divebell.models.openai_reply import decoded, interrupted, passed_on
@@ -27,7 +27,9 @@ def read_response(body: bytes, where: Where) -> Completion:
     text = _joined(parts, "output_text", "text")
     usage = usage_of(reply, where, RESPONSES_NAMES, has_text=bool(text))
     if not isinstance(output, list):
-        raise ModelError(f"{where.url} replied without an output", model=where.model, usage=usage)
+        raise ModelUnavailable(
+            f"{where.url} replied without an output; try again", model=where.model, may_retry=True, usage=usage
+        )
     details = reply.get("incomplete_details")
     ending = ending_of(details.get("reason") if isinstance(details, dict) else None)
     if ending == INTERRUPTED:

@@ -12,7 +12,7 @@ import httpx2
 import openai
 import pytest
 
-from divebell.errors import ModelError, ModelRefused, ModelUnavailable
+from divebell.errors import ContextTooLong, ModelError, ModelRefused, ModelUnavailable
 from divebell.models import Completion, OpenAIChatModel, Request
 from divebell.models.openai_client import MAX_ERROR_BYTES
 from divebell.models.openai_errors import EXPLAINED, translate
@@ -84,7 +84,7 @@ STATUSES = [
     (405, ModelRefused, "refused the request (405)"),
     (408, ModelUnavailable, "gave up waiting (408)"),
     (409, ModelRefused, "refused the request (409)"),
-    (413, ModelRefused, "the prompt is longer than 'local' can read (413)"),
+    (413, ContextTooLong, "the prompt is longer than 'local' can read (413)"),
     (418, ModelRefused, "refused the request (418)"),
     (422, ModelRefused, "refused the request (422)"),
     (429, ModelRefused, "too many requests for 'local' (429): because"),

@@ -8,6 +8,7 @@ did not run.
 """
 
 import dataclasses
+import json
 import socket
 import time
 import zlib
@@ -92,10 +93,12 @@ def _free_port_url(_url: str) -> str:
         return f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
 
 
-def _refusal(status: int, **more: Any) -> Misbehaviour:
-    return Misbehaviour(
-        name=f"{status}", answer=error(status, "because"), charge=GIVEN_BACK, error=ModelRefused, **more
-    )
+def _refusal(status: int, charge: Charge = GIVEN_BACK, **more: Any) -> Misbehaviour:
+    return Misbehaviour(name=f"{status}", answer=error(status, "because"), charge=charge, error=ModelRefused, **more)
+
+
+def _told(name: str, answer: Reply, charge: Charge = GIVEN_BACK, **more: Any) -> Misbehaviour:
+    return Misbehaviour(name=name, answer=answer, charge=charge, error=more.pop("error", ModelRefused), **more)
 
 
 def _too_many(name: str, headers: Mapping[str, str] | Callable[[], Mapping[str, str]], wait: Any) -> Misbehaviour:
@@ -119,9 +122,13 @@ def _broken(name: str, answer: Reply, **more: Any) -> Misbehaviour:
 
 
 def _unreadable(
-    name: str, answer: Reply | Callable[[], Reply], kind: type[ModelError] = ModelUnavailable
+    name: str,
+    answer: Reply | Callable[[], Reply],
+    kind: type[ModelError] = ModelUnavailable,
+    *,
+    may_retry: bool = False,
 ) -> Misbehaviour:
-    return Misbehaviour(name=name, answer=answer, charge=WHOLE_HOLD, error=kind)
+    return Misbehaviour(name=name, answer=answer, charge=WHOLE_HOLD, error=kind, may_retry=may_retry)
 
 
 def _absurd(name: str, usage: object, **more: Any) -> Misbehaviour:
@@ -155,7 +162,8 @@ COUNTED = _chat_usage(7, 50)
 LONG = "a reply of some length " * 20
 
 REFUSED: list[Misbehaviour] = [
-    *(_refusal(status) for status in (400, 401, 403, 404, 405, 413, 422)),
+    *(_refusal(status) for status in (401, 402, 404, 405, 413)),
+    *(_refusal(status, WHOLE_HOLD) for status in (400, 403, 422)),
     Misbehaviour(
         name="a redirect", charge=GIVEN_BACK, error=ModelRefused,
         answer=Reply(status=307, headers={"Location": "http://127.0.0.1:9/v1/chat/completions"}),
@@ -198,6 +206,84 @@ REFUSED: list[Misbehaviour] = [
     ),
 ]  # fmt: skip
 
+
+def _detail(**entry: object) -> Reply:
+    return Reply(status=422, body={"detail": [entry]})
+
+
+_NESTED = json.dumps({"error": {"message": "No such model", "code": "model_not_found"}})
+_WINDOW = "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens."
+
+BEFORE_IT_RAN: list[Misbehaviour] = [
+    _told("400 of a parameter that is not supported", error(400, "No", code="unsupported_parameter")),
+    _told("400 of a value that is not supported", error(400, "No", code="unsupported_value")),
+    _told("400 of a model that is not known", error(400, "No", code="model_not_found")),
+    _told("400 of a field in words", error(400, "Unrecognized request argument supplied: top_k")),
+    _told("400 of a value in words", error(400, "'detail' does not support auto")),
+    _told("400 of Gemini", Reply(status=400, body=[{"error": {"code": 400, "message": "No", "status": "INVALID_ARGUMENT"}}])),
+    _told("400 of a window in words", error(400, _WINDOW)),
+    _told("400 of llama.cpp", Reply(status=400, body={"error": {"type": "exceed_context_size_error", "n_ctx": 8192}})),
+    _told("400 of an output limit", error(400, "max_tokens is too large: 100. This model supports at most 50 output tokens")),
+    _told("400 of a gateway, whose provider's is inside", Reply(
+        status=400, body={"error": {"message": "Provider returned error", "metadata": {"raw": _NESTED}}},
+    )),
+    _told("403 of a permission", error(403, "No", code="insufficient_permissions")),
+    _told("422 of FastAPI", _detail(type="extra_forbidden", loc=["body", "top_k"], msg="Extra inputs are not permitted")),
+    _told("422 of FastAPI with no input", _detail(type="missing", loc=["body", "messages"], msg="Field required")),
+    _told("400 of Azure for a field, which it bills nothing for", error(400, "No", code="unknown_parameter"), azure=True),
+    _told("429 that asks for more than a minute's tokens", error(
+        429, "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 45000.", code="rate_limit_exceeded",
+    )),
+]  # fmt: skip
+
+
+def _generated(**more: object) -> dict[str, object]:
+    return {"message": "No", "type": "invalid_request_error", **more}
+
+
+_CUT = '{"error": {"message": "No", "code": "unsupported_parameter", "failed_generation": "' + "x" * (80 << 10) + '"}}'
+
+MAY_HAVE_RUN: list[Misbehaviour] = [
+    _told("400 of a limit that was used up", error(
+        400, "Could not finish the message because max_tokens or model output limit was reached.",
+    ), WHOLE_HOLD),
+    _told("400 of a prompt that a policy flags", error(400, "Invalid prompt", code="invalid_prompt"), WHOLE_HOLD),
+    _told("400 of a policy in words", error(400, "This violates our usage policy", code="unsupported_value"), WHOLE_HOLD),
+    _told("400 of JSON that fails", error(400, "Failed to generate JSON", code="json_validate_failed"), WHOLE_HOLD),
+    _told("400 of a tool call that fails", Reply(
+        status=400, body={"error": _generated(code="tool_use_failed", failed_generation="<function=x>")},
+    ), WHOLE_HOLD),
+    _told("400 with what was generated and a code of the list", Reply(
+        status=400, body={"error": _generated(code="unsupported_parameter", failed_generation="Well,")},
+    ), WHOLE_HOLD),
+    _told("400 with what was generated beyond what is read", Reply(status=400, body=_CUT), WHOLE_HOLD),
+    _told("400 with a completion in it", Reply(
+        status=400, body={"error": _generated(code="unknown_parameter"), "choices": [{"message": {"content": "4"}}]},
+    ), WHOLE_HOLD),
+    _told("400 with usage", Reply(
+        status=400, body={"error": _generated(code="unknown_parameter"), "usage": COUNTED},
+    ), Settled(Usage(input_tokens=7, output_tokens=50))),
+    _told("400 with usage inside of the error", Reply(
+        status=400, body={"error": _generated(usage=COUNTED)},
+    ), Settled(Usage(input_tokens=7, output_tokens=50))),
+    _told("400 with usage of the other API", Reply(
+        status=400, body={"error": _generated(), "usage": {"input_tokens": 7, "output_tokens": 50, "total_tokens": 57}},
+    ), Settled(Usage(input_tokens=7, output_tokens=50))),
+    _told("400 with usage that nobody believes", Reply(
+        status=400, body={"error": _generated(code="unknown_parameter"), "usage": _chat_usage(-7, 50)},
+    ), WHOLE_HOLD),
+    _told("400 with usage of nothing and a code of the list", Reply(
+        status=400, body={"error": _generated(code="unknown_parameter"), "usage": _chat_usage(0, 0)},
+    )),
+    _told("400 of Azure for a prompt that is too long, which it bills", error(400, _WINDOW), WHOLE_HOLD, azure=True),
+    _told("400 with a page of HTML", Reply(status=400, body="<html>context length</html>"), WHOLE_HOLD),
+    _told("400 with half of some JSON", Reply(status=400, body='{"error": {"message": "' + _WINDOW), WHOLE_HOLD),
+    _told("400 with nothing", Reply(status=400, body=""), WHOLE_HOLD),
+    _told("404 with usage", Reply(
+        status=404, body={"error": _generated(), "usage": COUNTED},
+    ), Settled(Usage(input_tokens=7, output_tokens=50))),
+]  # fmt: skip
+
 FAILED: list[Misbehaviour] = [
     *(_failure(status) for status in (408, 500, 502, 503, 504, 529)),
     _failure(409, kind=ModelRefused),
@@ -226,18 +312,18 @@ FAILED: list[Misbehaviour] = [
 ]  # fmt: skip
 
 UNREADABLE: list[Misbehaviour] = [
-    _unreadable("truncated JSON", Reply(body='{"choices": [{"message": {"content": "4"}}], "usage": {"prompt_tok')),
-    _unreadable("an empty body", Reply(body="")),
-    _unreadable("a page of HTML", Reply(body="<html>Log in</html>", headers={"Content-Type": "text/html"})),
-    _unreadable("a JSON list", Reply(body="[]")),
-    _unreadable("JSON too deep to read", Reply(body="[" * 100_000)),
+    _unreadable("truncated JSON", Reply(body='{"choices": [{"message": {"content": "4"}}], "usage": {"prompt_tok'), may_retry=True),
+    _unreadable("an empty body", Reply(body=""), may_retry=True),
+    _unreadable("a page of HTML", Reply(body="<html>Log in</html>", headers={"Content-Type": "text/html"}), may_retry=True),
+    _unreadable("a JSON list", Reply(body="[]"), may_retry=True),
+    _unreadable("JSON too deep to read", Reply(body="[" * 100_000), may_retry=True),
     _unreadable("JSON of millions of parts", lambda: Reply(body=b'{"x": [' + b"[]," * (8 << 20) + b"[]]}"), ModelError),
     _unreadable("JSON of millions of texts", lambda: Reply(body=b"[" + b'"",' * (8 << 20) + b'""]'), ModelError),
-    _unreadable("JSON in another encoding", lambda: Reply(body='{"choices": []}'.encode("utf-16"))),
-    _unreadable("bytes that are not text", Reply(body=b"\xff\xfe\xff")),
+    _unreadable("JSON in another encoding", lambda: Reply(body='{"choices": []}'.encode("utf-16")), may_retry=True),
+    _unreadable("bytes that are not text", Reply(body=b"\xff\xfe\xff"), may_retry=True),
     _unreadable("what is not gzip though it says so", Reply(body=b"no", headers={"Content-Encoding": "gzip"}), ModelError),
     _unreadable("a gzip bomb", lambda: Reply(body=_bomb(), headers={"Content-Encoding": "gzip"}), ModelError),
-    _unreadable("no choice and no usage", Reply(body={}), ModelError),
+    _unreadable("no choice and no usage", Reply(body={}), may_retry=True),
     _unreadable("a refusal without usage", Reply(text=None, message={"refusal": "No."}, usage=None), ModelError),
     _unreadable(
         "an error with status 200 and usage of nothing",
@@ -253,7 +339,7 @@ UNREADABLE: list[Misbehaviour] = [
     ),
     _counted("a refusal that is billed", Reply(text=None, message={"refusal": "I will not."}, usage=COUNTED)),
     _counted("withheld by a content filter", Reply(text=None, finish_reason="content_filter", usage=COUNTED)),
-    _counted("no choice, but billed", Reply(usage=COUNTED, more={"choices": []})),
+    _counted("no choice, but billed", Reply(usage=COUNTED, more={"choices": []}), may_retry=True),
     _counted("a number where text belongs", Reply(message={"content": 7}, usage=COUNTED)),
     _counted("text beyond the bound", Reply(message={"content": "x" * ((16 << 20) + 1)}, usage=COUNTED)),
 ]  # fmt: skip
@@ -347,13 +433,14 @@ RESPONSES: list[Misbehaviour] = [
     dataclasses.replace(row, api="responses")
     for row in [
         Misbehaviour(name="none: a good reply", answer=Reply(text="4"), charge=Settled(HONEST_USAGE)),
-        _refusal(400),
+        _refusal(400, WHOLE_HOLD),
+        _told("400 of a field that is not known", error(400, "No", code="unknown_parameter")),
         _too_many("with seconds", {"Retry-After": "7"}, 7.0),
         _failure(500),
         _broken("resets the connection in the middle", Reply(text=LONG, cut_off=True, reset=True), may_retry=True),
         _broken("stalls", Reply(text=LONG, stall=True), timeout_seconds=SHORT_SECONDS),
-        _unreadable("truncated JSON", Reply(body='{"output": [')),
-        _unreadable("nothing in it", Reply(body={}), ModelError),
+        _unreadable("truncated JSON", Reply(body='{"output": ['), may_retry=True),
+        _unreadable("nothing in it", Reply(body={}), may_retry=True),
         Misbehaviour(
             name="failed, with usage that is not believed", charge=WHOLE_HOLD, error=ModelUnavailable, may_retry=True,
             answer=Reply(usage=_R_COUNTED, more={
@@ -367,7 +454,7 @@ RESPONSES: list[Misbehaviour] = [
         _unreadable("still going on", Reply(text="4", more={"status": "in_progress"}), ModelError),
         _unreadable("cancelled", Reply(text="4", more={"status": "cancelled"}), ModelError),
         _unreadable("a status that nobody knows", Reply(text="4", more={"status": ["new"]}), ModelError),
-        _counted("no output", Reply(usage=_R_COUNTED, more={"output": None})),
+        _counted("no output", Reply(usage=_R_COUNTED, more={"output": None}), may_retry=True),
         _counted("a refusal", Reply(usage=_R_COUNTED, more={"output": _said(type="refusal", refusal="No.")})),
         _counted(
             "withheld",
@@ -394,4 +481,4 @@ RESPONSES: list[Misbehaviour] = [
     ]
 ]  # fmt: skip
 
-MISBEHAVIOURS: list[Misbehaviour] = [*REFUSED, *FAILED, *UNREADABLE, *USAGE, *RESPONSES]
+MISBEHAVIOURS: list[Misbehaviour] = [*REFUSED, *BEFORE_IT_RAN, *MAY_HAVE_RUN, *FAILED, *UNREADABLE, *USAGE, *RESPONSES]

@@ -40,9 +40,14 @@ def refused(status: int, body: object, where: Where, headers: Mapping[str, str] 
         "usage": None if never_ran else _usage(told, where),
     }
     if limit is not None and limit.kind == "context":
-        asked = limit.asked_tokens
-        window = {"limit_tokens": limit.limit_tokens, "counts_output": limit.counts_output}
-        return ContextTooLong(sentence, requested_tokens=asked, status=status, **window, **more)
+        return ContextTooLong(
+            sentence,
+            limit_tokens=limit.limit_tokens,
+            requested_tokens=limit.asked_tokens,
+            counts_output=limit.counts_output,
+            status=status,
+            **more,
+        )
     if limit is not None:
         return OutputTooLong(sentence, output_limit_tokens=limit.limit_tokens, status=status, **more)
     if status >= 500 or status == 408:

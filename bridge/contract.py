@@ -50,6 +50,7 @@ CONTRACT = (
     ContractName("SHOW_VARS"),
     ContractName("BudgetExceeded", is_error=True),
     ContractName("ModelError", is_error=True),
+    ContractName("IncompleteReply", is_error=True),
     ContractName("ToolError", is_error=True),
     ContractName("BadAnswer", is_error=True),
     ContractName("history", is_data=True),

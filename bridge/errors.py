@@ -1,8 +1,21 @@
 """The errors that the bridge raises; divebell.errors draws the whole tree."""
 
+from typing import Any
+
 
 class DivebellError(Exception):
-    """The root. Catch it to catch whatever Divebell raises on purpose."""
+    """The root. Catch it to catch whatever Divebell raises on purpose. It can be copied and pickled with all that it
+    carries, although most of that is given by name."""
+
+    def __reduce__(self) -> "tuple[Any, ...]":
+        return _made_again, (type(self), self.args, self.__dict__)
+
+
+def _made_again(kind: "type[DivebellError]", args: "tuple[Any, ...]", carried: "dict[str, Any]") -> DivebellError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(carried)
+    return error
 
 
 class ConfigurationError(DivebellError, ValueError):

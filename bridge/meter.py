@@ -36,7 +36,9 @@ MAX_REPORTED_TOKENS = 10**9
 """A provider that reports more of one call than this talks nonsense, which is not booked: the call costs its hold, and
 the run takes no more."""
 RESERVE_FRACTION = 8
-"""A run keeps back what its last call needs, but never more than an eighth of its budget."""
+LAST_RESERVE_FRACTION = 4
+"""A run keeps back what its last call needs, but no more than an eighth of its budget; a quarter for the smallest call
+that is of use."""
 
 _log = logging.getLogger("divebell.budget")
 
@@ -214,27 +216,40 @@ class Meter:
             self._count(model, Tally(calls=1))
         return hold
 
-    def keep_back(self, model: str, input_tokens: int, output_tokens: int) -> None:
+    def keep_back(self, model: str, plans: Sequence[tuple[int, int]]) -> None:
         """Keep something back for the run's last call, so that a run whose budget is used up can still answer.
 
-        What a call of that size needs, but at most an eighth of what is free. Without limits there is nothing to keep.
+        plans: input and output tokens of that call, the best plan first. The first one is taken that needs no more than
+        an eighth of what is free; or the last, if it needs no more than a quarter. Where none is so small, no money and
+        no tokens are kept back: what is too little for any call would only be kept from the others. Without limits
+        there is nothing to keep.
         """
         free = self.ledger.room(self._account)
         if free == Caps() or self._reserve is not None:
             return
-        worst = CallBid(self.rate_of(model), input_tokens, output_tokens, output_tokens).amounts(output_tokens)
-        kept = [
-            0 if left is None else min(amount, left // RESERVE_FRACTION)
-            for amount, left in zip(worst[:2], free[:2], strict=True)
-        ]
+        kept = self._affordable(self.rate_of(model), plans, free)
         calls = 1 if free.calls is not None and free.calls > 1 else 0
+        amounts = Amounts(kept[0], kept[1], calls)
+        if amounts == NOTHING:
+            return
         reserve = self._new_id("reserve")
         try:
-            amounts = Amounts(kept[0], kept[1], calls)
             self.ledger.hold(self._account, reserve, Fixed(amounts), model=model, reserve=True)
         except BudgetExceeded:  # another run of the tenant was quicker
             return
         self._reserve = reserve
+
+    def _affordable(self, rate: Rate, plans: Sequence[tuple[int, int]], free: Caps) -> tuple[int, int]:
+        """The pico-dollars and tokens of the plan that `keep_back` takes; 0 of what is not limited."""
+        fractions = [RESERVE_FRACTION] * len(plans) + [LAST_RESERVE_FRACTION]
+        for (input_tokens, output_tokens), fraction in zip([*plans, *plans[-1:]], fractions, strict=False):
+            needed = CallBid(rate, input_tokens, output_tokens, output_tokens).amounts(output_tokens)[:2]
+            if all(left is None or amount * fraction <= left for amount, left in zip(needed, free[:2], strict=True)):
+                dollars_kept, tokens_kept = (
+                    0 if left is None else amount for amount, left in zip(needed, free[:2], strict=True)
+                )
+                return dollars_kept, tokens_kept
+        return 0, 0
 
     def _new_id(self, name: str | None) -> str:
         """Unique for the run, its place in the tree and the call, and the same when the run is repeated."""

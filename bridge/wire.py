@@ -14,7 +14,8 @@ import msgpack
 VERSION = 1
 
 # Operations of the door: the guest asks, the host answers. An outcome is {"text": str}, {"value": plain data}, or
-# {"kind": str, "message": str}, where "error" may name the class of a tool's own exception.
+# {"kind": str, "message": str}, where "error" may name the class of a tool's own exception, and "partial" is what there
+# is of an incomplete reply.
 QUERY = "query"  # prompts: [str], model: str | None, schema: map | None, images: [[image] | None] | None -> [outcome]
 CHILD = "child"  # prompts, contexts: [value | None], references: [reference | None] | None, model -> [outcome]
 TOOL = "tool"  # name, arguments: list, keyword_arguments: map -> outcome
@@ -39,6 +40,7 @@ RESEED = "reseed"  # -> None; the host has written a new random key
 # Kinds of error that the guest raises under the same name.
 BUDGET_EXCEEDED = "BudgetExceeded"
 MODEL_ERROR = "ModelError"
+INCOMPLETE_REPLY = "IncompleteReply"
 TOOL_ERROR = "ToolError"
 BAD_ANSWER = "BadAnswer"
 BAD_REQUEST = "BadRequest"

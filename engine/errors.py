@@ -20,6 +20,7 @@ DivebellError
 │   ├── ModelRefused        the endpoint answered no: key, name, request, rate limit
 │   │   ├── ContextTooLong      the prompt is longer than the model can read; carries its window, if it was named
 │   │   └── OutputTooLong       the output limit is higher than the model allows; carries that limit, if it was named
+│   ├── IncompleteReply     what came is not whole: a cut reply, or a child's draft; carries its text
 │   └── UnknownModel        no model of that name is configured
 ├── RunError                the run ended without an answer
 └── TraceError              a trace cannot be written, or a file is not one; says which line
@@ -153,6 +154,17 @@ class OutputTooLong(ModelRefused):
         self.output_limit_tokens = output_limit_tokens
 
 
+class IncompleteReply(ModelError):
+    """What came is not whole: the output limit cut a sub-model's reply off, or a child ended before it had an answer.
+
+    text: what there is of it.
+    """
+
+    def __init__(self, message: str, *, text: str = "", **more: Any) -> None:
+        super().__init__(message, **more)
+        self.text = text
+
+
 class UnknownModel(ModelError, ConfigurationError):
     """No model of that name is configured for this run."""
 
@@ -185,6 +197,7 @@ __all__ = [
     "ContextError",
     "ContextTooLong",
     "DivebellError",
+    "IncompleteReply",
     "JournalError",
     "LedgerBusy",
     "LedgerError",

@@ -7,7 +7,7 @@ closed and what it used is counted.
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +25,7 @@ from divebell.journal.header import header_of, open_journal
 from divebell.journal.spent import already_spent
 from divebell.loop.cache_key import cache_key
 from divebell.loop.calls import Calls, patiently
+from divebell.loop.fitting import KnownLimits
 from divebell.loop.listeners import Tracing, combine_listeners
 from divebell.loop.memo import Memo
 from divebell.loop.result import Result
@@ -69,6 +70,8 @@ class Questions:
     memo: Literal["run", "tenant"] | Memo | None
     tracing: Tracing
     spending: Spending
+    limits: KnownLimits = field(default_factory=KnownLimits)
+    """What was learnt of the models; later questions fit at once."""
 
     async def answer(
         self,
@@ -98,7 +101,10 @@ class Questions:
         try:
             settings = replace(settings, journal=opened, seed=settings.seed if opened.seed is None else opened.seed)
             used = await patiently(lambda: already_spent(opened, self.ledger))
-            return await self._traced(context, query, session, settings, self.budget.less(used))
+            result = await self._traced(context, query, session, settings, self.budget.less(used))
+            if result.error is not None:
+                opened.keep_failure("0", result.error)
+            return result
         except DivebellError as error:
             opened.check()  # a difference says more than what it led to
             opened.keep_failure("0", error)
@@ -145,6 +151,7 @@ class Questions:
                 journal=settings.journal,
                 memo=self._memo_of_run(),
                 tenant=name,
+                limits=self.limits,
             )
             began = time.monotonic()
             run = Run(settings, calls, meter, context=context, query=query, depth=0, started=began, session=session)
@@ -153,7 +160,11 @@ class Questions:
         except TimeoutError:
             seconds = budget.seconds
             sentence = f"the run took longer than its budget of {seconds:g} s"
-            raise BudgetExceeded(sentence, limit="seconds", cap=seconds, spent=seconds, path=meter.where) from None
+            error = BudgetExceeded(sentence, limit="seconds", cap=seconds, spent=seconds, path=meter.where)
+            result = run.result_of_failure(error)
+            if result is None:
+                raise error from None
+            return result
         finally:
             with anyio.CancelScope(shield=True):
                 await patiently(meter.close)

@@ -53,7 +53,9 @@ class RLM(Generic[Answer_co]):
     tool_seconds: how long one call of a tool may take; None for Limits.tool_seconds.
     engine: by default the tenant's, or the process's own.
     on_exhausted: what happens when a limit ends the turns: "answer" asks the root model once more for its best answer,
-        out of what was kept back for that; "raise" raises BudgetExceeded (or RunError, if the turns ran out).
+        out of what was kept back for that, and where no call can be made any more, or the model fails for good, gives
+        what there is: a Result of status "failed" with a draft and the error. "raise" raises BudgetExceeded, ModelError
+        or RunError (if the turns ran out) instead.
     tenant: for whom this runs: its caps per run, per day and in total apply, and its prices; see Engine.tenant.
     ledger: where the budgets are kept; by default the engine's, which by default is in memory.
     base_url, api_key: where names of models are looked up; by default the OpenAI API and $OPENAI_API_KEY.
@@ -130,8 +132,12 @@ class RLM(Generic[Answer_co]):
         )
 
     def completion(self, context: Source, query: str) -> str:
-        """The answer to `query` about `context`. As `run`, for those who want only the text."""
-        return self.run(context, query).answer
+        """The answer to `query` about `context`. As `run`, for those who want only the text: a draft is no answer, so
+        where Result.status is "failed", what failed is raised."""
+        result = self.run(context, query)
+        if result.error is not None:
+            raise result.error
+        return result.answer
 
     def run(
         self,

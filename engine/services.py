@@ -18,6 +18,7 @@ from typing import Any
 from divebell.bridge import wire
 from divebell.bridge.door import Refused, Started
 from divebell.bridge.requests import Call, ChildQuery, Outcome, Query, ToolCall
+from divebell.errors import IncompleteReply
 from divebell.runtime.watchdog import Guard
 from divebell.tools import Tools
 from divebell.workers import LoopThread, Workers
@@ -323,6 +324,8 @@ def _plain(value: object) -> object:
 def _failed(error: Exception) -> Outcome:
     """By name and message only: a host object never crosses."""
     name = type(error).__name__
+    if isinstance(error, IncompleteReply):
+        return {"kind": wire.INCOMPLETE_REPLY, "message": str(error)[:2000], "partial": error.text}
     try:
         message = f"{name}: {error}"[:2000]
     except BaseException:  # the guest waits for this, whatever the error's own description does

@@ -14,7 +14,7 @@ from divebell.events import EventListener
 from divebell.loop.history import History
 from divebell.loop.listeners import combine_listeners, guard_listener
 from divebell.loop.result import Answer_co, Result
-from divebell.loop.run import SessionState
+from divebell.loop.session_state import SessionState
 from divebell.metadata import check_metadata
 from divebell.models.protocol import Message
 from divebell.questions import Questions, check_query, prepared

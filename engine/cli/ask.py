@@ -12,7 +12,7 @@ from rich.console import Console
 
 from divebell.bridge.budget import Budget
 from divebell.cli.display import Display, one_line, safe, summary_line
-from divebell.cli.exits import USAGE, Exit
+from divebell.cli.exits import USAGE, Exit, status_of
 from divebell.cli.inputs import parse_rates, read_context, read_schema, show_notes
 from divebell.engine import Engine, default_engine
 from divebell.errors import LedgerBusy, LedgerError
@@ -106,12 +106,24 @@ def ask(
             result = rlm.run(context, question, journal=journal, resume=resume)
     if as_json:
         print(json.dumps(_as_json(result), indent=2, default=str))
+        _end(result)
         return
     if not quiet:
         console.print(f"\n{summary_line(result)}", highlight=False, markup=False)
         if result.stopped_by is not None:
             console.print(_note(result.stopped_by), highlight=False, markup=False)
+        if result.error is not None:
+            console.print("what follows is a draft: what the run had when it failed", highlight=False, markup=False)
+        elif result.is_cut:
+            console.print("the answer was cut off at its output limit", highlight=False, markup=False)
     print(safe(result.answer) if sys.stdout.isatty() else result.answer)
+    _end(result)
+
+
+def _end(result: Result) -> None:
+    """A draft is no answer: the status says what failed."""
+    if result.error is not None:
+        raise Exit(status_of(result.error), one_line(str(result.error), 600))
 
 
 def _tracing(path: Path | None) -> AbstractContextManager[TraceWriter | None]:
@@ -122,6 +134,10 @@ def _note(stop: Stop) -> str:
     """That the answer is only the best so far, and why."""
     if stop.limit == "repairs":
         return f"{stop.cap} answers did not fit the schema before this one"
+    if stop.limit == "repeats":
+        return f"the model said this {stop.cap} times, in words that mark no answer: it is taken as its best one"
+    if stop.limit == "window":
+        return "the run outgrew the model's window (--window-tokens): this is the model's best answer so far"
     if stop.limit == "iterations":
         return f"the {stop.cap} turns ran out: this is the model's best answer so far (--max-iterations gives it more)"
     cap = f"${stop.cap}" if stop.limit == "dollars" else f"{stop.cap} {stop.limit}"
@@ -132,6 +148,8 @@ def _as_json(result: Result) -> dict[str, object]:
     return {
         "answer": result.answer,
         "status": result.status,
+        "is_cut": result.is_cut,
+        "error": None if result.error is None else str(result.error),
         "stopped_by": None if result.stopped_by is None else asdict(result.stopped_by),
         "iterations": result.iterations,
         "seconds": round(result.seconds, 3),

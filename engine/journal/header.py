@@ -10,6 +10,7 @@ from divebell.errors import ConfigurationError, JournalError
 from divebell.journal.file import JournalFile
 from divebell.journal.journal import Journal
 from divebell.journal.records import VERSION, Record, Recorded, has_begun, pack, read
+from divebell.loop.prompts.templates import prompts_digest
 from divebell.tools import Tools
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def header_of(settings: "Settings", query: str, context: Context) -> Record:
         "version": VERSION,
         "id": secrets.token_hex(16),
         "divebell": __version__,
+        "prompts": prompts_digest(),
         "query": query,
         "context": {"type": context.type_name, "length": context.length, "digest": context.digest()},
         "notes": list(context.notes),

@@ -11,6 +11,10 @@ same name (Request.metadata["call"]), for providers that know a request by it. B
 written down, and afterwards what it cost: a resumed run counts as spent what was paid, and in full what was in flight.
 After the first difference, or where nothing can be written any more, no further call is made, and nothing is written.
 
+What a root model is asked is in our words, and those change from one Divebell to the next. A journal that was made with
+other words is repeated all the same: what the root models replied is taken as recorded, and everything that came of it
+is compared.
+
 Not guaranteed: that a tool is called once. One that ran when the process died is called again. Nor a
 cell that was ended by its time limit: where the interrupt hits depends on the machine, and a repetition says so if the
 outcome is another. Nor the last lines after a power cut: they are the operating system's to write (a process's death
@@ -20,6 +24,7 @@ is made for its owner alone); keys are never in it.
 
 import contextlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from divebell.bridge import wire
@@ -34,11 +39,13 @@ from divebell.journal.outcomes import (
     error_as_record,
     error_of,
     first_difference,
+    output_limit_of,
     request_digest,
     with_costs,
 )
 from divebell.journal.records import Cost, Record, Recorded, digest, numbers_of, pack, to_line, unpack
-from divebell.models.protocol import Completion, Request
+from divebell.loop.prompts.templates import prompts_digest
+from divebell.models.protocol import STOP, Completion, Request
 
 _TIMED = frozenset({"TimeoutError", "Killed"})
 QUERY_PATH = "0"
@@ -71,6 +78,7 @@ class Journal:
         self.is_strict = is_strict
         self.id = id
         self._models = _model_names(recorded.header) if recorded is not None and other_models else ()
+        self._has_other_prompts = recorded is not None and recorded.header.get("prompts") != prompts_digest()
         self._at_door: dict[str, int] = {}
         self._cells: dict[str, int] = {}
         self._failure: JournalError | None = None
@@ -103,6 +111,11 @@ class Journal:
     def seed(self) -> int | None:
         """The seed that the run was made with."""
         return None if self._recorded is None else int(self._recorded.header["settings"]["seed"])
+
+    @property
+    def is_by_older_rules(self) -> bool:
+        """Whether the run was made by a Divebell that took no repeated reply for an answer, and gave no drafts."""
+        return self._recorded is not None and "prompts" not in self._recorded.header
 
     @property
     def recorded(self) -> Recorded | None:
@@ -165,9 +178,9 @@ class Journal:
 
     def call(
         self, path: str, name: str, model: str, request: Request
-    ) -> tuple[Completion | DivebellError, Tally] | None:
-        """The completion or the error that is recorded under that name, and what it cost; None if the call is to be
-        made. Raises what ended the run's turns instead, where that is recorded."""
+    ) -> tuple[Completion | DivebellError, Tally, int] | None:
+        """The completion or the error that is recorded under that name, what it cost, and the output limit that was
+        sent; None if the call is to be made. Raises what ended the run's turns instead, where that is recorded."""
         if self._is_off:
             return None
         self.check()
@@ -183,12 +196,18 @@ class Journal:
             if self.is_strict:
                 raise self._missing(path, name)
             return None
-        if record.get("request") not in [request_digest(each, request) for each in self._models or (model,)]:
+        is_ours = not name.startswith("sub-call ") or request.schema is not None  # in our words, not only the code's
+        is_same = record.get("request") in [request_digest(each, request) for each in self._models or (model,)]
+        if not is_same and not (is_ours and self._has_other_prompts):
             raise self._differs(f"{name} of run {path} asks {model!r} something else than is recorded")
         costs = self._paid.get((path, name)) or Tally()
         if "error" in record:
-            return self._checked(error_of, record["error"]), costs
-        return self._checked(completion_of, record), costs
+            return self._checked(error_of, record["error"]), costs, request.max_output_tokens
+        limit = self._checked(output_limit_of, record)
+        completion = self._checked(completion_of, record)
+        if limit is None:  # by a Divebell that took every reply for whole, and the run went on with it so
+            return replace(completion, finish_reason=STOP), costs, request.max_output_tokens
+        return completion, costs, limit
 
     def _missing(self, path: str, name: str) -> DivebellError:
         """A turn of the query's own run is what the journal is about. A sub-call or a child may have been given up:
@@ -212,12 +231,14 @@ class Journal:
                 self._write({"kind": "paid", "path": path, "hold": hold_id, "paid": paid})
 
     def keep_call(
-        self, path: str, name: str, model: str, request: Request, completion: Completion, hold_id: str, booked: Tally
-    ) -> None:
-        """Write a completion down, before anybody sees it."""
+        self, path: str, name: str, model: str, request: Request, completion: Completion, hold_id: str, booked: Tally,
+        output_limit: int,
+    ) -> None:  # fmt: skip
+        """Write a completion down, before anybody sees it. output_limit: the one that was sent, in tokens."""
         if self._is_off:
             return
         record = {"kind": "call", "path": path, "name": name, "request": request_digest(model, request)}
+        record |= {"limit": output_limit}
         cost = {"hold": hold_id, "paid": numbers_of(_one_call(booked))}
         self._write({**record, **completion_as_record(completion), **cost})
 
@@ -226,6 +247,7 @@ class Journal:
         if self._is_off:
             return
         record = {"kind": "call", "path": path, "name": name, "request": request_digest(model, request)}
+        record |= {"limit": request.max_output_tokens}
         self._write({**record, **completion_as_record(completion), "memo": model})
 
     def keep_error(self, path: str, name: str, model: str, request: Request, error: DivebellError) -> None:
@@ -256,7 +278,8 @@ class Journal:
         answer = self._recorded.answers.get(path)
         if answer is None:
             return None
-        return answer, sum(1 for of, name in self._recorded.calls if of == path and name.startswith("turn "))
+        turns = {name.partition(",")[0] for of, name in self._recorded.calls if of == path and name.startswith("turn ")}
+        return answer, len(turns)
 
     def fact(self, path: str, name: str, make: Callable[[], Any]) -> Any:
         """What `make` gives, a text, None, or (of a check) a list of texts; or what it gave when the run was made."""

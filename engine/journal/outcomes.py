@@ -5,7 +5,7 @@ from typing import Any
 
 from divebell.bridge.errors import BudgetExceeded
 from divebell.bridge.tally import Tally
-from divebell.errors import DivebellError, JournalError, ModelError
+from divebell.errors import ContextTooLong, DivebellError, IncompleteReply, JournalError, ModelError
 from divebell.journal.records import MAX_COUNT, Record, digest, text_of
 from divebell.models.openai_endings import bounded_tool_calls
 from divebell.models.protocol import Completion, Request, Usage, images_of
@@ -54,7 +54,21 @@ def completion_of(record: Record) -> Completion:
     )
 
 
+def output_limit_of(record: Record) -> int | None:
+    """The output limit that was sent, in tokens; None where the record does not say. JournalError where it is not a
+    count."""
+    limit = record.get("limit")
+    if limit is not None and not (type(limit) is int and 0 < limit <= MAX_COUNT):
+        raise JournalError(f"the output limit of {record.get('name')!r:.100} in the journal makes no sense")
+    return limit
+
+
 def error_as_record(error: DivebellError) -> Record:
+    if isinstance(error, ContextTooLong):
+        limits = {"limit_tokens": error.limit_tokens, "requested_tokens": error.requested_tokens}
+        return {"class": "ContextTooLong", "message": str(error), "counts_output": error.counts_output, **limits}
+    if isinstance(error, IncompleteReply):
+        return {"class": "IncompleteReply", "message": str(error), "text": error.text}
     if not isinstance(error, BudgetExceeded):
         return {"class": "ModelError", "message": str(error)}
     figures = {
@@ -68,6 +82,10 @@ def error_of(record: object) -> DivebellError:
     it is none."""
     if not isinstance(record, dict) or not isinstance(record.get("message"), str):
         raise JournalError("an error in the journal is none")
+    if record.get("class") == "ContextTooLong":
+        return _too_long_of(record)
+    if record.get("class") == "IncompleteReply":
+        return IncompleteReply(record["message"], text=text_of(record, "text"))
     if record.get("class") != "BudgetExceeded":
         return ModelError(record["message"])
     figures: dict[str, Any] = {name: record.get(name) for name in ("cap", "spent", "held")}
@@ -81,6 +99,18 @@ def error_of(record: object) -> DivebellError:
         cap=figures["cap"],
         spent=figures["spent"],
         held=figures["held"],
+    )
+
+
+def _too_long_of(record: Mapping[str, Any]) -> ContextTooLong:
+    limits = (record.get("limit_tokens"), record.get("requested_tokens"))
+    if not all(limit is None or (type(limit) is int and 0 <= limit <= MAX_COUNT) for limit in limits):
+        raise JournalError("a refusal in the journal makes no sense")
+    return ContextTooLong(
+        record["message"],
+        limit_tokens=limits[0],
+        requested_tokens=limits[1],
+        counts_output=record.get("counts_output") is not False,
     )
 
 

@@ -107,6 +107,8 @@ async def _again(settings: Settings, context: Context, query: str, budget: Budge
         run = Run(settings, calls, meter, context=context, query=query, depth=0, started=time.monotonic())
         result = await run.answer()
         settings.journal.check()
+        if result.error is not None:
+            settings.journal.failed_as(result.error)
         return result
     except DivebellError as error:
         settings.journal.check()  # the difference says more than what it led to

@@ -65,6 +65,11 @@ class Answers:
         self.last_errors: tuple[str, ...] = ()
 
     @property
+    def has_schema(self) -> bool:
+        """Whether an answer must fit a schema."""
+        return self._schema is not None
+
+    @property
     def repairs_are_used_up(self) -> bool:
         """Whether the model has had all its chances to make an answer fit."""
         return self._misfits > self._max_repairs

@@ -24,10 +24,12 @@ from divebell.bridge.errors import BudgetExceeded, DivebellError, LedgerBusy, Le
 from divebell.bridge.meter import Hold, Meter, whole
 from divebell.bridge.patience import PATIENCE_SECONDS, pauses
 from divebell.bridge.tally import Tally
-from divebell.errors import JournalError, ModelError, ModelUnavailable, UnknownModel
+from divebell.errors import ContextTooLong, JournalError, ModelError, ModelUnavailable, UnknownModel
 from divebell.journal.journal import Journal
+from divebell.loop.fitting import MAX_CHANGES, KnownLimits
 from divebell.loop.memo import Memo, identity_of
 from divebell.models.images import worst_case_image_tokens
+from divebell.models.openai_endings import INTERRUPTED, ending_of
 from divebell.models.protocol import Completion, Model, Request
 
 CALL_TIMEOUT_SECONDS = 600.0
@@ -47,11 +49,15 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """A finished call: the completion, what it cost, how long the last attempt took, how many there were."""
+    """A finished call: the completion, what it cost, how long the last attempt took, how many there were.
+
+    output_limit_tokens: the output limit that was sent, which may be lower than the one that was asked for.
+    """
 
     completion: Completion
     booked: Tally
     seconds: float
+    output_limit_tokens: int
     attempts: int = 1
 
     def facts(self, model: str) -> dict[str, object]:
@@ -68,11 +74,15 @@ class Call:
             "memo": booked.memo_calls > 0,
             "uncertain": booked.uncertain_calls > 0,
             "finish_reason": self.completion.finish_reason,
+            "output_limit_tokens": self.output_limit_tokens,
         }
 
 
 class Calls:
-    """Makes the model calls of one query, all its children's included: at most `concurrency` at once."""
+    """Makes the model calls of one query, all its children's included: at most `concurrency` at once.
+
+    limits: what is known of the models, to be shared by the queries of one RLM.
+    """
 
     def __init__(
         self,
@@ -82,11 +92,13 @@ class Calls:
         journal: Journal | None = None,
         memo: Memo | None = None,
         tenant: str = "",
+        limits: KnownLimits | None = None,
     ) -> None:
         self._models = models
         self._journal = journal or Journal.off()
         self._memo = memo
         self._tenant = tenant
+        self.limits = limits or KnownLimits()
         self._unnamed = itertools.count(1)
         self._places = anyio.Semaphore(concurrency)
         self._gates: WeakKeyDictionary[Meter, anyio.Lock] = WeakKeyDictionary()
@@ -111,23 +123,28 @@ class Calls:
         name: str | None = None,
         is_last: bool = False,
         is_sub_call: bool = False,
+        may_shorten: bool = False,
     ) -> Call:
         """Make the call, or take it from the journal; it is tried again where the endpoint says that this may help.
 
-        The output limit of the request may be lowered to `least_output_tokens` where the budget has no room for more.
+        The output limit of the request may be lowered to `least_output_tokens` where the budget has no room for more,
+        or the model's window; and to what the endpoint allows. What was sent is the Call's `output_limit_tokens`.
         name: tells the call from the run's others, and is the same when the run is repeated; by default a number.
         is_sub_call: whether the guest asked: then the journal keeps a failure too, because the guest goes on with it,
             and the memo may answer.
-        Raises BudgetExceeded where the call may not be made, ModelError where it was made and failed.
+        may_shorten: whether the caller asks again with less, under another name, where the prompt is too long: then the
+            journal keeps that refusal, because the run goes on with it.
+        Raises BudgetExceeded where the call may not be made, ModelError where it was made and failed: ContextTooLong
+        where the prompt does not fit into the model's window.
         """
         journal = self._journal
         name = name or f"call {next(self._unnamed)}"
         recorded = journal.call(meter.path, name, model.name, request)
         if recorded is not None:
-            completion, booked = recorded
+            completion, booked, limit = recorded
             if isinstance(completion, DivebellError):
                 raise completion
-            return Call(completion=completion, booked=booked, seconds=0.0)
+            return Call(completion=completion, booked=booked, seconds=0.0, output_limit_tokens=limit)
         remembered = self._remembered(meter, model, request, name) if is_sub_call else None
         if remembered is not None:
             return remembered
@@ -136,7 +153,8 @@ class Calls:
         except JournalError:
             raise
         except DivebellError as error:
-            if is_sub_call or (is_last and isinstance(error, BudgetExceeded)):  # then a shorter one is tried
+            is_too_long = isinstance(error, ContextTooLong) and (is_last or may_shorten)
+            if is_sub_call or is_too_long or (is_last and isinstance(error, BudgetExceeded)):  # a shorter one is tried
                 journal.keep_error(meter.path, name, model.name, request, error)
             raise
         if self._memo is not None and is_sub_call:
@@ -151,29 +169,44 @@ class Calls:
         booked = Tally(memo_calls=1)
         self._journal.keep_remembered(meter.path, name, model.name, request, found)
         meter.note(model.name, booked)
-        return Call(completion=found, booked=booked, seconds=0.0)
+        return Call(completion=found, booked=booked, seconds=0.0, output_limit_tokens=request.max_output_tokens)
 
     async def _live(
         self, meter: Meter, model: Model, request: Request, least: int | None, name: str, is_last: bool
     ) -> Call:
         failure: ModelError | None = None
-        for attempt in range(1, MAX_ATTEMPTS + 1):
+        least_useful = min(least or request.max_output_tokens, request.max_output_tokens)
+        fitted = self.limits.fitted(model, request, least_useful)
+        attempt = changes = 0
+        while True:
+            attempt += 1
             try:
-                hold = await self._held(meter, model, request, least, f"{name}, attempt {attempt}", is_last)
+                hold = await self._held(meter, model, fitted, least, f"{name}, attempt {attempt}", is_last)
             except BudgetExceeded:
                 if failure is not None:
                     raise failure from None
                 raise
             try:
                 started = time.monotonic()
-                completion, booked = await self._made(meter, model, request, hold, name, attempt)
-                return Call(completion=completion, booked=booked, seconds=time.monotonic() - started, attempts=attempt)
+                completion, booked = await self._made(meter, model, (request, fitted), hold, name, attempt)
+                return Call(
+                    completion=completion,
+                    booked=booked,
+                    seconds=time.monotonic() - started,
+                    output_limit_tokens=hold.output_tokens,
+                    attempts=attempt,
+                )
             except ModelError as error:
                 meter.check_time()
                 failure = error
-                seconds = _retry_seconds(error, attempt)
+                changed = self.limits.changed(model, fitted, hold.output_tokens, error, least_useful)
+                if changed is not None and changes < MAX_CHANGES:
+                    fitted, changes = changed, changes + 1
+                    continue
+                seconds = _retry_seconds(error, attempt - changes)
                 left = meter.seconds_left
-                if seconds is None or attempt == MAX_ATTEMPTS or (left is not None and seconds >= left):
+                is_over = attempt - changes == MAX_ATTEMPTS or (left is not None and (seconds or 0.0) >= left)
+                if seconds is None or is_over:
                     raise
             finally:
                 self._places.release()
@@ -181,7 +214,6 @@ class Calls:
                 until = time.monotonic() + seconds
                 self._quiet_until[model.name] = max(until, self._quiet_until.get(model.name, until))
             await anyio.sleep(seconds)
-        raise AssertionError("the last attempt returns or raises")
 
     def _quiet_seconds(self, name: str) -> float:
         return max(self._quiet_until.get(name, 0.0) - time.monotonic(), 0.0)
@@ -244,11 +276,13 @@ class Calls:
         return time.monotonic()
 
     async def _made(
-        self, meter: Meter, model: Model, request: Request, hold: Hold, name: str, attempt: int
+        self, meter: Meter, model: Model, requests: tuple[Request, Request], hold: Hold, name: str, attempt: int
     ) -> tuple[Completion, Tally]:
+        """requests: what was asked for, by which the journal knows the call, and what is sent."""
+        request, fitted = requests
         journal, path = self._journal, meter.path
         call = f"{journal.id or meter.run_id}/{path}/{name}{f', attempt {attempt}' if attempt > 1 else ''}"
-        marked = replace(request, max_output_tokens=hold.output_tokens, metadata={**request.metadata, "call": call})
+        marked = replace(fitted, max_output_tokens=hold.output_tokens, metadata={**request.metadata, "call": call})
         end = _refund(meter, hold)
         failed = True
         try:
@@ -257,7 +291,8 @@ class Calls:
             completion = await _completed(meter, model, marked)
             end = _settlement(meter, hold, completion)
             # Before it is settled, because what is paid for must be there when the run is resumed.
-            journal.keep_call(path, name, model.name, request, completion, hold.id, _foreseen(meter, hold, completion))
+            foreseen = _foreseen(meter, hold, completion)
+            journal.keep_call(path, name, model.name, request, completion, hold.id, foreseen, hold.output_tokens)
             failed = False
         except ModelError as error:
             if error.never_ran:
@@ -326,7 +361,11 @@ async def _completed(meter: Meter, model: Model, request: Request) -> Completion
         raise ModelError(
             f"{model.name} replied with {len(completion.text):,} characters", model=model.name, usage=completion.usage
         )
-    return completion
+    ending = ending_of(completion.finish_reason)  # an application's own adapter may pass the endpoint's word on
+    if ending == INTERRUPTED:
+        sentence = f"{model.name} broke off its reply in the middle"
+        raise ModelUnavailable(sentence, model=model.name, may_retry=True, usage=completion.usage)
+    return replace(completion, finish_reason=ending)
 
 
 def _retry_seconds(error: ModelError, attempt: int) -> float | None:

@@ -31,7 +31,17 @@ KEPT_FRACTION = 0.5
 ESTIMATE_MARGIN = 1.25
 LEAST_TURN_TOKENS = 1_000
 MAX_KEPT_TURNS = 10
+NOTHING = "(empty)"
+NO_REPLY = "(That question was not answered.)"
+NO_QUESTION = "(go on)"
 _SHORTENING_NOTE_BYTES = 60
+
+
+def has_content(content: Content) -> bool:
+    """Whether endpoints take it as a message's content: a text of more than spaces, or an image."""
+    if isinstance(content, str):
+        return bool(content.strip())
+    return any(part["type"] == "image" or bool(part["text"].strip()) for part in content)
 
 
 class History:
@@ -50,7 +60,16 @@ class History:
             self.append(message["role"], message["content"])
 
     def append(self, role: str, content: Content) -> None:
-        """Add a message. `role` is "system", "user" or "assistant"."""
+        """Add a message. `role` is "system", "user" or "assistant".
+
+        Endpoints refuse a message without content, and some refuse two of one role in a row: so nothing gets a
+        placeholder, and where the other role's message is missing, one is put between."""
+        last_role = self._full[-1]["role"] if self._full else ""
+        if role == last_role and role != "system":
+            self._add("user", NO_QUESTION) if role == "assistant" else self._add("assistant", NO_REPLY)
+        self._add(role, content if has_content(content) else NOTHING)
+
+    def _add(self, role: str, content: Content) -> None:
         message: Message = {"role": role, "content": content}
         if self._opening == len(self._full) and role != "assistant":
             self._opening += 1
@@ -62,6 +81,11 @@ class History:
         """Add a session's next question: from here on it is the one that is always kept."""
         self.append("user", content)
         self._question = self._full[-1]
+
+    @property
+    def is_a_later_question(self) -> bool:
+        """Whether the question that is being answered is not the first one, in a session."""
+        return self._question is not None
 
     @property
     def messages(self) -> list[Message]:
@@ -101,6 +125,21 @@ class History:
         """What the provider reported for a call with all of `messages`. Call it before anything is appended."""
         if 0 < input_tokens <= sum(self._bytes):
             self._observed_messages, self._observed_tokens = len(self._sent), input_tokens
+
+    @property
+    def can_be_compacted(self) -> bool:
+        """Whether there are turns that can be left out, or one that can be shortened."""
+        starts = self._turn_starts()
+        if not starts:
+            return False
+        return len(starts) > 1 or sum(self._bytes[starts[0] :]) > LEAST_TURN_TOKENS
+
+    def compact_to(self, limit_tokens: int, refused_tokens: int | None = None) -> None:
+        """Leave out the oldest turns, because an endpoint refused the messages: whatever was estimated, they are over
+        the limit. refused_tokens: how many they are, if the endpoint said so."""
+        known = min(refused_tokens or 0, sum(self._bytes))
+        self._observed_messages, self._observed_tokens = len(self._sent), max(known, self.tokens, limit_tokens + 1)
+        self.compact_if_needed(limit_tokens)
 
     def compact_if_needed(self, limit_tokens: int) -> bool:
         """Leave out the oldest turns if `messages` are over the limit; whether it was so.

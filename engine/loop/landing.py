@@ -1,8 +1,8 @@
-"""The last call of a run whose budget is used up: it must fit into what was kept back for it.
+"""The last call of a run whose turns a limit has ended: it must fit into what was kept back for it.
 
-The meter keeps a reserve back from the start (Meter.keep_back), of the size that `reserve_tokens` says. The last call
-is planned here: first with the whole history, which serves the provider's prefix cache and the answer best; and if
-that does not fit, with less and less of it.
+The meter keeps a reserve back from the start (Meter.keep_back), the best of `reserve_plans` that it can afford. The
+last call is planned here: first with the whole history, which serves the provider's prefix cache and the answer best;
+and if that does not fit, with less and less of it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,25 +13,32 @@ from divebell.models.protocol import Message, texts_of
 
 BUDGETS = frozenset({"dollars", "tokens", "calls", "seconds"})
 """The limits that are a budget's; the others are the loop's own."""
-LAST_OUTPUT_TOKENS = 1_024
-"""What the last answer gets at least, where the reserve could be kept back in full."""
 LEAST_OUTPUT_TOKENS = 64
 TAIL_CHARACTERS = (24_000, 6_000, 1_500, 300)
 """How much of the last turns the model sees, if it cannot see all of them."""
-RESERVED_TAIL_CHARACTERS = 6_000
-MAX_RESERVED_SECONDS = 30.0
-RESERVED_TIME_FRACTION = 10
+RESERVE_PLANS = ((6_000, 1_024), (1_500, 512), (300, 256), (300, LEAST_OUTPUT_TOKENS))
+"""What may be kept back for, the best first: characters of the last turns, and tokens of output."""
+MAX_CUT_ATTEMPTS = 1
+"""How often a last answer that its output limit cut off is asked for again."""
+MAX_GRACE_SECONDS = 0.5
+GRACE_FRACTION = 0.1
 
 
-def reserve_tokens(instructions: Sequence[Message]) -> tuple[int, int]:
-    """The input and output tokens to keep back for the last call of a run with these instructions and question."""
+def reserve_plans(instructions: Sequence[Message], max_output_tokens: int) -> list[tuple[int, int]]:
+    """The input and output tokens that may be kept back for the last call of a run with these instructions and
+    question, the best plan first: a small budget keeps less back."""
     texts = [text for message in instructions for text in texts_of(message)]
-    return worst_case_input_tokens([*texts, "x" * RESERVED_TAIL_CHARACTERS]), LAST_OUTPUT_TOKENS
+    return [
+        (worst_case_input_tokens([*texts, "x" * characters]), min(output_tokens, max_output_tokens))
+        for characters, output_tokens in RESERVE_PLANS
+    ]
 
 
-def reserved_seconds(seconds: float, depth: int) -> float:
-    """How long before the end of the budget's seconds a run lands. Children land first, so that parents still can."""
-    return min(seconds / RESERVED_TIME_FRACTION, MAX_RESERVED_SECONDS) * min(depth + 1, RESERVED_TIME_FRACTION // 2)
+def seconds_for_last_call(seconds_left: float | None) -> float | None:
+    """How long the last call may take, so that there is time to give back what there is if it does not come."""
+    if seconds_left is None:
+        return None
+    return max(seconds_left - min(seconds_left * GRACE_FRACTION, MAX_GRACE_SECONDS), 0.0)
 
 
 def last_messages(
@@ -43,7 +50,7 @@ def last_messages(
     """
     whole = list(history)
     if whole[-1]["role"] == "user":
-        whole[-1] = {"role": "user", "content": f"{_text(whole[-1])}\n\n{request}"}
+        whole = with_request(whole, request)
     else:
         whole.append({"role": "user", "content": request})
     yield whole
@@ -54,6 +61,12 @@ def last_messages(
         if turns:
             parts.append(f"What happened so far, shortened:\n{shortened(turns, characters)}")
         yield [*first, {"role": "user", "content": "\n\n".join([*parts, request])}]
+
+
+def with_request(messages: Sequence[Message], request: str) -> list[Message]:
+    """The messages with the request at the end of the last one, which is the user's."""
+    *before, last = messages
+    return [*before, {"role": "user", "content": f"{_text(last)}\n\n{request}"}]
 
 
 def _text(message: Message) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
 from divebell.cell import Cell
+from divebell.errors import DivebellError
 from divebell.loop.stop import Stop
 
 if TYPE_CHECKING:
@@ -32,10 +33,13 @@ class Turn:
 class Result(Generic[Answer_co]):
     """A finished run.
 
-    status: "answered" (the model gave its answer) or "exhausted" (a limit ended its turns, and the answer is what the
-    model said when it was asked for its best one).
-    stopped_by: that limit; None for an answer that came by itself.
-    value: the answer as the type that RLM(output=...) asked for; without one, the text.
+    status: "answered" (the model gave its answer), "exhausted" (a limit ended its turns, and the answer is what the
+    model said when it was asked for its best one, or said again and again), or "failed" (the model or the money failed
+    for good, and `answer` is only a draft: what the run had by then, which nobody has called an answer).
+    error: why it failed; None where it did not.
+    stopped_by: the limit that ended the turns; None for an answer that came by itself.
+    is_cut: whether the answer ends before its end, because the last reply's output limit cut it off.
+    value: the answer as the type that RLM(output=...) asked for; without one, the text. None of a draft.
     spend: as RLM.cost_summary(), for this run and its children.
     """
 
@@ -43,6 +47,8 @@ class Result(Generic[Answer_co]):
     value: Answer_co
     status: str
     stopped_by: Stop | None = None
+    is_cut: bool = False
+    error: DivebellError | None = None
     iterations: int
     seconds: float
     spend: dict[str, Any]

@@ -1,56 +1,39 @@
-"""The loop: root model, code, cells, observation, until there is an answer.
+"""One RLM at work: its sandbox, its services, its events, and the Result that comes of it.
 
-One `Run` is one RLM: the query's own, or a child's. Each has its own sandbox and its own meter, a child's with an
-allotment of its parent's budget; they share the query's models. The history is append-only, so that a provider's prefix
-cache serves every turn after the first, until it outgrows the model's window (history.py).
-
-A run whose turns are ended by a limit makes one last call, out of what was kept back for it, for the best answer so
-far.
+One `Run` is the query's own, or a child's. Each has its own sandbox and its own meter, a child's with an allotment of
+its parent's budget; they share the query's models. The history is append-only, so that a provider's prefix cache serves
+every turn after the first, until it outgrows the model's window (history.py). The turns are turn_loop.py's.
 """
 
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass
 from hashlib import sha256
 
 import anyio
 
-from divebell.bridge.errors import BudgetExceeded
 from divebell.bridge.meter import Meter
-from divebell.cell import Cell
 from divebell.context import Context
-from divebell.errors import ModelError, RunError
+from divebell.errors import DivebellError
 from divebell.events import Event
-from divebell.loop import landing, observation
 from divebell.loop.allotments import Allotments
 from divebell.loop.answers import Answer, Answers
-from divebell.loop.calls import Calls, patiently
+from divebell.loop.calls import Calls
 from divebell.loop.history import History
+from divebell.loop.pace import Pace
 from divebell.loop.prompts import PromptFacts, ToolFacts, Turns, budget_line, opening_messages
-from divebell.loop.replies import parse_reply, strip_thinking
-from divebell.loop.result import Result, Turn
+from divebell.loop.result import Result
+from divebell.loop.root_calls import RootCalls
 from divebell.loop.services import RunServices
+from divebell.loop.session_state import SessionState
 from divebell.loop.settings import Resolved, Settings
-from divebell.loop.stop import Stop
 from divebell.loop.subcalls import Numbers, SubCalls
 from divebell.loop.threads import in_thread
-from divebell.models.protocol import Message, Request
+from divebell.loop.turn_loop import Ending, TurnLoop
 from divebell.sandbox import Sandbox
 from divebell.tools import Tools
 
-LEAST_OUTPUT_TOKENS = 1_024
-"""How far the root's output limit is lowered where the budget has no room for more; under it the call is refused."""
-
-
-@dataclass
-class SessionState:
-    """What outlives a question: the sandbox with its variables, and the history."""
-
-    box: Sandbox | None
-    history: History
-    told: int = 0
-    """How many of the messages the sandbox's `history` has."""
+__all__ = ["Run", "SessionState"]
 
 
 class Run:
@@ -58,6 +41,7 @@ class Run:
 
     level: who its root model is; by default as the settings have it for this depth.
     session: the sandbox and the history to go on with; by default the run has its own, and they end with it.
+    pace_above: of the run that it is a child of.
     """
 
     def __init__(
@@ -72,6 +56,7 @@ class Run:
         started: float,
         level: Resolved | None = None,
         session: "SessionState | None" = None,
+        pace_above: Pace | None = None,
     ) -> None:
         self._settings = settings
         self._calls = calls
@@ -83,9 +68,6 @@ class Run:
         self._level = level or settings.level(depth)
         self._owns_session = session is None
         self._session = session or SessionState(box=None, history=History())
-        self._turn = 0
-        self._prompts_told = 0  # how many of the messages an event has told of
-        self._trace: list[Turn] = []
         schema = settings.schema if depth == 0 else None
         self._schema = schema
         self._turns = Turns(
@@ -103,6 +85,20 @@ class Run:
             run_child=self._run_child,
             numbers=Numbers(),
         )
+        self._began = started
+        self._pace = Pace(settings.seconds, above=pace_above)
+        root = RootCalls(settings, calls, meter, self._level, tell=self._tell, pace=self._pace)
+        self._loop = TurnLoop(
+            settings,
+            meter,
+            self._level,
+            root=root,
+            turns=self._turns,
+            pace=self._pace,
+            session=self._session,
+            started=started,
+            tell=self._tell,
+        )
 
     def _tell(self, kind: str, **data: object) -> None:
         listener = self._settings.listener
@@ -112,7 +108,7 @@ class Run:
         event = Event(
             kind=kind,
             path=self._meter.path,
-            turn=self._turn,
+            turn=self._loop.turn,
             seconds=seconds,
             data=data,
             run_id=self._meter.run_id,
@@ -122,43 +118,60 @@ class Run:
             listener(event)
 
     async def answer(self) -> Result:
-        """Run to the end. Raises BudgetExceeded, ModelError or RunError where there can be no answer.
+        """Run to the end. Raises BudgetExceeded, ModelError or RunError where there is nothing to give.
 
         Whatever ends it, cancellation too, the last event that it tells is "answer"."""
-        began = time.monotonic()
+        self._began = time.monotonic()
         self._tell(
             "run", query=self._query, context=self._context.describe(), depth=self._depth, model=self._level.model.name
         )
         try:
-            answer, stop = await self._answered()
+            ending = await self._answered()
         except BaseException as error:
             self._tell_failure(error)
             raise
-        result = Result(
-            answer=answer.text,
-            value=answer.value,
-            status="answered" if stop is None else "exhausted",
-            stopped_by=stop,
-            iterations=len(self._trace),
-            seconds=time.monotonic() - began,
+        result = self._result(ending)
+        failure = {} if ending.error is None else _failure_of(ending.error)
+        self._tell(
+            "answer", answer=result.answer, status=result.status, stopped_by=result.stopped_by, spend=result.spend,
+            is_cut=result.is_cut, **failure,
+        )  # fmt: skip
+        return result
+
+    def result_of_failure(self, error: DivebellError) -> Result | None:
+        """What there is of a run that was ended from outside with this error; None where there is nothing, or where the
+        error is to be raised."""
+        draft = self._draft()
+        return self._result(Ending(answer=Answer(draft, None), error=error)) if draft else None
+
+    def _draft(self) -> str:
+        return self._loop.draft() if self._settings.on_exhausted == "answer" else ""
+
+    def _result(self, ending: Ending) -> Result:
+        answered = "answered" if ending.stop is None else "exhausted"
+        return Result(
+            answer=ending.answer.text,
+            value=ending.answer.value,
+            status=answered if ending.error is None else "failed",
+            stopped_by=ending.stop,
+            is_cut=ending.is_cut,
+            error=ending.error,
+            iterations=len(self._loop.trace),
+            seconds=time.monotonic() - self._began,
             spend=self._settings.journal.with_recorded(self._meter.path, self._meter.summary()),
-            trace=tuple(self._trace),
+            trace=tuple(self._loop.trace),
             run_id=self._meter.run_id,
             metadata=self._settings.labels,
         )
-        self._tell("answer", answer=result.answer, status=result.status, stopped_by=stop, spend=result.spend)
-        return result
 
     def _tell_failure(self, error: BaseException) -> None:
-        cancelled = isinstance(error, asyncio.CancelledError)
-        failure = {
-            "error": "the run was cancelled, or its time was up" if cancelled else str(error),
-            "error_type": type(error).__name__,
-        }
-        self._tell("answer", answer="", status="failed", stopped_by=None, spend=self._meter.summary(), **failure)
+        was_cancelled = isinstance(error, asyncio.CancelledError)
+        draft = self._draft() if was_cancelled else ""
+        failure = _failure_of(error)
+        self._tell("answer", answer=draft, status="failed", stopped_by=None, spend=self._meter.summary(), **failure)
 
-    async def _answered(self) -> tuple[Answer, Stop | None]:
-        """The answer, and the limit that ended the turns, if one did; all that the run had at work has ended then."""
+    async def _answered(self) -> Ending:
+        """How the run ended; all that it had at work has ended then."""
         settings = self._settings
         tools = Tools.of(self._level.tools)
         services = RunServices(
@@ -176,17 +189,19 @@ class Run:
         )
         try:
             box = await in_thread(self._sandbox, services)
-            self._answers = Answers(
+            self._loop.answers = self._answers = Answers(
                 self._schema,
                 self._turns,
-                lambda code: self._run_cell(box, code),
+                lambda code: self._loop.run_cell(box, code),
                 max_repairs=settings.max_repairs,
                 fact=lambda name, make: settings.journal.fact(self._meter.path, name, make),
             )
-            answer, stop = await self._to_the_end(box, services, tools)
-            settings.journal.answer(self._meter.path, answer.text)
+            await in_thread(self._open, box, tools)
+            ending = await self._loop.to_the_end(box, services)
+            if ending.error is None:  # a run that failed may be resumed, and come to an answer
+                settings.journal.answer(self._meter.path, ending.answer.text)
             settings.journal.check()
-            return answer, stop
+            return ending
         finally:
             services.close()
             made = self._session.box  # also where the run was cancelled while the sandbox was being made
@@ -216,51 +231,15 @@ class Run:
     def _check_answer(self, fields: object) -> str | None:
         return self._answers.check(fields)
 
-    async def _to_the_end(self, box: Sandbox, services: RunServices, tools: Tools) -> tuple[Answer, Stop | None]:
-        """The answer, and the limit that ended the turns, if one did."""
-        settings = self._settings
-        history = await in_thread(self._opened, box, tools)
-        if settings.on_exhausted == "answer":
-            reserve = landing.reserve_tokens(history.instructions)
-            await patiently(lambda: self._meter.keep_back(self._level.model.name, *reserve))
-        journal, path = settings.journal, self._meter.path
-        refusal: BudgetExceeded | None = None
-        try:
-            with anyio.fail_after(self._seconds_for_turns()):
-                answer = await self._until_answered(box, history)
-            if answer is not None:
-                return answer, None
-            stop = self._turns_are_over()
-        except BudgetExceeded as error:
-            refusal, stop = error, Stop.of(error)
-        except TimeoutError:
-            refusal = self._time_is_up()
-            stop = Stop.of(refusal)
-        if refusal is not None:
-            journal.keep_stop(path, refusal)
-        if settings.on_exhausted == "raise":
-            raise refusal or RunError(f"no answer after {len(self._trace)} turns: max_iterations allows more")
-        services.close()
-        self._tell("limit", limit=stop.limit, cap=stop.cap, spent=stop.spent, held=stop.held, account=stop.path)
-        return await self._land(history, stop, refusal), stop
-
-    def _opened(self, box: Sandbox, tools: Tools) -> History:
-        """The history that the run begins with, also in the sandbox, as `history`."""
+    def _open(self, box: Sandbox, tools: Tools) -> None:
+        """Begin the history, also in the sandbox, as `history`."""
         session = self._session
         if session.history.full:
-            if session.history.full[-1]["role"] == "user":  # templates of some models refuse two in a row
-                session.history.append("assistant", "(That question was not answered.)")
             session.history.append_question(self._turns.question(self._query))
         else:
             session.history = History(opening_messages(self._prompt_facts(tools), self._query))
             box.bind("history", [])
-        self._tell_history(box)
-        return session.history
-
-    def _tell_history(self, box: Sandbox) -> None:
-        session = self._session
-        box.append("history", list(session.history.full[session.told :]))
-        session.told = len(session.history.full)
+        session.tell_history(box)
 
     def _prompt_facts(self, tools: Tools) -> PromptFacts:
         settings, context = self._settings, self._context
@@ -286,137 +265,6 @@ class Run:
             small=self._level.small,
         )
 
-    def _seconds_for_turns(self) -> float | None:
-        left, seconds = self._meter.seconds_left, self._settings.seconds
-        if left is None or seconds is None:
-            return None
-        kept = landing.reserved_seconds(seconds, self._depth) if self._settings.on_exhausted == "answer" else 0.0
-        return max(left - kept, 0.0)
-
-    def _time_is_up(self) -> BudgetExceeded:
-        seconds = self._settings.seconds
-        spent = time.monotonic() - self._started
-        sentence = f"the run has used its budget of {seconds:g} s"
-        return BudgetExceeded(sentence, limit="seconds", cap=seconds, spent=spent, path=self._meter.where)
-
-    def _turns_are_over(self) -> Stop:
-        settings, where = self._settings, self._meter.where
-        if self._answers.repairs_are_used_up:
-            return Stop(limit="repairs", cap=settings.max_repairs, spent=settings.max_repairs, path=where)
-        return Stop(limit="iterations", cap=settings.max_iterations, spent=len(self._trace), path=where)
-
-    async def _until_answered(self, box: Sandbox, history: History) -> Answer | None:
-        """The answer that the model gives by itself; None when its turns are over."""
-        settings = self._settings
-        for self._turn in range(1, settings.max_iterations + 1):
-            began = time.monotonic()
-            history.compact_if_needed(max(settings.window_tokens - self._level.root_output_tokens, 1))
-            reply = await self._ask_root(history.messages, history=history)
-            parsed = parse_reply(reply)
-            cells = await self._run_cells(box, parsed.code_blocks)
-            self._trace.append(Turn(reply=reply, cells=tuple(cells), seconds=time.monotonic() - began))
-            attempt = await self._answers.of_turn(cells, parsed.final)
-            if isinstance(attempt, Answer):
-                history.append("assistant", reply)
-                return attempt
-            problem = "\n\n".join(filter(None, (attempt.problem, self._turns.notes(parsed.notes))))
-            seen = self._seen(cells, len(parsed.code_blocks) - len(cells), problem)
-            if self._turn < settings.max_iterations:
-                seen = self._turns.following(seen, self._turn + 1, settings.max_iterations)
-            history.append("assistant", reply)
-            history.append("user", seen)
-            if self._answers.repairs_are_used_up:
-                return None
-            await in_thread(self._tell_history, box)
-        return None
-
-    def _seen(self, cells: list[Cell], skipped: int, problem: str) -> str:
-        """What the model sees of its turn."""
-        if not cells:
-            return problem or self._turns.no_code()
-        seen = observation.of_cells(cells, skipped, self._settings.observation_characters)
-        return f"{seen}\n\n{problem}" if problem else seen
-
-    async def _land(self, history: History, stop: Stop, refusal: BudgetExceeded | None) -> Answer:
-        """The best answer so far, for what was kept back. Raises the refusal if that is not enough for a call."""
-        self._turn += 1
-        over = self._turns.landing(stop.limit) if stop.limit in landing.BUDGETS else self._turns.exhausted()
-        tries = landing.last_messages(history.messages, history.opening, over, instructions=history.instructions)
-        for attempt, messages in enumerate(tries):
-            try:
-                reply = await self._ask_root(messages, last=attempt)
-            except BudgetExceeded as error:
-                refusal = refusal or error
-                continue
-            except ModelError as error:
-                if refusal is None:
-                    raise
-                raise refusal from error
-            history.append("assistant", reply)
-            return await self._best_answer(reply)
-        assert refusal is not None
-        raise refusal
-
-    async def _best_answer(self, reply: str) -> Answer:
-        """The last reply as an answer: what its FINAL says, or else all of it. RunError if it must fit and does not."""
-        final = parse_reply(reply).final
-        attempt = await self._answers.of_text(final) if final is not None else None
-        if not isinstance(attempt, Answer):
-            attempt = self._answers.of_plain(reply.strip())
-        if isinstance(attempt, Answer):
-            return attempt
-        raise RunError(f"the answer does not fit the schema: {'; '.join(self._answers.last_errors)}"[:2000])
-
-    async def _ask_root(
-        self, messages: list[Message], *, history: History | None = None, last: int | None = None
-    ) -> str:
-        """`last`: this is that attempt at the run's last call."""
-        level = self._level
-        request = Request(
-            messages=tuple(messages),
-            max_output_tokens=level.root_output_tokens,
-            metadata=self._settings.metadata,
-            temperature=level.temperature,
-        )
-        call = await self._calls(
-            self._meter,
-            level.model,
-            request,
-            least_output_tokens=LEAST_OUTPUT_TOKENS if last is None else landing.LEAST_OUTPUT_TOKENS,
-            name=f"turn {self._turn}" if last is None else f"last answer {last + 1}",
-            is_last=last is not None,
-        )
-        if history is not None and call.completion.usage is not None:
-            history.observe(call.completion.usage.input_tokens)
-        reply = strip_thinking(call.completion.text)
-        told, self._prompts_told = self._prompts_told, len(messages)
-        new = tuple(messages[told:]) if len(messages) > told else tuple(messages)
-        self._tell("reply", messages=new, reply=reply, **call.facts(level.model.name))
-        return reply
-
-    async def _run_cells(self, box: Sandbox, blocks: tuple[str, ...]) -> list[Cell]:
-        """All blocks in order, up to the first that fails, or that gives the answer with SUBMIT."""
-        cells: list[Cell] = []
-        for code in blocks:
-            cells.append(await self._run_cell(box, code))
-            if not cells[-1].ok or cells[-1].submitted is not None:
-                break
-        return cells
-
-    async def _run_cell(self, box: Sandbox, code: str) -> Cell:
-        journal, path = self._settings.journal, self._meter.path
-        journal.before_cell(path)
-        self._tell("code", code=code)
-        try:
-            cell = await in_thread(box.run, code, abandon_on_cancel=True)
-        except anyio.get_cancelled_exc_class():
-            box.cancel()
-            raise
-        journal.cell(path, code, cell)
-        journal.check()
-        self._tell("cell", code=code, cell=cell)
-        return cell
-
     async def _run_child(self, meter: Meter, context: Context, query: str, level: Resolved) -> Result:
         child = Run(
             self._settings,
@@ -427,8 +275,16 @@ class Run:
             depth=self._depth + 1,
             started=self._started,
             level=level,
+            pace_above=self._pace,
         )
         return await child.answer()
 
     def _left(self) -> dict[str, object]:
         return {**self._meter.left(), "depth": self._settings.max_depth - self._depth}
+
+
+def _failure_of(error: BaseException) -> dict[str, str]:
+    """What an event says of it."""
+    cancelled = isinstance(error, asyncio.CancelledError)
+    sentence = "the run was cancelled, or its time was up" if cancelled else str(error)
+    return {"error": sentence, "error_type": type(error).__name__}

@@ -15,15 +15,24 @@ from typing import Any
 from divebell.bridge.meter import Meter
 from divebell.bridge.requests import ChildQuery, ContextItem, ContextReference, Image, Query
 from divebell.context import Context
-from divebell.errors import AnswerError, BudgetExceeded, ContextError, DivebellError, JournalError, ModelError
+from divebell.errors import (
+    AnswerError,
+    BudgetExceeded,
+    ContextError,
+    DivebellError,
+    IncompleteReply,
+    JournalError,
+    ModelError,
+)
 from divebell.loop.allotments import Allotments
 from divebell.loop.calls import Call, Calls
+from divebell.loop.history import NOTHING, has_content
 from divebell.loop.observation import shortened
-from divebell.loop.prompts import bad_reply, long_question, reply_schema
+from divebell.loop.prompts import bad_reply, long_question, output_limit, reply_schema
 from divebell.loop.replies import strip_thinking
 from divebell.loop.result import Result
 from divebell.loop.settings import Resolved, Settings
-from divebell.models.protocol import ImagePart, Message, Part, Request
+from divebell.models.protocol import LENGTH, ImagePart, Message, Part, Request
 from divebell.schemas import GuestSchema
 
 LEAST_OUTPUT_TOKENS = 256
@@ -74,7 +83,7 @@ class SubCalls:
         level = self._level(model)
         if schema is None:
             call = await self._told(number, level, prompt, self._request(level, [_message(prompt, images)]))
-            return strip_thinking(call.completion.text)
+            return _whole(call, level)
         return await self._structured(number, level, prompt, schema, images)
 
     async def _structured(
@@ -88,14 +97,14 @@ class SubCalls:
         for repair in range(MAX_SCHEMA_REPAIRS + 1):
             request = replace(self._request(level, messages), schema=schema.json_schema())
             call = await self._told(number, level, prompt, request, attempt=repair)
-            reply = strip_thinking(call.completion.text)
+            reply = _whole(call, level)
             try:
                 return schema.parse_reply(reply)
             except AnswerError as error:
                 problem = error
             messages = [
                 *messages,
-                {"role": "assistant", "content": reply},
+                {"role": "assistant", "content": reply if has_content(reply) else NOTHING},
                 {"role": "user", "content": bad_reply(problem.errors)},
             ]
         raise ModelError(f"the model's reply does not fit the schema: {problem}", model=level.model.name)
@@ -156,12 +165,14 @@ class SubCalls:
         try:
             async with self.allotments.next(path) as meter:
                 result = await self.run_child(meter, context, prompt, level)
+                _check_answered(result)
         except JournalError:
             raise
         except DivebellError as error:
             journal.keep_failure(path, error)
             failure = {"error": str(error), "error_type": type(error).__name__}
-            self.tell("child", number=number, prompt=prompt, answer="", status="failed", **failure)
+            draft = error.text if isinstance(error, IncompleteReply) else ""
+            self.tell("child", number=number, prompt=prompt, answer=draft, status="failed", **failure)
             raise
         self.tell(
             "child",
@@ -211,6 +222,34 @@ def _short_question(prompt: str, given: object) -> tuple[str, object]:
             "long into its context"
         )
     return long_question(shortened(prompt, SHOWN_OF_QUESTION), len(prompt)), prompt
+
+
+def _whole(call: Call, level: Resolved) -> str:
+    """The reply of a sub-model, without its thoughts. IncompleteReply where it ends before its end: code would take a
+    number that was cut for another number."""
+    reply = strip_thinking(call.completion.text)
+    if not call.completion.is_cut:
+        return reply
+    name, limit = level.model.name, output_limit(call.output_limit_tokens, level.sub_output_tokens)
+    if call.completion.finish_reason != LENGTH:
+        sentence = f"the endpoint's content filter cut off the reply of {name!r}: error.text has what came"
+    elif not reply.strip():
+        sentence = f"the reply of {name!r} was all thinking: it reached its output limit{limit} before the first word"
+    else:
+        sentence = f"the reply of {name!r} was cut off at its output limit{limit}: error.text has what came"
+    advice = "ask for less in one call: a shorter reply, or one about a smaller part"
+    raise IncompleteReply(f"{sentence}; {advice}", text=reply, model=name)
+
+
+def _check_answered(result: Result) -> None:
+    """IncompleteReply where a child has only a draft, or an answer that was cut off."""
+    if result.error is not None:
+        sentence = f"the child came to no answer ({result.error}): error.text has what it had by then"
+    elif result.is_cut:
+        sentence = "the child's answer was cut off at its output limit: error.text has what came"
+    else:
+        return
+    raise IncompleteReply(sentence, text=result.answer)
 
 
 class Numbers:

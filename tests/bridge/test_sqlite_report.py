@@ -173,7 +173,7 @@ def test_what_is_left_today_is_under_the_cap_in_all_too(path: Path) -> None:
 def test_holds_by_state_and_tenant_newest_first_with_whom_they_belong_to(path: Path) -> None:
     with SQLiteLedger(path) as ledger:
         acme, other = open_run(ledger, "acme", dollars="0.10"), open_run(ledger, None, dollars="0.10")
-        acme.keep_back("m", 1_000, 100)
+        acme.keep_back("m", [(1_000, 100)])
         acme.settle(acme.hold("m", [TEXT], 100), 500, 50)
         acme.refund(acme.hold("m", [TEXT], 100))
         acme.forfeit(acme.hold("m", [TEXT], 100))

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from divebell.errors import ConfigurationError
-from divebell.loop.history import KEPT_FRACTION, LEAST_TURN_TOKENS, MAX_KEPT_TURNS, History
+from divebell.loop.history import KEPT_FRACTION, LEAST_TURN_TOKENS, MAX_KEPT_TURNS, NOTHING, History
 from divebell.models.protocol import Message
 
 OPENING: list[Message] = [
@@ -140,8 +140,9 @@ def test_what_holds_whatever_is_said(said: list[tuple[str, str, int]], limit: in
     appended = list(OPENING)
     before = history.messages
     for reply, output, times in said:
-        for role, content in (("assistant", reply * times), ("user", output * times)):
-            history.append(role, content)
+        for role, given_content in (("assistant", reply * times), ("user", output * times)):
+            history.append(role, given_content)
+            content = given_content if given_content.strip() else NOTHING
             appended.append({"role": role, "content": content})
         compacted = history.compact_if_needed(limit)
         sent = history.messages

@@ -238,7 +238,7 @@ def test_a_run_ends_at_its_seconds() -> None:
 
 def test_a_failing_root_model_is_an_error_of_ours() -> None:
     with pytest.raises(ModelError, match="run out"):
-        run(block("print(1)"))
+        run()
 
 
 @pytest.mark.parametrize(("context", "query", "error"), [("", "q", ContextError), ("x", " ", ConfigurationError)])

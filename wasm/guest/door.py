@@ -14,6 +14,13 @@ class ModelError(RuntimeError):
     """The model or its provider refused the call, or failed."""
 
 
+class IncompleteReply(ModelError):
+    """What came is not whole: the reply was cut off at its output limit, or a child ended before it had an answer.
+    `text` is what there is of it."""
+
+    text = ""
+
+
 class ToolError(RuntimeError):
     """A tool failed, or did not accept its arguments. `kind` is the name of the exception that it raised."""
 
@@ -41,7 +48,8 @@ class Refusal(Exception):
 
 
 ERRORS: dict[str, type[Exception]] = {
-    error.__name__: error for error in (BudgetExceeded, ModelError, ToolError, BadAnswer, BadRequest, Unavailable)
+    error.__name__: error
+    for error in (BudgetExceeded, ModelError, IncompleteReply, ToolError, BadAnswer, BadRequest, Unavailable)
 }
 
 
@@ -50,9 +58,11 @@ for _error in ERRORS.values():
 
 
 class FailedCall(str):
-    """Stands in a batch's list for a call that failed; the text says why, `.kind` names the error."""
+    """Stands in a batch's list for a call that failed; the text says why, `.kind` names the error. Of an incomplete
+    reply, `.text` is what there is."""
 
     kind: str = ""
+    text: str = ""
 
 
 def ask(op: str, **arguments: object) -> Any:
@@ -78,4 +88,7 @@ def error_of(refusal: dict[str, str]) -> Exception:
         failed = ToolError(f"{refusal['error']}: {message}" if message else refusal["error"])
         failed.kind = refusal["error"]
         return failed
-    return ERRORS.get(kind, ModelError)(message)
+    error = ERRORS.get(kind, ModelError)(message)
+    if isinstance(error, IncompleteReply):
+        error.text = str(refusal.get("partial", ""))
+    return error

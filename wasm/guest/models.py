@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 from divebell_guest import contract, queries, twins
 from divebell_guest import finish as finishing
 from divebell_guest.arguments import shared
-from divebell_guest.door import BadAnswer, BudgetExceeded, ModelError, ToolError
+from divebell_guest.door import BadAnswer, BudgetExceeded, IncompleteReply, ModelError, ToolError
 from divebell_guest.finish import as_text
 from divebell_guest.tools import made
 from divebell_guest.values import type_name
@@ -102,6 +102,7 @@ _MEANINGS: dict[str, object] = {
     "SHOW_VARS": SHOW_VARS,
     "BudgetExceeded": BudgetExceeded,
     "ModelError": ModelError,
+    "IncompleteReply": IncompleteReply,
     "ToolError": ToolError,
     "BadAnswer": BadAnswer,
     "history": [],

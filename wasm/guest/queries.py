@@ -14,8 +14,9 @@ from divebell_guest.tickets import Outcome, result_of
 
 
 def _many(outcomes: list[Outcome]) -> list[Any]:
-    """The results in order. A failed call does not lose the others' answers, unless all of them failed."""
-    if outcomes and not [outcome for outcome in outcomes if "text" in outcome or "value" in outcome]:
+    """The results in order. A failed call does not lose the others' answers, unless all of them failed, and nothing
+    came of any."""
+    if outcomes and not [each for each in outcomes if "text" in each or "value" in each or "partial" in each]:
         result_of(outcomes[0])
     return [_result_or_failure(outcome) for outcome in outcomes]
 
@@ -25,12 +26,13 @@ def _result_or_failure(outcome: Outcome) -> Any:
         return outcome["text"]
     if "value" in outcome:
         return outcome["value"]
+    text = outcome.get("partial", "")
     if "raised" in outcome:
         kind, message = type(outcome["raised"]).__name__, str(outcome["raised"])
     else:
         kind, message = outcome["kind"], outcome["message"]
     failed = FailedCall(f"[this call failed: {kind}: {message}]")
-    failed.kind = kind
+    failed.kind, failed.text = kind, str(text)
     return failed
 
 

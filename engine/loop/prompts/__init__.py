@@ -10,9 +10,10 @@ Change a file, and what models are told is changed; `divebell prompts` prints th
 - `continue`: after each turn, with what its code printed.
 - `no_code`, `failed_code`, `no_variable`, `bad_expression`, `bad_answer`: in place of that or after it, where a reply
   had nothing to run, or an answer that did not count.
-- `note_cut`: after those or in place of `no_code`, where something in a reply was not taken as it stands
-  (loop/notes.py).
-- `exhausted` (no turns left) or `landing` (a budget used up), with `last_text` or `last_schema` in it: the last one.
+- `note_cut`, `note_only_thoughts`, `note_withheld`, `note_empty`: after those or in place of `no_code`, where something
+  in a reply was not taken as it stands (loop/notes.py).
+- `exhausted` (no turns left) or `landing` (a budget used up), with `last_text` or `last_schema` in it: the last one;
+  `last_cut` at its end, where the reply to it was cut off, and is asked for again.
 - `compacted`: in place of old turns, at the end of the question, where the history outgrew the model's window
   (history.py).
 - `reply_schema`: after the prompt of `llm_query(prompt, schema=...)`; `bad_reply`, where the reply does not fit.
@@ -23,7 +24,7 @@ question, the observation and the application's own texts is short.
 
 from divebell.loop.prompts.system import PromptFacts, ToolFacts, budget_line, opening_messages, system_prompt
 from divebell.loop.prompts.templates import render
-from divebell.loop.prompts.turns import Turns, bad_reply, long_question, reply_schema
+from divebell.loop.prompts.turns import Turns, bad_reply, long_question, output_limit, reply_schema
 
 __all__ = [
     "PromptFacts",
@@ -33,6 +34,7 @@ __all__ = [
     "budget_line",
     "long_question",
     "opening_messages",
+    "output_limit",
     "render",
     "reply_schema",
     "system_prompt",

@@ -1,6 +1,7 @@
 """Reading and filling in the texts of this folder."""
 
 from functools import cache
+from hashlib import sha256
 from importlib import resources
 from string import Template
 
@@ -13,3 +14,11 @@ def template(name: str) -> Template:
 def render(name: str, **values: object) -> str:
     """The prompt of that name, filled in. KeyError if a value is missing."""
     return template(name).substitute(values).strip("\n")
+
+
+@cache
+def prompts_digest() -> str:
+    """What tells this folder's texts from those of another Divebell."""
+    folder = resources.files("divebell.loop.prompts")
+    texts = sorted((file.name, file.read_bytes()) for file in folder.iterdir() if file.name.endswith(".md"))
+    return sha256(repr(texts).encode()).hexdigest()[:32]

@@ -31,10 +31,13 @@ class Turns:
         alone = f"{self._finish} in code" if self._schema_text is not None else "FINAL(your answer) alone on a line"
         return render("no_code", finish=alone)
 
-    def notes(self, notes: Sequence[Note], *, output_tokens: int | None = None) -> str:
+    def notes(
+        self, notes: Sequence[Note], *, output_tokens: int | None = None, wanted_tokens: int | None = None
+    ) -> str:
         """What a reply's notes say, a sentence or two each; empty where there are none. output_tokens: the output limit
-        that the call had, for a reply that was cut."""
-        limit = "" if output_tokens is None else f" of {output_tokens:,} tokens"
+        that the call had, for a reply that was cut; wanted_tokens: the one that it would have had with more money or a
+        larger window."""
+        limit = output_limit(output_tokens, wanted_tokens)
         return "\n".join(
             render(f"note_{note.template}", shown=_shown(note.shown), limit=limit, finish=self._finish)
             for note in notes[:MAX_NOTES]
@@ -68,8 +71,22 @@ class Turns:
         """The last message of a run whose budget for `limit` ("dollars", "tokens", "calls", "seconds") is used up."""
         return render("landing", limit=limit, last=self._last())
 
+    def last_cut(self, output_tokens: int) -> str:
+        """After the last message, where the reply to it was cut off at that output limit."""
+        return render("last_cut", limit=output_limit(output_tokens))
+
     def _last(self) -> str:
         return render("last_text") if self._schema_text is None else render("last_schema", schema=self._schema_text)
+
+
+def output_limit(output_tokens: int | None, wanted_tokens: int | None = None) -> str:
+    """What stands after "the output limit": how high it was, and whether it was lowered."""
+    if output_tokens is None:
+        return ""
+    said = f" of {output_tokens:,} tokens"
+    if wanted_tokens is None or output_tokens >= wanted_tokens:
+        return said
+    return f"{said} (lowered from {wanted_tokens:,}, because the budget or the model has no room for more)"
 
 
 def reply_schema(schema: Mapping[str, Any]) -> str:

@@ -1,0 +1,134 @@
+"""What endpoints have taught about their models, and how a request is changed so that they take it.
+
+An endpoint that refuses a request for its size often names the limit: the model's window, or the highest output limit.
+One that does not know JSON schemas says so. Each is remembered for the model, so that later requests fit at once, and
+the refused request is changed and sent again, with a hold of its own. The journal does not see any of this: it keeps
+what was asked and what came of it.
+
+An endpoint is not believed in everything: a limit under LEAST_BELIEVED_TOKENS is not remembered, and one call is
+changed MAX_CHANGES times at most.
+"""
+
+import threading
+from dataclasses import dataclass, replace
+
+from divebell.errors import ContextTooLong, ModelError, ModelRefused, OutputTooLong
+from divebell.loop.memo import identity_of
+from divebell.models.protocol import Model, Request
+
+MAX_CHANGES = 4
+LEAST_BELIEVED_TOKENS = 64
+UNNAMED_OUTPUT_TOKENS = (8_192, 4_096, 2_048, 1_024)
+"""The output limits that are tried, the highest first, where an endpoint refuses the size and names no limit."""
+TYPICAL_TOKENS_PER_BYTE = 0.3
+"""Of English. Where it is wrong for a prompt, the endpoint refuses once more and says what is right."""
+_SCHEMA_WORDS = (
+    *("response_format", "response format", "json_schema", "json schema", "text.format", "structured output"),
+    *("structured_output", "guided", "grammar", "json mode"),
+)
+_THIS_SCHEMA_WORDS = ("invalid schema", "invalid_json_schema", "json_validate_failed", "failed_generation")
+"""The endpoint knows schemas, and does not take this one, or a reply to it."""
+_SCHEMA_STATUSES = frozenset({400, 404, 415, 422, 501})
+
+
+@dataclass(frozen=True)
+class ModelLimits:
+    """What is known of one model. None where nothing is.
+
+    window_tokens: of input and output together where `counts_output`, else of the input alone.
+    """
+
+    window_tokens: int | None = None
+    counts_output: bool = True
+    output_tokens: int | None = None
+    tokens_per_byte: float = TYPICAL_TOKENS_PER_BYTE
+    takes_schemas: bool = True
+
+
+class KnownLimits:
+    """What is known of each model that an RLM calls, by its identity (endpoint and name). Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[str, ModelLimits] = {}
+
+    def of(self, model: Model) -> ModelLimits:
+        """What is known of this model now."""
+        with self._lock:
+            return self._known.get(identity_of(model), ModelLimits())
+
+    def _learn(self, model: Model, **found: object) -> None:
+        with self._lock:
+            known = self._known.get(identity_of(model), ModelLimits())
+            self._known[identity_of(model)] = replace(known, **found)  # type: ignore[arg-type]
+
+    def fitted(self, model: Model, request: Request, least_output_tokens: int) -> Request:
+        """The request as it probably fits: with a lower output limit, and without a schema, where that is known to be
+        needed. Its output limit is not lowered under the least for the window's sake."""
+        known = self.of(model)
+        output = request.max_output_tokens
+        if known.output_tokens is not None:
+            output = min(output, known.output_tokens)
+        if known.window_tokens is not None and known.counts_output:
+            room = known.window_tokens - int(_bytes_of(request) * known.tokens_per_byte)
+            output = min(output, max(room, least_output_tokens))
+        schema = request.schema if known.takes_schemas else None
+        return replace(request, max_output_tokens=max(output, 1), schema=schema)
+
+    def changed(
+        self, model: Model, request: Request, sent_output_tokens: int, error: ModelError, least_output_tokens: int
+    ) -> Request | None:
+        """The request to send next after this refusal; None where no change of the request can help.
+
+        sent_output_tokens: the output limit that was sent. least_output_tokens: the lowest that is still of use.
+        """
+        if isinstance(error, OutputTooLong):
+            return self._with_output(model, request, sent_output_tokens, error.output_limit_tokens)
+        if isinstance(error, ContextTooLong):
+            return self._in_window(model, request, sent_output_tokens, error, least_output_tokens)
+        if request.schema is not None and isinstance(error, ModelRefused) and error.status in _SCHEMA_STATUSES:
+            said = str(error).lower()
+            if any(words in said for words in _SCHEMA_WORDS):
+                if not any(words in said for words in _THIS_SCHEMA_WORDS):
+                    self._learn(model, takes_schemas=False)
+                return replace(request, schema=None)
+        return None
+
+    def _with_output(self, model: Model, request: Request, sent: int, limit: int | None) -> Request | None:
+        if limit is not None and limit < sent:
+            if limit >= LEAST_BELIEVED_TOKENS:
+                self._learn(model, output_tokens=limit)
+            return replace(request, max_output_tokens=max(limit, 1))
+        return _with_a_lower_output(request, sent)
+
+    def _in_window(
+        self, model: Model, request: Request, sent: int, error: ContextTooLong, least: int
+    ) -> Request | None:
+        """A lower output limit helps where input and output share the window, and the input leaves room for enough."""
+        window, requested = error.limit_tokens, error.requested_tokens
+        if window is None:
+            return None if sent <= least else _with_a_lower_output(request, sent, least)
+        if window >= LEAST_BELIEVED_TOKENS:
+            self._learn(model, window_tokens=window, counts_output=error.counts_output)
+        if not error.counts_output:
+            return None
+        if requested is None:
+            prompt = int(_bytes_of(request) * self.of(model).tokens_per_byte)
+            output = min(window - prompt, sent // 2)
+        else:
+            prompt = requested - sent if requested > sent else requested
+            if window >= LEAST_BELIEVED_TOKENS and _bytes_of(request):
+                self._learn(model, tokens_per_byte=min(prompt / _bytes_of(request), 1.0))
+            output = min(window - prompt, sent - 1)
+        if output < min(least, request.max_output_tokens):
+            return None
+        return replace(request, max_output_tokens=output)
+
+
+def _with_a_lower_output(request: Request, sent: int, least: int = 1) -> Request | None:
+    lower = next((tokens for tokens in UNNAMED_OUTPUT_TOKENS if least <= tokens < sent), None)
+    return None if lower is None else replace(request, max_output_tokens=lower)
+
+
+def _bytes_of(request: Request) -> int:
+    return sum(len(text.encode("utf-8", "surrogatepass")) for text in request.sent_texts())

@@ -1,0 +1,32 @@
+"""A model that says the same again and again, without code and without an answer in the form that it was asked for.
+
+Its third such reply is the best answer that it has: each further turn would be paid for nothing.
+"""
+
+import unicodedata
+from collections import Counter
+from hashlib import sha256
+
+SAME_REPLIES = 3
+
+
+class Repetition:
+    """Counts a run's replies that have neither code nor an answer."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[bytes] = Counter()
+
+    def is_repeated(self, reply: str) -> bool:
+        """Count the reply, and whether the model has said it SAME_REPLIES times or more."""
+        words = _normalised(reply)
+        if not words:
+            return False
+        key = sha256(words.encode("utf-8", "surrogatepass")).digest()
+        self._counts[key] += 1
+        return self._counts[key] >= SAME_REPLIES
+
+
+def _normalised(reply: str) -> str:
+    """The reply's letters and digits: case, space, punctuation and markup make no difference."""
+    folded = unicodedata.normalize("NFKC", reply).casefold()
+    return " ".join("".join(mark if mark.isalnum() else " " for mark in folded).split())

@@ -1,0 +1,188 @@
+"""Asking a run's root model: one turn, or the last answer; and what is known of a reply beside its text.
+
+A history that is too long for the model's window is compacted and asked again: before the call, where the window is
+known, and after it, where the endpoint refuses. Each such call has a name of its own in the journal, which keeps the
+refusal, so a repeated run compacts at the same places.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from divebell.bridge.meter import Meter
+from divebell.errors import ContextTooLong
+from divebell.loop import landing
+from divebell.loop.calls import Call, Calls
+from divebell.loop.history import History
+from divebell.loop.pace import Pace
+from divebell.loop.replies import strip_thinking
+from divebell.loop.settings import Resolved, Settings
+from divebell.models.protocol import LENGTH, Completion, Message, Request
+
+LEAST_OUTPUT_TOKENS = 1_024
+"""How far the root's output limit is lowered where the budget or the window has no room for more; under it the call is
+refused, or the history compacted."""
+MAX_WINDOW_DIGITS = 12
+MAX_COMPACTIONS = 4
+"""How often one turn's history is made shorter after a refusal."""
+UNNAMED_WINDOW_FRACTION = 0.5
+"""How much of what was refused is sent next, where the endpoint does not name the window."""
+ADVICE = (
+    "tell RLM what the model can read and write: window_tokens=, max_output_tokens= "
+    "(divebell ask: --window-tokens, --max-output-tokens)"
+)
+
+Tell = Callable[..., None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RootReply:
+    """text: the reply without its thoughts. limit_tokens: the output limit that it had; wanted_tokens: the one that the
+    run's settings have, which may be higher."""
+
+    text: str
+    completion: Completion
+    limit_tokens: int
+    wanted_tokens: int
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it ends before its end."""
+        return self.completion.is_cut
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing in it, or nothing but thoughts."""
+        return not self.text.strip()
+
+    @property
+    def is_at_its_limit(self) -> bool:
+        """Whether the output limit cut it off, and not the endpoint's filter."""
+        return self.completion.finish_reason == LENGTH
+
+
+class RootCalls:
+    """The calls of one run's root model. `tell` is told of each reply."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        calls: Calls,
+        meter: Meter,
+        level: Resolved,
+        *,
+        tell: Tell,
+        pace: Pace,
+    ) -> None:
+        self._settings = settings
+        self._calls = calls
+        self._meter = meter
+        self._level = level
+        self._tell = tell
+        self._pace = pace
+        self._window_tokens = settings.window_tokens  # what is known of it in this run
+        self._output_shares_window = True
+        self._know_from_before()
+        self._told = 0  # how many of the messages an event has told of
+
+    def _know_from_before(self) -> None:
+        """What earlier runs have learnt of the model: a fact, because a repeated run may not have learnt it."""
+        known = self._calls.limits.of(self._level.model)
+        told = None if known.window_tokens is None else f"{known.window_tokens} {int(known.counts_output)}"
+        window, _, is_shared = (self._settings.journal.fact(self._meter.path, "window", lambda: told) or "").partition(
+            " "
+        )
+        if window.isdecimal() and len(window) < MAX_WINDOW_DIGITS:
+            self._window_tokens = min(self._window_tokens, int(window))
+            self._output_shares_window = is_shared != "0"
+
+    async def turn(self, number: int, history: History) -> RootReply:
+        """The reply to the history, which is compacted where it is too long; ContextTooLong where that is no help."""
+        history.compact_if_needed(self._room_for_messages())
+        for compactions in range(MAX_COMPACTIONS + 1):
+            may_shorten = compactions < MAX_COMPACTIONS and history.can_be_compacted
+            name = f"turn {number}, shorter {compactions}" if compactions else f"turn {number}"
+            messages = history.messages
+            try:
+                call = await self._made(messages, name, least=LEAST_OUTPUT_TOKENS, may_shorten=may_shorten)
+            except ContextTooLong as error:
+                if not may_shorten:
+                    raise _with_advice(error) from None
+                history.compact_to(self._room_after(error, history), error.requested_tokens)
+                continue
+            usage = call.completion.usage
+            if usage is not None:
+                history.observe(usage.input_tokens)
+            return self._read(call, messages)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def last(self, attempt: int, messages: list[Message]) -> RootReply:
+        """The reply to attempt number `attempt`, from 0, at the run's last call."""
+        name = f"last answer {attempt + 1}"
+        call = await self._made(messages, name, least=landing.LEAST_OUTPUT_TOKENS, is_last=True)
+        return self._read(call, messages)
+
+    def _room_for_messages(self) -> int:
+        """What the messages may take of the window. A small window is shared, so that there is room for a history."""
+        if not self._output_shares_window:
+            return self._window_tokens
+        output = min(self._level.root_output_tokens, max(self._window_tokens // 2, LEAST_OUTPUT_TOKENS))
+        return max(self._window_tokens - output, 1)
+
+    def _room_after(self, error: ContextTooLong, history: History) -> int:
+        """What the messages may take after this refusal."""
+        self._output_shares_window = error.counts_output
+        if error.limit_tokens is None or error.limit_tokens >= self._window_tokens:
+            asked = error.requested_tokens or history.tokens
+            self._window_tokens = max(int(min(asked, self._window_tokens) * UNNAMED_WINDOW_FRACTION), 1)
+        else:
+            self._window_tokens = max(error.limit_tokens, 1)
+        return self._room_for_messages()
+
+    async def _made(
+        self, messages: list[Message], name: str, *, least: int, may_shorten: bool = False, is_last: bool = False
+    ) -> Call:
+        level = self._level
+        request = Request(
+            messages=tuple(messages),
+            max_output_tokens=level.root_output_tokens,
+            metadata=self._settings.metadata,
+            temperature=level.temperature,
+        )
+        with self._pace.timed():
+            return await self._calls(
+                self._meter,
+                level.model,
+                request,
+                least_output_tokens=least,
+                name=name,
+                is_last=is_last,
+                may_shorten=may_shorten,
+            )
+
+    def _read(self, call: Call, messages: list[Message]) -> RootReply:
+        text = strip_thinking(call.completion.text)
+        told, self._told = self._told, len(messages)
+        new = tuple(messages[told:]) if len(messages) > told else tuple(messages)
+        facts: Mapping[str, object] = call.facts(self._level.model.name)
+        self._tell("reply", messages=new, reply=text, is_cut=call.completion.is_cut, **facts)
+        return RootReply(
+            text=text,
+            completion=call.completion,
+            limit_tokens=call.output_limit_tokens,
+            wanted_tokens=self._level.root_output_tokens,
+        )
+
+
+def _with_advice(error: ContextTooLong) -> ContextTooLong:
+    """The same error, whose sentence says what to do about it in a run."""
+    if ADVICE in str(error):
+        return error
+    return ContextTooLong(
+        f"{error}; {ADVICE}",
+        limit_tokens=error.limit_tokens,
+        requested_tokens=error.requested_tokens,
+        counts_output=error.counts_output,
+        model=error.model,
+        status=error.status,
+        never_ran=error.never_ran,
+    )

@@ -1,0 +1,319 @@
+"""The turns of one run, and how they end: with an answer, at a limit, or because nothing more can be asked.
+
+A run whose turns a limit has ended makes one last call, out of what was kept back for it, for the best answer so far. A
+run that cannot make even that, or whose model failed for good, ends with a draft: what it had by then (drafts.py), and
+the error beside it. With `on_exhausted="raise"` both raise instead.
+"""
+
+import time
+from dataclasses import dataclass, replace
+
+import anyio
+
+from divebell.bridge.errors import BudgetExceeded
+from divebell.bridge.meter import Meter
+from divebell.cell import Cell
+from divebell.errors import ContextTooLong, DivebellError, ModelError, RunError
+from divebell.loop import drafts, landing, observation
+from divebell.loop.answers import Answer, Answers, NoAnswer
+from divebell.loop.calls import patiently
+from divebell.loop.history import History
+from divebell.loop.notes import Note
+from divebell.loop.pace import Pace
+from divebell.loop.prompts import Turns
+from divebell.loop.repetition import SAME_REPLIES, Repetition
+from divebell.loop.replies import Reply, parse_reply
+from divebell.loop.result import Turn
+from divebell.loop.root_calls import RootCalls, RootReply, Tell
+from divebell.loop.services import RunServices
+from divebell.loop.session_state import SessionState
+from divebell.loop.settings import Resolved, Settings
+from divebell.loop.stop import Stop
+from divebell.loop.threads import in_thread
+from divebell.sandbox import Sandbox
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How a run ended.
+
+    stop: the limit that ended its turns, if one did. is_cut: whether the answer ends before its end. error: why there
+    is only a draft in the place of an answer.
+    """
+
+    answer: Answer
+    stop: Stop | None = None
+    is_cut: bool = False
+    error: DivebellError | None = None
+
+
+class TurnLoop:
+    """The turns of one run, in its sandbox. `turn` is the number of the turn at work, `trace` has those that are over.
+
+    started: when the query began, by time.monotonic(). tell: told of what happens.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        meter: Meter,
+        level: Resolved,
+        *,
+        root: RootCalls,
+        turns: Turns,
+        pace: Pace,
+        session: SessionState,
+        started: float,
+        tell: Tell,
+    ) -> None:
+        self._settings = settings
+        self._meter = meter
+        self._level = level
+        self._root = root
+        self._turns = turns
+        self._pace = pace
+        self._session = session
+        self._started = started
+        self._tell = tell
+        self._repetition = Repetition()
+        self._draft = ""
+        self._stale_draft = ""  # of a session's earlier question
+        self.turn = 0
+        self.trace: list[Turn] = []
+        self.answers: Answers
+
+    def draft(self) -> str:
+        """What the run has, without asking anybody: empty where it has nothing yet."""
+        return self._draft or drafts.draft_of_turns(self.trace)
+
+    async def _read_draft(self, box: Sandbox) -> None:
+        found = await drafts.read_draft(box, self._meter.seconds_left)
+        if found and found != self._stale_draft:
+            self._draft = found
+
+    async def to_the_end(self, box: Sandbox, services: RunServices) -> Ending:
+        """Turn after turn, and the last call where a limit ended them. Raises what leaves the run with nothing."""
+        settings, history = self._settings, self._session.history
+        if settings.on_exhausted == "answer":
+            plans = landing.reserve_plans(history.instructions, self._level.root_output_tokens)
+            await patiently(lambda: self._meter.keep_back(self._level.model.name, plans))
+        self._stale_draft = await drafts.read_draft(box) if history.is_a_later_question else ""
+        refusal: DivebellError | None = None
+        try:
+            with anyio.fail_after(self._seconds_for_turns()) as scope:
+                self._pace.changed = lambda: self._end_turns_in_time(scope)
+                ending = await self._until_answered(box, history)
+            if ending is not None:
+                return ending
+            stop = self._turns_are_over()
+        except BudgetExceeded as error:
+            refusal, stop = error, Stop.of(error)
+        except ContextTooLong as error:
+            if not self.trace:
+                raise
+            refusal, stop = error, Stop(limit="window", cap=error.limit_tokens, path=self._meter.where)
+        except ModelError as error:
+            return await self._end_with_draft(box, error)
+        except TimeoutError:
+            refusal = self._time_is_up()
+            stop = Stop.of(refusal)
+        finally:
+            self._pace.changed = lambda: None
+        if isinstance(refusal, BudgetExceeded):
+            settings.journal.keep_stop(self._meter.path, refusal)
+        if settings.on_exhausted == "raise":
+            raise refusal or RunError(f"no answer after {len(self.trace)} turns: {self._why(stop)}")
+        services.close()
+        self._tell("limit", limit=stop.limit, cap=stop.cap, spent=stop.spent, held=stop.held, account=stop.path)
+        return await self._land(box, history, stop, refusal)
+
+    def _why(self, stop: Stop) -> str:
+        if stop.limit == "repeats":
+            return f"the model gave the same reply {SAME_REPLIES} times, with neither code nor an answer"
+        return "max_repairs allows more" if stop.limit == "repairs" else "max_iterations allows more"
+
+    def _seconds_for_turns(self) -> float | None:
+        left = self._meter.seconds_left
+        if left is None or self._settings.seconds is None:
+            return None
+        kept = self._pace.kept_back_seconds if self._settings.on_exhausted == "answer" else 0.0
+        return max(left - kept, 0.0)
+
+    def _end_turns_in_time(self, scope: anyio.CancelScope) -> None:
+        seconds = self._seconds_for_turns()
+        if seconds is not None:
+            scope.deadline = min(scope.deadline, anyio.current_time() + seconds)
+
+    def _time_is_up(self) -> BudgetExceeded:
+        seconds = self._settings.seconds
+        spent = time.monotonic() - self._started
+        sentence = f"the run has used its budget of {seconds:g} s"
+        return BudgetExceeded(sentence, limit="seconds", cap=seconds, spent=spent, path=self._meter.where)
+
+    def _turns_are_over(self) -> Stop:
+        settings, where = self._settings, self._meter.where
+        if self.answers.repairs_are_used_up:
+            return Stop(limit="repairs", cap=settings.max_repairs, spent=settings.max_repairs, path=where)
+        if settings.on_exhausted == "raise" and len(self.trace) < settings.max_iterations:
+            return Stop(limit="repeats", cap=SAME_REPLIES, spent=SAME_REPLIES, path=where)
+        return Stop(limit="iterations", cap=settings.max_iterations, spent=len(self.trace), path=where)
+
+    async def _until_answered(self, box: Sandbox, history: History) -> Ending | None:
+        """The answer that the model gives by itself; None when its turns are over."""
+        settings = self._settings
+        for self.turn in range(1, settings.max_iterations + 1):
+            began = time.monotonic()
+            reply = await self._root.turn(self.turn, history)
+            parsed = parse_reply(reply.text, is_cut=reply.is_cut, tool_calls=reply.completion.tool_calls)
+            cells = await self._run_cells(box, parsed.code_blocks)
+            self.trace.append(Turn(reply=reply.text, cells=tuple(cells), seconds=time.monotonic() - began))
+            attempt = await self.answers.of_turn(cells, parsed.final)
+            history.append("assistant", reply.text)
+            if isinstance(attempt, Answer):
+                return Ending(answer=attempt)
+            repeated = self._of_repeated(reply, parsed)
+            if isinstance(repeated, Ending):
+                return repeated
+            problem = repeated.problem if repeated is not None else attempt.problem
+            seen = self._seen(reply, parsed, cells, problem)
+            if self.turn < settings.max_iterations:
+                seen = self._turns.following(seen, self.turn + 1, settings.max_iterations)
+            history.append("user", seen)
+            if self.answers.repairs_are_used_up or (repeated is not None and settings.on_exhausted == "raise"):
+                return None
+            await in_thread(self._session.tell_history, box)
+        return None
+
+    def _of_repeated(self, reply: RootReply, parsed: Reply) -> "Ending | NoAnswer | None":
+        """A reply that says again what the model has said before, as its best answer; why it does not fit, if a schema
+        says so. None where the reply is no such thing."""
+        if parsed.code_blocks or parsed.final is not None or reply.is_cut or self._settings.journal.is_by_older_rules:
+            return None
+        if not self._repetition.is_repeated(reply.text):
+            return None
+        if self._settings.on_exhausted == "raise":
+            return NoAnswer()
+        attempt = self.answers.of_plain(reply.text.strip())
+        if isinstance(attempt, NoAnswer):
+            return attempt
+        stop = Stop(limit="repeats", cap=SAME_REPLIES, spent=SAME_REPLIES, path=self._meter.where)
+        self._tell("limit", limit=stop.limit, cap=stop.cap, spent=stop.spent, held=stop.held, account=stop.path)
+        return Ending(answer=attempt, stop=stop)
+
+    def _seen(self, reply: RootReply, parsed: Reply, cells: list[Cell], problem: str) -> str:
+        """What the model sees of its turn."""
+        notes = self._turns.notes(
+            _notes_of(reply, parsed), output_tokens=reply.limit_tokens, wanted_tokens=reply.wanted_tokens
+        )
+        said = "\n\n".join(filter(None, (problem, notes)))
+        if not cells:
+            return said or self._turns.no_code()
+        skipped = len(parsed.code_blocks) - len(cells)
+        seen = observation.of_cells(cells, skipped, self._settings.observation_characters)
+        return f"{seen}\n\n{said}" if said else seen
+
+    async def _land(self, box: Sandbox, history: History, stop: Stop, refusal: DivebellError | None) -> Ending:
+        """The best answer so far, for what was kept back; the draft where no call can be made or the model fails."""
+        self.turn += 1
+        over = self._turns.landing(stop.limit) if stop.limit in landing.BUDGETS else self._turns.exhausted()
+        try:
+            with anyio.fail_after(landing.seconds_for_last_call(self._meter.seconds_left)):
+                reply = await self._last_reply(history, over)
+        except (BudgetExceeded, ModelError) as error:
+            if refusal is not None:
+                refusal.__cause__ = error
+            return await self._end_with_draft(box, refusal or error, stop)
+        except TimeoutError:
+            return await self._end_with_draft(box, refusal or self._time_is_up(), stop)
+        history.append("assistant", reply.text)
+        return await self._best_answer(reply, stop)
+
+    async def _last_reply(self, history: History, over: str) -> RootReply:
+        """The reply to the last call: with as much of the history as can be paid for, and asked for once more, shorter,
+        where it was cut off."""
+        tries = landing.last_messages(history.messages, history.opening, over, instructions=history.instructions)
+        failure: BudgetExceeded | ContextTooLong | None = None
+        cut: RootReply | None = None
+        attempts = cuts = 0
+        for messages in tries:
+            while True:
+                try:
+                    reply = await self._root.last(attempts, messages)
+                except (BudgetExceeded, ContextTooLong) as error:
+                    attempts += 1
+                    failure = failure or error
+                    break
+                attempts += 1
+                if not reply.is_cut or parse_reply(reply.text, is_cut=True).final is not None:
+                    return reply
+                cut = reply if cut is None or len(reply.text) > len(cut.text) else cut
+                if cuts == landing.MAX_CUT_ATTEMPTS:
+                    return cut
+                cuts += 1
+                messages = landing.with_request(messages, self._turns.last_cut(reply.limit_tokens))
+            if cut is not None:
+                return cut
+        assert failure is not None
+        raise failure
+
+    async def _best_answer(self, reply: RootReply, stop: Stop) -> Ending:
+        """The last reply as an answer: what its FINAL says, or else all of it. RunError if it must fit and does not."""
+        final = parse_reply(reply.text, is_cut=reply.is_cut).final
+        attempt = await self.answers.of_text(final) if final is not None else None
+        if isinstance(attempt, Answer):
+            return Ending(answer=attempt, stop=stop)
+        text = reply.text.strip()
+        if reply.is_cut and (not text or self.answers.has_schema):
+            limit = f"at its output limit of {reply.limit_tokens:,} tokens" if reply.is_at_its_limit else "by a filter"
+            error = RunError(f"the last answer was cut off {limit}: max_output_tokens or the budget allows more")
+            return self._draft_ending(error, stop, text)
+        attempt = self.answers.of_plain(text)
+        if isinstance(attempt, Answer):
+            return Ending(answer=attempt, stop=stop, is_cut=reply.is_cut)
+        raise RunError(f"the answer does not fit the schema: {'; '.join(self.answers.last_errors)}"[:2000])
+
+    async def _end_with_draft(self, box: Sandbox, error: DivebellError, stop: Stop | None = None) -> Ending:
+        """What there is, with the error. Raises the error where there is nothing, or where that is asked for."""
+        if self._settings.on_exhausted == "raise" or self._settings.journal.is_by_older_rules:
+            raise error
+        await self._read_draft(box)
+        return self._draft_ending(error, stop)
+
+    def _draft_ending(self, error: DivebellError, stop: Stop | None, cut_text: str = "") -> Ending:
+        draft = cut_text or self.draft()
+        if not draft:
+            raise error
+        return Ending(answer=Answer(draft, None), stop=stop, is_cut=bool(cut_text), error=error)
+
+    async def _run_cells(self, box: Sandbox, blocks: tuple[str, ...]) -> list[Cell]:
+        """All blocks in order, up to the first that fails, or that gives the answer with SUBMIT."""
+        cells: list[Cell] = []
+        for code in blocks:
+            cells.append(await self.run_cell(box, code))
+            if not cells[-1].ok or cells[-1].submitted is not None:
+                break
+        return cells
+
+    async def run_cell(self, box: Sandbox, code: str) -> Cell:
+        """Run one cell, and write down what came of it."""
+        journal, path = self._settings.journal, self._meter.path
+        journal.before_cell(path)
+        self._tell("code", code=code)
+        try:
+            cell = await in_thread(box.run, code, abandon_on_cancel=True)
+        except anyio.get_cancelled_exc_class():
+            box.cancel()
+            raise
+        journal.cell(path, code, cell)
+        journal.check()
+        self._tell("cell", code=code, cell=cell)
+        return cell
+
+
+def _notes_of(reply: RootReply, parsed: Reply) -> list[Note]:
+    """The reply's notes, with the word for how it ended: cut by its limit or a filter, all thoughts, or empty."""
+    if reply.is_empty:
+        return [Note("only_thoughts" if reply.is_at_its_limit else "withheld" if reply.is_cut else "empty")]
+    if not reply.is_cut or reply.is_at_its_limit:
+        return list(parsed.notes)
+    return [replace(note, template="withheld") if note.template == "cut" else note for note in parsed.notes]

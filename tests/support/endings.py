@@ -1,0 +1,60 @@
+"""Root models whose replies end as a test says, and a check that strict endpoints would take what was sent."""
+
+from collections.abc import Sequence
+
+from divebell import Completion, Request, ScriptedModel, Usage
+from divebell.models.protocol import Message, texts_of
+
+
+def block(code: str) -> str:
+    return f"```repl\n{code}\n```"
+
+
+def cut(text: str, *, finish_reason: str = "length", output_tokens: int = 10) -> Completion:
+    """A reply that ends before its end."""
+    return Completion(text=text, usage=Usage(input_tokens=10, output_tokens=output_tokens), finish_reason=finish_reason)
+
+
+def said(request: Request) -> str:
+    return "\n".join(text for message in request.messages for text in texts_of(message))
+
+
+def is_last(request: Request) -> bool:
+    return "best answer" in said(request)
+
+
+def scripted(
+    *replies: "str | Completion", last: "str | Completion | Exception | None" = None, name: str = "root"
+) -> ScriptedModel:
+    """Plays the replies, the last of them for ever; `last` where it is asked for its best answer."""
+    waiting = list(replies)
+
+    def play(request: Request) -> "str | Completion":
+        if last is not None and is_last(request):
+            if isinstance(last, Exception):
+                raise last
+            return last
+        return waiting.pop(0) if len(waiting) > 1 else waiting[0]
+
+    return ScriptedModel(name, play)
+
+
+def strict_problem(messages: Sequence[Message]) -> str:
+    """Why a strict endpoint refuses these messages; empty where it takes them.
+
+    A system message first at most; then user and assistant in turns, the user first and last; each with a text.
+    """
+    roles = [message["role"] for message in messages]
+    turns = roles[1:] if roles[:1] == ["system"] else roles
+    if not turns:
+        return "no message but the system's"
+    if turns != ["user", "assistant"] * (len(turns) // 2) + ["user"]:
+        return f"the roles do not take turns: {roles}"
+    empty = [number for number, message in enumerate(messages) if not "".join(texts_of(message)).strip()]
+    return f"messages without text: {empty}" if empty else ""
+
+
+def all_are_strict(model: ScriptedModel) -> None:
+    """Assert it of all that was sent."""
+    for request in model.requests:
+        assert not strict_problem(request.messages), strict_problem(request.messages)

@@ -237,8 +237,8 @@ class Journal:
         """Write a completion down, before anybody sees it. output_limit: the one that was sent, in tokens."""
         if self._is_off:
             return
-        record = {"kind": "call", "path": path, "name": name, "request": request_digest(model, request)}
-        record |= {"limit": output_limit}
+        record: Record = {"kind": "call", "path": path, "name": name, "request": request_digest(model, request)}
+        record["limit"] = output_limit
         cost = {"hold": hold_id, "paid": numbers_of(_one_call(booked))}
         self._write({**record, **completion_as_record(completion), **cost})
 
@@ -246,8 +246,8 @@ class Journal:
         """Write a completion down that came from a memo: a replay may find the memo in another state."""
         if self._is_off:
             return
-        record = {"kind": "call", "path": path, "name": name, "request": request_digest(model, request)}
-        record |= {"limit": request.max_output_tokens}
+        record: Record = {"kind": "call", "path": path, "name": name, "request": request_digest(model, request)}
+        record["limit"] = request.max_output_tokens
         self._write({**record, **completion_as_record(completion), "memo": model})
 
     def keep_error(self, path: str, name: str, model: str, request: Request, error: DivebellError) -> None:

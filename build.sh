@@ -12,6 +12,7 @@ usage: ./build.sh VERB [ARGUMENTS]
   check   lint (ruff), format (ruff), types (mypy --strict, on the installed package)
   bench   print the figures of the README (arguments: --quick, or names of benchmarks)
   bench-rlm  run the field's benchmarks (S-NIAH, OOLONG, OOLONG-Pairs); --help says what there is
+  guest-stdlib  run CPython's own tests in the guest and compare with the list (arguments: modules; --help)
   guest   build the guest from source and compare it with the committed module (--update to replace it)
   setup   only set up .venv
 TEXT
@@ -94,6 +95,10 @@ bench)
 bench-rlm)
     setup
     exec .venv/bin/python -m tests.bench.rlm "$@"
+    ;;
+guest-stdlib)
+    setup
+    exec .venv/bin/python -m tests.guest_stdlib "$@"
     ;;
 guest)
     exec "$(find_python)" -m wasm.build "$@"

@@ -4,7 +4,6 @@ Exit status: 0 if it is (or was updated), 1 if it differs or the build failed.
 """
 
 import argparse
-import os
 import shutil
 import sys
 from functools import partial
@@ -13,9 +12,8 @@ from pathlib import Path
 from . import artifact, checks, cpython, fetch, freeze, link, packages, stdlib, toolchain, zlib_library
 from .sources import packages as listed_packages
 from .sources import sources as listed_sources
-from .work import REPOSITORY, BuildError, Steps, Work, sha256_of
+from .work import BuildError, Steps, Work, default_folder, sha256_of
 
-WORK_FOLDER_VARIABLE = "DIVEBELL_GUEST_WORK"
 KEPT_BY_CLEAN = ("downloads",)
 
 
@@ -87,8 +85,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="./build.sh guest", description="Build the guest's module from source.")
     parser.add_argument("--clean", action="store_true", help="rebuild everything; downloads are kept and checked again")
     parser.add_argument("--update", action="store_true", help="write the module and its manifest into wasm/")
-    default = os.environ.get(WORK_FOLDER_VARIABLE, REPOSITORY / ".build" / "guest")
-    parser.add_argument("--work", type=Path, default=Path(default), help="the work folder (default: %(default)s)")
+    parser.add_argument("--work", type=Path, default=default_folder(), help="the work folder (default: %(default)s)")
     arguments = parser.parse_args()
     work = Work(arguments.work.resolve())
     try:

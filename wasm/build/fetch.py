@@ -16,6 +16,11 @@ UPSTREAM_SECONDS = 10
 
 def cpython(work: Work, source: Mapping[str, str]) -> None:
     """The source of CPython, unpacked into `work.cpython`."""
+    _unpack(cpython_tarball(work, source), work.cpython)
+
+
+def cpython_tarball(work: Work, source: Mapping[str, str]) -> Path:
+    """The source of CPython, as its one file. Its own tests are in it, too: tests/guest_stdlib runs them."""
 
     def obtain(folder: Path) -> Path:
         try:
@@ -24,7 +29,7 @@ def cpython(work: Work, source: Mapping[str, str]) -> None:
             say(f"fetch: upstream does not answer ({error}); trying Debian")
         return debian.source_file(work, source["debian_suite"], source["debian_source"], source["debian_file"], folder)
 
-    _unpack(_checked(work, source, obtain), work.cpython)
+    return _checked(work, source, obtain)
 
 
 def zlib(work: Work, source: Mapping[str, str]) -> None:

@@ -18,6 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 WASM = REPOSITORY / "wasm"
 SOURCE_DATE_EPOCH = "1750000000"
 LOG_LINES_SHOWN = 25
+WORK_FOLDER_VARIABLE = "DIVEBELL_GUEST_WORK"
 
 REPRODUCIBLE = {
     "SOURCE_DATE_EPOCH": SOURCE_DATE_EPOCH,
@@ -31,6 +32,11 @@ INHERITED_AWAY = ("CFLAGS", "CPPFLAGS", "CXXFLAGS", "LDFLAGS", "MAKEFLAGS", "PYT
 
 class BuildError(Exception):
     """The build cannot go on; the message is a sentence that says what is wrong and, where known, what to do."""
+
+
+def default_folder() -> Path:
+    """The work folder where none is named: what the environment says, or a folder of the checkout."""
+    return Path(os.environ.get(WORK_FOLDER_VARIABLE, REPOSITORY / ".build" / "guest"))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,46 @@
+"""CPython's own tests, out of the very tarball that the guest is built from."""
+
+import functools
+import tarfile
+from pathlib import Path
+
+from wasm.build import fetch
+from wasm.build.sources import sources
+from wasm.build.work import Work, default_folder
+
+LIBRARY = "Lib/"
+TESTS = "test/"
+
+
+def tarball() -> Path:
+    """The tarball, downloaded if it is not there. Raises BuildError if it cannot be had, or is another."""
+    work = Work(default_folder().resolve())
+    work.folder.mkdir(parents=True, exist_ok=True)
+    return fetch.cpython_tarball(work, sources()["cpython"])
+
+
+@functools.cache
+def test_sources() -> dict[str, bytes]:
+    """Every Python file of the package `test`, by its name under Lib: `test/test_bisect.py`."""
+    found: dict[str, bytes] = {}
+    with tarfile.open(tarball()) as archive:
+        for member in archive:
+            name = member.name.partition("/")[2].removeprefix(LIBRARY)
+            if name.startswith(TESTS) and name.endswith(".py") and member.isfile():
+                content = archive.extractfile(member)
+                assert content is not None
+                found[name] = content.read()
+    return found
+
+
+def modules() -> list[str]:
+    """The names of all test modules, those of packages included, without `test.`: `test_bisect`, `test_json.test_dump`.
+
+    A module belongs to them if its file and all folders above it are named as tests are.
+    """
+    found = []
+    for file in test_sources():
+        parts = file.removeprefix(TESTS).removesuffix(".py").split("/")
+        if all(part.startswith("test_") for part in parts):
+            found.append(".".join(parts))
+    return sorted(found)

@@ -2,25 +2,36 @@
 
 import _random
 import ast
-import builtins
 import gc
 import importlib
-import io
 import linecache
 import os
 import random
 import signal
-import socket
 import sys
 import types
 import uuid
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import msgpack
 
 import _divebell
-from divebell_guest import cell, executors, finish, loop, models, output, pools, threads, tickets, values, wire
+from divebell_guest import (
+    cell,
+    executors,
+    finish,
+    loop,
+    missing,
+    models,
+    output,
+    pools,
+    surroundings,
+    threads,
+    tickets,
+    values,
+    wire,
+)
 from divebell_guest.contract import PRESET_MODULES
 from divebell_guest.values import plain, type_name
 
@@ -31,22 +42,6 @@ PRELOADED = (
     "inspect", "linecache", "operator", "pprint", "struct", "traceback", "typing", "unicodedata", "urllib.parse",
     "zlib",
 )  # fmt: skip
-
-
-def _exit(status: int = 0) -> None:
-    """os._exit would end the whole instance; a cell that calls it means to end itself."""
-    raise SystemExit(status)
-
-
-def _no_network(*_arguments: object, **_options: object) -> NoReturn:
-    raise OSError("there is no network in this sandbox")
-
-
-def _help(thing: object) -> None:
-    """Print the documentation of a function, class, module or other object."""
-    import pydoc
-
-    print(pydoc.render_doc(thing, renderer=pydoc.plaintext))  # type: ignore[attr-defined]
 
 
 def reseed() -> None:
@@ -143,15 +138,10 @@ def _boot() -> None:
     models.preset.update({name: sys.modules[name] for name in PRESET_MODULES})
     models.namespace.update(models.preset)
     models.restore_contract()
-    for module in (loop, executors, threads, pools):
+    for module in (loop, executors, threads, pools, surroundings, missing):
         module.install()
-    vars(sys).update(dict.fromkeys(("stdin", "__stdin__"), io.StringIO("")))
     _use_streams(cell.stdout, cell.stderr)
     sys.argv = [""]
-    vars(builtins).update(help=_help, exit=sys.exit, quit=sys.exit)
-    os._exit = _exit  # type: ignore[assignment]
-    socket.getaddrinfo = _no_network
-    socket.create_connection = _no_network
     signal.signal(signal.SIGALRM, cell.on_interrupt)
 
 

@@ -1,6 +1,7 @@
 """One cell: compile it, run it, and describe what came of it."""
 
 import ast
+import contextlib
 import inspect
 import linecache
 import signal
@@ -9,7 +10,7 @@ import traceback
 import types
 from builtins import BaseException, MemoryError, SystemExit, compile, eval, exec, isinstance, len, repr, str, type  # noqa: UP029
 
-from divebell_guest import loop, models, rewriting, twins, wire
+from divebell_guest import loop, models, notebook, rewriting, twins, wire
 from divebell_guest.fibers import current
 from divebell_guest.finish import Submitted
 from divebell_guest.output import Output
@@ -54,7 +55,11 @@ def on_interrupt(signal_number: int, frame: object) -> None:
 def _compile(code: str, filename: str) -> tuple[types.CodeType, bool]:
     """The code object, and whether it leaves the value of a last bare expression behind. With an `await` at its top
     level it is a coroutine's."""
-    tree: ast.Module = compile(code, filename, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)  # type: ignore[assignment]
+    try:
+        tree: ast.Module = compile(code, filename, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)  # type: ignore[assignment]
+    except SyntaxError as error:
+        notebook.explain(error, code)
+        raise
     last = tree.body[-1] if tree.body else None
     has_value = isinstance(last, ast.Expr)
     if isinstance(last, ast.Expr):
@@ -92,10 +97,15 @@ def _describe(error: BaseException) -> dict[str, str]:
         text = "".join(report.format())
     except BaseException as second:  # a __str__ that raises, or the interrupt while it runs
         message = text = f"{type_name(error)} (its description failed: {type_name(second)})"
-    if len(text) > MAX_ERROR_CHARACTERS:
-        half = MAX_ERROR_CHARACTERS // 2
-        text = f"{text[:half]}\n[... {len(text) - 2 * half:,} characters not shown ...]\n{text[-half:]}"
-    return {"kind": type_name(error), "message": message[:MAX_ERROR_CHARACTERS], "traceback": text}
+    return {"kind": type_name(error), "message": _shortened(message), "traceback": _shortened(text)}
+
+
+def _shortened(text: str) -> str:
+    """The first and the last part of a text that is over the bound of errors."""
+    if len(text) <= MAX_ERROR_CHARACTERS:
+        return text
+    half = MAX_ERROR_CHARACTERS // 2
+    return f"{text[:half]}\n[... {len(text) - 2 * half:,} characters not shown ...]\n{text[-half:]}"
 
 
 def _leave_out_machinery(report: traceback.TracebackException) -> None:
@@ -147,6 +157,7 @@ def _executed(code: str, filename: str, output_characters: int) -> tuple[object,
 def run(code: str, number: int, output_characters: int, limit: str) -> dict[str, object]:
     """Run one cell in `__main__`. Returns the outcome as plain data: output, value, error, answer."""
     filename = f"<cell {number}>"
+    code = code.removeprefix("\ufeff")  # the mark that some editors begin files with
     stdout.reset(output_characters)
     stderr.reset(output_characters)
     # Only where a cell changed them, since writing what is there already would copy a page.
@@ -166,6 +177,7 @@ def run(code: str, number: int, output_characters: int, limit: str) -> dict[str,
         value, shown, exit_status = _executed(code, filename, output_characters)
         if desk.is_used:
             _finish_waiting()
+        _flush_replaced()
         final = models.finish.taken(models.namespace)
         interruption.allowed = False
     except BaseException as raised:
@@ -174,6 +186,7 @@ def run(code: str, number: int, output_characters: int, limit: str) -> dict[str,
             interruption.allowed = False
             raised.__cause__ = raised.__context__ = None
         try:
+            _flush_replaced()
             error = _describe(raised)
             interruption.allowed = False
         except BaseException:  # the interrupt, raised again at the very end
@@ -182,6 +195,7 @@ def run(code: str, number: int, output_characters: int, limit: str) -> dict[str,
     finally:
         interruption.allowed = False
     models.namespace.pop(_VALUE, None)
+    models.namespace.pop("__warningregistry__", None)  # the same warning at the same line of another cell is another
     if error is not None:
         models.finish.adopt(models.namespace)
         models.finish.forget()
@@ -204,6 +218,14 @@ def run(code: str, number: int, output_characters: int, limit: str) -> dict[str,
     if shown is not None and value is not _ABSENT:
         _add_value(outcome, value)
     return outcome
+
+
+def _flush_replaced() -> None:
+    """A cell may have put a stream of its own around ours: what that holds back is to be seen, too."""
+    for stream in (getattr(sys, "stdout", None), getattr(sys, "stderr", None)):
+        if stream is not stdout and stream is not stderr and stream is not None:
+            with contextlib.suppress(Exception):
+                stream.flush()
 
 
 def _finish_waiting() -> None:

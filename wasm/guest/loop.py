@@ -10,9 +10,9 @@ Everything here belongs to one cell. At its end unfinished tasks are cancelled a
 import asyncio
 import contextlib
 import heapq
-from asyncio import base_events, events, runners, tasks
+from asyncio import base_events, events, runners, tasks, unix_events
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, NoReturn
 
 from divebell_guest.executors import Executor
 from divebell_guest.fibers import current
@@ -41,7 +41,8 @@ class _DoorSelector:
 class Loop(base_events.BaseEventLoop):
     """See the module's docstring."""
 
-    def __init__(self) -> None:
+    def __init__(self, selector: object = None) -> None:
+        """`selector` is what asyncio.SelectorEventLoop takes. There is nothing here that it could wait for."""
         super().__init__()
         self._selector = _DoorSelector()
         self._executor: Executor | None = None
@@ -229,7 +230,35 @@ def abandon() -> None:
     current.fiber = None
 
 
+# What asyncio's own loops can do besides, and why this one cannot.
+_NOT_HERE = {
+    "there is no network in this sandbox, and there are no pipes": (
+        "add_reader", "remove_reader", "add_writer", "remove_writer", "connect_read_pipe", "connect_write_pipe",
+        "create_unix_connection", "create_unix_server", "sock_recv", "sock_recv_into", "sock_recvfrom",
+        "sock_recvfrom_into", "sock_sendall", "sock_sendto", "sock_connect", "sock_accept", "sock_sendfile",
+    ),
+    "there are no processes in this sandbox": ("subprocess_exec", "subprocess_shell"),
+    "there are no signals in this sandbox": ("add_signal_handler", "remove_signal_handler"),
+}  # fmt: skip
+
+
+def _not_here(name: str, why: str) -> Any:
+    def refuse(self: Loop, *_arguments: object, **_options: object) -> NoReturn:
+        raise NotImplementedError(why)
+
+    refuse.__name__, refuse.__qualname__ = name, f"Loop.{name}"
+    return refuse
+
+
 def install() -> None:
+    for why, names in _NOT_HERE.items():
+        for name in names:
+            setattr(Loop, name, _not_here(name, why))
     events.set_event_loop_policy(policy)
     for module in (asyncio, runners):
         vars(module)["run"] = run
+    # Code that makes a loop by its class, or has the default policy made anew, gets the one that works here.
+    for module in (asyncio, unix_events):
+        vars(module).update(
+            EventLoop=Loop, SelectorEventLoop=Loop, _UnixSelectorEventLoop=Loop, DefaultEventLoopPolicy=Policy
+        )

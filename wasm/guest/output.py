@@ -1,18 +1,47 @@
 """What a cell prints: the first and the last part are kept, and the middle is counted."""
 
+import codecs
 import io
+from typing import Any
+
+
+class _Bytes(io.BufferedIOBase):
+    """What `sys.stdout.buffer` is: takes bytes, and writes them as the text that they are in UTF-8."""
+
+    def __init__(self, text: "Output") -> None:
+        self._text = text
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        with memoryview(data) as view:
+            self._text.write(self._decoder.decode(bytes(view)))
+            return view.nbytes
+
+    def close(self) -> None:
+        """A wrapper around it closes it when the wrapper goes; what comes after is still to be seen."""
+
+    def end(self) -> None:
+        """Write what is left of a character that was never completed."""
+        self._text.write(self._decoder.decode(b"", final=True))
 
 
 class Output(io.TextIOBase):
     """A text stream that holds at most `limit` characters, however much is written to it."""
 
     # With slots a cell writes to one object, where a dict would be two more, on pages of their own.
-    __slots__ = ("_first", "_first_length", "_half", "_last", "_last_length", "_missing")
+    __slots__ = ("_bytes", "_first", "_first_length", "_half", "_last", "_last_length", "_missing")
 
     encoding = "utf-8"
     errors = "strict"
 
+    newlines = None
+    line_buffering = True
+
     def __init__(self, limit: int = 100_000) -> None:
+        self._bytes: _Bytes | None = None
         self.reset(limit)
 
     def reset(self, limit: int) -> None:
@@ -62,8 +91,23 @@ class Output(io.TextIOBase):
     def isatty(self) -> bool:
         return False
 
+    def close(self) -> None:
+        """What a cell prints after it has closed its output is still to be seen."""
+
+    def reconfigure(self, **_options: object) -> None:
+        """Encodings, line ends and buffering make no difference here."""
+
+    @property
+    def buffer(self) -> _Bytes:
+        if self._bytes is None:
+            self._bytes = _Bytes(self)
+        return self._bytes
+
     def taken(self) -> tuple[str, int]:
         """The text, with a line in the middle that says how much is missing, and that number of characters."""
+        if self._bytes is not None:
+            self._bytes.end()
+            self._bytes = None
         if not self._last:
             return "".join(self._first), 0
         self._fold()

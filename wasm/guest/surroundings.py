@@ -1,0 +1,121 @@
+"""What programs expect around them: a keyboard, a debugger, processes, a network, locales, the source of their classes.
+
+None of it is here. Each use gets an answer that programs understand, in words that a model does.
+"""
+
+import _locale
+import builtins
+import errno
+import inspect
+import io
+import linecache
+import locale
+import os
+import re
+import socket
+import subprocess
+import sys
+from types import FunctionType
+from typing import Any, NoReturn
+
+from divebell_guest import models
+
+LOCALES = ("", "C", "POSIX", "C.UTF-8", "C.utf8")  # in all of them numbers, dates and order are as in "C"
+NO_NETWORK = "there is no network in this sandbox"
+NO_PROCESSES = "there are no processes and no shell in this sandbox: do it in Python"
+NO_KEYBOARD = "there is no keyboard in this sandbox, and nothing to read from sys.stdin: put the value into the code"
+NO_DEBUGGER = "breakpoint() is passed over: there is no debugger in this sandbox; print what you want to see"
+
+_original_input = builtins.input
+_original_getfile = inspect.getfile
+_original_setlocale = _locale.setlocale
+stdin = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+
+
+def _exit(status: int = 0) -> None:
+    """os._exit would end the whole instance; a cell that calls it means to end itself."""
+    raise SystemExit(status)
+
+
+def _no_network(*_arguments: object, **_options: object) -> NoReturn:
+    raise OSError(NO_NETWORK)
+
+
+def _no_processes(*_arguments: object, **_options: object) -> NoReturn:
+    raise OSError(errno.ENOTSUP, NO_PROCESSES)
+
+
+def _input(prompt: object = "", /) -> str:
+    """Read a string from standard input. The trailing newline is stripped."""
+    try:
+        return _original_input(prompt)
+    except EOFError:
+        if sys.stdin is not stdin:
+            raise
+    raise EOFError(NO_KEYBOARD)
+
+
+def _breakpoint(*_arguments: object, **_options: object) -> None:
+    print(NO_DEBUGGER, file=sys.stderr)
+
+
+def _help(*things: object) -> None:
+    """Print the documentation of a function, class, module or other object."""
+    import pydoc
+
+    if not things:
+        names = ", ".join(name for name in models.CONTRACT if not isinstance(models.CONTRACT[name], type))
+        print(f"help(thing) prints what the thing's documentation says. Here without an import: {names}.")
+    for thing in things:
+        print(pydoc.render_doc(thing, renderer=pydoc.plaintext))  # type: ignore[attr-defined]
+
+
+def _setlocale(category: int, locale: str | None = None) -> str:
+    """As the C library's, which here takes any name for one of its own."""
+    if locale is not None and not _is_here(locale):
+        raise _locale.Error(
+            f"unsupported locale setting: {locale!r} is not in this sandbox, only 'C' and 'C.UTF-8' are"
+        )
+    return _original_setlocale(category, locale)
+
+
+def _is_here(name: str) -> bool:
+    """Whether it is a locale of this sandbox, or some of them for categories: `C.UTF-8;C;C`, `LC_CTYPE=C;LC_TIME=C`."""
+    return all(part.rpartition("=")[2] in LOCALES for part in name.split(";"))
+
+
+def _getfile(thing: Any) -> str:
+    """inspect.getfile, which knows of a class only what its module's file is: a cell's class has a cell instead."""
+    if isinstance(thing, type) and thing.__module__ == "__main__":
+        file = _cell_of(thing)
+        if file is not None:
+            return file
+    return _original_getfile(thing)
+
+
+def _cell_of(kind: type) -> str | None:
+    """The cell that a class was defined in: that of its methods, or else the latest in which it begins at its line."""
+    own = [value for value in vars(kind).values() if isinstance(value, FunctionType)]
+    files = {value.__code__.co_filename for value in own if value.__qualname__.startswith(f"{kind.__qualname__}.")}
+    begins_at = vars(kind).get("__firstlineno__")
+    if not isinstance(begins_at, int):
+        return None
+    begin = re.compile(rf"\s*(@|class\s+{re.escape(kind.__name__)}\b)")
+    cells = [name for name in linecache.cache if name.startswith("<cell ")]
+    for name in reversed(cells):
+        if (name in files or files.isdisjoint(cells)) and begin.match(linecache.getline(name, begins_at)):
+            return name
+    return None
+
+
+def install() -> None:
+    """Put all this in the place of what it stands for."""
+    vars(sys).update(stdin=stdin, __stdin__=stdin, breakpointhook=_breakpoint, __breakpointhook__=_breakpoint)
+    vars(builtins).update(help=_help, exit=sys.exit, quit=sys.exit, input=_input)
+    vars(os).update(_exit=_exit, system=_no_processes, popen=_no_processes)
+    subprocess.Popen.__init__ = _no_processes  # type: ignore[method-assign]
+    socket.socket.__init__ = _no_network  # type: ignore[method-assign]
+    for name in ("getaddrinfo", "create_connection", "gethostbyname", "socketpair"):
+        vars(socket)[name] = _no_network
+    inspect.getfile = _getfile
+    vars(_locale)["setlocale"] = vars(locale)["_setlocale"] = _setlocale

@@ -138,6 +138,8 @@ def load(module):
 
     support.verbose = 0
     support.use_resources = []
+    # Those of a package's modules are run module by module, and there is no folder to look into.
+    support.load_package_tests = lambda folder, loader, tests, pattern: tests
     # asyncio's tests ask for sockets all together; most work without.
     support.has_socket_support = module.startswith("test_asyncio.")
     try:

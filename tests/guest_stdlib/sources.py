@@ -36,11 +36,13 @@ def test_sources() -> dict[str, bytes]:
 def modules() -> list[str]:
     """The names of all test modules, those of packages included, without `test.`: `test_bisect`, `test_json.test_dump`.
 
-    A module belongs to them if its file and all folders above it are named as tests are.
+    A module belongs to them if its file and all folders above it are named as tests are; a package, if tests are in it
+    itself.
     """
     found = []
-    for file in test_sources():
-        parts = file.removeprefix(TESTS).removesuffix(".py").split("/")
-        if all(part.startswith("test_") for part in parts):
+    for file, source in test_sources().items():
+        is_package = file.endswith("/__init__.py")
+        parts = file.removeprefix(TESTS).removesuffix("/__init__.py" if is_package else ".py").split("/")
+        if all(part.startswith("test_") for part in parts) and (b"TestCase" in source or not is_package):
             found.append(".".join(parts))
     return sorted(found)

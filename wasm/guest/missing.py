@@ -4,7 +4,7 @@ The error stays a ModuleNotFoundError that begins as CPython's does, so `except 
 name out of the message, go on working; and importlib.util.find_spec gives None as before.
 """
 
-import _frozen_importlib  # type: ignore[import-not-found]
+import _frozen_importlib
 import _imp
 import contextlib
 import difflib
@@ -176,7 +176,7 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
 
 _NO_MODULES = frozenset({"lists", "dicts", "sets", "str", "print", "assert"})  # words of the second column
 _kind_of = {name: (words, modules) for words, modules, names in _KINDS for name in names.split()}
-_original: Callable[[str, Any], Any] = _frozen_importlib._find_and_load_unlocked
+_original: Callable[[str, Any], Any] = vars(_frozen_importlib)["_find_and_load_unlocked"]
 
 
 def hint(name: str) -> str:
@@ -246,4 +246,4 @@ def install() -> None:
     # CPython leaves frames of this file name out of the tracebacks of failed imports.
     code = _find_and_load_unlocked.__code__
     _find_and_load_unlocked.__code__ = code.replace(co_filename=_original.__code__.co_filename)
-    _frozen_importlib._find_and_load_unlocked = _find_and_load_unlocked
+    vars(_frozen_importlib)["_find_and_load_unlocked"] = _find_and_load_unlocked

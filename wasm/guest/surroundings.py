@@ -70,13 +70,11 @@ def _help(*things: object) -> None:
         print(pydoc.render_doc(thing, renderer=pydoc.plaintext))  # type: ignore[attr-defined]
 
 
-def _setlocale(category: int, locale: str | None = None) -> str:
+def _setlocale(category: int, name: str | None = None, /) -> str:
     """As the C library's, which here takes any name for one of its own."""
-    if locale is not None and not _is_here(locale):
-        raise _locale.Error(
-            f"unsupported locale setting: {locale!r} is not in this sandbox, only 'C' and 'C.UTF-8' are"
-        )
-    return _original_setlocale(category, locale)
+    if name is not None and not _is_here(name):
+        raise locale.Error(f"unsupported locale setting: {name!r} is not in this sandbox, only 'C' and 'C.UTF-8' are")
+    return _original_setlocale(category, name)
 
 
 def _is_here(name: str) -> bool:
@@ -117,5 +115,5 @@ def install() -> None:
     socket.socket.__init__ = _no_network  # type: ignore[method-assign]
     for name in ("getaddrinfo", "create_connection", "gethostbyname", "socketpair"):
         vars(socket)[name] = _no_network
-    inspect.getfile = _getfile
+    vars(inspect)["getfile"] = _getfile
     vars(_locale)["setlocale"] = vars(locale)["_setlocale"] = _setlocale

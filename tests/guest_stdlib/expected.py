@@ -18,6 +18,7 @@ REASONS_FILE = Path(__file__).with_name("reasons.toml")
 UNEXPLAINED = "unexplained"
 OUTCOMES = ("pass", "skip", "fail", "error", "timeout", "crash")
 MAX_SKIP_CHARACTERS = 100
+_NO_TESTS = "no tests"
 
 _HEADER = """\
 # What CPython's own tests come to in the guest. Written by `./build.sh guest-stdlib --update`; see expected.py.
@@ -74,7 +75,8 @@ def read_expected() -> dict[str, Expectation]:
         if not separator:
             raise ValueError(f"{EXPECTED_FILE.name}, line {number}: there is no ': ' in it")
         if line[0] != " ":
-            counts = {word: int(count) for count, word in (part.split(" ") for part in tail.split(", "))}
+            parts = () if tail == _NO_TESTS else (part.split(" ") for part in tail.split(", "))
+            counts = {outcome: int(count) for count, outcome in parts}
             module = expected[head] = Expectation(counts)
             continue
         outcome, test = head.split()
@@ -165,4 +167,4 @@ def _all_of(test: str) -> str:
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts.get(outcome)) or "0 pass"
+    return ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts.get(outcome)) or _NO_TESTS

@@ -1,29 +1,30 @@
 """The half that runs in the guest: imports `test.*` from the context, and runs unittest's tests there.
 
 Not imported on the host; runner.py gives its text to the first cell of each sandbox. `context` is a dict of file name
-(`test/test_bisect.py`) and source.
+(`test/test_bisect.py`) and content: the whole package `test`, its data included, and the few modules of the library that
+the guest leaves out and tests of other modules need.
 """
 
+import contextlib
 import importlib
 import importlib.abc
 import importlib.machinery
+import os
 import sys
 import traceback
 import types
 import unittest
 
-ROOT = "/lib/python3.13/"
+ROOT = "/tmp/lib/python3.13/"
 MESSAGE_CHARACTERS = 300
 TRACEBACK_CHARACTERS = 4000
 DETAILS = [False]  # whether tracebacks are wanted
 
 
 class Sources(importlib.abc.MetaPathFinder, importlib.abc.SourceLoader):
-    """Finds and loads the package `test` in the context."""
+    """Finds and loads modules in the context."""
 
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] != "test":
-            return None
         for end, is_package in (("/__init__.py", True), (".py", False)):
             file = name.replace(".", "/") + end
             if file in context:  # noqa: F821
@@ -66,6 +67,7 @@ class Outcomes(unittest.TestResult):
     def __init__(self):
         super().__init__()
         self.of = {}
+        self.parts = {}  # of tests that skipped a part: what they came to, if nothing else is said of them
         self.holders = []  # of a setUpClass or setUpModule that failed, and so of the tests that did not run
 
     def _note(self, test, outcome, message="", details=""):
@@ -92,8 +94,11 @@ class Outcomes(unittest.TestResult):
         self._note(test, "error", *described(error[1]))
 
     def addSkip(self, test, reason):
-        if test is getattr(test, "test_case", test):  # not a subtest
+        whole = getattr(test, "test_case", test)
+        if test is whole:
             self._note(test, "skip", one_line(reason))
+        else:
+            self.parts.setdefault(id(whole), ("skip", one_line(reason), ""))
 
     def addExpectedFailure(self, test, error):
         self._note(test, "pass", "as CPython expects, it failed")
@@ -132,6 +137,19 @@ def name_of(test):
     return short(test.id().removeprefix(type(test).__module__ + "."))
 
 
+def lay_out(stem):
+    """Put into files what a test module may open: itself, its package, and the data that it names."""
+    package = stem.rpartition("/")[0] + "/" if stem.count("/") > 1 else stem
+    own = [file for file in context if file.startswith((f"{package}/", package, f"{stem}.", f"{stem}/"))]  # noqa: F821
+    text = b"".join(context[file] for file in own if file.endswith(".py"))  # noqa: F821
+    named = {folder for folder in DATA if folder.rstrip("/").rpartition("/")[2].encode() in text}
+    for file in context:  # noqa: F821
+        if file in own or file.startswith(tuple(named)):
+            os.makedirs(ROOT + file.rpartition("/")[0], exist_ok=True)
+            with open(ROOT + file, "wb") as out:
+                out.write(context[file])  # noqa: F821
+
+
 def load(module):
     """The tests of a module, grouped by class: the names of each group. Or the one outcome of the whole module."""
     from test import support
@@ -142,6 +160,8 @@ def load(module):
     support.load_package_tests = lambda folder, loader, tests, pattern: tests
     # asyncio's tests ask for sockets all together; most work without.
     support.has_socket_support = module.startswith("test_asyncio.")
+    with contextlib.suppress(OSError):
+        lay_out(f"test/{module.replace('.', '/')}")
     try:
         loaded = importlib.import_module(f"test.{module}")
         tests = list(flattened(unittest.defaultTestLoader.loadTestsFromModule(loaded)))
@@ -163,10 +183,16 @@ def run_tests(group, first, last):
     outcomes = Outcomes()
     unittest.TestSuite(tests).run(outcomes)
     holder = outcomes.holders[0] if outcomes.holders else ("error", "it did not run", "")
-    return [outcomes.of.get(id(test), holder) for test in tests]
+    return [outcomes.of.get(id(test)) or outcomes.parts.get(id(test), holder) for test in tests]
 
 
+# The folders and files of data beside the test modules: `test/mathdata/`, `test/levenshtein_examples.json`.
+DATA = {
+    "test/" + parts[1] + "/" * (len(parts) > 2)
+    for parts in (file.split("/") for file in context)  # noqa: F821
+    if parts[0] == "test" and not parts[-1].endswith(".py") and not parts[1].startswith("test_")
+}
 groups = []
 for name in ("_testinternalcapi", "_testsinglephase"):
     sys.modules[name] = StandIn(name)
-sys.meta_path.insert(0, Sources())
+sys.meta_path.append(Sources())

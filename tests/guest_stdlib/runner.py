@@ -15,8 +15,7 @@ from divebell import Cell, Context, Limits, Sandbox
 from .sources import test_sources
 
 MEMORY_BYTES = 1 << 30
-TEST_SECONDS = 20.0  # of a test by itself, of processor time
-CLASS_SECONDS = 60.0  # of the tests of a class together; over it they run one by one
+CELL_SECONDS = 30.0  # of processor time: of the tests of a class together; over it they run one by one
 MODULE_SECONDS = 300.0  # of a module; what has not run by then counts as over its time
 SEED = 13  # a virtual clock, the same hashes and random numbers each time: the outcomes repeat
 WHOLE_MODULE = "*"
@@ -46,7 +45,7 @@ def _context() -> Context:
 
 def run_module(module: str, *, with_details: bool = False) -> list[Outcome]:
     """Run a module's tests in a sandbox of their own. Whatever they do there is an outcome; nothing is raised."""
-    limits = Limits(memory_bytes=MEMORY_BYTES, cell_seconds=CLASS_SECONDS, door_calls=10_000_000)
+    limits = Limits(memory_bytes=MEMORY_BYTES, cell_seconds=CELL_SECONDS, door_calls=10_000_000)
     with Sandbox(_context(), limits=limits, seed=SEED) as box:
         prepared = box.run(_INSIDE.read_text() + f"\nDETAILS[0] = {with_details}\n")
         if prepared.error:

@@ -10,6 +10,18 @@ from wasm.build.work import Work, default_folder
 
 LIBRARY = "Lib/"
 TESTS = "test/"
+# Modules of the library that the guest leaves out, and that tests of other modules import.
+HELPERS = (
+    "http/server.py",
+    "wsgiref/",
+    "xmlrpc/",
+    "tty.py",
+    "dbm/",
+    "zipapp.py",
+    "this.py",
+    "__hello__.py",
+    "__phello__/",
+)
 
 
 def tarball() -> Path:
@@ -21,12 +33,12 @@ def tarball() -> Path:
 
 @functools.cache
 def test_sources() -> dict[str, bytes]:
-    """Every Python file of the package `test`, by its name under Lib: `test/test_bisect.py`."""
+    """Every file of the package `test` and of HELPERS, by its name under Lib: `test/test_bisect.py`."""
     found: dict[str, bytes] = {}
     with tarfile.open(tarball()) as archive:
         for member in archive:
             name = member.name.partition("/")[2].removeprefix(LIBRARY)
-            if name.startswith(TESTS) and name.endswith(".py") and member.isfile():
+            if name.startswith((TESTS, *HELPERS)) and member.isfile():
                 content = archive.extractfile(member)
                 assert content is not None
                 found[name] = content.read()
@@ -41,6 +53,8 @@ def modules() -> list[str]:
     """
     found = []
     for file, source in test_sources().items():
+        if not file.startswith(TESTS) or not file.endswith(".py"):
+            continue
         is_package = file.endswith("/__init__.py")
         parts = file.removeprefix(TESTS).removesuffix("/__init__.py" if is_package else ".py").split("/")
         if all(part.startswith("test_") for part in parts) and (b"TestCase" in source or not is_package):

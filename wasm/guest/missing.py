@@ -196,7 +196,7 @@ def hint(name: str) -> str:
 def _unknown(name: str, top: str) -> str:
     if top.startswith("_"):  # an accelerator that other code tries first
         return "it is not in this sandbox"
-    if top != name and _is_there(top):
+    if top != name and (top in sys.modules or _is_there(top)):
         return f"{top} is in this sandbox, without this part of it"
     near = difflib.get_close_matches(top[:MAX_NAME_CHARACTERS], _importable(), 1, CLOSE_ENOUGH)
     if near:

@@ -46,7 +46,6 @@ def _no_processes(*_arguments: object, **_options: object) -> NoReturn:
 
 
 def _input(prompt: object = "", /) -> str:
-    """Read a string from standard input. The trailing newline is stripped."""
     try:
         return _original_input(prompt)
     except EOFError:
@@ -71,7 +70,7 @@ def _help(*things: object) -> None:
 
 
 def _setlocale(category: int, name: str | None = None, /) -> str:
-    """As the C library's, which here takes any name for one of its own."""
+    # The C library here takes any name for one of its own.
     if name is not None and not _is_here(name):
         raise locale.Error(f"unsupported locale setting: {name!r} is not in this sandbox, only 'C' and 'C.UTF-8' are")
     return _original_setlocale(category, name)
@@ -83,7 +82,7 @@ def _is_here(name: str) -> bool:
 
 
 def _getfile(thing: Any) -> str:
-    """inspect.getfile, which knows of a class only what its module's file is: a cell's class has a cell instead."""
+    # The original knows of a class only what its module's file is; a cell's class has a cell instead.
     if isinstance(thing, type) and thing.__module__ == "__main__":
         file = _cell_of(thing)
         if file is not None:
@@ -106,14 +105,21 @@ def _cell_of(kind: type) -> str | None:
     return None
 
 
+def _looks_like(function: Any, original: Any) -> Any:
+    """The function, with the name and words of what it stands for."""
+    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+        setattr(function, name, getattr(original, name))
+    return function
+
+
 def install() -> None:
     """Put all this in the place of what it stands for."""
     vars(sys).update(stdin=stdin, __stdin__=stdin, breakpointhook=_breakpoint, __breakpointhook__=_breakpoint)
-    vars(builtins).update(help=_help, exit=sys.exit, quit=sys.exit, input=_input)
+    vars(builtins).update(help=_help, exit=sys.exit, quit=sys.exit, input=_looks_like(_input, _original_input))
     vars(os).update(_exit=_exit, system=_no_processes, popen=_no_processes)
     subprocess.Popen.__init__ = _no_processes  # type: ignore[method-assign]
     socket.socket.__init__ = _no_network  # type: ignore[method-assign]
     for name in ("getaddrinfo", "create_connection", "gethostbyname", "socketpair"):
         vars(socket)[name] = _no_network
-    vars(inspect)["getfile"] = _getfile
-    vars(_locale)["setlocale"] = vars(locale)["_setlocale"] = _setlocale
+    vars(inspect)["getfile"] = _looks_like(_getfile, _original_getfile)
+    vars(_locale)["setlocale"] = vars(locale)["_setlocale"] = _looks_like(_setlocale, _original_setlocale)

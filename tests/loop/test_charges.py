@@ -108,6 +108,7 @@ async def paid(row: Misbehaviour, server: ChatServer, ledger: SQLiteLedger) -> t
 def test_the_charge_of_each_misbehaviour(row: Misbehaviour, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One attempt: settled to the last pico-dollar, the whole hold, or given back."""
     monkeypatch.setattr(calls_module, "MAX_ATTEMPTS", 1)
+    monkeypatch.setattr(calls_module, "MAX_CHANGES", 0)
     with ChatServer(row.policy) as server, SQLiteLedger(tmp_path / "ledger.db") as ledger:
         outcome, summary = anyio.run(paid, row, server, ledger)
         ends = ends_of_holds(ledger)

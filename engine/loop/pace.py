@@ -8,6 +8,8 @@ MARGIN = 1.5
 """The last call has a longer prompt than most before it, and the machine may be busier."""
 FIRST_GUESS_FRACTION = 0.1
 MAX_FIRST_GUESS_SECONDS = 30.0
+LEAST_SECONDS = 0.5
+"""No endpoint answers sooner."""
 
 
 class Pace:
@@ -44,5 +46,5 @@ class Pace:
             return 0.0
         above = 0.0 if self._above is None else self._above.kept_back_seconds
         first_guess = min(self._seconds * FIRST_GUESS_FRACTION, MAX_FIRST_GUESS_SECONDS)
-        own = max(self._slowest_seconds * MARGIN, first_guess)
+        own = max(self._slowest_seconds * MARGIN, first_guess, LEAST_SECONDS)
         return min(above + own, self._seconds * self._levels / (self._levels + 1))

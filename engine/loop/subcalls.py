@@ -19,6 +19,7 @@ from divebell.errors import (
     AnswerError,
     BudgetExceeded,
     ContextError,
+    ContextTooLong,
     DivebellError,
     IncompleteReply,
     JournalError,
@@ -37,6 +38,8 @@ from divebell.schemas import GuestSchema
 
 LEAST_OUTPUT_TOKENS = 256
 """How far a sub-call's output limit is lowered where the budget has no room for more; under it the call is refused."""
+CHARACTERS_PER_TOKEN = 3
+"""A cautious guess, for people and models: English has about four."""
 MAX_SCHEMA_REPAIRS = 2
 """How often a sub-model is shown that its reply does not fit the schema that the code asked for."""
 MAX_QUESTION_CHARACTERS = 50_000
@@ -128,6 +131,8 @@ class SubCalls:
             about |= {"error": why, "error_type": type(error).__name__}
             seconds = time.monotonic() - began
             self.tell("call", number=number, model=level.model.name, prompt=prompt, call_seconds=seconds, **about)
+            if isinstance(error, ContextTooLong):
+                raise _what_fits(error, request, level) from None
             raise
         facts = call.facts(level.model.name)
         self.tell("call", number=number, prompt=prompt, reply=call.completion.text, **facts, **about)
@@ -224,6 +229,18 @@ def _short_question(prompt: str, given: object) -> tuple[str, object]:
     return long_question(shortened(prompt, SHOWN_OF_QUESTION), len(prompt)), prompt
 
 
+def _what_fits(error: ContextTooLong, request: Request, level: Resolved) -> ModelError:
+    """For the code that asked: how long the prompt was, and how long it may be."""
+    length = sum(map(len, request.sent_texts()))
+    room = ""
+    if error.limit_tokens is not None:
+        reply = LEAST_OUTPUT_TOKENS if error.counts_output else 0
+        characters = max(error.limit_tokens - reply, 0) * CHARACTERS_PER_TOKEN
+        room = f" of {error.limit_tokens:,} tokens, which is about {characters:,} characters"
+    sentence = f"the prompt has {length:,} characters, and does not fit into the window of {level.model.name!r}{room}"
+    return ModelError(f"{sentence}: send a smaller part in one call", model=level.model.name)
+
+
 def _whole(call: Call, level: Resolved) -> str:
     """The reply of a sub-model, without its thoughts. IncompleteReply where it ends before its end: code would take a
     number that was cut for another number."""
@@ -243,6 +260,8 @@ def _whole(call: Call, level: Resolved) -> str:
 
 def _check_answered(result: Result) -> None:
     """IncompleteReply where a child has only a draft, or an answer that was cut off."""
+    if isinstance(result.error, IncompleteReply):  # from the journal, where it is in these words already
+        raise result.error
     if result.error is not None:
         sentence = f"the child came to no answer ({result.error}): error.text has what it had by then"
     elif result.is_cut:

@@ -226,7 +226,7 @@ class TurnLoop:
         except TimeoutError:
             return await self._end_with_draft(box, refusal or self._time_is_up(), stop)
         history.append("assistant", reply.text)
-        return await self._best_answer(reply, stop)
+        return await self._best_answer(box, reply, stop)
 
     async def _last_reply(self, history: History, over: str) -> RootReply:
         """The reply to the last call: with as much of the history as can be paid for, and asked for once more, shorter,
@@ -256,7 +256,7 @@ class TurnLoop:
         assert failure is not None
         raise failure
 
-    async def _best_answer(self, reply: RootReply, stop: Stop) -> Ending:
+    async def _best_answer(self, box: Sandbox, reply: RootReply, stop: Stop) -> Ending:
         """The last reply as an answer: what its FINAL says, or else all of it. RunError if it must fit and does not."""
         final = parse_reply(reply.text, is_cut=reply.is_cut).final
         attempt = await self.answers.of_text(final) if final is not None else None
@@ -266,20 +266,23 @@ class TurnLoop:
         if reply.is_cut and (not text or self.answers.has_schema):
             limit = f"at its output limit of {reply.limit_tokens:,} tokens" if reply.is_at_its_limit else "by a filter"
             error = RunError(f"the last answer was cut off {limit}: max_output_tokens or the budget allows more")
-            return self._draft_ending(error, stop, text)
+            return await self._end_with_draft(box, error, stop, cut_text=text)
+        if not text and not self._settings.journal.is_by_older_rules:
+            return await self._end_with_draft(box, RunError("the model's last answer was empty"), stop)
         attempt = self.answers.of_plain(text)
         if isinstance(attempt, Answer):
             return Ending(answer=attempt, stop=stop, is_cut=reply.is_cut)
         raise RunError(f"the answer does not fit the schema: {'; '.join(self.answers.last_errors)}"[:2000])
 
-    async def _end_with_draft(self, box: Sandbox, error: DivebellError, stop: Stop | None = None) -> Ending:
-        """What there is, with the error. Raises the error where there is nothing, or where that is asked for."""
+    async def _end_with_draft(
+        self, box: Sandbox, error: DivebellError, stop: Stop | None = None, *, cut_text: str = ""
+    ) -> Ending:
+        """What there is, with the error: `cut_text`, if there is some, or the draft. Raises the error where there is
+        nothing, or where that is asked for."""
         if self._settings.on_exhausted == "raise" or self._settings.journal.is_by_older_rules:
             raise error
-        await self._read_draft(box)
-        return self._draft_ending(error, stop)
-
-    def _draft_ending(self, error: DivebellError, stop: Stop | None, cut_text: str = "") -> Ending:
+        if not cut_text:
+            await self._read_draft(box)
         draft = cut_text or self.draft()
         if not draft:
             raise error

@@ -3,6 +3,7 @@ never waits for what nobody will answer."""
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,8 @@ def run(journal: Path, cell: str, **more: object) -> Result:
         at = sum(message["role"] == "assistant" for message in request.messages)
         return f"```repl\n{cell}\n```" if at == 0 else "FINAL(done)"
 
-    return RLM(ScriptedModel("m", play), limits=LIMITS, **more).run("hay", "What?", journal=journal)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"limits": LIMITS, **more}
+    return RLM(ScriptedModel("m", play), **options).run("hay", "What?", journal=journal)
 
 
 def outputs(result: Result) -> list[str]:
@@ -61,8 +63,12 @@ def test_a_difference_in_a_cell_that_its_limit_ended_names_the_limit(tmp_path: P
 
 
 @pytest.mark.parametrize("cell", [WAITING, WAITING_ASYNC, ENDLESS], ids=["waiting", "asyncio", "computing"])
-def test_a_run_that_landed_while_its_cell_was_at_work(tmp_path: Path, cell: str) -> None:
-    made = run(tmp_path / "journal", cell, budget=Budget(seconds=0.25, depth=1))
+def test_a_run_that_landed_while_its_cell_was_at_work(
+    tmp_path: Path, cell: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With two seconds of four for the last answer, so that a busy machine gives it too."""
+    monkeypatch.setattr("divebell.loop.pace.LEAST_SECONDS", 2.0)
+    made = run(tmp_path / "journal", cell, budget=Budget(seconds=4, depth=1), limits=Limits(cell_seconds=60))
     assert (made.status, made.stopped_by and made.stopped_by.limit) == ("exhausted", "seconds")
     again = replay(tmp_path / "journal")
     assert (again.answer, again.status, again.iterations) == (made.answer, made.status, made.iterations)

@@ -3,9 +3,10 @@
 A budget is a plan; bridge/meter.py keeps the accounts.
 """
 
+import re
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from divebell.bridge.errors import ConfigurationError
 
@@ -17,6 +18,21 @@ MAX_DOLLARS = 1_000_000_000
 MAX_PICODOLLARS = MAX_DOLLARS * 10**_PICODOLLAR_DIGITS
 MAX_AMOUNT_CHARACTERS = 100
 MAX_COUNT = 10**15
+MAX_SECONDS = 10**9
+MAX_SHOWN_CHARACTERS = 50
+_AMOUNT = re.compile(r"(?:\$\s*)?([+-]?)([0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE]([+-]?[0-9]{1,20}))?")
+"""An amount as text. Plain digits alone: no separators, and no digits of other scripts that look like these."""
+
+
+def shown(value: object) -> str:
+    """A value that was refused, for the sentence that refuses it: short, on one line, whatever it is."""
+    if type(value) is int and value.bit_length() > 4 * MAX_SHOWN_CHARACTERS:  # Python refuses to print one too long
+        return f"an integer of {value.bit_length():,} bits"
+    try:
+        text = repr(value[: MAX_SHOWN_CHARACTERS + 1] if isinstance(value, str) else value)
+    except Exception:  # its own repr failed
+        return f"a {type(value).__name__}"
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}..."
 
 
 def picodollars(amount: "str | int | Decimal", what: str = "dollars") -> int:
@@ -25,26 +41,30 @@ def picodollars(amount: "str | int | Decimal", what: str = "dollars") -> int:
         raise ConfigurationError(
             f'{what} must be a str, int or Decimal, not {type(amount).__name__}; write "0.30" for 30 cents'
         )
-    text = str(amount).strip().removeprefix("$")
-    try:
-        sign, digits, exponent = Decimal(text).as_tuple() if len(text) <= MAX_AMOUNT_CHARACTERS else (0, (), "n")
-    except ArithmeticError:  # InvalidOperation, unless the application has switched that off
-        sign, digits, exponent = 0, (), "n"
-    if not isinstance(exponent, int):
-        raise ConfigurationError(f'{what} must be a number such as "0.30", not {text[:50]!r}')
+    out_of_range = f"{what} must be from 0 to {MAX_DOLLARS:,}, not {shown(amount)}"
+    if isinstance(amount, int):
+        if not 0 <= amount <= MAX_DOLLARS:
+            raise ConfigurationError(out_of_range)
+        return amount * 10**_PICODOLLAR_DIGITS
+    text = str(amount).strip() if isinstance(amount, Decimal) or len(amount) <= MAX_AMOUNT_CHARACTERS else ""
+    found = _AMOUNT.fullmatch(text) if len(text) <= MAX_AMOUNT_CHARACTERS else None
+    if found is None:
+        raise ConfigurationError(f'{what} must be a number such as "0.30", not {shown(amount)}')
     # Whole numbers from here on: Decimal's own arithmetic rounds as the application has set it up to.
-    number = int("".join(map(str, digits)) or "0")
-    shift = exponent + _PICODOLLAR_DIGITS
-    if (sign and number) or (number and shift > len(str(MAX_PICODOLLARS))):
-        raise ConfigurationError(f"{what} must be from 0 to {MAX_DOLLARS:,}, not {text[:50]!r}")
-    whole: int
-    rest: int
-    whole, rest = (number * 10**shift, 0) if shift >= 0 or not number else divmod(number, 10 ** min(-shift, 1000))
+    sign, digits, exponent = found.groups()
+    before, _, decimals = digits.partition(".")
+    number = int(before + decimals)
+    if not number:  # before its exponent is looked at, which may have any size
+        return 0
+    shift = int(exponent or 0) - len(decimals) + _PICODOLLAR_DIGITS
+    if sign == "-" or shift > len(str(MAX_PICODOLLARS)):
+        raise ConfigurationError(out_of_range)
+    whole, rest = (number * 10**shift, 0) if shift >= 0 else divmod(number, 10 ** min(-shift, MAX_AMOUNT_CHARACTERS))
     if rest:
-        raise ConfigurationError(f"{what} has more than 12 decimal places: {text[:50]!r}")
+        raise ConfigurationError(f"{what} has more than 12 decimal places: {shown(amount)}")
     if whole > MAX_PICODOLLARS:
-        raise ConfigurationError(f"{what} must be from 0 to {MAX_DOLLARS:,}, not {text[:50]!r}")
-    return whole
+        raise ConfigurationError(out_of_range)
+    return int(whole)
 
 
 def dollars(amount_picodollars: int) -> Decimal:
@@ -75,6 +95,14 @@ class Budget:
     depth: int = 1
     """How deep children may go: 0 for none, so that rlm_query is a plain llm_query; 1 for children without children."""
 
+    def __new__(cls, *values: Any, **_limits: Any) -> "Budget":  # what __init__ says of one is no help
+        if values:
+            raise ConfigurationError(
+                f'a Budget needs the names of its limits, as Budget(dollars="0.30") or Budget(calls=20), not '
+                f"Budget({shown(values[0])})"
+            )
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
         if self.dollars is not None:
             picodollars(self.dollars)
@@ -82,15 +110,15 @@ class Budget:
             value = getattr(self, name)
             if value is not None and (type(value) is not int or not 0 <= value <= MAX_COUNT):
                 raise ConfigurationError(
-                    f"{name} must be a whole number from 0 to {MAX_COUNT:,} or None, not {value!r}"
+                    f"{name} must be a whole number from 0 to {MAX_COUNT:,} or None, not {shown(value)}"
                 )
         seconds = self.seconds
         if seconds is not None and (
-            isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= 10**9
+            isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= MAX_SECONDS
         ):
-            raise ConfigurationError(f"seconds must be a number over 0 or None, not {seconds!r}")
+            raise ConfigurationError(f"seconds must be a number over 0 or None, not {shown(seconds)}")
         if type(self.depth) is not int or not 0 <= self.depth <= 32:
-            raise ConfigurationError(f"depth must be a whole number from 0 to 32, not {self.depth!r}")
+            raise ConfigurationError(f"depth must be a whole number from 0 to 32, not {shown(self.depth)}")
 
     @property
     def cap_picodollars(self) -> int | None:
@@ -124,7 +152,7 @@ def checked_budget(given: object, what: str = "budget") -> Budget | None:
     """What was given, if it is a Budget or None. ConfigurationError where it is an amount, or anything else."""
     if given is None or isinstance(given, Budget):
         return given
-    raise ConfigurationError(f'{what} must be a Budget, as Budget(dollars="0.30"), not {str(given)[:50]!r}')
+    raise ConfigurationError(f'{what} must be a Budget, as Budget(dollars="0.30"), not {shown(given)}')
 
 
 _Number = TypeVar("_Number", int, float)

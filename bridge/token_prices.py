@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from divebell.bridge.budget import MAX_COUNT, MAX_PICODOLLARS, picodollars
+from divebell.bridge.budget import MAX_COUNT, MAX_PICODOLLARS, picodollars, shown
 from divebell.bridge.errors import ConfigurationError
 
 MAX_LONG_PROMPTS = 16
@@ -22,7 +22,9 @@ _ASCII = bytes(range(128))
 def _picodollars_per_token(dollars_per_million: "str | Decimal", what: str) -> int:
     whole, rest = divmod(picodollars(dollars_per_million, what), 1_000_000)
     if rest:
-        raise ConfigurationError(f"{what} has more than 6 decimal places per million tokens: {dollars_per_million!r}")
+        raise ConfigurationError(
+            f"{what} has more than 6 decimal places per million tokens: {shown(dollars_per_million)}"
+        )
     return whole
 
 
@@ -36,7 +38,7 @@ class LongPrompt:
     def __post_init__(self) -> None:
         if type(self.over_input_tokens) is not int or not 0 <= self.over_input_tokens <= MAX_COUNT:
             raise ConfigurationError(
-                f"over_input_tokens is a whole number from 0 to {MAX_COUNT:,}, not {self.over_input_tokens!r}"
+                f"over_input_tokens is a whole number from 0 to {MAX_COUNT:,}, not {shown(self.over_input_tokens)}"
             )
         if not isinstance(self.rate, Rate) or self.rate.long_prompts or self.rate.max_tokens_per_byte != 1:
             raise ConfigurationError(
@@ -63,13 +65,14 @@ class Rate:
 
     def __post_init__(self) -> None:
         cached, written = self.cached_input_picodollars, self.cache_write_picodollars
-        for amount in (self.input_picodollars, self.output_picodollars, cached or 0, written or 0):
+        optional = [amount for amount in (cached, written) if amount is not None]
+        for amount in (self.input_picodollars, self.output_picodollars, *optional):
             if type(amount) is not int or not 0 <= amount <= MAX_PICODOLLARS:
-                raise ConfigurationError(f"a rate is a whole number of pico-dollars, 0 or more, not {amount!r}")
+                raise ConfigurationError(f"a rate is a whole number of pico-dollars, 0 or more, not {shown(amount)}")
         factor = self.max_tokens_per_byte
         if type(factor) is not int or not 1 <= factor <= MAX_TOKENS_PER_BYTE:
             raise ConfigurationError(
-                f"max_tokens_per_byte is a whole number from 1 to {MAX_TOKENS_PER_BYTE}, not {factor!r}"
+                f"max_tokens_per_byte is a whole number from 1 to {MAX_TOKENS_PER_BYTE}, not {shown(factor)}"
             )
         tiers = self.long_prompts
         if not isinstance(tiers, tuple) or not all(isinstance(tier, LongPrompt) for tier in tiers):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 
+from divebell.bridge.budget import shown
 from divebell.errors import ConfigurationError
 from divebell.runtime.thread_clock import can_read_threads
 
@@ -53,7 +54,7 @@ class Limits:
             ok = isinstance(value, (int, float) if field.type is float else int) and not isinstance(value, bool)
             if not ok or not 0 < value <= upper[field.name]:
                 raise ConfigurationError(
-                    f"Limits.{field.name} must be a number over 0 and up to {upper[field.name]:,}, not {value!r}"
+                    f"Limits.{field.name} must be a number over 0 and up to {upper[field.name]:,}, not {shown(value)}"
                 )
         if self.wall_factor < 1:
             raise ConfigurationError(f"Limits.wall_factor must be a number from 1 to 10,000, not {self.wall_factor!r}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from divebell.bridge.budget import Budget
+from divebell.bridge.budget import Budget, shown
 from divebell.bridge.ledger import Ledger
 from divebell.bridge.rates import Rate
 from divebell.engine import Engine, default_engine
@@ -133,7 +133,7 @@ class Options:
         for name, most in _MOST.items():
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= most:
-                raise ConfigurationError(f"{name} must be a whole number from 1 to {most:,}, not {value!r}")
+                raise ConfigurationError(f"{name} must be a whole number from 1 to {most:,}, not {shown(value)}")
         if self.on_exhausted not in ("answer", "raise"):
             raise ConfigurationError(f"on_exhausted must be 'answer' or 'raise', not {self.on_exhausted!r}")
         if self.on_event is not None and not callable(self.on_event):
@@ -143,7 +143,7 @@ class Options:
         seconds = self.tool_seconds
         if seconds is not None and (type(seconds) not in (int, float) or not 0 < seconds <= MAX_TOOL_SECONDS):
             raise ConfigurationError(
-                f"tool_seconds must be a number over 0 and up to {MAX_TOOL_SECONDS:,}, or None, not {seconds!r}"
+                f"tool_seconds must be a number over 0 and up to {MAX_TOOL_SECONDS:,}, or None, not {shown(seconds)}"
             )
         check_metadata(self.metadata)
         self._check_memo()

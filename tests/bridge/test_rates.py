@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from divebell.bridge.budget import shown
 from divebell.bridge.errors import ConfigurationError
 from divebell.bridge.rates import FREE, LongPrompt, Rate, RateCard
 
@@ -27,6 +28,7 @@ def test_a_rate_per_million_is_exact() -> None:
     assert Rate.per_million("0.25", "2.00") == Rate(250_000, 2_000_000)
     assert Rate.per_million("1.25", "10.00", "0.125") == Rate(1_250_000, 10_000_000, 125_000)
     assert Rate.per_million(Decimal("0.000001"), "0") == Rate(1, 0)
+    assert Rate.per_million("0e999999999", "0E-999999999") == Rate(0, 0)
 
 
 @pytest.mark.parametrize(
@@ -39,11 +41,22 @@ def test_a_rate_per_million_is_exact() -> None:
         ("x", "1"),
         ("-1", "1"),
         ("1", None),
+        ("1e999999999", "1"),
+        ("1", "1e-999999999"),
+        ("1", 10**5000),
+        ("NaN", "1"),
+        ("1", Decimal("Infinity")),
+        (1e-30, "1"),
+        ("1_000", "1"),
+        ("\u0663", "1"),
+        (True, "1"),
     ],
+    ids=lambda amounts: shown(amounts[0]) + shown(amounts[1]),
 )
 def test_a_rate_that_is_no_exact_amount_is_refused(amounts: tuple[object, ...]) -> None:
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError) as refused:
         Rate.per_million(*amounts)  # type: ignore[arg-type]
+    assert len(str(refused.value)) < 200
 
 
 def test_the_error_says_which_rate() -> None:
@@ -213,7 +226,21 @@ def test_free_is_free() -> None:
     assert FREE.hold_picodollars(10**9, 10**9) == 0
 
 
-@pytest.mark.parametrize("prices", [(-1, 0), (0, -1), (0, 0, -1), (0, 0, 0, -1), (1.5, 0), ("1", 0)])
+@pytest.mark.parametrize(
+    "prices",
+    [
+        (-1, 0),
+        (0, -1),
+        (0, 0, -1),
+        (0, 0, 0, -1),
+        (1.5, 0),
+        ("1", 0),
+        (1, 1, ""),
+        (1, 1, 0, 0.0),
+        (True, 1),
+        (10**400, 1),
+    ],
+)
 def test_a_rate_that_pays_the_caller_or_is_no_number_is_refused(prices: tuple[object, ...]) -> None:
     with pytest.raises(ConfigurationError):
         Rate(*prices)  # type: ignore[arg-type]

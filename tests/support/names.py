@@ -2,9 +2,15 @@
 
 import re
 
+from divebell.bridge.budget import shown
+
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 def name_value(value: object) -> str:
     """The value's repr, short and without addresses, so that a test has the same name in every process."""
-    return _ADDRESS.sub("", repr(value))[:60]
+    try:
+        text = repr(value)
+    except ValueError:  # an integer with too many digits is in it
+        text = shown(value)
+    return _ADDRESS.sub("", text)[:60]

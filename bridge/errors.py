@@ -38,7 +38,9 @@ class BudgetExceeded(DivebellError):
 
     `limit` names it ("dollars", "tokens", "calls", "seconds", "depth"); `cap`, `spent` and `held` are in its unit, and
     `path` names the account that is used up: a run ("0"), a child ("0.2"), a tenant or one of its days.
-    `waiting_helps` tells that the call could fit once calls in flight have settled for less than they hold.
+    `waiting_helps` tells a refusal for the moment from one for good: it could fit once calls in flight have settled for
+    less than they hold, or other runs have closed. `held_by` names the first of the runs, or children, that were given
+    the money which is missing.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class BudgetExceeded(DivebellError):
         held: object = None,
         path: str = "",
         waiting_helps: bool = False,
+        held_by: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message)
         self.limit = limit
@@ -59,11 +62,17 @@ class BudgetExceeded(DivebellError):
         self.held = held
         self.path = path
         self.waiting_helps = waiting_helps
+        self.held_by = held_by
 
 
 class LedgerError(DivebellError):
     """The ledger cannot be read or written, or what was asked of it makes no sense. No money was moved."""
 
 
-class LedgerBusy(LedgerError):
+class LedgerUnavailable(LedgerError):
+    """The ledger cannot be written just now, for a reason that may pass: a full disk, a drive that does not answer, a
+    file that may not be written."""
+
+
+class LedgerBusy(LedgerUnavailable):
     """Another process is writing to the ledger just now. The same call succeeds a moment later."""

@@ -10,11 +10,20 @@ in the parent as well, and so on upwards. So a charge touches an account and its
 Tenants have days under them, whose caps are not carved (a day's cap is a ceiling, not a promise); runs and their
 children carve.
 
+The brake. A cap that is lowered under what was promised already leaves its account overdrawn: the allotments stay as
+they are, since nobody can take back what a run may be spending just now. From then on a charge below it counts there as
+well, beyond the carved cap, against what is truly *in use* there: `in_use + charge <= cap`, where
+
+    in_use = spent + held - what the carved accounts under it, at any depth, have neither spent nor held
+
+which is what all calls under the account have cost or hold. In an account that is not overdrawn this follows from the
+first invariant, so nobody has to look: a carved account's charges are within its cap, and so within what it was given.
+
 Guaranteed: the functions here change nothing unless all of it fits. Not guaranteed: atomicity between threads or
 processes, which is the ledger's business (ledger.py), as is remembering which hold is open.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple, Protocol
@@ -43,6 +52,7 @@ NOTHING = Amounts()
 NO_CAPS = Caps()
 LIMIT_NAMES = ("dollars", "tokens", "calls")
 _LIMITS = range(len(LIMIT_NAMES))
+MAX_HOLDERS_NAMED = 20
 
 
 @dataclass(slots=True)
@@ -67,17 +77,17 @@ class Account:
     frozen: str = ""
     is_open: bool = True
 
-    def free(self, limit: int) -> int | None:
-        cap = self.caps[limit]
-        return None if cap is None else cap - self.spent[limit] - self.held[limit]
-
-    def free_once_settled(self, limit: int) -> int | None:
-        cap = self.caps[limit]
-        return None if cap is None else cap - self.spent[limit] - self.reserved[limit]
-
 
 Chain = Sequence[Account]
 """An account, its parent, and so on up to the root."""
+
+Below = Callable[[Account], Iterable[Account]]
+"""The open accounts under one, at any depth: where nothing is under any, `nothing_below`."""
+
+
+def nothing_below(account: Account) -> Iterable[Account]:
+    """For accounts that have none under them."""
+    return ()
 
 
 class Bid(Protocol):
@@ -121,25 +131,78 @@ def touched(chain: Chain, limit: int) -> Iterator[Account]:
             return
 
 
-def room(chain: Chain) -> Caps:
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A cap that a charge must fit under, in one limit: what is spent there, what is held, and the part of that which
+    waits for last calls."""
+
+    account: Account
+    cap: int
+    spent: int
+    held: int
+    reserved: int
+
+    @property
+    def free(self) -> int:
+        return self.cap - self.spent - self.held
+
+    @property
+    def free_once_settled(self) -> int:
+        """If all that is in flight cost nothing. The reserve of a last call is not in flight."""
+        return self.cap - self.spent - self.reserved
+
+
+def bounds(chain: Chain, limit: int, below: Below) -> Iterator[Bound]:
+    """All caps that bind a charge to the chain's first account: of the accounts in which it counts, and beyond the
+    first carved cap those that were lowered under what they had given away."""
+    counts = True
+    for account in chain:
+        cap = account.caps[limit]
+        if cap is not None and counts:
+            yield Bound(account, cap, account.spent[limit], account.held[limit], account.reserved[limit])
+        elif cap is not None and account.overdrawn[limit]:
+            yield in_use(account, cap, limit, below)
+        counts = counts and not account.carved[limit]
+
+
+def in_use(account: Account, cap: int, limit: int, below: Below) -> Bound:
+    """What the calls under the account have cost and hold, in place of what it has given away."""
+    spent, held, reserved = account.spent[limit], account.held[limit], account.reserved[limit]
+    for each in below(account):
+        if each.carved[limit]:
+            spent += each.spent[limit]
+            held += each.held[limit] - (each.caps[limit] or 0)
+            reserved += each.reserved[limit]
+    return Bound(account, cap, spent, held, reserved)
+
+
+def room(chain: Chain, below: Below) -> Caps:
     """What is free for the first account now, in each limit; None where nothing limits it."""
-    return _least(chain, Account.free)
+    return Caps(*(_least(bound.free for bound in bounds(chain, limit, below)) for limit in _LIMITS))
 
 
-def room_once_settled(chain: Chain) -> Caps:
+def room_once_settled(chain: Chain, below: Below) -> Caps:
     """What would be free if all that is in flight cost nothing. The reserve of a last call is not in flight."""
-    return _least(chain, Account.free_once_settled)
+    return Caps(*(_least(bound.free_once_settled for bound in bounds(chain, limit, below)) for limit in _LIMITS))
 
 
-def _least(chain: Chain, free_in: Callable[[Account, int], int | None]) -> Caps:
-    free: list[int | None] = []
-    for limit in _LIMITS:
-        each = [left for account in touched(chain, limit) if (left := free_in(account, limit)) is not None]
-        free.append(max(min(each), 0) if each else None)
-    return Caps(*free)
+def room_once_closed(chain: Chain, below: Below) -> Caps:
+    """What would be free if all that is open under these accounts closed now, and what is in flight cost nothing."""
+    return Caps(
+        *(_least(_once_closed(bound, limit, below) for bound in bounds(chain, limit, below)) for limit in _LIMITS)
+    )
 
 
-def decide(chain: Chain, bid: Bid) -> int:
+def _once_closed(bound: Bound, limit: int, below: Below) -> int:
+    return bound.cap - in_use(bound.account, bound.cap, limit, below).spent
+
+
+def _least(free: Iterable[int]) -> int | None:
+    least = min(free, default=None)
+    return None if least is None else max(least, 0)
+
+
+def decide(chain: Chain, bid: Bid, below: Below) -> int:
     """The output limit with which the bid may be held now. BudgetExceeded where it may not.
 
     In full if that fits. If it could fit in full once calls in flight have settled, it is better to wait for them
@@ -151,16 +214,16 @@ def decide(chain: Chain, bid: Bid) -> int:
             raise BudgetExceeded(account.frozen, limit="dollars", path=account.path)
         if not account.is_open:
             raise BudgetExceeded(f"the budget of {account.path} is closed", limit="dollars", path=account.path)
-    refusal = _refusal(chain, bid.amounts(bid.output_tokens))
+    refusal = _refusal(chain, bid.amounts(bid.output_tokens), below)
     if refusal is None:
         return bid.output_tokens
     if refusal.waiting_helps or bid.least_output_tokens >= bid.output_tokens:
         raise refusal
-    now = bid.output_tokens_within(room(chain))
-    later = bid.output_tokens_within(room_once_settled(chain))
-    if now >= bid.least_output_tokens and 2 * now >= later and _refusal(chain, bid.amounts(now)) is None:
+    now = bid.output_tokens_within(room(chain, below))
+    later = bid.output_tokens_within(room_once_settled(chain, below))
+    if now >= bid.least_output_tokens and 2 * now >= later and _refusal(chain, bid.amounts(now), below) is None:
         return now
-    least = _refusal(chain, bid.amounts(bid.least_output_tokens))
+    least = _refusal(chain, bid.amounts(bid.least_output_tokens), below)
     if least is not None and not least.waiting_helps:  # in any limit: to wait for the others would be for ever
         raise least
     refusal = least or refusal
@@ -168,23 +231,21 @@ def decide(chain: Chain, bid: Bid) -> int:
     raise refusal
 
 
-def _refusal(chain: Chain, needed: Amounts) -> BudgetExceeded | None:
+def _refusal(chain: Chain, needed: Amounts, below: Below) -> BudgetExceeded | None:
     """Why the amounts do not fit, or None if they do. Of several reasons the one that waiting does not help."""
     refusal: BudgetExceeded | None = None
     for limit in _LIMITS:
-        for account in touched(chain, limit):
-            cap = account.caps[limit]
-            if cap is None or account.spent[limit] + account.held[limit] + needed[limit] <= cap:
+        for bound in bounds(chain, limit, below):
+            if needed[limit] <= bound.free:
                 continue
-            lasting = account.spent[limit] + account.reserved[limit]
-            helps = account.held[limit] > account.reserved[limit] and lasting + needed[limit] <= cap
+            helps = bound.held > bound.reserved and needed[limit] <= bound.free_once_settled
             if refusal is None or (refusal.waiting_helps and not helps):
-                refusal = _explained(account, limit, cap, needed[limit], helps)
+                refusal = _explained(bound, limit, needed[limit], helps)
     return refusal
 
 
-def _explained(account: Account, limit: int, cap: int, needed: int, waiting_helps: bool) -> BudgetExceeded:
-    free = max(cap - account.spent[limit] - account.held[limit], 0)
+def _explained(bound: Bound, limit: int, needed: int, waiting_helps: bool) -> BudgetExceeded:
+    free, cap = max(bound.free, 0), bound.cap
     if limit == 0:
         sentence = f"the call may cost ${dollars(needed):f}, and ${dollars(free):f} of ${dollars(cap):f} is free"
     elif limit == 1:
@@ -193,16 +254,23 @@ def _explained(account: Account, limit: int, cap: int, needed: int, waiting_help
         sentence = f"all {cap:,} calls of the budget are used or kept back"
     else:
         sentence = f"{needed:,} calls are asked for, and {free:,} of {cap:,} are left"
+    if bound.held:
+        sentence += f": {quantity(limit, bound.spent)} spent, {quantity(limit, bound.held)} set aside"
     return BudgetExceeded(
-        f"{sentence} ({account.path})", limit=LIMIT_NAMES[limit], cap=in_unit(limit, cap),
-        spent=in_unit(limit, account.spent[limit]), held=in_unit(limit, account.held[limit]),
-        path=account.path, waiting_helps=waiting_helps,
+        f"{sentence} ({bound.account.path})", limit=LIMIT_NAMES[limit], cap=in_unit(limit, cap),
+        spent=in_unit(limit, bound.spent), held=in_unit(limit, bound.held),
+        path=bound.account.path, waiting_helps=waiting_helps,
     )  # fmt: skip
 
 
 def in_unit(limit: int, amount: int) -> "Decimal | int":
     """An amount as people see it: pico-dollars as dollars."""
     return dollars(amount) if limit == 0 else amount
+
+
+def quantity(limit: int, amount: int) -> str:
+    """An amount as a sentence has it."""
+    return f"${dollars(amount):f}" if limit == 0 else f"{amount:,} {LIMIT_NAMES[limit]}"
 
 
 def place(chain: Chain, amounts: Amounts, *, reserve: bool = False) -> None:
@@ -251,25 +319,85 @@ def _freeze(chain: Chain) -> None:
             )
 
 
-def allotted(chain: Chain, wanted: Caps) -> tuple[Caps, tuple[bool, bool, bool]]:
+def allotted(
+    chain: Chain, wanted: Caps, below: Below, *, in_full: bool = False
+) -> tuple[Caps, tuple[bool, bool, bool]]:
     """What a child that wants these caps gets out of the chain's first account, and which of them are carved.
 
     No more than is free. Where the parent is unlimited, the child has its own cap and there is nothing to carve; where
     the child wants no cap of its own, its charges count in the parent. Raises BudgetExceeded where nothing is free.
+
+    in_full: also where more could be had once others have closed, up to all that is wanted; so whoever waits for that
+    gets the same budget whoever else is at work. What is spent already is never waited for: where the rest of a cap is
+    less than is wanted, that rest is what the child gets.
     """
-    free = room(chain)
+    free = room(chain, below)
+    if any(want and left is not None and left < want for want, left in zip(wanted, free, strict=True)):
+        _check_worth(chain, wanted, free, below, in_full)
     caps: list[int | None] = []
-    carved: list[bool] = []
-    for limit in _LIMITS:
-        want, left = wanted[limit], free[limit]
+    for want, left in zip(wanted, free, strict=True):
         caps.append(want if want is None or left is None else min(want, left))
-        carved.append(want is not None and left is not None)
-        if want and caps[-1] == 0:
-            refusal = _refusal(chain, Amounts(*(1 if each == limit else 0 for each in _LIMITS)))
-            assert refusal is not None
-            refusal.waiting_helps = False
-            raise refusal
+    carved = [want is not None and left is not None for want, left in zip(wanted, free, strict=True)]
     return Caps(*caps), (carved[0], carved[1], carved[2])
+
+
+def _check_worth(chain: Chain, wanted: Caps, free: Caps, below: Below, in_full: bool) -> None:
+    """BudgetExceeded where a child cannot, or should not yet, be opened with what is free."""
+    later = room_once_closed(chain, below)
+    too_early: int | None = None
+    for limit in _LIMITS:
+        want, left, most = wanted[limit], free[limit], later[limit]
+        if not want or left is None or most is None or left >= want:
+            continue
+        if most == 0:
+            raise _unopened(chain, limit, want, below, waiting_helps=False)
+        if left == 0 or (in_full and left < min(want, most)):
+            too_early = limit
+    if too_early is not None:
+        raise _unopened(chain, too_early, wanted[too_early] or 0, below, waiting_helps=True)
+
+
+def _unopened(chain: Chain, limit: int, wanted: int, below: Below, *, waiting_helps: bool) -> BudgetExceeded:
+    """Why a child is not opened: what of the cap is spent, and who holds the rest."""
+    bound = min(
+        bounds(chain, limit, below),
+        key=lambda each: each.free if waiting_helps else _once_closed(each, limit, below),
+    )
+    account, cap = bound.account, quantity(limit, bound.cap)
+    holders = _holders(account, limit, below)
+    whose = f"tenant {chain[-1].path!r}" if chain[-1].kind == "tenant" else account.path
+    if waiting_helps and holders:
+        one, many = ("run", "runs") if holders[0].kind == "run" else ("child", "children")
+        others = f"{len(holders):,} other {one if len(holders) == 1 else many}"
+        given = sum(each.caps[limit] or 0 for each in holders)
+        reason = f"{quantity(limit, given)} of {cap} is set aside by {others} of {whose}"
+    elif waiting_helps:
+        reason = f"{quantity(limit, bound.held)} of {cap} is set aside by calls of {whose}"
+    else:
+        reason = f"{quantity(limit, in_use(account, bound.cap, limit, below).spent)} of {cap} is spent by {whose}"
+    free = f"{quantity(limit, bound.free)} is" if bound.free > 0 else "nothing is"
+    return BudgetExceeded(
+        f"{free} free for a budget of {quantity(limit, wanted)}: {reason} ({account.path})",
+        limit=LIMIT_NAMES[limit], cap=in_unit(limit, bound.cap), spent=in_unit(limit, bound.spent),
+        held=in_unit(limit, bound.held), path=account.path, waiting_helps=waiting_helps,
+        held_by=tuple(each.path for each in holders[:MAX_HOLDERS_NAMED]),
+    )  # fmt: skip
+
+
+def _holders(account: Account, limit: int, below: Below) -> list[Account]:
+    """Who was given a part of the account's cap: not those who were given a part of that in turn."""
+    open_accounts = {each.id: each for each in below(account)}
+
+    def is_within_another(each: Account) -> bool:
+        above = open_accounts.get(each.parent or "")
+        while above is not None:
+            if above.carved[limit]:
+                return True
+            above = open_accounts.get(above.parent or "")
+        return False
+
+    given = [each for each in open_accounts.values() if each.carved[limit] and each.caps[limit]]
+    return [each for each in given if not is_within_another(each)]
 
 
 def carve(parents: Chain, child: Account) -> None:

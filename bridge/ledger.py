@@ -21,10 +21,13 @@ from datetime import UTC, date, datetime
 from typing import Protocol
 
 from divebell.bridge import escrow
-from divebell.bridge.errors import ConfigurationError, LedgerError
-from divebell.bridge.escrow import NOTHING, Account, Amounts, Bid, Caps, HoldEntry
+from divebell.bridge.changes import Changes
+from divebell.bridge.errors import BudgetExceeded, ConfigurationError, LedgerError
+from divebell.bridge.escrow import NOTHING, Account, Amounts, Below, Bid, Caps, HoldEntry
 
 MAX_TENANT_NAME = 100
+STALE_TICKET_SECONDS = 60.0
+"""A place in a line that was not renewed for so long is nobody's: its thread or event loop has ended."""
 MAX_TREE_DEPTH = 64  # accounts from a leaf to its root: 32 children, a run, a day, a tenant, and room
 
 
@@ -43,19 +46,40 @@ class Books(Protocol):
 
     def open_children(self, account_id: str) -> list[Account]: ...
 
+    def open_below(self, account_id: str) -> list[Account]:
+        """All open accounts under one, at any depth, but for days in which nothing is open."""
+        ...
+
+    def add_ticket(self, root: str) -> int:
+        """The last place in the line of those who wait for a tenant's money. Drops tickets that nobody renews."""
+        ...
+
+    def first_ticket(self, root: str) -> int | None:
+        """Of the tickets that are renewed, the one that was taken first."""
+        ...
+
+    def renew_ticket(self, ticket: int) -> bool: ...
+
+    def drop_ticket(self, ticket: int) -> None: ...
+
     def drop_closed(self, account: Account) -> None:
         """A run or child has closed: forget what need not be kept."""
         ...
 
 
 class Ledger(ABC):
-    """Keeps the accounts. Thread-safe. Operations may raise LedgerError, and LedgerBusy where a moment's wait helps."""
+    """Keeps the accounts. Thread-safe. Operations may raise LedgerError, and of its kinds LedgerUnavailable where they
+    may succeed later, LedgerBusy where a moment's wait helps."""
 
     worker: int | None = None
     """Who holds what this process holds, where several share the ledger."""
 
     is_shared = False
     """Whether others write to it, so that waiting for money to become free means looking again."""
+
+    def __init__(self) -> None:
+        self.changes = Changes()
+        """Tells whoever waits in this process that something was given back."""
 
     @abstractmethod
     def _transaction(self) -> AbstractContextManager[Books]:
@@ -94,16 +118,37 @@ class Ledger(ABC):
                 _set_caps(tenant, total)
             if per_day is not None:
                 _set_caps(daily, per_day)
+                for day_before in _days_at_work(books, tenant_id):  # a cap binds the runs of yesterday that go on, too
+                    _set_caps(day_before, per_day)
+                    books.put_account(day_before)
             _set_caps(account, daily.caps)
             _put(books, [tenant, daily, account])
-            return account.id
+        if total is not None or per_day is not None:
+            self.changes.tell()
+        return account.id
 
-    def open(self, account_id: str, *, kind: str, path: str, parent: str | None, wanted: Caps) -> Caps:
+    def _check_may_add(self) -> None:  # noqa: B027  (a ledger may have nothing to look at)
+        """Before anything new is set aside. LedgerError where that must not be now."""
+
+    def open(
+        self,
+        account_id: str,
+        *,
+        kind: str,
+        path: str,
+        parent: str | None,
+        wanted: Caps,
+        in_full: bool = False,
+        ticket: int | None = None,
+    ) -> Caps:
         """Open a run's or a child's account, and return the caps that it got: no more than its parent has free.
 
+        in_full: refuse, with `waiting_helps`, where more could be had once others have closed (escrow.allotted), or
+            where others wait in line. ticket: the place in that line (`stand_in_line`), which is given up by opening.
         Raises BudgetExceeded where the parent has nothing free, LedgerError where the id was used before.
         """
         _check_amounts(*(cap for cap in wanted if cap is not None))
+        self._check_may_add()
         with self._transaction() as books:
             if books.account(account_id) is not None:
                 raise LedgerError(f"there is an account {account_id} already")
@@ -114,11 +159,44 @@ class Ledger(ABC):
                     raise LedgerError(f"the budget of {parents[0].path} is closed")
                 if len(parents) >= MAX_TREE_DEPTH:
                     raise LedgerError(f"accounts nest at most {MAX_TREE_DEPTH} deep")
-                account.caps, account.carved = escrow.allotted(parents, wanted)
+                below = _below(books)
+                account.caps, account.carved = escrow.allotted(parents, wanted, below, in_full=in_full)
+                if (in_full or ticket is not None) and any(account.carved):
+                    _check_turn(books, parents, account, ticket)
                 escrow.carve(parents, account)
                 _put(books, parents)
             books.put_account(account)
-            return account.caps
+            if ticket is not None:
+                books.drop_ticket(ticket)
+        if ticket is not None:
+            self.changes.tell()
+        return account.caps
+
+    def stand_in_line(self, parent: str) -> int:
+        """A ticket: the last place in the line of those who wait for the money of this account's tenant.
+
+        It has to be renewed (`renew_ticket`) at least every STALE_TICKET_SECONDS, or the others go on without it.
+        """
+        self._check_may_add()
+        with self._transaction() as books:
+            return books.add_ticket(_chain(books, parent)[-1].id)
+
+    def is_first_in_line(self, parent: str, ticket: int) -> bool:
+        """Whether nobody with an earlier ticket waits."""
+        with self._reading() as books:
+            first = books.first_ticket(_chain(books, parent)[-1].id)
+            return first is None or first >= ticket
+
+    def renew_ticket(self, ticket: int) -> bool:
+        """Stay in line. False where the others have gone on without it: then a new one is needed."""
+        with self._transaction() as books:
+            return books.renew_ticket(ticket)
+
+    def leave_line(self, ticket: int) -> None:
+        """Give the place up."""
+        with self._transaction() as books:
+            books.drop_ticket(ticket)
+        self.changes.tell()
 
     def hold(
         self,
@@ -135,6 +213,7 @@ class Ledger(ABC):
         reserve: kept back for the run's last call, which takes its place by `replacing` it, in the same transaction.
         Raises BudgetExceeded where it does not fit, LedgerError where the id was used before.
         """
+        self._check_may_add()
         with self._transaction() as books:
             if books.hold(hold_id) is not None:
                 raise LedgerError(f"there is a hold {hold_id} already")
@@ -175,7 +254,9 @@ class Ledger(ABC):
             account = books.account(account_id)
             if account is None or not account.is_open:
                 return account.spent if account is not None else NOTHING
-            return close_open_account(books, account_id, MAX_TREE_DEPTH)
+            spent = close_open_account(books, account_id, MAX_TREE_DEPTH)
+        self.changes.tell()
+        return spent
 
     def account(self, account_id: str) -> Account | None:
         """A copy of the account as it is now; None if there is none."""
@@ -186,7 +267,7 @@ class Ledger(ABC):
     def room(self, account_id: str) -> Caps:
         """What is free for the account now."""
         with self._reading() as books:
-            return escrow.room(_chain(books, account_id))
+            return escrow.room(_chain(books, account_id), _below(books))
 
 
 def _check_amounts(*amounts: int) -> None:
@@ -227,6 +308,35 @@ def _chain(books: Books, account_id: str) -> list[Account]:
     return chain
 
 
+def _below(books: Books) -> Below:
+    """What is open under an account, read once."""
+    known: dict[str, list[Account]] = {}
+
+    def below(account: Account) -> list[Account]:
+        if account.id not in known:
+            known[account.id] = books.open_below(account.id)
+        return known[account.id]
+
+    return below
+
+
+def _days_at_work(books: Books, tenant_id: str) -> list[Account]:
+    """The tenant's days that have runs which have not ended."""
+    return [each for each in books.open_below(tenant_id) if each.kind == "day"]
+
+
+def _check_turn(books: Books, parents: list[Account], account: Account, ticket: int | None) -> None:
+    """BudgetExceeded where others wait for the same money, and came first."""
+    first = books.first_ticket(parents[-1].id)
+    if first is None or (ticket is not None and ticket <= first):
+        return
+    limit = next(at for at, is_carved in enumerate(account.carved) if is_carved)
+    raise BudgetExceeded(
+        f"other runs of {parents[-1].path} wait for its money, and came first",
+        limit=escrow.LIMIT_NAMES[limit], path=parents[-1].path, waiting_helps=True,
+    )  # fmt: skip
+
+
 def _put(books: Books, chain: list[Account]) -> None:
     for account in chain:
         books.put_account(account)
@@ -236,12 +346,12 @@ def _decide(books: Books, chain: list[Account], bid: Bid, replacing: str | None)
     """The output limit that may be held, once the reserve that it replaces is free. Nothing changes if it may not."""
     kept = None if replacing is None else books.hold(replacing)
     if kept is None or kept.state != "held":
-        return escrow.decide(chain, bid)
+        return escrow.decide(chain, bid, _below(books))
     if kept.account != chain[0].id or kept.purpose != "reserve":
         raise LedgerError(f"{replacing} was not kept back for the last call of {chain[0].path}")
     escrow.replace(chain, kept.amounts, NOTHING, reserve=True)
     try:
-        output_tokens = escrow.decide(chain, bid)
+        output_tokens = escrow.decide(chain, bid, _below(books))
     except BaseException:
         escrow.place(chain, kept.amounts, reserve=True)
         raise

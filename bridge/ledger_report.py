@@ -7,10 +7,10 @@ the sum of the two is the ledger's.
 sqlite_report.py reads it. Nothing here opens a file.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from divebell.bridge.escrow import NO_CAPS, NOTHING, Account, Amounts, Caps, room
+from divebell.bridge.escrow import NO_CAPS, NOTHING, Account, Amounts, Below, Caps, room
 from divebell.bridge.ledger import MAX_TREE_DEPTH
 
 ACCOUNT_KINDS = ("tenant", "daily", "day", "run", "child")
@@ -133,8 +133,17 @@ def tree_of(found: dict[str, AccountReport]) -> list[AccountReport]:
                 above.per_day = each.account.caps
         else:
             (roots if above is None else above.children).append(each)
+
+    def below(account: Account) -> Iterator[Account]:
+        reports = list(found[account.id].children)
+        while reports:
+            report = reports.pop()
+            if report.account.is_open:
+                yield report.account
+                reports.extend(report.children)
+
     for root in roots:
-        _finish(root, [], MAX_TREE_DEPTH)
+        _finish(root, [], MAX_TREE_DEPTH, below)
     return _sorted(roots)
 
 
@@ -160,7 +169,7 @@ def _given(*caps: Caps) -> list[list[int]]:
     return [[cap for cap in each if cap is not None] for each in zip(*caps, strict=True)]
 
 
-def _finish(report: AccountReport, above: list[Account], depth: int) -> tuple[Amounts, Amounts]:
+def _finish(report: AccountReport, above: list[Account], depth: int, below: Below) -> tuple[Amounts, Amounts]:
     """Work out what is spent, held and left here and below.
 
     Returns what the account above must add to its spending, and take from what it holds.
@@ -173,13 +182,13 @@ def _finish(report: AccountReport, above: list[Account], depth: int) -> tuple[Am
     up, down = [0, 0, 0], [0, 0, 0]
     report.children = _sorted(report.children)
     for child in report.children:
-        more, less = _finish(child, chain, depth - 1)
+        more, less = _finish(child, chain, depth - 1, below)
         for limit in _LIMITS:
             up[limit] += more[limit]
             down[limit] += less[limit]
     report.spent = Amounts(*(spent[limit] + up[limit] for limit in _LIMITS))
     report.held = Amounts(*(max(held[limit] - down[limit], 0) for limit in _LIMITS))
-    report.left = room(chain)
+    report.left = room(chain, below)
     if not account.is_open:
         return NOTHING, NOTHING
     for limit in _LIMITS:

@@ -1,11 +1,12 @@
 """A ledger in this process's memory: for runs whose budgets concern nobody else."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from divebell.bridge.escrow import Account, HoldEntry
-from divebell.bridge.ledger import Books, Ledger
+from divebell.bridge.ledger import STALE_TICKET_SECONDS, Books, Ledger
 
 
 class MemoryLedger(Ledger):
@@ -15,6 +16,7 @@ class MemoryLedger(Ledger):
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._lock = threading.Lock()
         self._books = _MemoryBooks()
 
@@ -33,6 +35,9 @@ class _MemoryBooks:
         self._children: dict[str, set[str]] = {}
         self._holds: dict[str, HoldEntry] = {}
         self._of_account: dict[str, set[str]] = {}
+        self._tickets: dict[int, tuple[str, float]] = {}
+        """By number, in the order in which they were taken: for whose money, and until when it is good."""
+        self._last_ticket = 0
 
     def account(self, account_id: str) -> Account | None:
         return self._accounts.get(account_id)
@@ -59,6 +64,35 @@ class _MemoryBooks:
     def open_children(self, account_id: str) -> list[Account]:
         children = [self._accounts[child] for child in self._children.get(account_id, ())]
         return [child for child in children if child.is_open]
+
+    def open_below(self, account_id: str) -> list[Account]:
+        found: list[Account] = []
+        for child in self.open_children(account_id):
+            below = self.open_below(child.id)
+            if below or child.kind != "day":
+                found += [child, *below]
+        return found
+
+    def add_ticket(self, root: str) -> int:
+        now = time.monotonic()
+        for number in [number for number, (_, until) in self._tickets.items() if until < now]:
+            del self._tickets[number]
+        self._last_ticket += 1
+        self._tickets[self._last_ticket] = (root, now + STALE_TICKET_SECONDS)
+        return self._last_ticket
+
+    def first_ticket(self, root: str) -> int | None:
+        now = time.monotonic()
+        return next((number for number, (of, until) in self._tickets.items() if of == root and until >= now), None)
+
+    def renew_ticket(self, ticket: int) -> bool:
+        if ticket not in self._tickets:
+            return False
+        self._tickets[ticket] = (self._tickets[ticket][0], time.monotonic() + STALE_TICKET_SECONDS)
+        return True
+
+    def drop_ticket(self, ticket: int) -> None:
+        self._tickets.pop(ticket, None)
 
     def drop_closed(self, account: Account) -> None:
         """Forget a run with all under it. A child stays until its run closes, so that its late calls are known."""

@@ -1,10 +1,11 @@
 """The accounts and holds of a SQLite ledger as one transaction sees them: read when asked for, written at its end."""
 
 import sqlite3
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 from divebell.bridge.escrow import Account, Amounts, Caps, HoldEntry
+from divebell.bridge.ledger import STALE_TICKET_SECONDS
 
 MAX_MODEL_NAME = 200
 
@@ -21,6 +22,12 @@ _INSERT_ACCOUNT = (
 )
 _CHANGING = ["frozen", "is_open", *_COLUMNS]
 _UPDATE_ACCOUNT = f"UPDATE accounts SET {', '.join(f'{name} = ?' for name in _CHANGING)}, closed = ? WHERE id = ?"  # noqa: S608
+_OPEN_BELOW = (
+    "WITH RECURSIVE below (id) AS (SELECT id FROM accounts WHERE parent = ? AND is_open AND (kind <> 'day' OR EXISTS "
+    "(SELECT 1 FROM accounts AS run WHERE run.parent = accounts.id AND run.is_open)) "
+    "UNION SELECT each.id FROM accounts AS each JOIN below ON each.parent = below.id WHERE each.is_open)"
+)
+_SELECT_BELOW = f"{_OPEN_BELOW} {_SELECT_ACCOUNT} WHERE id IN (SELECT id FROM below)"  # noqa: S608
 _HOLD_COLUMNS = (
     "id, account, worker, model, purpose, state, held_picodollars, held_tokens, held_calls, "
     "spent_picodollars, spent_tokens, spent_calls"
@@ -30,8 +37,9 @@ _HOLD_COLUMNS = (
 class SQLiteBooks:
     """The accounts and holds that one transaction looked at. Changes are written at its end, and only those."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, worker: int | None = None) -> None:
         self._db = db
+        self._worker = worker
         self._accounts: dict[str, Account] = {}
         self._stored: dict[str, tuple[Any, ...]] = {}
         self._holds: dict[str, HoldEntry] = {}
@@ -88,6 +96,29 @@ class SQLiteBooks:
         rows = self._db.execute(f"{_SELECT_ACCOUNT} WHERE parent = ? AND is_open", (account_id,)).fetchall()
         return [account for account in map(self._loaded, rows) if account.is_open]
 
+    def open_below(self, account_id: str) -> list[Account]:
+        rows = self._db.execute(_SELECT_BELOW, (account_id,)).fetchall()
+        return [account for account in map(self._loaded, rows) if account.is_open]
+
+    def add_ticket(self, root: str) -> int:
+        self._db.execute("DELETE FROM tickets WHERE renewed < ?", (_oldest_ticket(),))
+        ticket = self._db.execute(
+            "INSERT INTO tickets (root, worker, renewed) VALUES (?, ?, ?)", (root, self._worker, now_text())
+        ).lastrowid
+        assert ticket is not None
+        return ticket
+
+    def first_ticket(self, root: str) -> int | None:
+        query = "SELECT min(ticket) FROM tickets WHERE root = ? AND renewed >= ?"
+        return cast(int | None, self._db.execute(query, (root, _oldest_ticket())).fetchone()[0])
+
+    def renew_ticket(self, ticket: int) -> bool:
+        renewed = self._db.execute("UPDATE tickets SET renewed = ? WHERE ticket = ?", (now_text(), ticket))
+        return renewed.rowcount == 1
+
+    def drop_ticket(self, ticket: int) -> None:
+        self._db.execute("DELETE FROM tickets WHERE ticket = ?", (ticket,))
+
     def drop_closed(self, account: Account) -> None:
         """All is kept for a while; SQLiteLedger forgets it by its age."""
 
@@ -135,4 +166,13 @@ def _storable(name: str) -> str:
 
 def now_text() -> str:
     """The time of UTC as the tables have it: texts that sort as the times do."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    return text_of_time(datetime.now(UTC))
+
+
+def text_of_time(time: datetime) -> str:
+    """That time as the tables have it."""
+    return time.isoformat(timespec="milliseconds")
+
+
+def _oldest_ticket() -> str:
+    return text_of_time(datetime.now(UTC) - timedelta(seconds=STALE_TICKET_SECONDS))

@@ -8,7 +8,8 @@ from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from divebell.bridge.errors import LedgerBusy, LedgerError
+from divebell.bridge.errors import LedgerBusy, LedgerError, LedgerUnavailable
+from divebell.bridge.sqlite_place import check_place
 from divebell.bridge.sqlite_schema import APPLICATION_ID, MIGRATIONS, VERSION
 
 OPEN_BUSY_SECONDS = 10.0  # another process may be creating the file, or migrating it
@@ -25,6 +26,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         # Only a file that is new: to close one that a connection of this process uses would drop its locks (POSIX).
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600))
+    check_place(path)
     uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
     db = sqlite3.connect(uri, uri=True, timeout=OPEN_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     db.execute("PRAGMA foreign_keys = ON")
@@ -117,7 +119,8 @@ def explained(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if _is_busy(error):
             raise LedgerBusy(f"another process is writing to the ledger {path}") from None
-        raise LedgerError(f"the ledger {path} cannot be used: {error}") from None
+        kind = LedgerUnavailable if _may_pass(error) else LedgerError
+        raise kind(f"the ledger {path} cannot be used: {error}") from None
     except sqlite3.IntegrityError as error:
         raise LedgerError(f"the ledger {path} refused an entry that breaks its rules: {error}") from None
     except sqlite3.Error as error:
@@ -126,6 +129,14 @@ def explained(path: Path) -> Iterator[None]:
         raise LedgerError("an amount is over what a ledger can hold, 9.2 million dollars") from None
     except OSError as error:
         raise LedgerError(f"the ledger {path} cannot be opened: {error.strerror or error}") from None
+
+
+_MAY_PASS = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_NOMEM", "SQLITE_PROTOCOL")
+
+
+def _may_pass(error: sqlite3.OperationalError) -> bool:
+    """Whether the same may succeed later: a disk that is full, a drive that is away, rights that were taken."""
+    return getattr(error, "sqlite_errorname", "").startswith(_MAY_PASS)
 
 
 def _is_busy(error: sqlite3.OperationalError) -> bool:

@@ -17,11 +17,12 @@ import os
 import secrets
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from divebell.bridge.errors import LedgerError
 from divebell.bridge.escrow import Caps
@@ -29,11 +30,12 @@ from divebell.bridge.ledger import MAX_TREE_DEPTH, Books, Ledger, close_open_acc
 from divebell.bridge.liveness import LifeLine, is_alive, is_same_file, life_path
 from divebell.bridge.sqlite_books import SQLiteBooks, now_text
 from divebell.bridge.sqlite_file import OPEN_BUSY_SECONDS, connect, explained, migrate, transaction
+from divebell.bridge.sqlite_forget import OPENING_PIECES, forget_piece
+from divebell.bridge.sqlite_place import check_names, check_place
 
 BUSY_SECONDS = 0.1
-KEPT_DAYS = 90
-"""How long closed runs and their holds are kept, for people to look at."""
-
+FORGET_AGAIN_SECONDS = 3_600.0
+"""Once all that is too old is forgotten, it is looked for again after so long."""
 
 _UNFINISHED_WORKERS = (
     "SELECT id, life FROM workers WHERE ended IS NULL UNION "
@@ -54,21 +56,23 @@ class SQLiteLedger(Ledger):
     is_shared = True
 
     def __init__(self, path: "Path | str", *, survive_power_loss: bool = False) -> None:
+        super().__init__()
         self.path = Path(os.path.realpath(path))  # what lies beside it is looked for there, wherever one goes
         self._lock = threading.RLock()
         self._process = os.getpid()
         self._closed = False
+        self._forgets_from = time.monotonic()
         self._life: LifeLine | None = None
         self._workers: list[int] = []
         with explained(self.path):
             self._db = connect(self.path)
             try:
                 migrate(self._db, self.path)
-                self._seen = self.path.stat()
+                self._seen = check_place(self.path)
                 self._db.execute(f"PRAGMA synchronous = {'FULL' if survive_power_loss else 'NORMAL'}")
                 self._register()
                 self.recover()
-                self._forget_old()
+                self._forget(OPENING_PIECES)
                 self._db.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
             except BaseException:
                 self._db.close()
@@ -94,15 +98,29 @@ class SQLiteLedger(Ledger):
             self._life.close()
         self._life = life
 
-    def open(self, account_id: str, *, kind: str, path: str, parent: str | None, wanted: Caps) -> Caps:
-        """As Ledger.open. LedgerError also where the file is not the one any more that was opened."""
+    def open(self, account_id: str, **about: Any) -> Caps:
+        """As Ledger.open. LedgerError also where the file is not in its place any more (`_check_may_add`)."""
+        with self._lock:
+            self._check_may_add()
+            with explained(self.path):
+                check_place(self.path)
+                if self._life is None or not self._life.is_in_place():
+                    self._register()
+            caps = super().open(account_id, **about)
+            if about["kind"] == "run":
+                self._forget(1)
+            return caps
+
+    def _check_may_add(self) -> None:
+        """LedgerError where the file is not the one any more that was opened, or has got a second name: what is written
+        here would not be seen there."""
         with self._lock, explained(self.path):
             self._check_open()
             if not is_same_file(self.path, self._seen):
-                raise LedgerError(f"the ledger {self.path} was deleted or replaced while it was open: open it anew")
-            if self._life is None or not self._life.is_in_place():
-                self._register()
-            return super().open(account_id, kind=kind, path=path, parent=parent, wanted=wanted)
+                raise LedgerError(
+                    f"the ledger {self.path} was deleted, moved or replaced while it was open: open it anew"
+                )
+            check_names(self.path)
 
     def __enter__(self) -> "SQLiteLedger":
         return self
@@ -147,25 +165,17 @@ class SQLiteLedger(Ledger):
                 account = books.account(account_id)
                 if account is not None and account.is_open:  # not closed with its parent just now
                     close_open_account(books, account_id, MAX_TREE_DEPTH)
+            self._db.execute("DELETE FROM tickets WHERE worker IS ?", (worker,))
             self._db.execute("UPDATE workers SET ended = ? WHERE id IS ?", (now_text(), worker))
             return int(open_calls)
 
-    def _forget_old(self) -> None:
-        """Drop the holds that ended long ago, and the runs that closed then. What they cost stays in their tenants.
-
-        An account's holds ended before it closed, its children closed before it, and a worker's accounts before the
-        worker ended; so nothing that stays refers to what goes. SQLite need not look for that, which it would do by
-        reading all holds for each account.
-        """
-        before = (datetime.now(UTC) - timedelta(days=KEPT_DAYS)).isoformat(timespec="milliseconds")
-        self._db.execute("PRAGMA foreign_keys = OFF")
-        try:
-            with transaction(self._db, "IMMEDIATE"):
-                self._db.execute("DELETE FROM holds WHERE ended < ?", (before,))
-                self._db.execute("DELETE FROM accounts WHERE closed < ? AND kind IN ('run', 'child')", (before,))
-                self._db.execute("DELETE FROM workers WHERE ended < ?", (before,))
-        finally:
-            self._db.execute("PRAGMA foreign_keys = ON")
+    def _forget(self, pieces: int) -> None:
+        """Forget some of what is too old, unless the file is busy: another time will do."""
+        with suppress(sqlite3.Error, LedgerError):
+            while pieces > 0 and time.monotonic() >= self._forgets_from:
+                pieces -= 1
+                if not forget_piece(self._db):
+                    self._forgets_from = time.monotonic() + FORGET_AGAIN_SECONDS
 
     def _check_open(self) -> None:
         if self._closed:
@@ -190,7 +200,7 @@ class SQLiteLedger(Ledger):
     @contextmanager
     def _immediate(self) -> Iterator[SQLiteBooks]:
         with transaction(self._db, "IMMEDIATE"):
-            books = SQLiteBooks(self._db)
+            books = SQLiteBooks(self._db, self.worker)
             yield books
             books.flush()
 

@@ -2,7 +2,8 @@
 
 The constraints are the last line: even a defect in the rules above, or another program that writes to the file, cannot
 make an account hold and spend more than its cap (but for what a provider overdrew, which is counted on its own), end a
-hold twice, or take back what is spent.
+hold twice, take back what is spent, or begin a hold under a cap that was lowered and has no room for it (escrow.py,
+"The brake").
 
 Amounts are whole numbers: pico-dollars, tokens, calls. SQLite's integers end at 2**63, which is 9.2 million dollars.
 """
@@ -45,6 +46,33 @@ _SAME_HOLD = " OR ".join(
     f"NEW.{column} IS NOT OLD.{column}"
     for column in ("id", "account", "worker", "purpose", "held_picodollars", "held_tokens", "held_calls")
 )
+
+
+def _over_a_lowered_cap(limit: str) -> str:
+    """Whether a new hold goes over the cap of an overdrawn account above it: with what is spent there, what the carved
+    accounts under it have spent, and what is held for all calls under it."""
+    query = """EXISTS (
+    WITH RECURSIVE above (id) AS (
+        SELECT NEW.account
+        UNION SELECT parent FROM accounts JOIN above USING (id) WHERE parent IS NOT NULL
+    )
+    SELECT 1 FROM accounts AS top
+    WHERE top.id IN (SELECT id FROM above) AND top.overdrawn_{limit} > 0 AND top.cap_{limit} < NEW.held_{limit}
+    + top.spent_{limit} + (
+        WITH RECURSIVE below (id) AS (
+            SELECT top.id
+            UNION SELECT each.id FROM accounts AS each JOIN below ON each.parent = below.id WHERE each.is_open
+        )
+        SELECT coalesce((
+            SELECT sum(given.spent_{limit}) FROM accounts AS given
+            WHERE given.carved_{limit} AND given.id <> top.id AND given.id IN (SELECT id FROM below)
+        ), 0) + coalesce((
+            SELECT sum(hold.held_{limit}) FROM holds AS hold
+            WHERE hold.state = 'held' AND hold.account IN (SELECT id FROM below)
+        ), 0)
+    ))"""
+    return query.replace("{limit}", limit)
+
 
 # Entry n takes a file from version n to n + 1, by its statements. What is released is never edited: a change is a new
 # entry.
@@ -131,6 +159,19 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
                 "(SELECT coalesce(sum(held_{limit}), 0) FROM holds WHERE account = OLD.id AND state = 'held')"
             ),
             "the calls in flight hold more than that",
+        ),
+    ),
+    (
+        """CREATE TABLE tickets (
+    ticket INTEGER PRIMARY KEY AUTOINCREMENT,
+    root TEXT NOT NULL REFERENCES accounts (id),
+    worker INTEGER REFERENCES workers (id),
+    renewed TEXT NOT NULL
+) STRICT""",
+        "CREATE INDEX tickets_in_line ON tickets (root, ticket)",
+        _never(
+            "hold_fits_under_lowered_caps", "holds", " OR ".join(map(_over_a_lowered_cap, _LIMITS)),
+            "a cap was lowered, and has no room for that", "INSERT",
         ),
     ),
 )  # fmt: skip

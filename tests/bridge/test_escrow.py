@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from divebell.bridge import escrow
 from divebell.bridge.errors import BudgetExceeded
-from divebell.bridge.escrow import NOTHING, Account, Amounts, Caps, Fixed
+from divebell.bridge.escrow import NOTHING, Account, Amounts, Caps, Fixed, nothing_below
 from divebell.bridge.meter import CallBid
 from divebell.bridge.rates import LongPrompt, Rate
 
@@ -34,15 +34,15 @@ def test_a_charge_counts_up_to_the_first_carved_account_and_no_further() -> None
 def test_a_bid_waits_for_calls_in_flight_rather_than_being_lowered() -> None:
     chain = [account("run", dollars(100), held=cost(60))]
     with pytest.raises(BudgetExceeded) as refused:
-        escrow.decide(chain, CallBid(Rate(0, 1), 0, 80, 10))
+        escrow.decide(chain, CallBid(Rate(0, 1), 0, 80, 10), nothing_below)
     assert refused.value.waiting_helps
 
 
 def test_a_bid_that_never_fits_in_full_is_lowered_to_what_is_free() -> None:
     chain = [account("run", dollars(100), spent=cost(60))]
-    assert escrow.decide(chain, CallBid(Rate(0, 1), 0, 80, 10)) == 40
+    assert escrow.decide(chain, CallBid(Rate(0, 1), 0, 80, 10), nothing_below) == 40
     with pytest.raises(BudgetExceeded) as refused:
-        escrow.decide(chain, CallBid(Rate(0, 1), 0, 80, 41))
+        escrow.decide(chain, CallBid(Rate(0, 1), 0, 80, 41), nothing_below)
     assert not refused.value.waiting_helps
 
 
@@ -50,14 +50,14 @@ def test_to_wait_for_what_is_kept_back_does_not_help() -> None:
     """Nobody frees it before the run ends, so a call that waited for it would wait for ever."""
     chain = [account("run", dollars(100), held=cost(60), reserved=cost(60))]
     with pytest.raises(BudgetExceeded) as refused:
-        escrow.decide(chain, Fixed(cost(50)))
+        escrow.decide(chain, Fixed(cost(50)), nothing_below)
     assert not refused.value.waiting_helps
 
 
 def test_of_two_reasons_the_lasting_one_decides() -> None:
     chain = [account("run", Caps(100, 10, None), held=Amounts(90, 0, 0), spent=Amounts(0, 10, 0))]
     with pytest.raises(BudgetExceeded) as refused:
-        escrow.decide(chain, Fixed(Amounts(50, 1, 0)))
+        escrow.decide(chain, Fixed(Amounts(50, 1, 0)), nothing_below)
     assert (refused.value.limit, refused.value.waiting_helps) == ("tokens", False)
 
 
@@ -65,27 +65,27 @@ def test_a_call_that_could_be_lowered_does_not_wait_where_the_calls_are_used_up(
     """The money would come back, and the calls never: it would wait for ever."""
     chain = [account("run", Caps(None, None, 0)), account("tenant", dollars(1), held=cost(1))]
     with pytest.raises(BudgetExceeded) as refused:
-        escrow.decide(chain, CallBid(Rate(0, 1), 0, 2, 1))
+        escrow.decide(chain, CallBid(Rate(0, 1), 0, 2, 1), nothing_below)
     assert (refused.value.limit, refused.value.waiting_helps) == ("calls", False)
 
 
 def test_the_account_that_is_used_up_is_named_wherever_in_the_chain_it_is() -> None:
     chain = [account("run"), account("day"), account("tenant", dollars(5), spent=cost(5))]
     with pytest.raises(BudgetExceeded) as refused:
-        escrow.decide(chain, Fixed(cost(1)))
+        escrow.decide(chain, Fixed(cost(1)), nothing_below)
     assert refused.value.path == "tenant"
 
 
 def test_an_overdrawn_account_has_no_room_rather_than_less_than_none() -> None:
     chain = [account("run", dollars(100), spent=cost(150))]
-    assert escrow.room(chain).picodollars == 0
+    assert escrow.room(chain, nothing_below).picodollars == 0
     with pytest.raises(BudgetExceeded):
-        escrow.allotted(chain, dollars(1))
+        escrow.allotted(chain, dollars(1), nothing_below)
 
 
 def test_a_child_gets_no_more_than_is_free_anywhere_above_it() -> None:
     chain = [account("run", dollars(100)), account("day", dollars(30), spent=cost(10)), account("tenant")]
-    assert escrow.allotted(chain, Caps(50, 7, None)) == (Caps(20, 7, None), (True, False, False))
+    assert escrow.allotted(chain, Caps(50, 7, None), nothing_below) == (Caps(20, 7, None), (True, False, False))
 
 
 def test_an_overrun_freezes_the_run_and_its_parents_but_not_its_tenant() -> None:
@@ -143,7 +143,7 @@ def test_what_is_granted_fits_and_what_is_refused_did_not(chain: list[Account], 
         return True
 
     try:
-        granted = escrow.decide(chain, bid)
+        granted = escrow.decide(chain, bid, nothing_below)
     except BudgetExceeded as error:
         refusal: BudgetExceeded | None = error
     else:
@@ -186,13 +186,13 @@ def test_an_allotment_comes_back_but_for_what_was_spent_of_it(
 ) -> None:
     parent = Account("parent", "run", "parent", caps=parent_caps)
     try:
-        child_caps, carved = escrow.allotted([parent], wanted)
+        child_caps, carved = escrow.allotted([parent], wanted, nothing_below)
     except BudgetExceeded:
         assert any(want and cap == 0 for want, cap in zip(wanted, parent_caps, strict=True))
         return
     child = Account("child", "child", "child", "parent", caps=child_caps, carved=carved)
     escrow.carve([parent], child)
-    most = escrow.room([child, parent])
+    most = escrow.room([child, parent], nothing_below)
     used = Amounts(
         *(
             amount if cap is None else cap if uses_all else min(amount, cap)

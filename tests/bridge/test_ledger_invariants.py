@@ -90,13 +90,33 @@ class Node:
                 total += child.caps[limit] or 0
         return total
 
+    def in_use(self, limit: int) -> int:
+        """What all calls that there ever were under this account cost, or hold."""
+        entries = [entry for node in self.below() for entry in node.entries]
+        return sum((entry.amounts if entry.spent is None else entry.spent)[limit] for entry in entries)
+
+    def binding(self, limit: int) -> "Iterator[tuple[Node, int, bool]]":
+        """The accounts whose caps bind a charge here, with the caps; and whether it counts there, or what is in use."""
+        counts = True
+        for node in self.above():
+            cap = node.caps[limit]
+            if cap is not None and (counts or node.spent(limit) + node.held(limit) > cap):
+                yield node, cap, counts
+            counts = counts and not node.carved[limit]
+
     def free(self, limit: int) -> int | None:
-        cap = self.caps[limit]
-        own = None if cap is None else cap - self.spent(limit) - self.held(limit)
-        if self.parent is None or self.carved[limit]:
-            return own
-        above = self.parent.free(limit)
-        return own if above is None else above if own is None else min(own, above)
+        free = [
+            cap - (node.spent(limit) + node.held(limit) if counts else node.in_use(limit))
+            for node, cap, counts in self.binding(limit)
+        ]
+        return min(free, default=None)
+
+    def free_once_closed(self, limit: int) -> int:
+        """If all that is open ended now, for nothing. There must be a cap."""
+        return min(
+            cap - sum(e.spent[limit] for each in node.below() for e in each.entries if e.spent is not None)
+            for node, cap, _ in self.binding(limit)
+        )
 
     def has_room_for(self, amounts: Amounts) -> bool:
         return all((free := self.free(limit)) is None or amounts[limit] <= free for limit in LIMITS)
@@ -126,6 +146,7 @@ class Money(RuleBasedStateMachine):
         self.daily: dict[str, Caps] = {}
         self.runs: list[Node] = []
         self.count = 0
+        self.line: list[tuple[int, Node, int]] = []
 
     def make(self) -> Ledger:
         raise NotImplementedError
@@ -166,14 +187,54 @@ class Money(RuleBasedStateMachine):
             tenant.caps, tenant.has_an_excuse = total, True
         if per_day is not None:
             self.daily[name] = per_day
+            for day_node in self.days.values():
+                if day_node.parent is tenant and any(run.is_open for run in day_node.children):
+                    day_node.caps, day_node.has_an_excuse = per_day, True
         self.days[day_id].caps = self.daily.get(name, Caps())
         self.days[day_id].has_an_excuse = True
 
-    @rule(data=st.data(), wanted=some_caps)
-    def run(self, data: st.DataObject, wanted: Caps) -> None:
+    @rule(data=st.data(), wanted=some_caps, in_full=st.booleans())
+    def run(self, data: st.DataObject, wanted: Caps, in_full: bool) -> None:
         parent = data.draw(st.none() | st.sampled_from(list(self.days.values())) if self.days else st.none(), "parent")
         worker = data.draw(st.integers(0, self.workers - 1), "worker")
-        self.opened(parent, worker, wanted, "run")
+        self.opened(parent, worker, wanted, "run", in_full=in_full)
+
+    @precondition(lambda self: self.days)
+    @rule(data=st.data())
+    def stand_in_line(self, data: st.DataObject) -> None:
+        day = data.draw(st.sampled_from(list(self.days.values())), "parent")
+        worker = data.draw(st.integers(0, self.workers - 1), "worker")
+        ticket = self.ledgers[worker].stand_in_line(day.id)
+        assert all(ticket > other for other, _, _ in self.line)
+        self.line.append((ticket, day, worker))
+        self.check_line()
+
+    @precondition(lambda self: self.line)
+    @rule(data=st.data())
+    def leave_line(self, data: st.DataObject) -> None:
+        ticket, day, worker = data.draw(st.sampled_from(self.line))
+        self.ledgers[worker].leave_line(ticket)
+        self.line.remove((ticket, day, worker))
+        self.check_line()
+
+    @precondition(lambda self: self.line)
+    @rule(data=st.data(), wanted=some_caps, in_full=st.booleans())
+    def run_out_of_line(self, data: st.DataObject, wanted: Caps, in_full: bool) -> None:
+        ticket, day, worker = data.draw(st.sampled_from(self.line))
+        assert self.ledgers[worker].renew_ticket(ticket)
+        if self.opened(day, worker, wanted, "run", in_full=in_full, ticket=ticket):
+            self.line.remove((ticket, day, worker))
+        self.check_line()
+
+    def check_line(self) -> None:
+        for ticket, day, _ in self.line:
+            for ledger in self.ledgers:
+                assert ledger.is_first_in_line(day.id, ticket) == (not self.before(day, ticket))
+
+    def before(self, day: Node, ticket: int | None) -> list[int]:
+        """The tickets of those who wait for money of the same tenant, and came first."""
+        waiting = [number for number, other, _ in self.line if other.parent is day.parent]
+        return [number for number in waiting if ticket is None or number < ticket]
 
     @precondition(lambda self: self.open_runs())
     @rule(data=st.data(), wanted=some_caps)
@@ -182,22 +243,46 @@ class Money(RuleBasedStateMachine):
         assert parent.worker is not None
         self.opened(parent, parent.worker, wanted, "child")
 
-    def opened(self, parent: Node | None, worker: int, wanted: Caps, kind: str) -> None:
+    def opened(
+        self,
+        parent: Node | None,
+        worker: int,
+        wanted: Caps,
+        kind: str,
+        *,
+        in_full: bool = False,
+        ticket: int | None = None,
+    ) -> bool:
+        """Open an account, and judge the ledger's answer. Whether it was opened."""
         name = self.name()
         free = [None if parent is None else parent.free(limit) for limit in LIMITS]
         expected = [
             want if want is None or left is None else min(want, max(left, 0))
             for want, left in zip(wanted, free, strict=True)
         ]
+        carved = tuple(want is not None and left is not None for want, left in zip(wanted, free, strict=True))
+        short = [limit for limit in LIMITS if wanted[limit] and carved[limit] and expected[limit] != wanted[limit]]
+        later = {limit: parent.free_once_closed(limit) for limit in short if parent is not None}
+        early = [
+            limit for limit in short if expected[limit] == 0 or (in_full and (expected[limit] or 0) < later[limit])
+        ]
+        goes_first = parent is None or not self.before(parent, ticket) or not (in_full or ticket) or not any(carved)
         parent_id = None if parent is None else parent.id
         try:
-            caps = self.ledgers[worker].open(name, kind=kind, path=name, parent=parent_id, wanted=wanted)
-        except BudgetExceeded:
-            assert any(want and got == 0 for want, got in zip(wanted, expected, strict=True))
-            return
+            caps = self.ledgers[worker].open(
+                name, kind=kind, path=name, parent=parent_id, wanted=wanted, in_full=in_full, ticket=ticket
+            )
+        except BudgetExceeded as error:
+            helps, holders = error.waiting_helps, set(error.held_by)
+            assert helps == all(left > 0 for left in later.values())
+            assert early or not goes_first
+            assert holders <= {run.id for run in self.open_runs()}
+            return False
+        assert goes_first
+        assert not early
         assert list(caps) == expected
-        carved = tuple(want is not None and left is not None for want, left in zip(wanted, free, strict=True))
         self.runs.append(Node(name, parent, caps, worker, carved))
+        return True
 
     @precondition(lambda self: self.open_runs() or (self.runs and not self.forgets_closed_runs))
     @rule(data=st.data(), amounts=st.builds(Amounts, a_number, a_number, st.integers(0, 3)), reserve=st.booleans())
@@ -335,6 +420,8 @@ class Money(RuleBasedStateMachine):
         for node in self.open_runs():
             if node.worker == worker:
                 node.end()
+        self.line = [each for each in self.line if each[2] != worker]
+        self.check_line()
 
     @rule(data=st.data())
     def nobody_is_dead(self, data: st.DataObject) -> None:

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from divebell.bridge.budget import dollars
 from divebell.bridge.errors import BudgetExceeded, ConfigurationError, LedgerError
 from divebell.bridge.escrow import NO_CAPS, NOTHING, Amounts, Caps, Fixed
 from divebell.bridge.ledger import MAX_TREE_DEPTH, Ledger
 from divebell.bridge.memory_ledger import MemoryLedger
+from divebell.bridge.meter import CallBid
+from divebell.bridge.rates import Rate
 from divebell.bridge.sqlite_ledger import SQLiteLedger
 
 CALL = Fixed(Amounts(10, 10, 1))
@@ -163,13 +166,155 @@ def test_the_account_that_is_returned_is_a_copy(ledger: Ledger) -> None:
 
 def test_yesterdays_run_counts_on_yesterday(ledger: Ledger) -> None:
     tomorrow = ledger.tenant("acme", per_day=Caps(40, None, None), today=date(2026, 11, 26))
-    ledger.hold("run", "late", Fixed(Amounts(50, 0, 1)), model="m")
-    ledger.settle("late", Amounts(50, 0, 1))
+    ledger.hold("run", "late", Fixed(Amounts(30, 0, 1)), model="m")
+    ledger.settle("late", Amounts(30, 0, 1))
     ledger.close_account("run")
     assert ledger.room(tomorrow).picodollars == 40
     today = ledger.account(f"day:{DAY}:acme")
     assert today is not None
-    assert today.spent.picodollars == 50
+    assert today.spent.picodollars == 30
+
+
+def test_a_days_cap_that_is_lowered_after_midnight_binds_the_run_that_began_before(ledger: Ledger) -> None:
+    ledger.tenant("acme", per_day=Caps(40, None, None), today=date(2026, 11, 26))
+    with pytest.raises(BudgetExceeded) as refused:
+        ledger.hold("run", "late", Fixed(Amounts(41, 0, 1)), model="m")
+    assert (refused.value.path, refused.value.cap, refused.value.waiting_helps) == (f"acme, {DAY}", dollars(40), False)
+
+
+def money(amount: int) -> Fixed:
+    return Fixed(Amounts(amount, 0, 1))
+
+
+def lower(ledger: Ledger, to: int, *, each_day: bool = False) -> None:
+    caps = Caps(to, None, None)
+    ledger.tenant("acme", total=None if each_day else caps, per_day=caps if each_day else None, today=DAY)
+
+
+@pytest.mark.parametrize("each_day", [False, True], ids=["in all", "each day"])
+def test_a_cap_that_is_lowered_binds_a_run_with_a_budget_of_its_own_at_its_next_call(
+    ledger: Ledger, each_day: bool
+) -> None:
+    """The run has 60 set aside. What it is spending just now it may spend; what it has not begun to, it may not."""
+    ledger.hold("run", "in flight", money(30), model="m")
+    lower(ledger, 40, each_day=each_day)
+    assert ledger.room("run").picodollars == 10
+    ledger.hold("run", "within", money(10), model="m")
+    with pytest.raises(BudgetExceeded) as refused:
+        ledger.hold("run", "over", money(1), model="m")
+    assert (refused.value.cap, refused.value.held, refused.value.waiting_helps) == (dollars(40), dollars(40), True)
+    assert refused.value.path.startswith("acme")
+    assert ledger.settle("in flight", Amounts(30, 0, 1)).state == "settled"
+    assert ledger.settle("within", Amounts(10, 0, 1)).state == "settled"
+    with pytest.raises(BudgetExceeded) as refused:
+        ledger.hold("run", "over", money(1), model="m")
+    assert not refused.value.waiting_helps
+    lower(ledger, 41, each_day=each_day)
+    ledger.hold("run", "over", money(1), model="m")
+    lower(ledger, 1000, each_day=each_day)
+    ledger.hold("run", "free again", money(19), model="m")
+    with pytest.raises(BudgetExceeded) as refused:
+        ledger.hold("run", "over its own", money(1), model="m")
+    assert refused.value.path == "run"
+
+
+def test_a_lowered_cap_is_one_for_all_runs_and_their_children(ledger: Ledger) -> None:
+    day = ledger.tenant("acme", today=DAY)
+    ledger.open("other", kind="run", path="other", parent=day, wanted=Caps(20, None, None))
+    ledger.open("child", kind="child", path="child", parent="run", wanted=Caps(30, None, None))
+    ledger.hold("child", "a", money(5), model="m")
+    ledger.settle("a", Amounts(5, 0, 1))
+    ledger.hold("other", "b", money(6), model="m")
+    lower(ledger, 15)
+    assert [ledger.room(each).picodollars for each in ("child", "run", "other")] == [4, 4, 4]
+    ledger.hold("child", "c", money(3), model="m")
+    with pytest.raises(BudgetExceeded):
+        ledger.hold("other", "d", money(2), model="m")
+    with pytest.raises(BudgetExceeded):
+        ledger.hold("run", "e", money(2), model="m")
+    ledger.hold("run", "f", money(1), model="m")
+    lower(ledger, 0)
+    for account in ("run", "child", "other"):
+        with pytest.raises(BudgetExceeded, match=r"\(acme\)"):
+            ledger.hold(account, f"g {account}", money(1), model="m")
+
+
+def test_a_call_is_made_smaller_to_fit_under_a_cap_that_was_lowered(ledger: Ledger) -> None:
+    lower(ledger, 25)
+    assert ledger.hold("run", "a", CallBid(Rate(0, 1), 0, 50, 10), model="m") == 25
+
+
+def test_what_was_kept_back_for_the_last_call_does_not_get_round_the_brake(ledger: Ledger) -> None:
+    ledger.hold("run", "kept", Fixed(Amounts(20, 0, 1)), model="m", reserve=True)
+    lower(ledger, 0)
+    with pytest.raises(BudgetExceeded) as refused:
+        ledger.hold("run", "last", money(20), model="m", replacing="kept")
+    assert not refused.value.waiting_helps
+    lower(ledger, 20)
+    ledger.hold("run", "last", money(20), model="m", replacing="kept")
+
+
+def test_where_all_is_set_aside_the_refusal_says_by_whom_and_that_it_may_come_back(ledger: Ledger) -> None:
+    day = ledger.tenant("acme", today=DAY)
+    ledger.open("other", kind="run", path="the other", parent=day, wanted=Caps(40, None, None))
+    for wanted, in_full in ((10, False), (10, True), (200, True)):
+        with pytest.raises(
+            BudgetExceeded,
+            match=r"nothing is free for a budget of \$.*: \$.* is set aside by 2 other runs of tenant 'acme'",
+        ) as refused:
+            ledger.open("late", kind="run", path="late", parent=day, wanted=Caps(wanted, None, None), in_full=in_full)
+        assert refused.value.waiting_helps
+        assert sorted(refused.value.held_by) == ["run", "the other"]
+    ledger.hold("other", "a", money(40), model="m")
+    ledger.settle("a", Amounts(40, 0, 1))
+    ledger.close_account("other")
+    ledger.hold("run", "b", money(60), model="m")
+    ledger.settle("b", Amounts(60, 0, 1))
+    with pytest.raises(BudgetExceeded, match="is spent by tenant 'acme'") as refused:  # though the run is still open
+        ledger.open("late", kind="run", path="late", parent=day, wanted=Caps(10, None, None), in_full=True)
+    assert (refused.value.waiting_helps, refused.value.held_by) == (False, ("run",))
+
+
+def test_who_waits_for_a_whole_budget_gets_all_that_can_be_had_and_not_less(ledger: Ledger) -> None:
+    day = ledger.tenant("acme", today=DAY)
+    with pytest.raises(BudgetExceeded, match=r"is free for a budget of .* by 1 other run of tenant 'acme'"):
+        ledger.open("late", kind="run", path="late", parent=day, wanted=Caps(50, None, None), in_full=True)
+    assert ledger.open("less", kind="run", path="less", parent=day, wanted=Caps(50, None, None)).picodollars == 40
+    ledger.close_account("less")
+    ledger.hold("run", "a", money(60), model="m")
+    ledger.settle("a", Amounts(60, 0, 1))
+    got = ledger.open("late", kind="run", path="late", parent=day, wanted=Caps(50, None, None), in_full=True)
+    assert got.picodollars == 40  # the rest is spent, and to wait for that would be for ever
+
+
+def test_nobody_is_served_before_those_who_wait(ledger: Ledger) -> None:
+    day, wanted = ledger.tenant("acme", today=DAY), Caps(30, None, None)
+    first, second = ledger.stand_in_line(day), ledger.stand_in_line(day)
+    assert [ledger.is_first_in_line(day, ticket) for ticket in (first, second)] == [True, False]
+    for ticket, in_full in ((None, True), (second, True), (second, False)):
+        with pytest.raises(BudgetExceeded, match="wait for its money, and came first") as refused:
+            ledger.open("late", kind="run", path="late", parent=day, wanted=wanted, in_full=in_full, ticket=ticket)
+        assert refused.value.waiting_helps
+    ledger.open("unlimited", kind="run", path="unlimited", parent=day, wanted=NO_CAPS, in_full=True)
+    others = ledger.tenant("umbra", total=Caps(30, None, None), today=DAY)
+    ledger.open("another's", kind="run", path="another's", parent=others, wanted=wanted, in_full=True)
+    ledger.open("first", kind="run", path="first", parent=day, wanted=wanted, in_full=True, ticket=first)
+    assert ledger.is_first_in_line(day, second)
+    assert not ledger.renew_ticket(first)
+    ledger.leave_line(second)
+    ledger.leave_line(second)
+    ledger.open("free for all", kind="run", path="x", parent=day, wanted=Caps(5, None, None), in_full=True)
+
+
+def test_a_place_in_the_line_that_nobody_renews_is_nobodys(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event loop of one who waited has ended, and its process goes on."""
+    day = ledger.tenant("acme", today=DAY)
+    for module in ("memory_ledger", "sqlite_books"):
+        monkeypatch.setattr(f"divebell.bridge.{module}.STALE_TICKET_SECONDS", -1.0)
+    lost, second = ledger.stand_in_line(day), ledger.stand_in_line(day)
+    assert ledger.is_first_in_line(day, second)
+    assert not ledger.renew_ticket(lost)
+    assert ledger.renew_ticket(second)
 
 
 def test_a_memory_ledger_forgets_what_has_closed() -> None:

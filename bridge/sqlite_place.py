@@ -1,0 +1,53 @@
+"""Where a ledger's file may be: in one place only, so that all who use it see the same entries.
+
+SQLite keeps the newest entries, and the locks of those who write them, in files beside the database, which it finds by
+the database's path. Two paths to one file in different folders (a hard link; a mount of the file alone, as `docker run
+-v budgets.db:/data/budgets.db` makes one) are two ledgers then, each of which spends the whole of every cap, and which
+damage each other's file. Symbolic links are no matter: they are followed before anything is opened.
+
+Guaranteed, on Linux: a file with a second name, and one that is a mount point, are refused. Elsewhere only the second
+name is seen. Not guaranteed: anything of the other place, which cannot be seen from here; nor of network drives, where
+what is beside the file may be there, and the locks on it not work.
+"""
+
+import os
+import re
+import stat
+from pathlib import Path
+
+from divebell.bridge.errors import LedgerError
+
+MOUNTS = Path("/proc/self/mountinfo")
+_ESCAPED = re.compile(rb"\\([0-7]{3})")
+
+
+def check_place(path: Path) -> os.stat_result:
+    """What the file is. LedgerError where it is in more places than one; OSError where it is not there."""
+    status = check_names(path)
+    if os.fsencode(path) in mount_points():
+        raise LedgerError(
+            f"the ledger {path} is mounted by itself: its other place has other entries, and each would spend the "
+            "whole of every cap. Mount the folder that it is in"
+        )
+    return status
+
+
+def check_names(path: Path) -> os.stat_result:
+    """As `check_place`, but for mounts, which take longer to look up."""
+    status = path.stat()
+    if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+        raise LedgerError(
+            f"the ledger {path} has {status.st_nlink} names (hard links): who uses it by another one does not see the "
+            "same entries, and each would spend the whole of every cap. Remove the others, or use symbolic links"
+        )
+    return status
+
+
+def mount_points() -> frozenset[bytes]:
+    """The paths at which something is mounted; none where the system does not tell."""
+    try:
+        lines = MOUNTS.read_bytes().splitlines()
+    except OSError:
+        return frozenset()
+    fields = (line.split(b" ", 5) for line in lines)
+    return frozenset(_ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), each[4]) for each in fields if len(each) > 4)

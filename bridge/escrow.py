@@ -375,9 +375,10 @@ def _unopened(chain: Chain, limit: int, wanted: int, below: Below, *, waiting_he
         reason = f"{quantity(limit, bound.held)} of {cap} is set aside by calls of {whose}"
     else:
         reason = f"{quantity(limit, in_use(account, bound.cap, limit, below).spent)} of {cap} is spent by {whose}"
-    free = f"{quantity(limit, bound.free)} is" if bound.free > 0 else "nothing is"
+    free = f"{quantity(limit, bound.free)} is free" if bound.free > 0 else "nothing is free"
+    free = free if waiting_helps else "nothing is left"
     return BudgetExceeded(
-        f"{free} free for a budget of {quantity(limit, wanted)}: {reason} ({account.path})",
+        f"{free} for a budget of {quantity(limit, wanted)}: {reason} ({account.path})",
         limit=LIMIT_NAMES[limit], cap=in_unit(limit, bound.cap), spent=in_unit(limit, bound.spent),
         held=in_unit(limit, bound.held), path=account.path, waiting_helps=waiting_helps,
         held_by=tuple(each.path for each in holders[:MAX_HOLDERS_NAMED]),

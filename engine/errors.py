@@ -12,7 +12,8 @@ DivebellError
 ├── AnswerError             an answer does not fit its schema; carries one line for each problem
 ├── BudgetExceeded          a limit of the run's budget does not allow more; carries limit, cap, spent, held, path
 ├── LedgerError             the ledger cannot be read or written
-│   └── LedgerBusy          another process writes to it just now
+│   └── LedgerUnavailable   it cannot be written just now: a full disk, a drive that is away
+│       └── LedgerBusy      another process writes to it just now
 ├── JournalError            a journal cannot be read or written, or is of another run
 │   └── ReplayDiverged      a run that was repeated did something else than is recorded
 ├── ModelError              a model call failed; carries the model's name
@@ -34,6 +35,7 @@ from divebell.bridge.errors import (
     DivebellError,
     LedgerBusy,
     LedgerError,
+    LedgerUnavailable,
     UnknownPrice,
 )
 
@@ -201,6 +203,7 @@ __all__ = [
     "JournalError",
     "LedgerBusy",
     "LedgerError",
+    "LedgerUnavailable",
     "ModelError",
     "ModelRefused",
     "ModelUnavailable",

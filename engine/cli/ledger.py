@@ -1,6 +1,6 @@
 """`divebell ledger`: where the money is, who holds it, and closing what dead processes left.
 
-Reading takes nothing, writes nothing and makes no file; `reconcile` alone opens the ledger as a process that uses it.
+Reading takes nothing, writes nothing and makes no file; `reconcile` and `cap` open the ledger as one that uses it.
 A ledger that cannot be read ends the command with status 2 and one sentence.
 """
 
@@ -127,6 +127,45 @@ def reconcile(file: LedgerFile = None, as_json: AsJson = False) -> None:
         ledger_tables.reconciled(done)
 
 
+@ledger.command()
+def cap(
+    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Whose caps to change.")],
+    total: Annotated[
+        str | None, typer.Option(metavar="DOLLARS", help="What it may spend in all; 'none' lifts that cap.")
+    ] = None,
+    per_day: Annotated[
+        str | None, typer.Option(metavar="DOLLARS", help="What it may spend each day (of UTC); 'none' lifts that cap.")
+    ] = None,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="No more calls at all, until --total gives another cap.")
+    ] = False,
+    file: LedgerFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change a tenant's caps in dollars. A lower one binds its runs at their next call, in every process.
+
+    Calls in flight are paid. Caps in tokens and calls stay as they are, but for --stop, and --total after it.
+    """
+    from divebell.bridge.sqlite_report import LedgerReader
+    from divebell.cli import ledger_json, ledger_tables
+    from divebell.cli.display import one_line
+    from divebell.cli.ledger_caps import change_caps
+
+    if stop and total is not None:
+        raise Exit(USAGE, "--stop and --total are two ways to set one cap: give one of them")
+    if not stop and total is None and per_day is None:
+        raise Exit(USAGE, "which cap? give --total DOLLARS, --per-day DOLLARS or --stop")
+    path = _named(file)
+    with _readable(), LedgerReader(path) as reader:
+        if not reader.has_tenant(tenant):
+            raise Exit(USAGE, f"no tenant is called {one_line(tenant, 100)!r}: `divebell ledger tenants` lists them")
+    with _readable():
+        change_caps(path, tenant, total=total, per_day=per_day, stop=stop)
+    with _readable(), LedgerReader(path) as reader:
+        found = [each for each in reader.tenants() if each.name == tenant]
+        (ledger_json if as_json else ledger_tables).tenants(reader, found)
+
+
 def _named(file: Path | None) -> Path:
     if file is None:
         raise Exit(USAGE, "which ledger? name its file: --file FILE, or set DIVEBELL_LEDGER")
@@ -137,9 +176,9 @@ def _named(file: Path | None) -> Path:
 def _readable() -> Iterator[None]:
     """SQLite's messages may quote what is in the file: they are shown as one safe line."""
     from divebell.cli.display import one_line
-    from divebell.errors import LedgerError
+    from divebell.errors import ConfigurationError, LedgerError
 
     try:
         yield
-    except LedgerError as error:
+    except (LedgerError, ConfigurationError) as error:
         raise Exit(USAGE, one_line(str(error), 600)) from None

@@ -140,7 +140,7 @@ def test_a_tenant_with_nothing_left_is_told_so_before_any_call(
     options = ("--ledger", str(ledger), "--tenant", "acme", "--total", "0", "--budget", "0.10")
     done = ask(command, "1 calls of x", *options)
     assert (done.status, done.stdout) == (3, "")
-    assert done.sentence.endswith("$0 of $0 is free (acme)")
+    assert done.sentence == "nothing is left for a budget of $0.1: $0 of $0 is spent by tenant 'acme' (acme)"
     assert not server.received
 
 

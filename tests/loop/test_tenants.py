@@ -1,5 +1,6 @@
 """Tenants as an application makes them: whose caps count, and arguments that make no sense."""
 
+import itertools
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -80,3 +81,70 @@ def test_what_makes_no_sense_is_refused_at_once_in_one_sentence(case: str, tmp_p
         make(tmp_path / "ledger.db")
     assert "\n" not in str(raised.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def spender(tenant: Tenant, during: Callable[[int], None], **options: object) -> RLM:
+    """A run with a budget of its own that would make six calls of a cent; `during` happens in each, by its number."""
+    calls = itertools.count(1)
+
+    def reply(_request: object) -> Completion:
+        number = next(calls)
+        during(number)
+        text = "FINAL(done)" if number == 6 else "```repl\n1\n```"
+        return Completion(text=text, usage=Usage(output_tokens=1))
+
+    rates = {"root": CENT_PER_TOKEN}
+    return tenant.rlm(
+        ScriptedModel("root", reply), rates=rates, max_output_tokens=1, budget=Budget(dollars="0.10"), **options
+    )
+
+
+BRAKES: dict[str, Callable[[Tenant], None]] = {
+    "stopped": lambda tenant: tenant.stop(),
+    "a lower total": lambda tenant: tenant.set_caps(total=Budget(dollars="0.03")),
+    "a lower day": lambda tenant: tenant.set_caps(per_day=Budget(dollars="0.03")),
+    "fewer calls": lambda tenant: tenant.set_caps(total=Budget(calls=3)),
+    "made again with less": lambda tenant: tenant.engine.tenant(tenant.name, total=Budget(dollars="0.03")) and None,
+}
+
+
+@pytest.mark.parametrize("brake", BRAKES)
+@pytest.mark.parametrize("shared", [False, True], ids=["memory", "another process's"])
+def test_a_cap_lowered_in_flight_ends_a_run_with_a_budget_of_its_own_at_its_next_call(
+    brake: str, shared: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "ledger.db" if shared else None
+    with Engine(ledger=path) as engine:
+        operators = Engine(ledger=path) if shared else engine
+        acme = engine.tenant("acme", total=Budget(dollars="5", calls=100), per_day=Budget(dollars="5"))
+        pulled = operators.tenant("acme")
+
+        def during(number: int) -> None:
+            if number == 3:
+                BRAKES[brake](pulled)
+
+        with pytest.raises(BudgetExceeded) as raised:
+            spender(acme, during, on_exhausted="raise").run("context", "q")
+        assert not raised.value.waiting_helps
+        assert raised.value.path.startswith("acme")
+        account = engine.ledger.account("tenant:acme")
+        assert account is not None
+        assert (account.spent.calls, account.held.calls) == (3, 0)
+        pulled.set_caps(total=Budget(dollars="5"), per_day=Budget())
+        assert spender(acme, lambda number: None).run("context", "q").answer == "done"
+        operators.close()
+
+
+def test_a_run_that_the_brake_ends_gives_no_last_answer_for_more_money() -> None:
+    with Engine() as engine:
+        acme = engine.tenant("acme", total=Budget(dollars="5"))
+        with pytest.raises(BudgetExceeded):
+            spender(acme, lambda number: acme.stop() if number == 2 else None).run("context", "q")
+        account = engine.ledger.account("tenant:acme")
+        assert account is not None
+        assert account.spent.calls == 2
+
+
+def test_a_cap_that_limits_seconds_is_refused() -> None:
+    with Engine() as engine, pytest.raises(ConfigurationError, match="total cannot limit seconds"):
+        engine.tenant("acme").set_caps(total=Budget(seconds=5))

@@ -1,0 +1,34 @@
+"""Changing a tenant's caps from the command line."""
+
+from pathlib import Path
+
+from divebell.bridge.budget import picodollars
+from divebell.bridge.escrow import Caps
+from divebell.bridge.patience import wait_and_do
+from divebell.bridge.sqlite_ledger import SQLiteLedger
+
+LIFT = "none"
+STOPPED = Caps(0, 0, 0)
+
+
+def change_caps(path: Path, tenant: str, *, total: str | None, per_day: str | None, stop: bool) -> None:
+    """Write the caps. Those in tokens and calls stay, but for what `stop` set, which ends with another cap in dollars.
+
+    ConfigurationError for what is not an amount, LedgerError where the ledger cannot be written.
+    """
+    new_total, new_day = _amount(total, "--total"), _amount(per_day, "--per-day")
+    with SQLiteLedger(path) as ledger:
+        in_all, each_day = ledger.account(f"tenant:{tenant}"), ledger.account(f"daily:{tenant}")
+        total_caps, day_caps = None, None
+        if stop:
+            total_caps = STOPPED
+        elif total is not None:
+            kept = Caps() if in_all is None or in_all.caps == STOPPED else in_all.caps
+            total_caps = kept._replace(picodollars=new_total)
+        if per_day is not None:
+            day_caps = (Caps() if each_day is None else each_day.caps)._replace(picodollars=new_day)
+        wait_and_do(lambda: ledger.tenant(tenant, total=total_caps, per_day=day_caps))
+
+
+def _amount(text: str | None, what: str) -> int | None:
+    return None if text is None or text == LIFT else picodollars(text, what)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from divebell.bridge.tally import Tally
 
 _PICODOLLAR_DIGITS = 12
+_PICODOLLARS_PER_DOLLAR = 10**12
 MAX_DOLLARS = 1_000_000_000
 MAX_PICODOLLARS = MAX_DOLLARS * 10**_PICODOLLAR_DIGITS
 MAX_AMOUNT_CHARACTERS = 100
@@ -45,7 +46,7 @@ def picodollars(amount: "str | int | Decimal", what: str = "dollars") -> int:
     if isinstance(amount, int):
         if not 0 <= amount <= MAX_DOLLARS:
             raise ConfigurationError(out_of_range)
-        return amount * 10**_PICODOLLAR_DIGITS
+        return amount * _PICODOLLARS_PER_DOLLAR
     text = str(amount).strip() if isinstance(amount, Decimal) or len(amount) <= MAX_AMOUNT_CHARACTERS else ""
     found = _AMOUNT.fullmatch(text) if len(text) <= MAX_AMOUNT_CHARACTERS else None
     if found is None:

@@ -48,6 +48,8 @@ from tests.contract.conftest import value
         ("ctypes", ["no foreign code"]),
         ("shelve", ["work in memory"]),
         ("fcntl", ["no operating system"]),
+        ("compileall", ["this part of Python's standard library is not in this sandbox"]),
+        ("multiprocessing.shared_memory", ["multiprocessing is in this sandbox, without this part of it"]),
         ("colections", ["did you mean collections?"]),
         ("dateutils", ["did you mean dateutil?"]),
         ("html.parsers", ["html is in this sandbox"]),

@@ -14,6 +14,7 @@ def box() -> Iterator[Sandbox]:
 
 
 REFUSED = {
+    "two questions at the keyboard": ("input('a', 'b')", "TypeError", "input expected at most 1 argument, got 2"),
     "a question at the keyboard": ("input('name? ')", "EOFError", "there is no keyboard"),
     "a socket": ("import socket\nsocket.socket()", "OSError", "there is no network"),
     "a pair of sockets": ("import socket\nsocket.socketpair()", "OSError", "there is no network"),

@@ -198,6 +198,8 @@ def _unknown(name: str, top: str) -> str:
         return "it is not in this sandbox"
     if top != name and (top in sys.modules or _is_there(top)):
         return f"{top} is in this sandbox, without this part of it"
+    if top in sys.stdlib_module_names:
+        return "this part of Python's standard library is not in this sandbox, because it could do nothing here"
     near = difflib.get_close_matches(top[:MAX_NAME_CHARACTERS], _importable(), 1, CLOSE_ENOUGH)
     if near:
         return f"it is not in this sandbox; did you mean {near[0]}?"

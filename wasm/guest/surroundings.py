@@ -5,6 +5,7 @@ None of it is here. Each use gets an answer that programs understand, in words t
 
 import _locale
 import builtins
+import contextlib
 import errno
 import inspect
 import io
@@ -45,9 +46,9 @@ def _no_processes(*_arguments: object, **_options: object) -> NoReturn:
     raise OSError(errno.ENOTSUP, NO_PROCESSES)
 
 
-def _input(prompt: object = "", /) -> str:
+def _input(*arguments: object) -> str:
     try:
-        return _original_input(prompt)
+        return _original_input(*arguments)
     except EOFError:
         if sys.stdin is not stdin:
             raise
@@ -109,6 +110,8 @@ def _looks_like(function: Any, original: Any) -> Any:
     """The function, with the name and words of what it stands for."""
     for name in ("__module__", "__name__", "__qualname__", "__doc__"):
         setattr(function, name, getattr(original, name))
+    with contextlib.suppress(ValueError):  # some of those in C have none
+        function.__signature__ = inspect.signature(original)
     return function
 
 

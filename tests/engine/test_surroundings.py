@@ -44,6 +44,8 @@ def test_what_is_not_here_says_so(box: Sandbox, code: str, kind: str, words: str
 
 VALUES = {
     "the end of stdin": ("import sys\n[sys.stdin.read(), sys.stdin.readline(), list(sys.stdin)]", ["", "", []]),
+    "the names of the streams": ("import sys\n[sys.stdin.name, sys.stdout.name, sys.stderr.name, sys.stdout.mode]", ["<stdin>", "<stdout>", "<stderr>", "w"]),
+    "the name of the machine": ("import socket\nsocket.gethostname()", "localhost"),
     "stdin as bytes": ("import sys\nsys.stdin.buffer.read()", b""),
     "a stdin of the cell's own": ("import io, sys\nsys.stdin = io.StringIO('5\\n')\ninput()", "5"),
     "locales that are here": ("import locale\n[locale.setlocale(locale.LC_ALL, name) for name in ('C', '', 'C.UTF-8')][0]", "C"),

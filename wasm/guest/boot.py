@@ -187,7 +187,7 @@ def _make_anew() -> None:
     models.finish = finish.Finish()
     models.CONTRACT["answer"] = models.finish.answer
     models.restore_contract()
-    _use_streams(output.Output(), output.Output())
+    _use_streams(output.Output("<stdout>"), output.Output("<stderr>"))
     functions = {ast.copy_location: None}
     for module in (wire, values, models, cell, finish, tickets, output, sys.modules[__name__]):
         for owner in (module, *(value for value in vars(module).values() if isinstance(value, type))):

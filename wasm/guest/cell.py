@@ -31,8 +31,8 @@ _CO_COROUTINE = inspect.CO_COROUTINE
 _OUR_FRAMES = ("<divebell_guest", "<frozen asyncio", "<frozen concurrent")
 _ABSENT = object()
 
-stdout = Output()
-stderr = Output()
+stdout = Output("<stdout>")
+stderr = Output("<stderr>")
 
 
 class _Interruption:

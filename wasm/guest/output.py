@@ -32,15 +32,16 @@ class Output(io.TextIOBase):
     """A text stream that holds at most `limit` characters, however much is written to it."""
 
     # With slots a cell writes to one object, where a dict would be two more, on pages of their own.
-    __slots__ = ("_bytes", "_first", "_first_length", "_half", "_last", "_last_length", "_missing")
+    __slots__ = ("_bytes", "_first", "_first_length", "_half", "_last", "_last_length", "_missing", "name")
 
     encoding = "utf-8"
     errors = "strict"
-
     newlines = None
     line_buffering = True
+    mode = "w"
 
-    def __init__(self, limit: int = 100_000) -> None:
+    def __init__(self, name: str, limit: int = 100_000) -> None:
+        self.name = name
         self._bytes: _Bytes | None = None
         self.reset(limit)
 

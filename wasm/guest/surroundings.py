@@ -30,7 +30,15 @@ NO_DEBUGGER = "breakpoint() is passed over: there is no debugger in this sandbox
 _original_input = builtins.input
 _original_getfile = inspect.getfile
 _original_setlocale = _locale.setlocale
-stdin = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+
+
+class _Nothing(io.BytesIO):
+    """What sys.stdin reads from."""
+
+    name = "<stdin>"
+
+
+stdin = io.TextIOWrapper(_Nothing(), encoding="utf-8")
 
 
 def _exit(status: int = 0) -> None:
@@ -40,6 +48,11 @@ def _exit(status: int = 0) -> None:
 
 def _no_network(*_arguments: object, **_options: object) -> NoReturn:
     raise OSError(NO_NETWORK)
+
+
+def _gethostname() -> str:
+    """Return the name of the machine: not the host's."""
+    return "localhost"
 
 
 def _no_processes(*_arguments: object, **_options: object) -> NoReturn:
@@ -119,10 +132,12 @@ def install() -> None:
     """Put all this in the place of what it stands for."""
     vars(sys).update(stdin=stdin, __stdin__=stdin, breakpointhook=_breakpoint, __breakpointhook__=_breakpoint)
     vars(builtins).update(help=_help, exit=sys.exit, quit=sys.exit, input=_looks_like(_input, _original_input))
+    sys.path[:] = [""]  # a module that a cell writes into a file can be imported
     vars(os).update(_exit=_exit, system=_no_processes, popen=_no_processes)
     subprocess.Popen.__init__ = _no_processes  # type: ignore[method-assign]
     socket.socket.__init__ = _no_network  # type: ignore[method-assign]
     for name in ("getaddrinfo", "create_connection", "gethostbyname", "socketpair"):
         vars(socket)[name] = _no_network
+    vars(socket)["gethostname"] = _gethostname
     vars(inspect)["getfile"] = _looks_like(_getfile, _original_getfile)
     vars(_locale)["setlocale"] = vars(locale)["_setlocale"] = _looks_like(_setlocale, _original_setlocale)

@@ -4,7 +4,7 @@ A budget is a plan; bridge/meter.py keeps the accounts.
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -103,6 +103,10 @@ class Budget:
                 f"Budget({shown(values[0])})"
             )
         return super().__new__(cls)
+
+    def __repr__(self) -> str:
+        given = [f"{field.name}={getattr(self, field.name)!r:.100}" for field in fields(self)]
+        return f"Budget({', '.join(one for one in given if not one.endswith('=None'))})"
 
     def __post_init__(self) -> None:
         if self.dollars is not None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from divebell.context.escape import plain, shown
 from divebell.limits import Limits
 
 MAX_ERROR_CHARACTERS = 50_000
@@ -46,6 +47,18 @@ class Cell:
     submitted: dict[str, Any] | None = None
     """The fields that SUBMIT was given, of up to 16 MB, after `Services.check_answer` accepted them. One value without
     a name comes as {"answer": value}, unless it is a dict; several come as {wire.BY_POSITION: [values]}."""
+
+    def __repr__(self) -> str:
+        parts = [
+            "ok" if self.error is None else f"failed {shown(self.error.kind)}: {shown(self.error.message)}",
+            *([f"stdout={shown(self.stdout)}"] if self.stdout else []),
+            *([f"stderr={shown(self.stderr)}"] if self.stderr else []),
+            *([] if self.repr is None else [f"value: {plain(self.repr[:60])}"]),
+            *([] if self.final is None else [f"final={shown(self.final)}"]),
+            *(["restored"] if self.restored else []),
+            f"seconds={self.seconds:.3f}",
+        ]
+        return f"<Cell {', '.join(parts)}>"
 
     @property
     def ok(self) -> bool:

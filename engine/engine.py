@@ -65,6 +65,10 @@ class Engine:
         self._images: dict[bool, Image] = {}
         self._watchdog: Watchdog | None = None
 
+    def __repr__(self) -> str:
+        models = ", ".join(list(self.models)[:10]) or "none of its own"
+        return f"<Engine models: {models}; ledger: {type(self.ledger).__name__}>"
+
     @overload
     def rlm(
         self,

@@ -28,6 +28,10 @@ class Event:
     run_id: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        names = ", ".join(list(self.data)[:20])
+        return f"<Event {self.kind}, path={self.path}, turn={self.turn}, seconds={self.seconds:.2f}, data: {names}>"
+
 
 EventListener = Callable[[Event], None]
 """Called on the run's event loop, so it should be quick. What it raises cannot break a run: the first time it is logged

@@ -19,6 +19,7 @@ from divebell.bridge.ledger import Ledger
 from divebell.bridge.meter import Meter
 from divebell.bridge.rates import RateCard
 from divebell.context import Context, Source
+from divebell.context.paths import warn_if_a_path
 from divebell.errors import ConfigurationError, ContextError, DivebellError
 from divebell.events import EventListener
 from divebell.journal.header import header_of, open_journal
@@ -27,6 +28,7 @@ from divebell.loop.cache_key import cache_key
 from divebell.loop.calls import Calls, patiently
 from divebell.loop.fitting import KnownLimits
 from divebell.loop.listeners import Tracing, combine_listeners
+from divebell.loop.logs import debug_listener
 from divebell.loop.memo import Memo
 from divebell.loop.result import Result
 from divebell.loop.run import Run, SessionState
@@ -49,9 +51,14 @@ def check_query(query: str) -> None:
         )
 
 
+def _context_of(source: Source) -> Context:
+    warn_if_a_path(source)
+    return Context.of(source)
+
+
 async def prepared(context: Source) -> Context:
     """The context, made ready. ContextError if it cannot be read, or is empty."""
-    made = await anyio.to_thread.run_sync(Context.of, context)
+    made = await anyio.to_thread.run_sync(_context_of, context)
     if made.length == 0:
         raise ContextError("the context is empty: there is nothing to answer from")
     return made
@@ -88,7 +95,7 @@ class Questions:
         over the settings' labels."""
         settings = replace(
             self.settings,
-            listener=combine_listeners(self.settings.listener, listener),
+            listener=combine_listeners(self.settings.listener, listener, debug_listener()),
             labels=merge_metadata(self.settings.labels, metadata),
             run_id=secrets.token_hex(16),
         )

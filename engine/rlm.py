@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Unpack, cast, overload
+from typing import Any, ClassVar, Generic, Unpack, cast, get_args, overload
 
 from divebell.bridge.budget import Budget, checked_budget
 from divebell.context import Source
+from divebell.context.escape import shown
 from divebell.events import EventListener
 from divebell.journal.journal import Journal
 from divebell.loop.levels import levels_of
@@ -131,6 +132,13 @@ class RLM(Generic[Answer_co]):
             spending=self._spending,
         )
 
+    def __repr__(self) -> str:
+        questions = self._questions
+        models = ", ".join(level.model.name for level in questions.settings.levels)
+        output = "" if self._output is None else f", output={_name_of(self._output)}"
+        tenant = "" if questions.tenant is None else f", tenant={questions.tenant.name!r}"
+        return f"<RLM {models}{output}, {questions.budget!r}{tenant}>"
+
     def completion(self, context: Source, query: str) -> str:
         """The answer to `query` about `context`. As `run`, for those who want only the text: a draft is no answer, so
         where Result.status is "failed", what failed is raised."""
@@ -226,6 +234,12 @@ class RLM(Generic[Answer_co]):
     def reset(self) -> None:
         """Start counting anew."""
         self._spending.reset()
+
+
+def _name_of(output: object) -> str:
+    if isinstance(output, dict):
+        return "a JSON Schema"
+    return shown(output.__name__ if isinstance(output, type) and not get_args(output) else str(output))
 
 
 def _settings(

@@ -20,6 +20,7 @@ from divebell.bridge import wire
 from divebell.bridge.door import Door, Services
 from divebell.cell import Cell, CellError, cell_from_guest
 from divebell.context import Context, Source
+from divebell.context.paths import warn_if_a_path
 from divebell.engine import Engine, default_engine
 from divebell.errors import ConfigurationError, ContextError, NotPlainData, SandboxClosed, SandboxError
 from divebell.limits import Limits
@@ -89,6 +90,7 @@ class Sandbox:
         self._seed = _checked_seed(seed)
         self._engine = engine or default_engine()
         self._image = self._engine.image(reproducible=seed is not None)
+        warn_if_a_path(context)
         self._context = None if context is None else Context.of(context)
         self._services: Services = services or CallableServices(
             llm, tools=Tools.of(tools), tool_seconds=self.limits.tool_seconds, seeded=seed is not None
@@ -131,6 +133,10 @@ class Sandbox:
             instance.close()
             raise
         return instance
+
+    def __repr__(self) -> str:
+        about = "no context" if self._context is None else repr(self._context)
+        return f"<Sandbox {about}, cells={self._cells}, {'closed' if self._closed else 'open'}>"
 
     def run(self, code: str) -> Cell:
         """Run Python code. Never raises for anything the code does; the Cell says what came of it.

@@ -89,6 +89,10 @@ class Session(Generic[Answer_co]):
             )
         )
 
+    def __repr__(self) -> str:
+        messages = 0 if self._state is None else len(self._state.history.full)
+        return f"<Session messages={messages:,}, {'closed' if self._closed else 'open'}>"
+
     @property
     def history(self) -> list[Message]:
         """All messages so far, those too that the model is not sent any more."""

@@ -43,6 +43,11 @@ class Tenant:
         checked_budget(self.per_run)
         _checked_caps(per_day=self.per_day, total=self.total)
 
+    def __repr__(self) -> str:
+        caps = {"budget": self.per_run, "per_day": self.per_day, "total": self.total}
+        given = "".join(f", {name}={cap!r}" for name, cap in caps.items() if cap is not None)
+        return f"<Tenant {self.name!r}{given}>"
+
     def write_caps(self) -> None:
         """Write the caps into the ledger, once: there they stay until others are written, by whichever process."""
         self.engine.ledger.tenant(self.name, total=_caps(self.total), per_day=_caps(self.per_day))

@@ -1,14 +1,36 @@
 """What is behind a path, chosen by what it is: a folder's texts, JSON's data, an image, a text."""
 
+import logging
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from divebell.context import folders, images, structured
+from divebell.context.escape import shown
 from divebell.context.files import is_folder, opened
 from divebell.errors import ContextError
 
+MAX_PATH_CHARACTERS = 1_000
+_log = logging.getLogger("divebell.context")
+
 _Loaded = tuple[Any, tuple[str, ...]]  # the value, and notes on how it was read
+
+
+def warn_if_a_path(source: object) -> None:
+    """Log a WARNING where a str that is to be the context is the path of something that exists: it is taken as text.
+
+    For what an application gives only: a guest's texts must look up nothing on the host.
+    """
+    if not isinstance(source, str) or not 0 < len(source) <= MAX_PATH_CHARACTERS or not source.isprintable():
+        return
+    is_word = not {"/", os.sep, "."}.intersection(source)  # which a folder may have for its name by chance
+    if os.path.isfile(source) or (not is_word and os.path.isdir(source)):
+        _log.warning(
+            "the context is the text %s itself, and there is a file or folder of that name: "
+            "to read it, give pathlib.Path(...)",
+            shown(source),
+        )
 
 
 def load_special(path: Path) -> _Loaded | None:

@@ -11,6 +11,7 @@ from divebell.journal.file import JournalFile
 from divebell.journal.journal import Journal
 from divebell.journal.records import VERSION, Record, Recorded, has_begun, pack, read
 from divebell.loop.prompts.templates import prompts_digest
+from divebell.metadata import check_metadata
 from divebell.tools import Tools
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def header_of(settings: "Settings", query: str, context: Context) -> Record:
         "divebell": __version__,
         "prompts": prompts_digest(),
         "query": query,
+        "metadata": dict(settings.labels),
         "context": {"type": context.type_name, "length": context.length, "digest": context.digest()},
         "notes": list(context.notes),
         "embedded": _embedded(context),
@@ -90,6 +92,7 @@ def check_header(header: Record) -> None:
     for name, is_right in (
         ("id", _is_text(header.get("id"), 200)),
         ("query", _is_text(header.get("query"))),
+        ("metadata", _is_metadata(header.get("metadata"))),
         ("context", _is_text(context.get("digest")) and _is_text(context.get("type"))),
         ("notes", _are_texts(header.get("notes"))),
         ("embedded", header.get("embedded") is None or _is_text(header.get("embedded"))),
@@ -106,6 +109,15 @@ def check_header(header: Record) -> None:
     ):
         if not is_right:
             raise JournalError(f"the journal's header is damaged: its {name} makes no sense")
+
+
+def _is_metadata(value: object) -> bool:
+    """Journals of before there was any have none."""
+    try:
+        check_metadata(value)
+    except ConfigurationError:
+        return False
+    return True
 
 
 def _is_text(value: object, most: int = 1 << 30) -> bool:

@@ -5,6 +5,7 @@ so is a request, a cell or an answer that is another. With `live_from_turn` the 
 with real models.
 """
 
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -99,7 +100,7 @@ def replay(
 
 
 async def _again(settings: Settings, context: Context, query: str, budget: Budget, rates: RateCard) -> Result:
-    meter = Meter(budget, rates)
+    meter = Meter(budget, rates, run_id=settings.run_id or None)
     try:
         for model in settings.models.values():
             meter.rate_of(model.name)
@@ -134,6 +135,12 @@ def _context(recorded: Recorded, given: "Source | None", path: Path) -> Context:
     if context.digest() != recorded.header["context"]["digest"]:
         raise ConfigurationError(f"this is not the context that the run of {path} was about")
     return context
+
+
+def _run_id(recorded: Recorded) -> str:
+    """The id of the recorded run: a replay is the same run. Empty where the journal has none that could be one."""
+    last = recorded.runs[-1] if recorded.runs else ""
+    return last if re.fullmatch("[0-9a-f]{32}", last) else ""
 
 
 def _settings(
@@ -176,4 +183,6 @@ def _settings(
         journal=journal,
         metadata={},
         sub_metadata={},
+        labels=recorded.header.get("metadata") or {},
+        run_id=_run_id(recorded) if model is None else "",
     )

@@ -1,13 +1,15 @@
 """What a run gives back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
 from divebell.cell import Cell
+from divebell.context.escape import shown
 from divebell.errors import DivebellError
 from divebell.loop.stop import Stop
+from divebell.plain import to_plain
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -27,6 +29,9 @@ class Turn:
     reply: str
     cells: tuple[Cell, ...]
     seconds: float
+
+    def __repr__(self) -> str:
+        return f"<Turn {shown(self.reply)}, cells={len(self.cells)}, seconds={self.seconds:.2f}>"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +61,28 @@ class Result(Generic[Answer_co]):
     trace_file: Path | None = None
     """Where the run's trace is, if RLM(trace=...) asked for one."""
     run_id: str = ""
-    """Names the run in its events, its trace, its journal, the ledger (whose accounts are "run RUN_ID") and the log."""
+    """Names the run in its events, its trace, its journal, the ledger (in the ids of its accounts) and the log."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """What the application said of it: RLM(metadata=...), and over that run(metadata=...)."""
+
+    def __repr__(self) -> str:
+        cost = self.spend.get("dollars")
+        parts = [
+            f"{self.status} {shown(self.answer)}",
+            f"turns={self.iterations}",
+            *([] if cost is None else [f"dollars={cost:f}"]),
+            f"seconds={self.seconds:.2f}",
+            *([] if self.stopped_by is None else [f"stopped_by={self.stopped_by.limit}"]),
+            f"run_id={self.run_id}",
+        ]
+        return f"<Result {', '.join(parts)}>"
+
+    def to_dict(self, *, turns: bool = False) -> dict[str, Any]:
+        """All of it as plain data that json.dumps takes: each field by its name, money as exact decimal text.
+
+        `value` is as JSON has it: objects of classes are dicts, dates ISO texts, bytes base64 (see divebell.plain).
+        turns: whether to include `trace`, the replies and cells of all turns; it may be megabytes.
+        ValueError where the value nests too deep for JSON.
+        """
+        names = [field.name for field in fields(self) if turns or field.name != "trace"]
+        return {name: to_plain(getattr(self, name)) for name in names}

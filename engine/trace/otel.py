@@ -29,7 +29,7 @@ from divebell.cell import Cell
 from divebell.errors import ConfigurationError
 from divebell.events import Event
 from divebell.trace.pump import END_SECONDS, Pump
-from divebell.trace.schema import ERROR_KINDS, Recorder, body_text, with_outcome
+from divebell.trace.schema import ERROR_KINDS, METADATA, Recorder, body_text, with_outcome
 
 try:
     from opentelemetry import metrics, trace
@@ -159,7 +159,9 @@ class OpenTelemetryListener:
             "gen_ai.provider.name": self._provider,
             "gen_ai.agent.name": AGENT,
             "divebell.path": event.path,
+            "divebell.run_id": event.run_id or None,
             "gen_ai.input.messages": _message("user", self._body(data.get("query"))),
+            **{f"divebell.metadata.{name}": value for name, value in self._metadata(event).items()},
         }
         span = self._tracer.start_span(
             f"invoke_agent {AGENT}",
@@ -169,6 +171,11 @@ class OpenTelemetryListener:
             start_time=self._ns(event.seconds),
         )
         self._runs[event.path] = (span, event.seconds)
+
+    def _metadata(self, event: Event) -> dict[str, str]:
+        kept = self._recorder.data({"settings": {METADATA: event.metadata}})
+        found: dict[str, str] = kept["settings"][METADATA]
+        return found
 
     def _on_answer(self, event: Event, data: Mapping[str, Any]) -> None:
         cell = self._cells.pop(event.path, None)

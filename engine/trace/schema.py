@@ -50,8 +50,10 @@ SECRET = "[secret]"  # noqa: S105
 
 FACTS = frozenset({
     "account", "context_type", "error_type", "finish_reason", "limit", "media_type", "model", "name", "path", "role",
-    "status", "tenant", "type",
+    "run_id", "status", "tenant", "type",
 })  # fmt: skip
+METADATA = "metadata"
+"""In the header's settings: the application's own words (RLM(metadata=...)), which are facts."""
 _BODIES = frozenset({"arguments", "keyword_arguments", "result"})
 """Bodies whatever their type: a tool's result may be a number that nobody may read."""
 _WALKED = frozenset({"spend", "stopped_by", "messages", "models", "settings"})
@@ -134,6 +136,8 @@ class Recorder:
         if is_dataclass(value) and not isinstance(value, type):
             return self._mapping({field.name: getattr(value, field.name) for field in fields(value)}, nesting + 1)
         if isinstance(value, Mapping):
+            if name == METADATA and nesting == 1:  # of the settings, which the application wrote
+                return {self._fact(str(key)): self._fact(str(item)) for key, item in islice(value.items(), MAX_ITEMS)}
             return self._mapping(value, nesting + 1)
         if isinstance(value, (list, tuple)):
             items = (self._value(name, item, nesting + 1) for item in value[-MAX_ITEMS:])

@@ -1,0 +1,64 @@
+"""What happens in a run, to Python's logging: a line an event, at DEBUG, under "divebell.run".
+
+Names, counts, times and costs only. No line has a prompt, a reply, code or output: they are the customers', and may be
+hostile. What others wrote (a model's name, an error's kind) is cut and escaped.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from divebell.bridge.budget import dollars
+from divebell.cell import Cell
+from divebell.context.escape import shown
+from divebell.events import Event, EventListener
+from divebell.trace.schema import with_outcome
+
+_log = logging.getLogger("divebell.run")
+
+
+def debug_listener() -> EventListener | None:
+    """What logs the events of a run that begins now; None where nobody would see it."""
+    return _log_event if _log.isEnabledFor(logging.DEBUG) else None
+
+
+def _log_event(event: Event) -> None:
+    _log.debug("run %s/%s turn %d: %s", event.run_id, event.path, event.turn, _in_words(event.kind, event.data))
+
+
+def _in_words(kind: str, data: dict[str, Any]) -> str:
+    cell = data.get("cell")
+    if kind == "run":
+        return f"begins, root model {shown(str(data.get('model')))}"
+    if kind in ("reply", "call"):
+        return f"{'root ' if kind == 'reply' else 'sub-'}call{_cost(data)}"
+    if kind == "code":
+        return "cell begins"
+    if kind == "cell" and isinstance(cell, Cell):
+        outcome = "ok" if cell.error is None else f"failed with {shown(cell.error.kind)}"
+        return f"cell {outcome} in {cell.seconds:.3f} s{', state restored' if cell.restored else ''}"
+    if kind == "tool":
+        return f"tool {shown(str(data.get('name')))} ended{_failure(with_outcome(data))}"
+    if kind == "child":
+        return f"child number {data.get('number')} ended{_failure(data)}"
+    if kind == "limit":
+        return f"the limit of {data.get('limit')} ends its turns ({data.get('spent')} of {data.get('cap')})"
+    if kind == "answer":
+        return f"ends, {data.get('status')}{_failure(data)}"
+    return kind
+
+
+def _cost(data: dict[str, Any]) -> str:
+    name = f" of {shown(str(data.get('model')))}"
+    if data.get("memo"):
+        return f"{name}, from the memo"
+    cost = data.get("picodollars")
+    return (
+        f"{name}: {data.get('input_tokens')} + {data.get('output_tokens')} tokens"
+        f"{f', ${dollars(cost):f}' if type(cost) is int else ''}, {data.get('call_seconds') or 0.0:.2f} s, "
+        f"attempts: {data.get('attempts')}, {shown(str(data.get('finish_reason')))}{_failure(data)}"
+    )
+
+
+def _failure(data: Mapping[str, Any]) -> str:
+    return f", with {shown(str(data['error_type']))}" if data.get("error_type") else ""

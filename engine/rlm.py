@@ -142,10 +142,7 @@ class RLM(Generic[Answer_co]):
     def completion(self, context: Source, query: str) -> str:
         """The answer to `query` about `context`. As `run`, for those who want only the text: a draft is no answer, so
         where Result.status is "failed", what failed is raised."""
-        result = self.run(context, query)
-        if result.error is not None:
-            raise result.error
-        return result.answer
+        return self.run(context, query).raise_if_failed().answer
 
     def run(
         self,
@@ -169,7 +166,8 @@ class RLM(Generic[Answer_co]):
         on_event: told of what happens in this run, beside the RLM's own.
 
         Raises ContextError if the context cannot be read, BudgetExceeded if the budget did not allow the root model to
-        go on, ModelError if it failed. Inside a running event loop use `arun`.
+        go on, ModelError if it failed; where there is a draft by then, see Result.raise_if_failed. Inside a running
+        event loop use `arun`.
         """
 
         async def answer() -> Result[Answer_co]:

@@ -44,7 +44,8 @@ class Result(Generic[Answer_co]):
     error: why it failed; None where it did not.
     stopped_by: the limit that ended the turns; None for an answer that came by itself.
     is_cut: whether the answer ends before its end, because the last reply's output limit cut it off.
-    value: the answer as the type that RLM(output=...) asked for; without one, the text. None of a draft.
+    value: the answer as the type that RLM(output=...) asked for; without one, the text. None of a draft, whatever type
+    checkers are told: where drafts would do harm, ask for `rlm.run(...).raise_if_failed().value`.
     spend: as RLM.cost_summary(), for this run and its children.
     """
 
@@ -76,6 +77,12 @@ class Result(Generic[Answer_co]):
             f"run_id={self.run_id}",
         ]
         return f"<Result {', '.join(parts)}>"
+
+    def raise_if_failed(self) -> "Result[Answer_co]":
+        """This result, if it has an answer. Raises its `error` where it has only a draft."""
+        if self.error is not None:
+            raise self.error
+        return self
 
     def to_dict(self, *, turns: bool = False) -> dict[str, Any]:
         """All of it as plain data that json.dumps takes: each field by its name, money as exact decimal text.

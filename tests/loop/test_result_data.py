@@ -13,7 +13,7 @@ from typing import Any, Literal, TypedDict
 import pydantic
 import pytest
 
-from divebell import RLM, Budget, Cell, Engine, Event, Rate, Result, Sandbox, ScriptedModel
+from divebell import RLM, Budget, Cell, Engine, Event, ModelError, Rate, Result, Sandbox, ScriptedModel
 from divebell.bridge.meter import account_of
 from divebell.journal.records import read
 from divebell.plain import to_plain
@@ -111,6 +111,18 @@ def test_a_value_without_an_end_is_an_error() -> None:
         to_plain(endless)
 
 
+def test_a_draft_is_data_too_and_may_be_refused() -> None:
+    drafting = ScriptedModel("root", [block("answer['content'] = 'a draft'")])
+    result = RLM(drafting).run("c", "q")
+    data = json.loads(json.dumps(result.to_dict()))
+    assert (data["status"], data["answer"], data["value"]) == ("failed", "a draft", None)
+    assert data["error"] == str(result.error)
+    with pytest.raises(ModelError):
+        result.raise_if_failed()
+    done = RLM(answering()).run("c", "q")
+    assert done.raise_if_failed() is done
+
+
 def test_the_turns_are_there_when_they_are_wanted() -> None:
     result = RLM(answering(block("print('seen')\nFINAL(3)"))).run("c", "q")
     assert "trace" not in result.to_dict()
@@ -200,7 +212,7 @@ def things() -> list[object]:
     engine = Engine(models={"root": answering()})
     tenant = engine.tenant("acme", budget=Budget(dollars="0.30"))
     rlm = tenant.rlm(
-        answering(block(f"print({HOSTILE!r} * 100_000)\nFINAL({HUGE!r})")), budget=Budget(calls=5),
+        answering(block(f"print({HOSTILE!r} * 100_000)\nFINAL('x' * 10**6)")), budget=Budget(calls=5),
         api_key="sk-secret-0123456789", output=str, rates={"root": Rate.per_million("0", "0")}, metadata={"k": HUGE[:500]},
     )  # fmt: skip
     events: list[Event] = []

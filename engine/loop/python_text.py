@@ -45,5 +45,17 @@ def parsed_expression(source: str) -> ast.expr | None:
     return statement.value if isinstance(statement, ast.Expr) else None
 
 
+_DOES_SOMETHING = (
+    ast.Call, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.For, ast.While, ast.If, ast.With, ast.Try, ast.Import,
+    ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Await, ast.Subscript,
+)  # fmt: skip
+
+
+def does_something(code: str) -> bool:
+    """Whether it is Python that does more than name things: prose and data may be Python, too."""
+    tree = parsed(code)
+    return tree is not None and any(isinstance(node, _DOES_SOMETHING) for node in ast.walk(tree))
+
+
 def compiles(code: str) -> bool:
     return parsed(code) is not None

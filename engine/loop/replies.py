@@ -1,13 +1,15 @@
-"""Reading a root model's reply: its code blocks, and its answer if it gives one.
+"""Reading a root model's reply: its code blocks, its answer if it gives one, and what to say of what was not taken.
 
 Pure functions, linear in the reply's length. They never raise: whatever a model writes has a reading.
 
-Code is what stands in a fenced block marked `repl`, `python` or `py`; or in the only block, if that has no mark and is
-Python with the contract's names; or the whole reply, if it has no block and is that. An answer in the reply's text is
-read by finals.py. Inside of code the same names are functions, and this module does not look at them, with one
-exception: a block that is nothing but `FINAL(...)` and not Python is the answer.
+Code is what stands in a fenced block marked `repl`, `python` or the like (languages.py); in tags, or in the call of a
+tool that runs Python (marks.py, tool_calls.py); in the only block without a mark, if that is Python with the contract's
+names; or the whole reply, if it has no block and is that. An answer in the reply's text is found by finals.py. Inside
+of code the same names are functions, and this module does not look at them, with one exception: a block that is
+nothing but `FINAL(...)` and not Python is the answer.
 
-What a model thinks aloud between `<think>` and `</think>` is neither code nor answer.
+What a model thinks aloud is neither code nor answer (thoughts.py). An answer that stands before code of the same reply
+was given before its output was seen, and does not count.
 """
 
 import ast
@@ -18,23 +20,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from divebell.bridge import contract
-from divebell.loop.finals import Final, Scan, find_at, labelled_final, last_final, only_final
+from divebell.loop import languages
+from divebell.loop.channels import with_tokens, without_channels
+from divebell.loop.finals import labelled_final, last_final, only_final, why_not
+from divebell.loop.meanings import Final
 from divebell.loop.notes import Note
+from divebell.loop.pieces import Block, Pieces, pieces_of
 from divebell.loop.python_text import compiles, parsed
+from divebell.loop.thoughts import strip_thought
+from divebell.loop.tool_calls import calls_in_data, calls_of_field, code_of, data_in, react_call
 
 __all__ = ["Final", "Note", "Reply", "parse_reply", "strip_thinking"]
 
 MAX_CODE_BLOCKS = 64
 MAX_REPLY_CHARACTERS = 8 << 20
-MAX_FENCE_TRIES = 8  # fence lines inside a code block that are tried as its end
 
-CODE_LANGUAGES = frozenset({"repl", "python", "py", "python3"})
-_TEXT_LANGUAGES = frozenset({"", "text", "txt", "plaintext", "markdown", "md", "final", "answer"})
 _CONTRACT_NAMES = contract.NAMES | {"print"}
-_LIST_MARKER = re.compile(r"[ \t]*+(?:[-*+]|\d{1,3}[.)])[ \t]++(?=```|~~~)")
-_ONE_LINE = re.compile(r"[ \t]*+```[ \t]*+(repl|python3?|py)[ \t]++([^`\n]++)```[ \t]*+$", re.IGNORECASE)
-_THINKING = re.compile(r"\s*+<(think|thinking)>", re.IGNORECASE)
-_THOUGHT_END = re.compile(r"^[ \t]*+</(?:think|thinking)>", re.IGNORECASE | re.MULTILINE)
+_LABEL_LINE = re.compile(r"\s*+(?:repl|python3?|py)[ \t]*+\n", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -52,23 +54,9 @@ class Reply:
     notes: tuple[Note, ...] = ()
 
 
-@dataclass
-class _Block:
-    language: str
-    code: str
-
-
 def strip_thinking(text: str) -> str:
-    """The reply without the `<think>...</think>` that some open models begin with. Some leave out the first tag."""
-    opening = _THINKING.match(text)
-    if opening is not None:
-        closing = f"</{opening[1]}>"
-        at = text.find(closing, opening.end())
-        return text if at < 0 else text[at + len(closing) :].lstrip()
-    ending = _THOUGHT_END.search(text)
-    if ending is None or _THINKING.search(text, 0, ending.start()):
-        return text
-    return text[ending.end() :].lstrip()
+    """The reply without the thought that it begins with, or of a reply in channels the final one."""
+    return strip_thought(without_channels(text))
 
 
 def parse_reply(text: str, *, is_cut: bool = False, tool_calls: Sequence[Mapping[str, Any]] = ()) -> Reply:
@@ -77,141 +65,134 @@ def parse_reply(text: str, *, is_cut: bool = False, tool_calls: Sequence[Mapping
     is_cut: the output limit ended it, so its end is not to be believed: an answer or a block that is not closed does
     not count. tool_calls: Completion.tool_calls, what the endpoint passed on beside the text.
     """
-    text = strip_thinking(text[:MAX_REPLY_CHARACTERS].replace("\r\n", "\n"))
-    prose, blocks, is_open = _split(text)
-    notes: tuple[Note, ...] = ()
-    if is_cut:
-        notes = (Note("cut"),)
-        blocks = blocks[:-1] if is_open else blocks
-    blocks = [block for block in blocks if block.code.strip()]
-    final = last_final(prose, may_be_open=not is_cut)
-    marked: list[str] = []
-    for block in blocks:
-        if block.language in CODE_LANGUAGES:
-            alone = None if compiles(block.code) else only_final(block.code)
-            final = final or alone
-            if alone is None:
-                marked.append(block.code)
-    if marked:
-        return Reply(tuple(marked[:MAX_CODE_BLOCKS]), final or _final_in_a_fence(blocks), notes)
-    if not blocks and not is_cut and _is_code(text, statements=True):
-        return Reply((textwrap.dedent(text).strip("\n"),), None)
-    unmarked = [block.code for block in blocks if not block.language]
-    if len(unmarked) == 1 and _is_code(unmarked[0]):
-        return Reply((unmarked[0],), final, notes)
-    return Reply((), final or _final_in_a_fence(blocks) or labelled_final(prose), notes)
+    pieces = pieces_of(with_tokens(text[:MAX_REPLY_CHARACTERS].replace("\r\n", "\n")))
+    return _Reading(pieces, is_cut=is_cut, tool_calls=tool_calls).reply()
 
 
-def _final_in_a_fence(blocks: list[_Block]) -> Final | None:
-    """The answer that fills a block of its own, one that is marked as text or has no mark."""
-    for block in reversed(blocks):
-        if block.language in _TEXT_LANGUAGES:
-            final = only_final(block.code)
-            if final is not None:
-                return final
-    return None
+class _Reading:
+    """One reply's pieces, and what is made of them. A place is a position in the prose."""
 
+    def __init__(self, pieces: Pieces, *, is_cut: bool, tool_calls: Sequence[Mapping[str, Any]]) -> None:
+        self._prose = pieces.prose
+        self._scan = pieces.scan
+        self._is_cut = is_cut
+        self._tool_calls = tool_calls
+        self._ends_in_thought = pieces.ends_in_thought
+        self._seen_notes = pieces.notes
+        self._notes: list[Note] = []
+        self._all_blocks = pieces.blocks
+        self._blocks = [block for block in pieces.blocks if self._is_whole(block)]
+        self._finals: list[tuple[int, Final]] = []
 
-def _fence(line: str) -> tuple[str, str] | None:
-    """The fence that the line consists of, and its info string; None if it is no fence."""
-    line = line.strip(" \t")
-    mark = line[:1]
-    if mark not in ("`", "~") or not line.startswith(mark * 3):
-        return None
-    info = line.lstrip(mark)
-    fence = line[: len(line) - len(info)]
-    return None if mark == "`" and "`" in info else (fence, info.strip())
+    def _is_whole(self, block: Block) -> bool:
+        """Of a cut reply, a block that is closed, and by its own end, not by a fence inside of its code."""
+        if not self._is_cut:
+            return True
+        is_last = block is self._all_blocks[-1]
+        return block.is_closed and (not is_last or not languages.is_code(block.language) or compiles(block.code))
 
+    def reply(self) -> Reply:
+        code = self._code()
+        final = self._final(code)
+        if not code and final is None:
+            self._explain()
+        notes = list(dict.fromkeys([*self._cut_notes(), *self._about_seen(bool(code or final)), *self._notes]))
+        return Reply(tuple(each.code for each in code[:MAX_CODE_BLOCKS]), final, tuple(notes))
 
-def _language(info: str) -> str:
-    words = info.split(None, 1)
-    return words[0].strip("{}.").lower() if words else ""
+    def _code(self) -> list[Block]:
+        """The blocks to run. The answers that fill a block of their own are kept aside."""
+        code: list[Block] = []
+        for block in self._blocks:
+            if languages.is_code(block.language):
+                alone = None if block.form or compiles(block.code) else only_final(block.code)
+                if alone is None:
+                    code.append(block)
+                else:
+                    self._finals.append((block.place, alone))
+        called = self._called([block.code for block in code])
+        code = [*code, *called] or self._unmarked_code() or self._bare_code()
+        forms = [block.form for block in code if block.form]
+        if forms:
+            self._notes.append(Note("other_form", forms[0]))
+        if len(code) > MAX_CODE_BLOCKS:
+            self._notes.append(Note("too_many_blocks", str(len(code) - MAX_CODE_BLOCKS)))
+        return code
 
+    def _called(self, already: list[str]) -> list[Block]:
+        """The code in the field `tool_calls`. Some endpoints leave it in the text, too."""
+        blocks: list[Block] = []
+        for call in calls_of_field(self._tool_calls):
+            arguments = data_in(call.arguments) if isinstance(call.arguments, str) else call.arguments
+            code = None if self._is_cut and arguments is None else code_of(call)
+            if code is None:
+                self._notes.append(Note("call_not_run", call.name))
+            elif code not in already:
+                blocks.append(Block("repl", code, len(self._prose) + 1, form="the call of a tool"))
+        return blocks
 
-def _split(text: str) -> tuple[str, list[_Block], bool]:
-    """The prose (each fenced block replaced by an empty line), the fenced blocks, and whether the last is not closed.
+    def _unmarked_code(self) -> list[Block]:
+        unmarked = [block for block in self._blocks if languages.may_be_code(block.language)]
+        if len(unmarked) == 1 and _is_code(unmarked[0].code):
+            return unmarked
+        return []
 
-    A block inside of an answer belongs to the answer: `FINAL(` before it, `)` after it.
-    """
-    lines = text.split("\n")
-    prose: list[str] = []
-    blocks: list[_Block] = []
-    scan = Scan(text)
-    at, position, is_open = 0, 0, False
-    while at < len(lines):
-        start = at
-        line = lines[at]
-        marker = _LIST_MARKER.match(line)
-        opening = _fence(line[marker.end() :] if marker else line)
-        at += 1
-        if opening is not None:
-            fence, language = opening[0], _language(opening[1])
-            body_end, at = _block_end(lines, at, fence, language)
-            is_open = body_end[1] == at
-            blocks.append(_Block(language, textwrap.dedent("\n".join(lines[body_end[0] : body_end[1]]))))
-            prose.append("")
-        elif one_line := _ONE_LINE.match(line):
-            blocks.append(_Block(one_line[1].lower(), one_line[2].strip()))
-            prose.append("")
-        elif _THINKING.match(line):
-            at = _thought_end(lines, start)
-            prose.append("")
-        else:
-            at += _answer_lines(text, position, scan)
-            prose.extend(lines[start:at])
-        position += sum(map(len, lines[start:at])) + at - start
-    return "\n".join(prose), blocks, is_open and at == len(lines)
+    def _bare_code(self) -> list[Block]:
+        """The whole reply, if it is code without a fence, or a tool's call as bare JSON."""
+        if self._all_blocks or self._is_cut:
+            return []
+        label = _LABEL_LINE.match(self._prose)
+        text = self._prose[label.end() if label else 0 :].strip("\n").removesuffix("\n```")
+        text = languages.without_prompts(textwrap.dedent(text))
+        if _is_code(text, statements=True):
+            return [Block("repl", text, 0)]
+        call = react_call(self._prose)
+        calls = calls_in_data(data_in(text)) or ([call] if call else [])
+        codes = [(each, code_of(each)) for each in calls]
+        self._notes += [Note("call_not_run", each.name) for each, code in codes if code is None]
+        return [Block("repl", code, 0, form="the call of a tool") for _, code in codes if code is not None]
 
+    def _final(self, code: list[Block]) -> Final | None:
+        """The last answer, if no code stands behind it."""
+        found = last_final(self._prose, self._scan, is_cut=self._is_cut) if not self._is_bare(code) else None
+        if found is not None:
+            self._finals.append((found.start, found.meaning))
+        texts = [block for block in self._blocks if languages.is_text(block.language) and block not in code]
+        answers = [(block.place, only_final(block.code)) for block in texts]
+        self._finals += [(place, answer) for place, answer in answers if answer is not None]
+        if not self._finals:
+            return None if code or self._is_cut else labelled_final(self._prose)
+        if any(not self._is_whole(block) for block in self._all_blocks):
+            return None  # before code that was cut, or in it
+        place, final = max(self._finals, key=lambda each: each[0])
+        if place < max((block.place for block in code), default=-1):
+            self._notes.append(Note("answer_before_code", final.value))
+            return None
+        return final
 
-def _thought_end(lines: list[str], start: int) -> int:
-    """The line after the thought that begins on this one; a thought that does not end is all the rest."""
-    for at in range(start, len(lines)):
-        if "</think" in lines[at].lower():
-            return at + 1
-    return len(lines)
+    def _is_bare(self, code: list[Block]) -> bool:
+        return bool(code) and not self._all_blocks and not self._tool_calls
 
+    def _cut_notes(self) -> list[Note]:
+        if not self._is_cut:
+            return []
+        return [Note("only_thoughts" if self._ends_in_thought or not self._prose.strip() else "cut")]
 
-def _answer_lines(text: str, position: int, scan: Scan) -> int:
-    """How many lines after this one belong to the answer that begins on it, because it has whole blocks in it."""
-    found = find_at(text, position, scan, may_be_open=False)
-    if found is None or "\n" not in found.content:
-        return 0
-    lines = text[position : found.end].split("\n")
-    fences = sum(_fence(line) is not None for line in lines)
-    return len(lines) - 1 if fences and fences % 2 == 0 else 0
+    def _about_seen(self, is_taken: bool) -> list[Note]:
+        """What the walk noted. Models think of code and answers all the time: that matters only where there is no
+        other."""
+        return [note for note in self._seen_notes if note.template != "in_thought" or not is_taken]
 
-
-def _block_end(lines: list[str], start: int, fence: str, language: str) -> tuple[tuple[int, int], int]:
-    """Where the block's body lies, and the line after the block.
-
-    A fence line closes it. But code may hold fence lines itself, in the prompts that it writes: where the code up to
-    the first such line is not Python and up to a later one is, the later one counts. A line that opens another block
-    before this one is closed ends this one.
-    """
-    first: int | None = None
-    tries = 0
-    for at in range(start, len(lines)):
-        found = _fence(lines[at])
-        if found is None or found[0][0] != fence[0]:
-            continue
-        closes = len(found[0]) >= len(fence) and not found[1]
-        opens = _language(found[1]) in CODE_LANGUAGES
-        if not closes and not opens:
-            continue
-        if language not in CODE_LANGUAGES:
-            if closes:
-                return (start, at), at + 1
-            continue
-        if compiles(textwrap.dedent("\n".join(lines[start:at]))):
-            return (start, at), at + 1 if closes else at
-        tries += 1
-        if closes and first is None:
-            first = at
-        if tries >= MAX_FENCE_TRIES:
-            break
-    if first is not None:
-        return (start, first), first + 1
-    return (start, len(lines)), len(lines)
+    def _explain(self) -> None:
+        """Why a reply has neither code nor an answer."""
+        others = [block.language for block in self._blocks if block.language not in languages.DATA]
+        if any(languages.may_be_code(block.language) for block in self._blocks):
+            self._notes.append(Note("unmarked_block"))
+        elif others:
+            self._notes.append(Note("other_language", others[0]))
+        if (mention := why_not(self._prose)) is not None:
+            self._notes.append(mention)
+        if not self._prose.strip() and not self._all_blocks and not self._seen_notes and not self._is_cut:
+            self._notes.append(Note("empty"))
 
 
 def _is_code(text: str, *, statements: bool = False) -> bool:

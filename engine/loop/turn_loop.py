@@ -319,4 +319,5 @@ def _notes_of(reply: RootReply, parsed: Reply) -> list[Note]:
         return [Note("only_thoughts" if reply.is_at_its_limit else "withheld" if reply.is_cut else "empty")]
     if not reply.is_cut or reply.is_at_its_limit:
         return list(parsed.notes)
-    return [replace(note, template="withheld") if note.template == "cut" else note for note in parsed.notes]
+    is_of_the_limit = ("cut", "only_thoughts")
+    return [replace(note, template="withheld") if note.template in is_of_the_limit else note for note in parsed.notes]

@@ -7,7 +7,7 @@ import pytest
 
 from divebell import Sandbox
 from divebell.loop.finals import Final
-from divebell.loop.replies import Reply, parse_reply
+from divebell.loop.replies import parse_reply
 
 
 def text(value: str) -> Final:
@@ -33,6 +33,11 @@ def expression(source: str) -> Final:
 
 def submit(source: str) -> Final:
     return Final("submit", source)
+
+
+def read(reply: str) -> tuple[tuple[str, ...], Final | None]:
+    parsed = parse_reply(reply)
+    return parsed.code_blocks, parsed.final
 
 
 CODE = "```repl\nx = 1\n```\n"
@@ -111,7 +116,7 @@ COUNTS: dict[str, tuple[str, Final]] = {
     "fence marked python, over lines": ("```python\nFINAL(It is so:\n- a\n- b)\n```", text("It is so:\n- a\n- b")),
     "after a label": ("Final answer: FINAL(42)", text("42")),
     "at the end of a sentence": ("I counted twice.\nSo the answer is FINAL(42).", text("42")),
-    "after a bold label": ("**Answer:** FINAL(Paris, France)", either("Paris, France")),
+    "after a bold label": ("**Answer:** FINAL(Paris, France)", text("Paris, France")),
     "a single word": ("FINAL(Paris)", word("Paris")),
     "a single word in backticks": ("FINAL(`names`)", word("names")),
     "a name that is no answer": ("FINAL(result)", variable("result")),
@@ -128,8 +133,8 @@ COUNTS: dict[str, tuple[str, Final]] = {
     "an element": ("FINAL(hits[0])", expression("hits[0]")),
     "an entry": ('FINAL(result["total"])', expression('result["total"]')),
     "an attribute or a host": ("FINAL(example.com)", either("example.com")),
-    "a call or a remark": ("FINAL(Paris (France))", either("Paris (France)")),
-    "a sum or a formula": ("FINAL(a + b)", either("a + b")),
+    "a call or a remark": ("FINAL(Paris (France))", text("Paris (France)")),
+    "a sum or a formula": ("FINAL(a + b)", text("a + b")),
     "names in a dict": ('FINAL({"total": total})', either('{"total": total}')),
     "final of final_var": ("FINAL(FINAL_VAR(result))", expression("FINAL_VAR(result)")),
     "final_var": ("FINAL_VAR(result)", variable("result")),
@@ -146,6 +151,67 @@ COUNTS: dict[str, tuple[str, Final]] = {
     "final_var of a sentence": ("FINAL_VAR(The answer is 42)", text("The answer is 42")),
     "final_var of a number": ("FINAL_VAR(42)", text("42")),
     "final_var never closed": ("FINAL_VAR(result\nThat holds it.", variable("result")),
+    "numbers before its lines": (
+        "FINAL(The steps are:\n1) open it\n2) read it)",
+        text("The steps are:\n1) open it\n2) read it"),
+    ),
+    "letters in its line": ("FINAL(Options: a) yes, b) no)", text("Options: a) yes, b) no")),
+    "a letter at its beginning": ("FINAL(a) yes, b) no)", text("a) yes, b) no")),
+    "letters before its lines": ("FINAL(Choose:\na) yes :)\nb) no)", text("Choose:\na) yes :)\nb) no")),
+    "roman numbers": ("FINAL(It has i) a hull, ii) a line)", text("It has i) a hull, ii) a line")),
+    "a half-open interval": ("FINAL([0, 1))", text("[0, 1)")),
+    "a half-open interval on the left": ("FINAL((0, 1])", text("(0, 1]")),
+    "half-open intervals": ("FINAL((-∞, 0] ∪ [1, 2))", text("(-∞, 0] ∪ [1, 2)")),
+    "a half-open interval amid words": ("FINAL(x in [0, 1) holds)", text("x in [0, 1) holds")),
+    "a half-open interval and more lines": (
+        "FINAL(x in [a, b)\nand y in (c, d])\nDone.",
+        text("x in [a, b)\nand y in (c, d]"),
+    ),
+    "a smiley": ("FINAL(It works :) and well)", text("It works :) and well")),
+    "a smiley at its end": ("FINAL(It works :))", text("It works :)")),
+    "a smiley at a line's end": ("FINAL(It works :)\nand well)", text("It works :)\nand well")),
+    "a sad smiley": ("FINAL(It is lost :( for good)", text("It is lost :( for good")),
+    "winking": ("FINAL(Sure ;-) it is 42)", text("Sure ;-) it is 42")),
+    "a stray parenthesis at a line's end": (
+        "FINAL(First, see item 1)\nthen read on\nand item 2)",
+        text("First, see item 1)\nthen read on\nand item 2"),
+    ),
+    "a stray parenthesis at a line's end, after words": (
+        "FINAL(It rose)\nand then it fell)",
+        text("It rose)\nand then it fell"),
+    ),
+    "a smiley after it is not its end": ("FINAL(42)\nHope that helps :)", text("42")),
+    "a list after it is not its end": ("FINAL(42)\nBecause:\n1) of this\n2) of that (see b)", text("42")),
+    "an aside after it is not its end": ("FINAL(42)\n(I counted twice.)", text("42")),
+    "an interval after it is not its end": ("FINAL(42)\nx is in [0, 1)", text("42")),
+    "numbered lines and another answer": (
+        "FINAL(So:\n1) a\n2) b)\nNo, it is this:\nFINAL(So:\n1) c)",
+        text("So:\n1) c"),
+    ),
+    "negation is a text": ("FINAL(not found)", text("not found")),
+    "and is a text": ("FINAL(cats and dogs)", text("cats and dogs")),
+    "a dash is a text": ("FINAL(low-high)", text("low-high")),
+    "a range is a text": ("FINAL(3-4)", text("3-4")),
+    "is is a text": ("FINAL(x is y)", text("x is y")),
+    "is not is a text": ("FINAL(Rome is not Paris)", text("Rome is not Paris")),
+    "a condition is a text": ("FINAL(a if b else c)", text("a if b else c")),
+    "in is a text": ("FINAL(Paris in France)", text("Paris in France")),
+    "a name and a first name are a text": ("FINAL(Smith, John)", text("Smith, John")),
+    "a list of words is a text": ("FINAL([apples, pears])", text("[apples, pears]")),
+    "a set of words is a text": ("FINAL({x, y})", text("{x, y}")),
+    "a comparison is a text": ("FINAL(a < b)", text("a < b")),
+    "a ratio is a text": ("FINAL(input/output)", text("input/output")),
+    "a word and its remark are a text": ("FINAL(round (final))", text("round (final)")),
+    "a footnote": ("FINAL(Paris[1])", either("Paris[1]")),
+    "a letter of a choice": ("FINAL(B)", text("B")),
+    "yes": ("FINAL(yes)", text("yes")),
+    "No": ("FINAL(No)", text("No")),
+    "null": ("FINAL(null)", text("null")),
+    "a small letter may be a variable": ("FINAL(n)", word("n")),
+    "names that nobody writes as words": ("FINAL(total_count - error_count)", either("total_count - error_count")),
+    "a call of one's own": ("FINAL(summarise(rows))", either("summarise(rows)")),
+    "a comprehension": ("FINAL([n for n in names])", expression("[n for n in names]")),
+    "a call of the contract": ("Here:\nFINAL(llm_query(prompt))", expression("llm_query(prompt)")),
     "submit": ("SUBMIT(name='a', count=2)", submit("SUBMIT(name='a', count=2)")),
     "submit over lines": (
         "Done.\nSUBMIT(\n  names=names,\n  n=len(names),\n)",
@@ -158,6 +224,10 @@ COUNTS: dict[str, tuple[str, Final]] = {
 }
 
 DOES_NOT_COUNT: dict[str, str] = {
+    "at the start of a line, with an aside at its end": "FINAL(answer) is what I call at the end (or so)",
+    "at the start of a line, with two asides": "FINAL(answer) once I know (a) the sum, b) the rest)",
+    "in a thought of another name": "<seed:think>\nFINAL(42)\n</seed:think>\nI look again.",
+    "in a reflection": "<reflection>FINAL(42)\n</reflection>\nI look again.",
     "in a plan": "First I look, then I will call FINAL(answer).",
     "in a plan, at the start of a line": "FINAL(answer) is what I will call at the end.",
     "at the end of a planning line": "Once I know the answer, I call FINAL(total)",
@@ -199,7 +269,7 @@ DOES_NOT_COUNT: dict[str, str] = {
 
 CODE_AND_FINAL: dict[str, tuple[str, tuple[str, ...], Final | None]] = {
     "after the code": (CODE + "FINAL(42)", ("x = 1",), text("42")),
-    "before the code": ("FINAL(42)\n" + CODE, ("x = 1",), text("42")),
+    "before the code": ("FINAL(42)\n" + CODE, ("x = 1",), None),
     "in a plan before the code": ("Then I will call FINAL(answer).\n" + CODE, ("x = 1",), None),
     "in a bullet before the code": ("- FINAL(x) at the end\n" + CODE, ("x = 1",), None),
     "at the end of a sentence beside code": (CODE + "So the answer is FINAL(42).", ("x = 1",), None),
@@ -220,6 +290,19 @@ CODE_AND_FINAL: dict[str, tuple[str, tuple[str, ...], Final | None]] = {
     "in code whose block is never closed": ("```repl\nx = 1\nFINAL(x)", ("x = 1\nFINAL(x)",), None),
     "after code whose block is never closed": ("```repl\nx = (\n```\nFINAL(1)", ("x = (",), text("1")),
     "submit in code": ("```repl\nSUBMIT(a=1)\n```", ("SUBMIT(a=1)",), None),
+    "before the last code": (CODE + "FINAL(42)\n```repl\ny = 2\n```", ("x = 1", "y = 2"), None),
+    "before the code, over lines": ("FINAL(two\nlines)\n" + CODE, ("x = 1",), None),
+    "before the code, never closed": ("FINAL(two\n" + CODE, ("x = 1",), None),
+    "in its own block before the code": ("```\nFINAL(42)\n```\n" + CODE, ("x = 1",), None),
+    "before a block that is not run": ("FINAL(42)\n```json\n{}\n```", (), text("42")),
+    "before and after the code": ("FINAL(1)\n" + CODE + "FINAL(2)", ("x = 1",), text("2")),
+    "a thought's mark in code": ("```repl\nprint('<think>')\n```\n", ("print('<think>')",), None),
+    "a thought's end in a string of code": (
+        '```repl\np = """\n</think>\n"""\n```',
+        ('p = """\n</think>\n"""',),
+        None,
+    ),
+    "a call's mark in code": ("```repl\np = '<tool_call>'\n```", ("p = '<tool_call>'",), None),
     "submit after the code": (CODE + "SUBMIT(a=x)", ("x = 1",), submit("SUBMIT(a=x)")),
     "code without any fence": (
         "hits = context.count('a')\nFINAL(hits)",
@@ -235,17 +318,17 @@ CODE_AND_FINAL: dict[str, tuple[str, tuple[str, ...], Final | None]] = {
 
 @pytest.mark.parametrize(("reply", "expected"), COUNTS.values(), ids=COUNTS.keys())
 def test_counts(reply: str, expected: Final) -> None:
-    assert parse_reply(reply) == Reply((), expected)
+    assert read(reply) == ((), expected)
 
 
 @pytest.mark.parametrize("reply", DOES_NOT_COUNT.values(), ids=DOES_NOT_COUNT.keys())
 def test_does_not_count(reply: str) -> None:
-    assert parse_reply(reply) == Reply((), None)
+    assert read(reply) == ((), None)
 
 
 @pytest.mark.parametrize(("reply", "code", "final"), CODE_AND_FINAL.values(), ids=CODE_AND_FINAL.keys())
 def test_beside_code(reply: str, code: tuple[str, ...], final: Final | None) -> None:
-    assert parse_reply(reply) == Reply(code, final)
+    assert read(reply) == (code, final)
 
 
 @pytest.mark.parametrize(
@@ -266,7 +349,7 @@ def test_an_expressions_code_gives_its_value(source: str, answer: str) -> None:
         assert box.run(final.code).final == answer
 
 
-@pytest.mark.parametrize("source", ["Paris (France)", "example.com", "well-known", "Rome, Milan"])
+@pytest.mark.parametrize("source", ["f(x)", "example.com", "total_count - 1", '{"total": null}'])
 def test_a_text_that_is_python_by_chance_fails_as_code_and_is_kept(source: str) -> None:
     final = parse_reply(f"FINAL({source})").final
     assert final is not None

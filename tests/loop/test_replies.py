@@ -1,5 +1,8 @@
 """What a root model's reply means: a table of texts as models write them, the malformed ones above all."""
 
+import sys
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,7 +79,7 @@ CASES: dict[str, tuple[str, Reply]] = {
     "final with json": ('FINAL({"a": [1, 2]})', Reply((), text('{"a": [1, 2]}'))),
     "the last final wins": ("FINAL(1)\nNo, wait.\nFINAL(2)", Reply((), text("2"))),
     "final beside code": ("```repl\nx\n```\nFINAL(42)", Reply(("x",), text("42"))),
-    "final before code": ("FINAL(42)\n```repl\nx\n```", Reply(("x",), text("42"))),
+    "final before code": ("FINAL(42)\n```repl\nx\n```", Reply(("x",), None)),
     "final inside code is code": ("```repl\nFINAL(x)\n```", Reply(("FINAL(x)",), None)),
     "final in a comment of code": ("```repl\n# FINAL(1)\nx\n```", Reply(("# FINAL(1)\nx",), None)),
     "final alone in an unmarked block": ("```\nFINAL(42)\n```", Reply((), text("42"))),
@@ -103,11 +106,32 @@ CASES: dict[str, tuple[str, Reply]] = {
 
 @pytest.mark.parametrize(("reply", "expected"), CASES.values(), ids=CASES.keys())
 def test_reply(reply: str, expected: Reply) -> None:
-    assert parse_reply(reply) == expected
+    read = parse_reply(reply)
+    assert (read.code_blocks, read.final) == (expected.code_blocks, expected.final)
 
 
 def test_the_table_is_as_long_as_promised() -> None:
     assert len(CASES) >= 60
+
+
+PARTS = st.sampled_from(
+    ["FINAL(", "SUBMIT(", "FINAL_VAR(", ")", "(", "1) ", "[0, 1)", ":)", "\n", "\n\n", "```", "```repl\n", "\n```\n", "~~~", "> ",
+     "- ", "<think>", "</think>", "[THINK]", "[/THINK]", "<|channel|>final<|message|>", "<|channel|>analysis<|message|>", "<|end|>",
+     "<tool_call>", "</tool_call>", '{"name": "python", "arguments": {"code": "x = 1"}}', "<python>", "</python>", "<code>",
+     "print(context)", "x = 1", "answer", "42", "'", '"', " ", "`", "**", "analysisA", "assistantfinal", "</s>", "é", "\ud83d"]
+)  # fmt: skip
+
+
+@given(st.lists(PARTS, max_size=40).map("".join), st.booleans())
+def test_every_reply_of_the_usual_parts_has_a_reading_and_the_same_one_twice(reply: str, is_cut: bool) -> None:
+    read = parse_reply(reply, is_cut=is_cut)
+    assert read == parse_reply(reply, is_cut=is_cut)
+    assert all(code.strip() for code in read.code_blocks)
+    assert read.final is None or read.final.value
+    whole = parse_reply(reply)
+    if is_cut:
+        assert set(read.code_blocks) <= set(whole.code_blocks)
+    assert len(strip_thinking(reply)) <= len(reply) + 200
 
 
 @given(st.text(alphabet="FINAL_VR()\"'`~\n\\ repla=1*.", max_size=400))
@@ -117,38 +141,93 @@ def test_every_text_has_a_reading(reply: str) -> None:
     assert parsed.final is None or parsed.final.value
 
 
-@pytest.mark.timeout(20)
-@pytest.mark.parametrize(
-    "hostile",
-    [
-        "`" * 10**6,
-        "```\n" * 250_000,
-        "FINAL(" * 200_000,
-        "FINAL(\n" * 200_000,
-        "FINAL(\n" * 200_000 + ")x\n" * 200_000,
-        "FINAL(\n```\n" * 100_000 + ")x\n" * 100_000,
-        "FINAL( 'a)\n" * 100_000 + "'",
-        "<think>\n" * 200_000,
-        "</think>" * 200_000,
-        "the answer is " * 100_000 + "FINAL(x)",
-        "FINAL(" + "-" * 10**5 + "x)",
-        "FINAL(" + "a." * 10**5 + "x)",
-        "FINAL(" + "[" * 9000 + "x" + "]" * 9000 + ")",
-        "print(" + "(" * 10**5,
-        "```repl\n(\n" * 100_000,
-        "FINAL('" * 200_000,
-        "FINAL(" + "(" * 10**6,
-        "FINAL(" + "'\\" * 500_000,
-        "FINAL(" + "['" * 500_000,
-        "FINAL(a\n'" * 100_000,
-        " " * 10**6 + "FINAL(",
-        "```" + " " * 10**6 + "`",
-        "```repl\nx = (\n" + "```\n" * 250_000,
-    ],
-    ids=lambda text: repr(text[:9]),
-)
-def test_a_hostile_reply_costs_linear_time(hostile: str) -> None:
-    parse_reply(hostile)
+HOSTILE: dict[str, Callable[[int], str]] = {
+    "backticks": lambda n: "`" * n,
+    "fences": lambda n: "```\n" * n,
+    "calls that are not closed": lambda n: "FINAL(" * n,
+    "calls on lines that are not closed": lambda n: "FINAL(\n" * n,
+    "calls that are closed amid words": lambda n: "FINAL(\n" * n + ")x\n" * n,
+    "calls with a fence in each": lambda n: "FINAL(\n```\n" * n + ")x\n" * n,
+    "calls with a letter in each": lambda n: "FINAL(a) x\n" * n,
+    "calls with text before a parenthesis": lambda n: "FINAL(a) (\n" * n,
+    "a call and unpaired parentheses": lambda n: "FINAL(1)\n" + "b) c\n" * n,
+    "a call and lists": lambda n: "FINAL(" + "a,\n1) b (" * n,
+    "quotes in calls": lambda n: "FINAL('" * n,
+    "literals in calls": lambda n: "FINAL( 'a)\n" * n + "'",
+    "quotes and brackets in a call": lambda n: "FINAL(" + "['" * n,
+    "slashes in a call": lambda n: "FINAL(" + "'\\" * n,
+    "parentheses in a call": lambda n: "FINAL(" + "(" * n,
+    "signs in a call": lambda n: "FINAL(" + "-" * n + "x)",
+    "attributes in a call": lambda n: "FINAL(" + "a." * n + "x)",
+    "brackets in a call": lambda n: "FINAL(" + "[" * n + "x" + "]" * n + ")",
+    "blanks before a call": lambda n: " " * n + "FINAL(",
+    "tags before a call": lambda n: "<a>" * n + "FINAL(1)",
+    "marks of emphasis before a call": lambda n: "_ " * n + "FINAL(1)",
+    "blanks in a fence": lambda n: "```" + " " * n + "`",
+    "blanks behind a mark": lambda n: "```repl" + " " * n + "x",
+    "a call in code": lambda n: "print(" + "(" * n,
+    "blocks that are not Python": lambda n: "```repl\n(\n" * n,
+    "fences in a block that is not Python": lambda n: "```repl\nx = (\n" + "```\n" * n,
+    "ends of blocks behind code": lambda n: "```repl\n" + "x = 1 ```\n" * n,
+    "fences behind words": lambda n: "x: ```python\n" * n,
+    "prompts": lambda n: "```repl\n" + ">>> x\n" * n,
+    "blocks in a quotation": lambda n: "> ```repl\n" * n,
+    "a deep quotation": lambda n: ">" * n + " ```repl\nx",
+    "sentences with an answer": lambda n: "the answer is " * n + "FINAL(x)",
+    "thoughts": lambda n: "<think>\n" * n,
+    "thoughts on a line": lambda n: "a <think> b\n" * n + "</analysis>",
+    "thoughts of two names": lambda n: "<think> x </cot>" * n,
+    "half a mark of a thought": lambda n: "<think " * n,
+    "ends of thoughts": lambda n: "</think>" * n,
+    "ends of thoughts on lines": lambda n: "</think\n" * n,
+    "channels": lambda n: "<|channel|>final<|message|>" * n,
+    "beginnings": lambda n: "<|start|>" * n,
+    "channels without tokens": lambda n: "analysisA" + "assistant" * n,
+    "tags of code": lambda n: "<python>\n" * n,
+    "tags of code and one end": lambda n: "<code>\n" * n + "</code>",
+    "tags of calls": lambda n: "<tool_call>\n" * n,
+    "tags of calls and one end": lambda n: "<tool_call>\n" * n + "</tool_call>",
+    "tags in a call": lambda n: "<tool_call>" + "<arg_key>" * n,
+    "braces in a call": lambda n: "<tool_call>" + "{" * n,
+    "objects in a call": lambda n: "<tool_call>" + '{"a": 1} ' * n,
+    "invocations": lambda n: '<invoke name="a">' * n,
+    "lists of calls": lambda n: "[TOOL_CALLS]" * n,
+    "functools": lambda n: "functools[{" * n,
+    "sections": lambda n: "<｜tool▁call▁begin｜>" * n,
+    "python tags": lambda n: "<|python_tag|>" * n,
+    "actions": lambda n: "Action: a\nAction Input: b\n" * n,
+    "json in a block": lambda n: "```json\n" + "[" * n + "\n```",
+    "line feeds": lambda n: "\n" * n,
+}
+
+
+@pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_hostile_reply_of_any_length_is_read(hostile: Callable[[int], str]) -> None:
+    parse_reply(hostile(20_000))
+
+
+def _work(text: str, *, is_cut: bool) -> int:
+    """How many calls the reading makes, those of regular expressions among them: that does not depend on the machine."""
+    calls = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        parse_reply(text, is_cut=is_cut)
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+@pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE.keys())
+def test_four_times_the_text_is_four_times_the_work(hostile: Callable[[int], str], is_cut: bool) -> None:
+    _work(hostile(50), is_cut=is_cut)  # what is made on first use
+    small, large = (_work(hostile(size), is_cut=is_cut) for size in (250, 1_000))
+    assert large <= 5 * small + 2_000
 
 
 def test_a_reply_of_too_many_blocks_is_cut() -> None:

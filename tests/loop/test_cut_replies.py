@@ -63,7 +63,9 @@ def test_a_cut_reply(reply: str, code: tuple[str, ...], final: Final | None) -> 
     ],
 )
 def test_the_model_is_told_where_it_was_cut(reply: str, template: str) -> None:
-    assert [note.template for note in parse_reply(reply, is_cut=True).notes if note.template in ("cut", "only_thoughts")] == [template]
+    assert [
+        note.template for note in parse_reply(reply, is_cut=True).notes if note.template in ("cut", "only_thoughts")
+    ] == [template]
 
 
 def test_a_reply_that_was_not_cut_is_not_told_so() -> None:

@@ -175,7 +175,8 @@ class _Reading:
     def _cut_notes(self) -> list[Note]:
         if not self._is_cut:
             return []
-        return [Note("only_thoughts" if self._ends_in_thought or not self._prose.strip() else "cut")]
+        has_other = bool(self._prose.strip() or self._all_blocks) and not self._ends_in_thought
+        return [Note("cut" if has_other else "only_thoughts")]
 
     def _about_seen(self, is_taken: bool) -> list[Note]:
         """What the walk noted. Models think of code and answers all the time: that matters only where there is no

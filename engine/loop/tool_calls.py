@@ -109,11 +109,11 @@ def calls_in_data(data: object, nesting: int = 0) -> list[WrittenCall]:
     if data.get("type") == "code_interpreter_call" and isinstance(data.get("code"), str):
         return [WrittenCall("python", {"code": data["code"]})]
     name = next((data[key] for key in _NAME_KEYS if isinstance(data.get(key), str) and data[key]), None)
-    key = next((key for key in _ARGUMENT_KEYS if key in data), None)
+    given = next((key for key in _ARGUMENT_KEYS if key in data), None)
     if name is None:
         code = next((data[key] for key in _CODE_KEYS[:3] if isinstance(data.get(key), str)), "")
         return [WrittenCall("python", {"code": code})] if does_something(code) else []
-    return [WrittenCall(name[:MAX_NAME_CHARACTERS], data[key] if key is not None else {})]
+    return [WrittenCall(name[:MAX_NAME_CHARACTERS], data[given] if given is not None else {})]
 
 
 def data_in(text: str) -> object:

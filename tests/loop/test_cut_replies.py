@@ -60,6 +60,7 @@ def test_a_cut_reply(reply: str, code: tuple[str, ...], final: Final | None) -> 
         ("", "only_thoughts"),
         ("[THINK]I wonder", "only_thoughts"),
         (CODE + "and then", "cut"),
+        ("```repl\nx = 1", "cut"),
     ],
 )
 def test_the_model_is_told_where_it_was_cut(reply: str, template: str) -> None:

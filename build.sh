@@ -9,7 +9,7 @@ usage: ./build.sh VERB [ARGUMENTS]
 
   demo    find a magic number in a million lines, offline, with the sandbox and a scripted model
   test    run the tests (arguments go to pytest); test --under-load [--rounds 5] runs them on a busy machine
-  check   lint (ruff), format (ruff), types (mypy --strict, on the installed package)
+  check   lint (ruff), format (ruff), types (mypy --strict on the installed package; mypy and pyright on an application)
   bench   print the figures of the README (arguments: --quick, or names of benchmarks)
   bench-rlm  run the field's benchmarks (S-NIAH, OOLONG, OOLONG-Pairs); --help says what there is
   guest-stdlib  run CPython's own tests in the guest and compare with the list (arguments: modules; --help)
@@ -61,6 +61,14 @@ check_types() {
     .venv/bin/python -m mypy --config-file pyproject.toml wasm/build wasm/sections.py scripts
 }
 
+# The types that an application sees, by both checkers that applications use, on the package that check_types installed.
+# tests/typing/wrong_uses.py has what they must refuse: an ignore that nothing needs is an error there.
+check_application_types() {
+    MYPYPATH=.venv/check .venv/bin/python -m mypy --config-file pyproject.toml \
+        tests/typing/application.py tests/typing/wrong_uses.py
+    .venv/bin/basedpyright --project tests/typing/pyrightconfig.json
+}
+
 verb=${1:-help}
 [ $# -gt 0 ] && shift
 case "$verb" in
@@ -87,6 +95,8 @@ check)
     .venv/bin/ruff format --check .
     say "mypy --strict"
     check_types
+    say "mypy --strict and pyright on an application"
+    check_application_types
     ;;
 bench)
     setup

@@ -9,7 +9,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -27,6 +27,10 @@ from divebell.limits import Limits
 from divebell.runtime.instance import Checkpoint, Instance, InstanceLost
 from divebell.services import CallableServices, Clock
 from divebell.tools import Tools
+
+_Reply = str | Awaitable[str]
+AnswerFunction = Callable[[str], _Reply] | Callable[[str, str | None], _Reply]
+"""What Sandbox(llm=...) takes: a function of the prompt, or of the prompt and the model's name; plain or async."""
 
 MAX_CODE_CHARACTERS = 4_000_000
 
@@ -75,7 +79,7 @@ class Sandbox:
         context: Source | None = None,
         *,
         limits: Limits | None = None,
-        llm: Callable[..., Any] | None = None,
+        llm: AnswerFunction | None = None,
         tools: "Tools | Mapping[str, Callable[..., Any]] | None" = None,
         seed: int | None = None,
         engine: Engine | None = None,
@@ -258,7 +262,7 @@ class Sandbox:
         snapshot: Snapshot,
         context: Source | None = None,
         *,
-        llm: Callable[..., Any] | None = None,
+        llm: AnswerFunction | None = None,
         tools: "Tools | Mapping[str, Callable[..., Any]] | None" = None,
         engine: Engine | None = None,
         services: Services | None = None,

@@ -35,6 +35,7 @@ BIND = "bind"  # name, value: a name that the guest restores after every cell, a
 APPEND = "append"  # name, items: put at the end of a bound list -> None
 TOOLS = "tools"  # tools: [{"name", "signature", "documentation", "parameters", "returns"}] (engine/tools.py) -> None
 FINAL_VARIABLE = "final_variable"  # name -> the variable as text, at full length
+ON_PURPOSE = "on_purpose"  # name -> whether a cell assigned the variable (guest/purpose.py)
 RESEED = "reseed"  # -> None; the host has written a new random key
 
 # Kinds of error that the guest raises under the same name.

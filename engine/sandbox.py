@@ -230,6 +230,13 @@ class Sandbox:
                 return str(answer["ok"])
             raise KeyError(_message(answer))
 
+    def is_set_on_purpose(self, name: str) -> bool:
+        """Whether the latest cell that bound the variable did so by an assignment: not as a loop's variable, and not as
+        a function, a class or a module. The sandbox's own word, which its code can change."""
+        with self._alone():
+            self._save()
+            return self._ask_or_raise(wire.ON_PURPOSE, name=str(name)[:1000]).get("ok") is True
+
     def serve(self, services: Services) -> None:
         """Answer at the door with other services from the next cell on. Their tools must be the same."""
         with self._alone():

@@ -16,7 +16,7 @@ __all__ = ["GUEST_MODULES", "GuestError", "Manifest", "guest_sources", "manifest
 GUEST_MODULES = (
     "output", "values", "door", "arguments", "tickets", "fibers", "twins", "queries", "tools", "finish", "models",
     "rewriting", "executors", "threads", "pools", "loop", "missing", "surroundings",
-    "notebook", "cell", "boot",
+    "notebook", "cell", "purpose", "boot",
 )  # fmt: skip
 """The modules of `divebell_guest`, in the order in which the guest runs their sources: imports come first."""
 

@@ -21,7 +21,8 @@ from divebell.schemas import AnswerSchema
 
 RunCell = Callable[[str], Awaitable[Cell]]
 
-# A word in a reply's FINAL(...) is a variable only if the code made one of that name: `json` and `context` are words.
+# A word in a reply's FINAL(...) is a variable only if the code made one of that name, and on purpose: `json`, `context`
+# and what a loop left behind are words.
 _VARIABLE_IF_OWN = (
     "FINAL_VAR({name!r}) if {name!r} in [line.partition(':')[0] for line in SHOW_VARS().splitlines()] else None"
 )
@@ -43,7 +44,7 @@ class NoAnswer:
 
 
 class Answers:
-    """Judges the attempts of one run. `run_cell` runs code in its sandbox."""
+    """Judges the attempts of one run. `run_cell` runs code in its sandbox; `is_set_on_purpose` is the sandbox's."""
 
     def __init__(
         self,
@@ -51,12 +52,14 @@ class Answers:
         turns: Turns,
         run_cell: RunCell,
         *,
+        is_set_on_purpose: Callable[[str], Awaitable[bool]],
         max_repairs: int,
         fact: Callable[[str, Callable[[], Any]], Any],
     ) -> None:
         self._schema = schema
         self._turns = turns
         self._run_cell = run_cell
+        self._is_set_on_purpose = is_set_on_purpose
         self._max_repairs = max_repairs
         self._lock = threading.Lock()
         self._fact = fact
@@ -113,7 +116,7 @@ class Answers:
         known = final.kind == "variable"
         code = f"FINAL_VAR({final.value!r})" if known else _VARIABLE_IF_OWN.format(name=final.value)
         cell = await self._run_cell(code)
-        if cell.ok and cell.final is not None:
+        if cell.ok and cell.final is not None and (known or await self._is_set_on_purpose(final.value)):
             return self._of_cell(cell)
         if final.text is not None:
             return self._judged(final.text)

@@ -193,6 +193,7 @@ class Run:
                 self._schema,
                 self._turns,
                 lambda code: self._loop.run_cell(box, code),
+                is_set_on_purpose=lambda name: self._is_set_on_purpose(box, name),
                 max_repairs=settings.max_repairs,
                 fact=lambda name, make: settings.journal.fact(self._meter.path, name, make),
             )
@@ -210,6 +211,10 @@ class Run:
                     made.cancel()
                     await in_thread(made.close)
                 await services.ended()
+
+    async def _is_set_on_purpose(self, box: Sandbox, name: str) -> bool:
+        """A journal by older rules has answers that came of any variable."""
+        return self._settings.journal.is_by_older_rules or await in_thread(box.is_set_on_purpose, name)
 
     def _sandbox(self, services: RunServices) -> Sandbox:
         session, settings = self._session, self._settings

@@ -26,6 +26,7 @@ from divebell_guest import (
     models,
     output,
     pools,
+    purpose,
     surroundings,
     threads,
     tickets,
@@ -107,6 +108,7 @@ OPERATIONS: dict[str, Callable[..., object]] = {
     wire.APPEND: models.append,
     wire.TOOLS: models.bind_tools,
     wire.FINAL_VARIABLE: models.variable_as_text,
+    wire.ON_PURPOSE: purpose.is_set_on_purpose,
     wire.RESEED: reseed,
 }
 

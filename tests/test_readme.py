@@ -11,8 +11,8 @@ TESTED = re.findall(r"<!-- tested -->\n```python\n(.*?)^```$", README, re.DOTALL
 
 
 @pytest.mark.parametrize("code", TESTED, ids=range(len(TESTED)))
-def test_example(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
+def test_example(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # as in a project of one's own: nothing of the repository is there
     exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
 
 

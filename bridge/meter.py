@@ -32,6 +32,9 @@ from divebell.bridge.tally import Tally
 
 TOKENS_PER_MESSAGE = 16  # framing: role, separators
 TOKENS_PER_REQUEST = 64
+CHEAPER_TIERS = frozenset({"flex", "batch"})
+"""Service tiers that never cost more than the standard one. They are charged as that where the rate does not know them;
+every other tier that it does not know costs the whole hold."""
 MAX_REPORTED_TOKENS = 10**9
 """A provider that reports more of one call than this talks nonsense, which is not booked: the call costs its hold, and
 the run takes no more."""
@@ -84,6 +87,8 @@ class Hold:
     input_tokens: int
     output_tokens: int
     amounts: Amounts
+    is_priced: bool = True
+    """Whether the model's price is known. If not, nothing is held in dollars, and nothing is limited in them."""
 
     @property
     def picodollars(self) -> int:
@@ -152,9 +157,9 @@ class Meter:
             self._children = [each for each in self._children if not each._closed_in_ledger] + [child]
         return child
 
-    def rate_of(self, model: str) -> Rate:
+    def rate_of(self, model: str, surcharge_percent: int = 0) -> Rate:
         """The model's rate. UnknownPrice if there is none and there is a cap in dollars to hold."""
-        rate = self._rates.rate(model)
+        rate = self._rates.rate(model, surcharge_percent)
         if rate is not None:
             return rate
         if self.ledger.room(self._account).picodollars is None:  # now: a tenant may get a cap while its run is going
@@ -189,6 +194,7 @@ class Meter:
         other_input_tokens: int = 0,
         name: str | None = None,
         is_last: bool = False,
+        surcharge_percent: int = 0,
     ) -> Hold:
         """Set the worst case of one call aside. `settle`, `forfeit` or `refund` ends the hold.
 
@@ -196,13 +202,14 @@ class Meter:
         other_input_tokens: the worst case of what is sent beside the texts, such as images.
         name: tells this call from the run's others, and each attempt at it from the others; by default a number.
         is_last: this is the call that `keep_back` kept something back for.
+        surcharge_percent: how much more than the list price the model's endpoint may cost.
 
         Raises BudgetExceeded where it does not fit, with `waiting_helps` where it may once calls in flight have ended.
         """
         if max_output_tokens < 1:
             raise ConfigurationError(f"a call needs an output limit of 1 token or more, not {max_output_tokens}")
         self.check_time()
-        rate = self.rate_of(model)
+        rate = self.rate_of(model, surcharge_percent)
         input_tokens = worst_case_input_tokens(texts, rate) + other_input_tokens
         least = max_output_tokens if least_output_tokens is None else min(least_output_tokens, max_output_tokens)
         bid = CallBid(rate, input_tokens, max_output_tokens, max(least, 1))
@@ -210,7 +217,8 @@ class Meter:
         output_tokens = self.ledger.hold(
             self._account, hold_id, bid, model=model, replacing=self._reserve if is_last else None
         )
-        hold = Hold(hold_id, model, rate, input_tokens, output_tokens, bid.amounts(output_tokens))
+        is_priced = self._rates.rate(model) is not None
+        hold = Hold(hold_id, model, rate, input_tokens, output_tokens, bid.amounts(output_tokens), is_priced)
         with self._lock:
             self._open[hold_id] = hold
             self._count(model, Tally(calls=1))
@@ -265,17 +273,27 @@ class Meter:
         output_tokens: int,
         cached_input_tokens: int = 0,
         cache_write_tokens: int = 0,
+        *,
+        service_tier: str = "",
+        reported_picodollars: int = 0,
     ) -> Tally:
-        """Replace the hold by what the provider reported, or by the whole hold where that makes no sense."""
+        """Replace the hold by what the provider reported, or by the whole hold where that makes no sense.
+
+        service_tier: "" for the standard one. reported_picodollars: what the provider says that the call cost, which
+        counts where it is more than the rate's price of the tokens.
+        """
         numbers = (input_tokens, output_tokens, cached_input_tokens, cache_write_tokens)
-        booked = self.foreseen(hold, *numbers)
+        booked = self.foreseen(hold, *numbers, service_tier=service_tier, reported_picodollars=reported_picodollars)
         overrun = ""
         if all(type(number) is int and number >= 0 for number in numbers) and (
             input_tokens > hold.input_tokens or output_tokens > hold.output_tokens
         ):
             overrun = f"{input_tokens:,} + {output_tokens:,} tokens"
+        elif hold.is_priced and booked.spent_picodollars > hold.picodollars:
+            overrun = f"${dollars(booked.spent_picodollars):f} by its own word"
         if booked.uncertain_calls:
-            return self._end(hold, booked, hold.amounts, "uncertain", overrun)
+            charged = hold.amounts._replace(picodollars=booked.spent_picodollars)
+            return self._end(hold, booked, charged, "uncertain", overrun)
         spent = Amounts(booked.spent_picodollars, input_tokens + output_tokens, 1)
         return self._end(hold, booked, spent, "settled", overrun)
 
@@ -286,6 +304,9 @@ class Meter:
         output_tokens: int,
         cached_input_tokens: int = 0,
         cache_write_tokens: int = 0,
+        *,
+        service_tier: str = "",
+        reported_picodollars: int = 0,
     ) -> Tally:
         """What `settle` would book. Changes nothing."""
         numbers = (input_tokens, output_tokens, cached_input_tokens, cache_write_tokens)
@@ -295,7 +316,12 @@ class Meter:
             return whole(hold)
         if max(input_tokens, output_tokens) > MAX_REPORTED_TOKENS:
             return whole(hold)
-        return Tally(0, *numbers, spent_picodollars=hold.rate.cost_picodollars(*numbers))
+        reported = reported_picodollars if type(reported_picodollars) is int and reported_picodollars > 0 else 0
+        if not hold.rate.knows_tier(service_tier) and service_tier not in CHEAPER_TIERS:
+            return whole(hold, at_least_picodollars=reported)
+        tier = service_tier if hold.rate.knows_tier(service_tier) else ""
+        spent = max(hold.rate.cost_picodollars(*numbers, service_tier=tier), reported)
+        return Tally(0, *numbers, spent_picodollars=spent, unpriced_calls=int(not hold.is_priced and not reported))
 
     def forfeit(self, hold: Hold) -> Tally:
         """The call's cost is not known: it costs its whole hold."""
@@ -413,12 +439,14 @@ def _at_least_one(share: Caps) -> Caps:
     return Caps(*(None if each is None else max(each, 1) for each in share))
 
 
-def whole(hold: Hold) -> Tally:
-    """What a call costs whose cost is not known."""
+def whole(hold: Hold, at_least_picodollars: int = 0) -> Tally:
+    """What a call costs whose cost is not known. at_least_picodollars: what the provider says that it cost."""
+    spent = max(hold.picodollars, at_least_picodollars)
     return Tally(
         input_tokens=hold.input_tokens,
         output_tokens=hold.output_tokens,
-        spent_picodollars=hold.picodollars,
+        spent_picodollars=spent,
         uncertain_calls=1,
-        uncertain_picodollars=hold.picodollars,
+        uncertain_picodollars=spent,
+        unpriced_calls=int(not hold.is_priced and not at_least_picodollars),
     )

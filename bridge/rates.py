@@ -30,10 +30,16 @@ class RateCard:
         """A card on which these rates come first: a tenant's over the host's, and the host's over the pinned ones."""
         return RateCard({**self._own, **RateCard(own)._own})
 
-    def rate(self, model: str) -> Rate | None:
-        """The model's rate; None where it is not known. Exact names only: a near miss could cost ten times as much."""
+    def rate(self, model: str, surcharge_percent: int = 0) -> Rate | None:
+        """The model's rate; None where it is not known. Exact names only: a near miss could cost ten times as much.
+
+        surcharge_percent: how much more than the maker's list price the endpoint may cost. An own rate is as it is.
+        """
         own = self._own.get(model)
-        return pinned_rates.rate(model) if own is None else own
+        if own is not None:
+            return own
+        pinned = pinned_rates.rate(model)
+        return pinned.with_surcharge(surcharge_percent) if pinned is not None and surcharge_percent else pinned
 
     def names(self) -> tuple[str, ...]:
         """The models whose rates are known, sorted."""

@@ -24,6 +24,8 @@ class Tally:
     uncertain_picodollars: int = 0
     refunded_calls: int = 0
     memo_calls: int = 0
+    unpriced_calls: int = 0
+    """Of models whose price is not known: what they cost is not in the money."""
 
     def add(self, other: "Tally") -> None:
         self.calls += other.calls
@@ -36,6 +38,7 @@ class Tally:
         self.uncertain_picodollars += other.uncertain_picodollars
         self.refunded_calls += other.refunded_calls
         self.memo_calls += other.memo_calls
+        self.unpriced_calls += other.unpriced_calls
 
     def as_dict(self) -> dict[str, object]:
         """For Result.spend: the counts, and the money as Decimal dollars."""
@@ -50,4 +53,5 @@ class Tally:
             "uncertain_dollars": dollars(self.uncertain_picodollars),
             "refunded_calls": self.refunded_calls,
             "memo_calls": self.memo_calls,
+            "unpriced_calls": self.unpriced_calls,
         }

@@ -3,12 +3,15 @@
 Guaranteed: a call within so many input and output tokens never costs more than the hold for these numbers, whichever
 part of its input was cached or written to the cache, and on whichever side of a long-prompt threshold it ends up.
 
-Not modelled: what Divebell never asks a provider for, such as batches, other service tiers, searches, sound and
-caches kept longer than by default. A host whose models do must give a rate that covers it.
+A fee for each request is part of both sums. Where an endpoint may answer from a dearer service tier, `tier_percents`
+has what that costs: the hold is for the dearest, the cost is that of the tier which the reply names.
+
+Not modelled: what Divebell never asks a provider for, such as batches, searches, sound and caches kept longer than by
+default. A host whose models do must give a rate that covers it: a fee for as many searches as one request may make.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from divebell.bridge.budget import MAX_COUNT, MAX_PICODOLLARS, picodollars, shown
@@ -16,6 +19,8 @@ from divebell.bridge.errors import ConfigurationError
 
 MAX_LONG_PROMPTS = 16
 MAX_TOKENS_PER_BYTE = 64
+MAX_TIERS = 16
+MAX_PERCENT = 10_000
 _ASCII = bytes(range(128))
 
 
@@ -40,7 +45,7 @@ class LongPrompt:
             raise ConfigurationError(
                 f"over_input_tokens is a whole number from 0 to {MAX_COUNT:,}, not {shown(self.over_input_tokens)}"
             )
-        if not isinstance(self.rate, Rate) or self.rate.long_prompts or self.rate.max_tokens_per_byte != 1:
+        if not isinstance(self.rate, Rate) or not self.rate.is_of_tokens_alone:
             raise ConfigurationError(
                 "the rate of a long prompt is a Rate of prices alone, without long prompts of its own"
             )
@@ -62,11 +67,16 @@ class Rate:
     max_tokens_per_byte: int = 1
     """The most input tokens for each UTF-8 byte sent that is not ASCII. Over 1 for tokenizers that normalise first: at
     worst 3 for NFC (U+1D1C0), 11 for NFKC (U+FDFA). Normalising leaves ASCII alone: a token of it is a byte or more."""
+    request_picodollars: int = 0
+    """A fee for each request, whatever its tokens."""
+    tier_percents: tuple[tuple[str, int], ...] = ()
+    """Service tiers by name, and what tokens cost in them, in percent of these prices. A reply from a tier that is not
+    here costs its whole hold, unless that tier is never dearer."""
 
     def __post_init__(self) -> None:
         cached, written = self.cached_input_picodollars, self.cache_write_picodollars
         optional = [amount for amount in (cached, written) if amount is not None]
-        for amount in (self.input_picodollars, self.output_picodollars, *optional):
+        for amount in (self.input_picodollars, self.output_picodollars, self.request_picodollars, *optional):
             if type(amount) is not int or not 0 <= amount <= MAX_PICODOLLARS:
                 raise ConfigurationError(f"a rate is a whole number of pico-dollars, 0 or more, not {shown(amount)}")
         factor = self.max_tokens_per_byte
@@ -82,6 +92,26 @@ class Rate:
             raise ConfigurationError(
                 f"long_prompts are at most {MAX_LONG_PROMPTS}, each over more tokens than the last"
             )
+        self._check_tiers()
+
+    def _check_tiers(self) -> None:
+        tiers = self.tier_percents
+        if not isinstance(tiers, tuple) or len(tiers) > MAX_TIERS:
+            raise ConfigurationError(f"tier_percents are at most {MAX_TIERS} service tiers, each with a percentage")
+        for tier in tiers:
+            if not isinstance(tier, tuple) or len(tier) != 2 or not isinstance(tier[0], str) or not tier[0]:
+                raise ConfigurationError(f"a service tier is a name and a percentage, not {tier!r}")
+            if type(tier[1]) is not int or not 1 <= tier[1] <= MAX_PERCENT:
+                raise ConfigurationError(
+                    f"a tier's percentage is a whole number from 1 to {MAX_PERCENT:,}, not {tier[1]!r}"
+                )
+
+    @property
+    def is_of_tokens_alone(self) -> bool:
+        """Whether it has prices of tokens and nothing else."""
+        return (
+            not (self.long_prompts or self.request_picodollars or self.tier_percents) and self.max_tokens_per_byte == 1
+        )
 
     @classmethod
     def per_million(
@@ -93,8 +123,14 @@ class Rate:
         cache_write: "str | Decimal | None" = None,
         long_prompts: tuple[LongPrompt, ...] = (),
         max_tokens_per_byte: int = 1,
+        request_fee: "str | Decimal" = "0",
+        tier_percents: "Mapping[str, int] | None" = None,
     ) -> "Rate":
-        """A rate as providers print it: dollars per million tokens, for example `Rate.per_million("0.25", "2.00")`."""
+        """A rate as providers print it: dollars per million tokens, for example `Rate.per_million("0.25", "2.00")`.
+
+        request_fee: dollars for each request, on top. tier_percents: what other service tiers cost, in percent of these
+        prices, for example {"priority": 200, "flex": 50}.
+        """
         return cls(
             _picodollars_per_token(input, "the input rate"),
             _picodollars_per_token(output, "the output rate"),
@@ -102,7 +138,32 @@ class Rate:
             None if cache_write is None else _picodollars_per_token(cache_write, "the cache write rate"),
             long_prompts,
             max_tokens_per_byte,
+            picodollars(request_fee, "the fee for a request"),
+            tuple((tier_percents or {}).items()),
         )
+
+    def with_surcharge(self, percent: int) -> "Rate":
+        """The rate of an endpoint that costs so many percent more, for tokens. Rounded up."""
+        if type(percent) is not int or not 0 <= percent <= MAX_PERCENT:
+            raise ConfigurationError(
+                f"a surcharge is a whole number of percent from 0 to {MAX_PERCENT:,}, not {percent!r}"
+            )
+
+        def dearer(amount: int | None) -> int | None:
+            return None if amount is None else -(-amount * (100 + percent) // 100)
+
+        return replace(
+            self,
+            input_picodollars=dearer(self.input_picodollars),
+            output_picodollars=dearer(self.output_picodollars),
+            cached_input_picodollars=dearer(self.cached_input_picodollars),
+            cache_write_picodollars=dearer(self.cache_write_picodollars),
+            long_prompts=tuple(replace(tier, rate=tier.rate.with_surcharge(percent)) for tier in self.long_prompts),
+        )
+
+    def knows_tier(self, tier: str) -> bool:
+        """Whether it has a price for a service tier; "" is the standard one."""
+        return not tier or tier in dict(self.tier_percents)
 
     def most_input_tokens(self, text: str) -> int:
         """The most input tokens that this text can be, without the framing around it."""
@@ -116,15 +177,23 @@ class Rate:
 
     def hold_picodollars(self, input_tokens: int, output_tokens: int) -> int:
         """The most that a call of at most so many tokens can cost. It never falls as either number grows."""
-        return max(
+        tokens = max(
             inputs * rate._dearest_input_picodollars + output_tokens * rate.output_picodollars
             for inputs, rate in self._reachable(input_tokens)
         )
+        return _percent(tokens, self._dearest_percent) + self.request_picodollars
 
     def cost_picodollars(
-        self, input_tokens: int, output_tokens: int, cached_input_tokens: int = 0, cache_write_tokens: int = 0
+        self,
+        input_tokens: int,
+        output_tokens: int,
+        cached_input_tokens: int = 0,
+        cache_write_tokens: int = 0,
+        *,
+        service_tier: str = "",
     ) -> int:
-        """What a call of exactly so many tokens costs; the cached and the written ones are among `input_tokens`.
+        """What a call of exactly so many tokens costs; the cached and the written ones are among `input_tokens`. In a
+        service tier that it does not know, the dearest that it knows.
 
         Where they are more than these, the numbers cannot be true, and all of the input costs the dearest it may.
         ConfigurationError for a number below 0.
@@ -134,14 +203,17 @@ class Rate:
         *_, (_, rate) = self._reachable(input_tokens)
         output = output_tokens * rate.output_picodollars
         fresh = input_tokens - cached_input_tokens - cache_write_tokens
+        percent = dict(self.tier_percents).get(service_tier, self._dearest_percent) if service_tier else 100
         if fresh < 0:
-            return input_tokens * rate._dearest_input_picodollars + output
-        return (
+            tokens = input_tokens * rate._dearest_input_picodollars + output
+            return _percent(tokens, percent) + self.request_picodollars
+        tokens = (
             fresh * rate.input_picodollars
             + cached_input_tokens * rate._or_input(rate.cached_input_picodollars)
             + cache_write_tokens * rate._or_input(rate.cache_write_picodollars)
             + output
         )
+        return _percent(tokens, percent) + self.request_picodollars
 
     def output_tokens_within(self, picodollars: int, input_tokens: int) -> int | None:
         """The most output tokens for which the hold, with that input, fits into `picodollars`.
@@ -149,6 +221,9 @@ class Rate:
         None: as many as one likes, for output is free. 0 also where not even the input fits.
         """
         most: int | None = None
+        if picodollars < self.request_picodollars:
+            return 0
+        picodollars = (picodollars - self.request_picodollars) * 100 // self._dearest_percent
         for inputs, rate in self._reachable(input_tokens):
             left = picodollars - inputs * rate._dearest_input_picodollars
             if left < 0:
@@ -169,11 +244,20 @@ class Rate:
         yield input_tokens, rate
 
     @property
+    def _dearest_percent(self) -> int:
+        return max([100, *(percent for _, percent in self.tier_percents)])
+
+    @property
     def _dearest_input_picodollars(self) -> int:
         return max(self.input_picodollars, self.cached_input_picodollars or 0, self.cache_write_picodollars or 0)
 
     def _or_input(self, amount: int | None) -> int:
         return self.input_picodollars if amount is None else amount
+
+
+def _percent(picodollars: int, percent: int) -> int:
+    """So many percent of it, rounded up."""
+    return -(-picodollars * percent // 100)
 
 
 FREE = Rate(0, 0)

@@ -6,9 +6,19 @@ from typing import Any
 
 _COUNTED = (
     "calls", "memo_calls", "input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens",
-    "uncertain_calls", "refunded_calls",
+    "uncertain_calls", "refunded_calls", "unpriced_calls",
 )  # fmt: skip
 _MONEY = ("dollars", "uncertain_dollars")
+
+
+def cost_text(amount: str, unpriced_calls: int) -> str:
+    """What was spent, for people: an amount of dollars as a text of digits, and how many calls are not in it because
+    their price is not known."""
+    if not unpriced_calls:
+        return f"${amount}"
+    if not Decimal(amount):
+        return "price unknown"
+    return f"${amount} and {unpriced_calls:,} call{'s' if unpriced_calls > 1 else ''} of unknown price"
 
 
 class Spending:

@@ -20,6 +20,7 @@ from divebell.cell import Cell
 from divebell.events import Event
 from divebell.loop.observation import shortened
 from divebell.loop.result import Result
+from divebell.spending import cost_text
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 CODE_CHARACTERS = 4_000
@@ -166,5 +167,5 @@ def summary_line(result: Result) -> str:
     return (
         f"{result.iterations} {turns}, {spend['calls']:,} model calls, "
         f"{spend['input_tokens']:,} + {spend['output_tokens']:,} tokens, "
-        f"${spend['dollars']:.6f}, {result.seconds:.2f} s"
+        f"{cost_text(format(spend['dollars'], '.6f'), spend['unpriced_calls'])}, {result.seconds:.2f} s"
     )

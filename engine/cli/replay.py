@@ -19,6 +19,7 @@ from divebell.events import Event
 from divebell.journal.replay import replay as run_again
 from divebell.loop.result import Result
 from divebell.models import OpenAIChatModel
+from divebell.spending import cost_text
 
 
 class _Watch:
@@ -103,12 +104,13 @@ def _prove(file: Path, context: object, watch: _Watch, display: Display, *, as_j
         "cells": watch.counts["cell"],
         "calls": calls,
         "dollars": None if spend is None else str(spend["dollars"]),
+        "unpriced_calls": None if spend is None else spend["unpriced_calls"],
         "seconds": round(seconds, 3),
     }
     if as_json:
         end = {"failed": failed} if result is None else {"answer": result.answer, "status": result.status}
         print(json.dumps({"identical": True, **told, **end}))
         return
-    cost = "" if spend is None else f"${spend['dollars']:.6f}, "
+    cost = "" if spend is None else f"{cost_text(format(spend['dollars'], '.6f'), spend['unpriced_calls'])}, "
     line = f"identical: {told['turns']} turns, {told['cells']} cells, {calls:,} calls, {cost}in {seconds:.2f} s"
     print(line if result is not None else f"{line}; it failed as it had: {one_line(failed, 500)}")

@@ -12,6 +12,7 @@ from divebell.bridge.budget import dollars
 from divebell.cli.display import CODE_CHARACTERS, LINE_CHARACTERS, both_ends, one_line, safe
 from divebell.cli.exits import USAGE, Exit
 from divebell.loop.observation import shortened
+from divebell.spending import cost_text
 from divebell.trace.html import write_page
 from divebell.trace.reader import Trace, read_trace
 from divebell.trace.schema import body_text
@@ -169,7 +170,7 @@ def _spent(totals: Totals, *, counted: bool) -> list[str]:
         facts.append(f"{totals.calls:,} calls")
     cached = f" ({totals.cached_input_tokens:,} cached)" if totals.cached_input_tokens else ""
     facts.append(f"{totals.input_tokens:,}{cached} + {totals.output_tokens:,} tokens")
-    facts.append(f"${dollars(totals.picodollars):f}")
+    facts.append(cost_text(f"{dollars(totals.picodollars):f}", totals.unpriced))
     return facts
 
 

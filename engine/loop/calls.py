@@ -15,7 +15,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import anyio
@@ -30,7 +30,7 @@ from divebell.loop.fitting import MAX_CHANGES, KnownLimits
 from divebell.loop.memo import Memo, identity_of
 from divebell.models.images import worst_case_image_tokens
 from divebell.models.openai_endings import INTERRUPTED, ending_of
-from divebell.models.protocol import Completion, Model, Request
+from divebell.models.protocol import Completion, Model, Request, Usage
 
 CALL_TIMEOUT_SECONDS = 600.0
 ADAPTER_GRACE_SECONDS = 1.0
@@ -73,6 +73,7 @@ class Call:
             "picodollars": booked.spent_picodollars,
             "memo": booked.memo_calls > 0,
             "uncertain": booked.uncertain_calls > 0,
+            "unpriced": booked.unpriced_calls > 0,
             "finish_reason": self.completion.finish_reason,
             "output_limit_tokens": self.output_limit_tokens,
         }
@@ -255,6 +256,7 @@ class Calls:
                             other_input_tokens=image_tokens,
                             name=name,
                             is_last=is_last,
+                            surcharge_percent=_surcharge_percent(model),
                         )
                     )
                 except BudgetExceeded as refusal:
@@ -289,16 +291,16 @@ class Calls:
             journal.keep_sent(path, name, model.name, hold.id, whole(hold))
             end = _forfeit(meter, hold)
             completion = await _completed(meter, model, marked)
-            end = _settlement(meter, hold, completion)
+            end = _settlement(meter, hold, completion.usage)
             # Before it is settled, because what is paid for must be there when the run is resumed.
-            foreseen = _foreseen(meter, hold, completion)
+            foreseen = _foreseen(meter, hold, completion.usage)
             journal.keep_call(path, name, model.name, request, completion, hold.id, foreseen, hold.output_tokens)
             failed = False
         except ModelError as error:
             if error.never_ran:
                 end = _refund(meter, hold)
             elif error.usage is not None:
-                end = _settlement(meter, hold, Completion(text="", usage=error.usage))
+                end = _settlement(meter, hold, error.usage)
             raise
         finally:
             with anyio.CancelScope(shield=True):
@@ -315,22 +317,29 @@ class Calls:
         return completion, booked
 
 
-def _settlement(meter: Meter, hold: Hold, completion: Completion) -> Callable[[], Tally]:
-    usage = completion.usage
+def _settlement(meter: Meter, hold: Hold, usage: Usage | None) -> Callable[[], Tally]:
     if usage is None:
         return _forfeit(meter, hold)
-    return lambda: meter.settle(
-        hold, usage.input_tokens, usage.output_tokens, usage.cached_input_tokens, usage.cache_write_tokens
-    )
+    return lambda: meter.settle(hold, *_numbers(usage), **_price(usage))
 
 
-def _foreseen(meter: Meter, hold: Hold, completion: Completion) -> Tally:
-    usage = completion.usage
-    if usage is None:
-        return whole(hold)
-    return meter.foreseen(
-        hold, usage.input_tokens, usage.output_tokens, usage.cached_input_tokens, usage.cache_write_tokens
-    )
+def _foreseen(meter: Meter, hold: Hold, usage: Usage | None) -> Tally:
+    return whole(hold) if usage is None else meter.foreseen(hold, *_numbers(usage), **_price(usage))
+
+
+def _numbers(usage: Usage) -> tuple[int, int, int, int]:
+    return usage.input_tokens, usage.output_tokens, usage.cached_input_tokens, usage.cache_write_tokens
+
+
+def _price(usage: Usage) -> dict[str, Any]:
+    """What the endpoint says of the price."""
+    return {"service_tier": usage.service_tier, "reported_picodollars": usage.reported_picodollars}
+
+
+def _surcharge_percent(model: Model) -> int:
+    """How much more than the list price the model's endpoint may cost, if it has a word on that."""
+    found = getattr(model, "surcharge_percent", 0)
+    return found if type(found) is int and found >= 0 else 0
 
 
 def _forfeit(meter: Meter, hold: Hold) -> Callable[[], Tally]:

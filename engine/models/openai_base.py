@@ -34,7 +34,15 @@ if TYPE_CHECKING:
 
 OFFICIAL_URL = "https://api.openai.com/v1"
 OFFICIAL_HOST = "api.openai.com"  # and its regional subdomains
-AZURE_DOMAIN = ".azure.com"  # bills bad requests: see openai_refusals
+AZURE_DOMAIN = ".azure.com"  # bills bad requests: see openai_refunds
+GOOGLE_DOMAIN = ".googleapis.com"  # counts reasoning in the total alone: see openai_usage
+REGIONAL_SURCHARGE_PERCENT = 10
+"""What endpoints that keep to a region may cost more than the list price: OpenAI's regional hosts
+(https://developers.openai.com/api/docs/pricing, "regional processing"), data zones of Azure, and Claude at regional
+hosts of Vertex and Bedrock (https://platform.claude.com/docs/en/about-claude/pricing)."""
+_REGIONAL_HOST = re.compile(
+    r"[a-z0-9-]+\.api\.openai\.com|.+\.azure\.com|[a-z0-9-]+-aiplatform\.googleapis\.com|bedrock.*\.amazonaws\.com"
+)
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 """Names the call. The same for the call that a resumed run makes again, and another for each retry, whose predecessor's
 failure some endpoints would only repeat. An endpoint that knows the header (gateways do; OpenAI's API does not promise
@@ -94,8 +102,14 @@ class OpenAIModel(ABC):
         self._base_url = base_url
         shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"  # queries may hold keys
         self._where = Where(
-            model=name, url=shown, official=official, key=key, bills_refusals=host.endswith(AZURE_DOMAIN)
+            model=name,
+            url=shown,
+            official=official,
+            key=key,
+            bills_refusals=host.endswith(AZURE_DOMAIN),
+            hides_reasoning=host.endswith(GOOGLE_DOMAIN),
         )
+        self._surcharge_percent = REGIONAL_SURCHARGE_PERCENT if _REGIONAL_HOST.fullmatch(host) else 0
         self._lock = threading.Lock()
         self._clients: LoopClients | None = None
 
@@ -109,6 +123,12 @@ class OpenAIModel(ABC):
         goes by it."""
         more = json.dumps(self._extra_body, sort_keys=True, default=repr)
         return f"{self._name} {type(self).__name__} {self._base_url} {more}"
+
+    @property
+    def surcharge_percent(self) -> int:
+        """How much more than the list price its endpoint may cost. Rates of the application's own are taken as they
+        are."""
+        return self._surcharge_percent
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._name!r}, base_url={self._where.url!r})"

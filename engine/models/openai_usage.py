@@ -1,22 +1,39 @@
 """Reading what a reply says it used, believing as little as possible of it. Pure.
 
 Usage that is missing, negative, absurd or contradictory becomes None, so that the meter charges the whole hold; so does
-usage at another price than the one that was held for: of another service tier, of audio, of a longer-lived cache.
+usage at a price that no rate has: of audio, of a longer-lived cache. A service tier is handed on, for the rate to know.
 
-Both APIs count the tokens that a prefix cache gave and those that were written to it as two separate parts of the input
-(https://developers.openai.com/api/docs/guides/prompt-caching). Gateways in front of Anthropic's models report the
-writes under names of their own, LiteLLM also beside the details, and count them into the input as well
-(https://docs.litellm.ai/docs/completion/prompt_caching).
+Both of OpenAI's APIs count the tokens that a prefix cache gave and those that were written to it as two separate parts
+of the input (https://developers.openai.com/api/docs/guides/prompt-caching), and reasoning as a part of the
+output. Other shapes:
+- Reasoning beside the output, and in the total: xAI (https://docs.x.ai/docs/guides/reasoning) and Gemini's compatible
+  endpoint (https://ai.google.dev/gemini-api/docs/openai), the latter also without saying how much it is.
+- Cached input at the top: Moonshot (https://platform.moonshot.ai/docs/api/chat: `cached_tokens`), DeepSeek
+  (https://api-docs.deepseek.com/guides/kv_cache: hits and misses), gateways in front of Anthropic's models, LiteLLM
+  also beside the details (https://docs.litellm.ai/docs/completion/prompt_caching).
+- No usage, but counts of the server's own: Groq's `x_groq`, llama.cpp's `tokens_evaluated`, Ollama's
+  `prompt_eval_count`.
+- What the call cost: OpenRouter (https://openrouter.ai/docs/guides/guides/usage-accounting), Perplexity
+  (https://docs.perplexity.ai/getting-started/pricing), xAI (`cost_in_usd_ticks`). It has what tokens do not tell, such
+  as fees for searches.
 """
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from divebell.models.openai_where import Where
 from divebell.models.protocol import Usage
 
 TIER = "default"
+STANDARD_TIERS = frozenset({TIER, "standard", "on_demand", ""})
+MAX_TIER_CHARACTERS = 40
 MAX_TOKEN_COUNT = 10**9  # of one call; a provider that reports more is not believed
+MAX_COST_DOLLARS = 10_000  # likewise
+_PICODOLLARS = 10**12
+_PICODOLLARS_PER_TICK = 100  # xAI's unit: a ten-thousand-millionth of a dollar
 
 
 @dataclass(frozen=True)
@@ -28,48 +45,140 @@ class UsageNames:
 
     def details(self, usage: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Those of the input and those of the output, as far as they are there."""
-        found = (usage.get(f"{name}_details") for name in (self.input, self.output))
-        given, made = (each if isinstance(each, dict) else {} for each in found)
-        return given, made
+        of_input, of_output = (usage.get(f"{name}_details") for name in (self.input, self.output))
+        return of_input if isinstance(of_input, dict) else {}, of_output if isinstance(of_output, dict) else {}
 
 
 CHAT_NAMES = UsageNames("prompt_tokens", "completion_tokens")
 RESPONSES_NAMES = UsageNames("input_tokens", "output_tokens")
+_NATIVE_NAMES = (("tokens_evaluated", "tokens_predicted"), ("prompt_eval_count", "eval_count"))
 
 
 def usage_of(reply: dict[str, Any], where: Where, names: UsageNames, *, has_text: bool) -> Usage | None:
     """What the reply says it used, or None. has_text: whether it holds any text, which cannot have taken no tokens."""
-    usage = reply.get("usage")
-    if not isinstance(usage, dict) or (where.official and reply.get("service_tier") not in (None, TIER)):
+    usage = _found(reply, names)
+    if usage is None:
         return None
-    given, made = names.details(usage)
-    sent, received = _count(usage.get(names.input)), _count(usage.get(names.output))
-    cached = _count(given.get("cached_tokens", 0) or 0)
+    of_input, of_output = names.details(usage)
+    sent, output = _count(usage.get(names.input)), _output(usage, of_output, names, where)
+    cached = _cached(usage, of_input, sent)
     written = _largest(
-        given.get("cache_write_tokens"), given.get("cache_creation_tokens"), usage.get("cache_creation_input_tokens")
+        of_input.get("cache_write_tokens"),
+        of_input.get("cache_creation_tokens"),
+        usage.get("cache_creation_input_tokens"),
     )
-    reasoning = _count(made.get("reasoning_tokens", 0) or 0)
-    if not sent or received is None or cached is None or written is None or reasoning is None:
+    cost = _reported_picodollars(usage)
+    if not sent or output is None or cached is None or written is None or cost is None:
         return None
-    if cached + written > sent or reasoning > received or (has_text and not received):
+    if cached + written > sent or (has_text and not output) or _has_another_price(of_input, of_output):
         return None
-    if usage.get("total_tokens") not in (None, sent + received):  # some leave reasoning out of the output, not of this
-        return None
-    if _has_another_price(given, made):
-        return None
-    return Usage(input_tokens=sent, output_tokens=received, cached_input_tokens=cached, cache_write_tokens=written)
+    return Usage(
+        input_tokens=sent,
+        output_tokens=output,
+        cached_input_tokens=cached,
+        cache_write_tokens=written,
+        service_tier=_tier(reply, usage),
+        reported_picodollars=cost,
+    )
 
 
-def _has_another_price(given: dict[str, Any], made: dict[str, Any]) -> bool:
-    lifetimes = given.get("cache_write_tokens_details")
+def _found(reply: dict[str, Any], names: UsageNames) -> dict[str, Any] | None:
+    usage = reply.get("usage")
+    if usage is None and isinstance(reply.get("x_groq"), dict):
+        usage = reply["x_groq"].get("usage")
+    if usage is None:
+        for sent, received in _NATIVE_NAMES:
+            if sent in reply and received in reply:
+                return {names.input: reply[sent], names.output: reply[received]}
+    return usage if isinstance(usage, dict) else None
+
+
+def _output(usage: dict[str, Any], of_output: dict[str, Any], names: UsageNames, where: Where) -> int | None:
+    """The output with all reasoning, which is in it or beside it; the total tells. None where the numbers disagree."""
+    sent, output = _count(usage.get(names.input)), _count(usage.get(names.output))
+    said = of_output.get("reasoning_tokens")
+    reasoning = _count((usage.get("reasoning_tokens") if said is None else said) or 0)
+    if sent is None or output is None or reasoning is None:
+        return None
+    if usage.get("total_tokens") is None:
+        return output if reasoning <= output else None
+    total = _count(usage["total_tokens"])
+    beside = -1 if total is None else total - sent - output
+    if beside == 0:
+        return output if reasoning <= output else None
+    if beside > 0 and (beside == reasoning or (where.hides_reasoning and said is None)):
+        return output + beside
+    return None
+
+
+def _cached(usage: dict[str, Any], of_input: dict[str, Any], sent: int | None) -> int | None:
+    """The least of what is reported under several names, because it is cheaper than other input."""
+    hits, misses = usage.get("prompt_cache_hit_tokens"), usage.get("prompt_cache_miss_tokens")
+    if hits is not None and misses is not None and (_count(hits) is None or _sum(hits, misses) != sent):
+        return None
+    reported = (
+        of_input.get("cached_tokens"),
+        usage.get("cached_tokens"),
+        usage.get("cache_read_input_tokens"),
+        hits,
+    )
+    counts = _counts(reported)
+    return None if counts is None else min(counts, default=0)
+
+
+def _sum(*counts: object) -> int | None:
+    found = _counts(counts)
+    return None if found is None else sum(found)
+
+
+def _tier(reply: dict[str, Any], usage: dict[str, Any]) -> str:
+    """The service tier, "" for the standard one."""
+    tier = next((each for each in (reply.get("service_tier"), usage.get("service_tier")) if each is not None), "")
+    if not isinstance(tier, str):
+        return "unknown"
+    tier = tier.strip().lower()[:MAX_TIER_CHARACTERS]
+    return "" if tier in STANDARD_TIERS else tier
+
+
+def _reported_picodollars(usage: dict[str, Any]) -> int | None:
+    """What the endpoint says that the call cost, rounded up; 0 where it does not say. None where it cannot be true."""
+    cost, details = usage.get("cost"), usage.get("cost_details")
+    ticks = usage.get("cost_in_usd_ticks")
+    if isinstance(cost, dict):  # Perplexity's, by kinds
+        cost = cost.get("total_cost")
+    amounts = [0 if cost is None else _picodollars(cost)]
+    if usage.get("is_byok") and isinstance(details, dict):  # the provider sends a bill of its own
+        upstream = details.get("upstream_inference_cost")
+        amounts.append(0 if upstream is None else _picodollars(upstream))
+    known = [amount for amount in amounts if amount is not None]
+    if len(known) < len(amounts) or (ticks is not None and (type(ticks) is not int or ticks < 0)):
+        return None
+    most = max(sum(known), (ticks or 0) * _PICODOLLARS_PER_TICK)
+    return most if most <= MAX_COST_DOLLARS * _PICODOLLARS else None
+
+
+def _picodollars(amount: object) -> int | None:
+    if isinstance(amount, bool) or not isinstance(amount, (int, float)) or not 0 <= amount <= MAX_COST_DOLLARS:
+        return None
+    return math.ceil(Decimal(repr(amount)) * _PICODOLLARS)
+
+
+def _has_another_price(of_input: dict[str, Any], of_output: dict[str, Any]) -> bool:
+    lifetimes = of_input.get("cache_write_tokens_details")
     long = lifetimes.get("ttl_12h_tokens") if isinstance(lifetimes, dict) else None
-    return any(each not in (None, 0) for each in (given.get("audio_tokens"), made.get("audio_tokens"), long))
+    return any(each not in (None, 0) for each in (of_input.get("audio_tokens"), of_output.get("audio_tokens"), long))
 
 
 def _largest(*reported: object) -> int | None:
     """The dearest of what is reported under several names, 0 for nothing, None where one cannot be a count."""
+    counts = _counts(reported)
+    return None if counts is None else max(counts, default=0)
+
+
+def _counts(reported: Iterable[object]) -> list[int] | None:
+    """The counts among these, without those that are not there. None where one cannot be a count."""
     counts = [_count(each) for each in reported if each is not None]
-    return None if None in counts else max((each for each in counts if each is not None), default=0)
+    return None if None in counts else [each for each in counts if each is not None]
 
 
 def _count(value: object) -> int | None:

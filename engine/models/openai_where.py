@@ -21,7 +21,9 @@ class Where:
     official: bool
     key: str = field(default="", repr=False)
     bills_refusals: bool = False
-    """Whether the endpoint may bill requests that it refuses as bad: see openai_refusals."""
+    """Whether the endpoint may bill requests that it refuses as bad: see openai_refunds."""
+    hides_reasoning: bool = False
+    """Whether the endpoint counts reasoning in the total alone: see openai_usage."""
 
     def clean(self, text: str) -> str:
         """A provider's text as one printable line without the key, cut to MAX_PROVIDER_CHARACTERS."""

@@ -102,7 +102,7 @@ def _columns(spans: list[tuple[Span, int]]) -> dict[str, Any]:
             round(span.end, 6),
             models.setdefault(model, len(models)) if isinstance(model, str) else -1,
             _label(span, alike.get(span.id, 0)),
-            (1 if span.failed else 0) | (2 if span.is_open else 0),
+            (1 if span.failed else 0) | (2 if span.is_open else 0) | (4 if span.own.unpriced else 0),
             span.own.input_tokens,
             span.own.output_tokens,
             float(dollars(span.own.picodollars)),
@@ -120,7 +120,8 @@ def _columns(spans: list[tuple[Span, int]]) -> dict[str, Any]:
 
 def _totals(totals: Totals) -> list[Any]:
     cost = f"{dollars(totals.picodollars):f}"
-    return [totals.calls, totals.input_tokens, totals.output_tokens, totals.cached_input_tokens, cost, totals.errors]
+    tokens = [totals.input_tokens, totals.output_tokens, totals.cached_input_tokens]
+    return [totals.calls, *tokens, cost, totals.errors, totals.unpriced]
 
 
 def _common_beginnings(spans: list[Span]) -> dict[int, int]:

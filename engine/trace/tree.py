@@ -34,6 +34,8 @@ class Totals:
     cached_input_tokens: int = 0
     picodollars: int = 0
     errors: int = 0
+    unpriced: int = 0
+    """Calls of models whose price is not known: what they cost is not in the money."""
 
     def add(self, other: "Totals") -> None:
         self.calls += other.calls
@@ -42,6 +44,7 @@ class Totals:
         self.cached_input_tokens += other.cached_input_tokens
         self.picodollars += other.picodollars
         self.errors += other.errors
+        self.unpriced += other.unpriced
 
 
 @dataclass(slots=True)
@@ -136,6 +139,7 @@ def _span(event: TraceEvent) -> Span:
         own.output_tokens = data.get("output_tokens") or 0
         own.cached_input_tokens = data.get("cached_input_tokens") or 0
         own.picodollars = _picodollars(data.get("dollars"))
+        own.unpriced = int(data.get("unpriced") is True)
     return Span(
         id=event.id,
         kind=KINDS.get(event.kind, event.kind),

@@ -181,7 +181,8 @@ def test_openai_gets_the_cache_key_and_a_hash_of_the_tenant() -> None:
 def test_another_service_tier_has_another_price_so_its_usage_is_not_believed(tier: object, known: bool) -> None:
     completion = Official(service_tier=tier).complete(request())
     assert completion.text == "hi"
-    assert (completion.usage is not None) is known
+    assert completion.usage is not None
+    assert (completion.usage.service_tier == "") is known
 
 
 NOT_KNOWN = [

@@ -47,7 +47,8 @@ def charge_of(outcome: Completion | ModelError) -> Charge:
     """What a meter must do after this outcome."""
     if isinstance(outcome, ModelError) and outcome.never_ran:
         return GIVEN_BACK
-    return WHOLE_HOLD if outcome.usage is None else Settled(outcome.usage)
+    usage = outcome.usage
+    return WHOLE_HOLD if usage is None or usage.service_tier else Settled(usage)  # no rate here knows a tier
 
 
 @dataclass(frozen=True, kw_only=True)

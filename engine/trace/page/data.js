@@ -5,6 +5,7 @@ const index = JSON.parse(document.getElementById("index").textContent);
 const column = index.columns;
 const total = column.id.length;
 const FAILED = 1;
+const UNPRICED = 4;
 const OPEN = 2;
 
 // The spans are in the order of the tree, so what is inside of a span follows it: size says how many.
@@ -49,10 +50,10 @@ function modelOf(i) {
 
 function totalsOf(i) {
   const kept = index.totals[i];
-  if (kept) return { calls: kept[0], input: kept[1], output: kept[2], cached: kept[3], exact: kept[4], errors: kept[5], dollars: Number(kept[4]) };
+  if (kept) return { calls: kept[0], input: kept[1], output: kept[2], cached: kept[3], exact: kept[4], errors: kept[5], unpriced: kept[6], dollars: Number(kept[4]) };
   const called = column.kind[i] === "call" || column.kind[i] === "turn";
   const dollars = column.dollars[i];
-  return { calls: called ? 1 : 0, input: column.input[i], output: column.output[i], cached: 0, exact: String(dollars), errors: failed(i) ? 1 : 0, dollars };
+  return { calls: called ? 1 : 0, input: column.input[i], output: column.output[i], cached: 0, exact: String(dollars), errors: failed(i) ? 1 : 0, unpriced: column.flags[i] & UNPRICED ? 1 : 0, dollars };
 }
 
 const KINDS = new Set(["run", "turn", "cell", "call", "tool", "limit"]);

@@ -9,7 +9,7 @@ const FACT_NAMES = {
 };
 const NOT_FACTS = new Set([
   "call_seconds", "cell_seconds", "tool_seconds", "input_tokens", "output_tokens", "cached_input_tokens", "dollars", "ok", "depth",
-  "started", "model", "spend", "stopped_by", "messages",
+  "started", "model", "spend", "unpriced", "stopped_by", "messages",
 ]);
 const MAX_INSIDE = 12;
 
@@ -27,7 +27,7 @@ function factsOf(i, data) {
       facts.push(fact("Input tokens", count(data.input_tokens) + cached));
     }
     if (Number.isFinite(data.output_tokens)) facts.push(fact("Output tokens", count(data.output_tokens)));
-    if (typeof data.dollars === "string") facts.push(fact("Cost", `$${safeLine(data.dollars)}`));
+    if (typeof data.dollars === "string") facts.push(fact("Cost", data.unpriced === true ? "price unknown" : `$${safeLine(data.dollars)}`));
   }
   for (const [name, value] of Object.entries(data)) {
     if (NOT_FACTS.has(name) || BODY_NAMES[name] || value === null || value === false || value === 0) continue;

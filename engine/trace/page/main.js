@@ -70,7 +70,7 @@ function startSummary() {
   query.className = "clamp";
   query.title = safeLine(column.label[0]);
   document.title = `${safeLine(column.label[0]).slice(0, 60) || "Trace"} \u00b7 Divebell`;
-  const totals = { calls: 0, input: 0, output: 0, cached: 0, errors: 0, dollars: 0 };
+  const totals = { calls: 0, input: 0, output: 0, cached: 0, errors: 0, unpriced: 0, dollars: 0 };
   let turns = 0;
   let children = 0;
   for (let i = 0; i < total; i += size[i]) {
@@ -82,7 +82,7 @@ function startSummary() {
     if (column.kind[i] === "run" && column.depth[i] > 0) children++;
   }
   const stats = document.getElementById("stats");
-  stats.append(stat("Time", seconds(lastSecond)), stat("Cost", money(totals.dollars)), stat("Turns", count(turns)), stat("Model calls", count(totals.calls)), stat("Input tokens", compact(totals.input), totals.cached ? `${compact(totals.cached)} cached` : ""), stat("Output tokens", compact(totals.output)));
+  stats.append(stat("Time", seconds(lastSecond)), stat("Cost", totals.unpriced && !totals.dollars ? "price unknown" : money(totals.dollars), totals.unpriced && totals.dollars ? `${count(totals.unpriced)} calls of unknown price` : ""), stat("Turns", count(turns)), stat("Model calls", count(totals.calls)), stat("Input tokens", compact(totals.input), totals.cached ? `${compact(totals.cached)} cached` : ""), stat("Output tokens", compact(totals.output)));
   if (children) stats.append(stat("Children", count(children)));
   if (totals.errors) stats.append(stat("Failures", count(totals.errors), "", "is-bad"));
   const answer = bodyOf(data.answer);

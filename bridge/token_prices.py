@@ -150,12 +150,12 @@ class Rate:
             )
 
         def dearer(amount: int | None) -> int | None:
-            return None if amount is None else -(-amount * (100 + percent) // 100)
+            return None if amount is None else _percent(amount, 100 + percent)
 
         return replace(
             self,
-            input_picodollars=dearer(self.input_picodollars),
-            output_picodollars=dearer(self.output_picodollars),
+            input_picodollars=_percent(self.input_picodollars, 100 + percent),
+            output_picodollars=_percent(self.output_picodollars, 100 + percent),
             cached_input_picodollars=dearer(self.cached_input_picodollars),
             cache_write_picodollars=dearer(self.cache_write_picodollars),
             long_prompts=tuple(replace(tier, rate=tier.rate.with_surcharge(percent)) for tier in self.long_prompts),

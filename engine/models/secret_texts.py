@@ -1,0 +1,96 @@
+"""Keeping keys out of texts: what an endpoint or an adapter says may repeat the key that it was called with.
+
+Guaranteed: what `clean` returns holds no known secret, neither as it is, nor percent-encoded, in JSON's escapes, or in
+base64 (alone or inside of something longer), nor a beginning or an end of one of SEED_CHARACTERS or more, which is what
+masked and truncated keys show. Not guaranteed: other encodings, and pieces out of the middle. Linear in the text.
+"""
+
+import json
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Iterable
+from urllib.parse import quote
+
+MIN_SECRET_CHARACTERS = 8
+"""What is shorter is no key, but what endpoints without one are told ("EMPTY", "none"): it would wipe out words."""
+MAX_SECRET_CHARACTERS = 10_000
+SEED_CHARACTERS = 12
+SECRET = "[secret]"  # noqa: S105
+_STABLE_FROM = (0, 2, 3)  # of base64, behind so many bytes of something else: the first character that is the secret's
+
+
+class SecretTexts:
+    """The secrets that are to be in no text. Frozen, and cheap where there are none."""
+
+    def __init__(self, secrets: Iterable[object] = ()) -> None:
+        self.secrets = tuple(dict.fromkeys(each for each in secrets if _is_secret(each)))
+        forms = {form for each in self.secrets for form in _forms(each)}
+        self._whole = sorted(forms, key=len, reverse=True)
+        self._seeds = [
+            (each, seed) for each in self.secrets if (seed := max(min(SEED_CHARACTERS, len(each) // 2), 8)) < len(each)
+        ]
+
+    def __bool__(self) -> bool:
+        return bool(self.secrets)
+
+    def __repr__(self) -> str:
+        return f"SecretTexts({len(self.secrets)} of them)"
+
+    def clean(self, text: str, instead: str = SECRET) -> str:
+        """The text without the secrets. The same text, where there are none in it."""
+        for form in self._whole:
+            if form in text:
+                text = text.replace(form, instead)
+        for secret, seed in self._seeds:
+            text = _without_beginnings(text, secret, seed, instead)
+            text = (
+                _without_beginnings(text[::-1], secret[::-1], seed, instead[::-1])[::-1]
+                if secret[-seed:] in text
+                else text
+            )
+        return text
+
+
+def secrets_of(models: Iterable[object]) -> tuple[str, ...]:
+    """The secrets that these models name: their attribute `secrets`, a text or several. It is no part of the protocol's
+    check, so that a model without any needs none."""
+    found: list[str] = []
+    for model in models:
+        named = getattr(model, "secrets", ())
+        if isinstance(named, str):
+            named = (named,)
+        if isinstance(named, (tuple, list, set, frozenset)):
+            found += [each for each in named if isinstance(each, str)]
+    return tuple(dict.fromkeys(found))
+
+
+def _is_secret(value: object) -> bool:
+    return isinstance(value, str) and MIN_SECRET_CHARACTERS <= len(value) <= MAX_SECRET_CHARACTERS
+
+
+def _forms(secret: str) -> Iterable[str]:
+    yield from (secret, quote(secret, safe=""), json.dumps(secret)[1:-1])
+    data = secret.encode("utf-8", "surrogatepass")
+    for offset, start in enumerate(_STABLE_FROM):
+        whole_bytes = (offset + len(data)) // 3 * 3 - offset  # what is behind it shares its last character
+        for encode in (b64encode, urlsafe_b64encode):
+            form = encode(bytes(offset) + data[:whole_bytes]).decode("ascii")[start:]
+            if len(form) >= MIN_SECRET_CHARACTERS:
+                yield form
+
+
+def _without_beginnings(text: str, secret: str, seed: int, instead: str) -> str:
+    """The text without beginnings of the secret that have so many characters or more."""
+    begins = secret[:seed]
+    at = text.find(begins)
+    if at < 0:
+        return text
+    kept: list[str] = []
+    done = 0
+    while at >= 0:
+        end = at + seed
+        while end < len(text) and end - at < len(secret) and text[end] == secret[end - at]:
+            end += 1
+        kept += [text[done:at], instead]
+        done = end
+        at = text.find(begins, done)
+    return "".join([*kept, text[done:]])

@@ -6,6 +6,7 @@ terminal, are replaced first.
 
 import re
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -49,6 +50,11 @@ def both_ends(text: str, limit: int) -> str:
 def money(amount_picodollars: int) -> str:
     amount = dollars(amount_picodollars)
     return f"${amount:.4f}" if amount >= 1 or amount == 0 else f"${amount:.6f}"
+
+
+def cost_of(data: Mapping[str, Any]) -> str:
+    """What a call cost, out of its event's data."""
+    return "price unknown" if data.get("unpriced") else money(data["picodollars"])
 
 
 class Display:
@@ -106,7 +112,7 @@ class Display:
         self._turn_calls = 0
         data = event.data
         tokens = f"{data['input_tokens']:,} + {data['output_tokens']:,} tokens"
-        cost = f"{tokens}, {money(data['picodollars'])}, {data['call_seconds']:.2f} s"
+        cost = f"{tokens}, {cost_of(data)}, {data['call_seconds']:.2f} s"
         self._line("turn", f"{event.turn}  {one_line(data['model'], 40)} ({cost})", "bold cyan", event)
 
     def _on_code(self, event: Event) -> None:
@@ -143,7 +149,7 @@ class Display:
             return
         reply = f"failed: {data['error']}" if "error" in data else data["reply"]
         prompt = both_ends(data["prompt"], LINE_CHARACTERS // 2)
-        cost = f" ({money(data['picodollars'])})" if "picodollars" in data else ""
+        cost = f" ({cost_of(data)})" if "picodollars" in data else ""
         cost = " (memo)" if data.get("memo") else cost
         self._line(
             "call", f"{data['number']}  {prompt}  →  {one_line(reply, LINE_CHARACTERS // 2)}{cost}", "magenta", event

@@ -26,11 +26,13 @@ from divebell.bridge.patience import PATIENCE_SECONDS, pauses
 from divebell.bridge.tally import Tally
 from divebell.errors import ContextTooLong, JournalError, ModelError, ModelUnavailable, UnknownModel
 from divebell.journal.journal import Journal
+from divebell.loop.cleaning import clean_completion, clean_error
 from divebell.loop.fitting import MAX_CHANGES, KnownLimits
 from divebell.loop.memo import Memo, identity_of
 from divebell.models.images import worst_case_image_tokens
 from divebell.models.openai_endings import INTERRUPTED, ending_of
 from divebell.models.protocol import Completion, Model, Request, Usage
+from divebell.models.secret_texts import SecretTexts, secrets_of
 
 CALL_TIMEOUT_SECONDS = 600.0
 ADAPTER_GRACE_SECONDS = 1.0
@@ -100,11 +102,18 @@ class Calls:
         self._memo = memo
         self._tenant = tenant
         self.limits = limits or KnownLimits()
+        self._secrets = SecretTexts(secrets_of(models.values()))
         self._unnamed = itertools.count(1)
         self._places = anyio.Semaphore(concurrency)
         self._gates: WeakKeyDictionary[Meter, anyio.Lock] = WeakKeyDictionary()
         self._settled = anyio.Event()
         self._quiet_until: dict[str, float] = {}  # by model: the endpoint asked for a pause
+
+    def _secrets_with(self, model: Model) -> SecretTexts:
+        """The secrets of all the run's models, and of this one, which may share its name with another of them."""
+        own = secrets_of([model])
+        known = self._secrets.secrets
+        return self._secrets if set(own) <= set(known) else SecretTexts([*known, *own])
 
     def model(self, name: str) -> Model:
         """The model of that name, if this run may use it. UnknownModel, with the names that it may use."""
@@ -290,13 +299,14 @@ class Calls:
         try:
             journal.keep_sent(path, name, model.name, hold.id, whole(hold))
             end = _forfeit(meter, hold)
-            completion = await _completed(meter, model, marked)
+            completion = clean_completion(await _completed(meter, model, marked), self._secrets_with(model))
             end = _settlement(meter, hold, completion.usage)
             # Before it is settled, because what is paid for must be there when the run is resumed.
             foreseen = _foreseen(meter, hold, completion.usage)
             journal.keep_call(path, name, model.name, request, completion, hold.id, foreseen, hold.output_tokens)
             failed = False
         except ModelError as error:
+            clean_error(error, self._secrets_with(model))
             if error.never_ran:
                 end = _refund(meter, hold)
             elif error.usage is not None:

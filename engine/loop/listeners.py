@@ -14,9 +14,8 @@ import anyio.to_thread
 
 from divebell.errors import ConfigurationError, TraceError
 from divebell.events import Event, EventListener
-from divebell.models.openai_base import keys_of
 from divebell.models.protocol import Model
-from divebell.trace.schema import MIN_SECRET_CHARACTERS
+from divebell.models.secret_texts import MIN_SECRET_CHARACTERS, secrets_of
 from divebell.trace.writer import TraceWriter
 
 _log = logging.getLogger("divebell.events")
@@ -69,7 +68,7 @@ def secrets_known(*given: str | None, models: Iterable[Model] = ()) -> tuple[str
     """The keys that must be in no trace, whoever wrote them there: those that are given, the models' and the
     environment's. What is shorter than MIN_SECRET_CHARACTERS is no key, but what endpoints without one are told
     ("EMPTY", "none"): it would wipe out words."""
-    known = (*given, *keys_of(models), os.environ.get("OPENAI_API_KEY"))
+    known = (*given, *secrets_of(models), os.environ.get("OPENAI_API_KEY"))
     return tuple(dict.fromkeys(key for key in known if key and len(key) >= MIN_SECRET_CHARACTERS))
 
 

@@ -9,7 +9,7 @@ import re
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -129,6 +129,11 @@ class OpenAIModel(ABC):
         """How much more than the list price its endpoint may cost. Rates of the application's own are taken as they
         are."""
         return self._surcharge_percent
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Its key: kept out of errors, traces, journals and what its endpoint replies."""
+        return (self._where.key,) if self._where.key else ()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._name!r}, base_url={self._where.url!r})"
@@ -256,9 +261,3 @@ def checked_key(key: str) -> str:
 
 def _digest(text: str) -> str:
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def keys_of(models: Iterable[object]) -> list[str]:
-    """The keys that these models send, so that they can be kept out of what is written. A hostile endpoint, which knows
-    its key, may repeat it in a reply."""
-    return [model._where.key for model in models if isinstance(model, OpenAIModel)]

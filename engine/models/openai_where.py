@@ -3,11 +3,11 @@
 import re
 from dataclasses import dataclass, field
 
+from divebell.models.secret_texts import SecretTexts
+
 MAX_PROVIDER_CHARACTERS = 300
 # What is looked at of a provider's error text before it is cleaned.
 MAX_READ_CHARACTERS = 65_536
-# Shorter keys are placeholders such as "none" and "EMPTY": replacing them would only garble the message.
-MIN_SECRET_CHARACTERS = 8
 # Providers echo a refused key masked in the middle, which shows its ends: sk-ab***yz.
 _KEY_LIKE = re.compile(r"\b(?:sk|sess)-[\w*-]{4,}")
 
@@ -27,12 +27,7 @@ class Where:
 
     def clean(self, text: str) -> str:
         """A provider's text as one printable line without the key, cut to MAX_PROVIDER_CHARACTERS."""
-        head = text[:MAX_READ_CHARACTERS]
-        secret = len(self.key) >= MIN_SECRET_CHARACTERS
-        if secret and len(text) > MAX_READ_CHARACTERS:
-            head = head[: -len(self.key)]  # the cut may have gone through the key
-        line = " ".join("".join(c if c.isprintable() else " " for c in head).split())
-        if secret:
-            line = line.replace(self.key, "[key]")
+        line = " ".join("".join(c if c.isprintable() else " " for c in text[:MAX_READ_CHARACTERS]).split())
+        line = SecretTexts([self.key]).clean(line, "[key]")
         line = _KEY_LIKE.sub("[key]", line)
         return line if len(line) <= MAX_PROVIDER_CHARACTERS else line[: MAX_PROVIDER_CHARACTERS - 1] + "…"

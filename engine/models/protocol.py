@@ -130,6 +130,12 @@ class Model(Protocol):
     `complete` may run many times at once. It raises ModelError (or a subclass), and nothing else, when the call failed;
     it never retries by itself, because a retry is a new hold. It does not guarantee that a failed call cost nothing:
     only an error with `never_ran` says so.
+
+    A model may have further attributes, which are looked for and not demanded:
+    - `secrets`, a text or several: its keys. They are cleaned out of its replies and errors, and so are in no journal
+      and no trace, nor is what masks or encodes them (models/secret_texts.py).
+    - `identity`, a text: what a memo knows it by, beside its name.
+    - `surcharge_percent`, a whole number: how much more than the list price its endpoint may cost.
     """
 
     @property

@@ -31,6 +31,7 @@ from typing import Any, Literal, get_args
 from divebell.bridge.budget import dollars
 from divebell.cell import Cell
 from divebell.errors import ConfigurationError
+from divebell.models.secret_texts import MIN_SECRET_CHARACTERS, SecretTexts
 
 SCHEMA = "divebell.trace"
 VERSION = 1
@@ -45,8 +46,6 @@ MAX_ITEMS = 1_000
 MAX_NESTING = 6
 MAX_LINE_BYTES = 64 << 20
 """No writer makes a longer line: a character takes up to 12 bytes in JSON."""
-MIN_SECRET_CHARACTERS = 8
-SECRET = "[secret]"  # noqa: S105
 
 FACTS = frozenset({
     "account", "context_type", "error_type", "finish_reason", "limit", "media_type", "model", "name", "path", "role",
@@ -83,8 +82,9 @@ class Recorder:
     def __init__(self, level: str, secrets: Iterable[str] = ()) -> None:
         if level not in LEVELS:
             raise ConfigurationError(f"the level of a trace must be one of {', '.join(LEVELS)}, not {level!r}")
-        self._secrets = tuple(secrets)
-        if isinstance(secrets, str) or any(len(secret) < MIN_SECRET_CHARACTERS for secret in self._secrets):
+        given = tuple(secrets)
+        self._secrets = SecretTexts(given)
+        if isinstance(secrets, str) or any(len(secret) < MIN_SECRET_CHARACTERS for secret in given):
             raise ConfigurationError(
                 f"secrets must be a list of strings of at least {MIN_SECRET_CHARACTERS} characters each"
             )
@@ -171,9 +171,7 @@ class Recorder:
         return kept
 
     def _scrubbed(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, SECRET)
-        return text
+        return self._secrets.clean(text)
 
     def _fact(self, text: str) -> str:
         if self._secrets:

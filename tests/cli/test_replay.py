@@ -61,14 +61,14 @@ def test_a_run_is_proved_to_be_the_same(server: ChatServer, journal: Path) -> No
     asked = len(server.received)
     done = run("replay", str(journal), env={"OPENAI_API_KEY": ""})
     assert (done.status, len(server.received)) == (0, asked)
-    assert done.stdout.startswith("identical: 3 turns, 2 cells, 6 calls, $0.000000, in ")
+    assert done.stdout.startswith("identical: 3 turns, 2 cells, 6 calls, price unknown, in ")
     assert "re first" in done.stderr  # shown as ask shows it
     quiet = run("replay", str(journal), "--quiet")
     assert quiet.stderr == ""
     told = json.loads(run("replay", str(journal), "--json").stdout)
     assert told.pop("seconds") > 0
     assert told == {
-        "identical": True, "turns": 3, "cells": 2, "calls": 6, "dollars": told["dollars"], "answer": "4711",
+        "identical": True, "turns": 3, "cells": 2, "calls": 6, "dollars": told["dollars"], "unpriced_calls": 6, "answer": "4711",
         "status": "answered",
     }  # fmt: skip
 

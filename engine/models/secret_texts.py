@@ -22,7 +22,7 @@ class SecretTexts:
     """The secrets that are to be in no text. Frozen, and cheap where there are none."""
 
     def __init__(self, secrets: Iterable[object] = ()) -> None:
-        self.secrets = tuple(dict.fromkeys(each for each in secrets if _is_secret(each)))
+        self.secrets = tuple(dict.fromkeys(each for each in secrets if isinstance(each, str) and _is_secret(each)))
         forms = {form for each in self.secrets for form in _forms(each)}
         self._whole = sorted(forms, key=len, reverse=True)
         self._seeds = [
@@ -63,8 +63,8 @@ def secrets_of(models: Iterable[object]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _is_secret(value: object) -> bool:
-    return isinstance(value, str) and MIN_SECRET_CHARACTERS <= len(value) <= MAX_SECRET_CHARACTERS
+def _is_secret(text: str) -> bool:
+    return MIN_SECRET_CHARACTERS <= len(text) <= MAX_SECRET_CHARACTERS
 
 
 def _forms(secret: str) -> Iterable[str]:

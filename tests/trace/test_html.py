@@ -132,8 +132,8 @@ def test_prompts_of_a_batch_are_told_apart_by_what_differs(file: Path) -> None:
 
 def test_totals_are_exact(file: Path) -> None:
     index = index_of(made(file, lively(40)))
-    calls, *_, cost, errors = index["totals"]["0"]
-    assert (calls, errors) == (47, 2)
+    calls, *_, cost, errors, unpriced = index["totals"]["0"]
+    assert (calls, errors, unpriced) == (47, 2, 0)
     assert cost == "0.137016"
 
 

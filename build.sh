@@ -54,7 +54,7 @@ check_types() {
     rm -rf build
     (cd "$target" && MYPYPATH=. ../bin/python -m mypy --config-file ../../pyproject.toml -p divebell)
     mkdir -p "$target/inside/divebell_guest"
-    cp wasm/guest/*.py bridge/wire.py bridge/contract.py "$target/inside/divebell_guest"
+    cp wasm/guest/*.py bridge/wire.py bridge/contract.py bridge/bounds.py "$target/inside/divebell_guest"
     cp wasm/guest/_divebell.pyi "$target/inside"
     (cd "$target/inside" && MYPYPATH=. ../../bin/python -m mypy --config-file ../../../pyproject.toml \
         --python-version 3.13 -p divebell_guest)

@@ -53,6 +53,7 @@ CONTRACT = (
     ContractName("IncompleteReply", is_error=True),
     ContractName("ToolError", is_error=True),
     ContractName("BadAnswer", is_error=True),
+    ContractName("BadRequest", is_error=True),
     ContractName("history", is_data=True),
     ContractName("answer", is_data=True),
 )
@@ -65,6 +66,12 @@ ASKING = tuple(entry.name for entry in CONTRACT if entry.asks_model)
 DATA = tuple(entry.name for entry in CONTRACT if entry.is_data)
 AWAITED = {entry.name: entry.awaited for entry in CONTRACT if entry.awaited}
 """For each name whose calls wait, the one to await in its place."""
+STAND_INS = {
+    entry.name: tuple(other.name for other in CONTRACT if other.same_as == entry.name)
+    for entry in CONTRACT
+    if (entry.asks_model and not entry.is_awaitable) or entry.name == "budget"
+} | {"rlm_query": ("recursive_llm",)}
+"""The names that an application may answer itself, each with those for which its function then stands in too."""
 
 PRESET_MODULES = (
     "collections", "datetime", "itertools", "json", "math", "random", "re", "statistics", "string", "textwrap", "time",

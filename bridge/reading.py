@@ -4,22 +4,17 @@ Guaranteed: whatever comes in, the result has the types that requests.py says an
 is raised. The messages are for the model that wrote the code.
 """
 
-import re
 from typing import Any
 
-from divebell.bridge import wire
+from divebell.bridge import bounds, wire
 from divebell.bridge.requests import ChildQuery, ContextItem, ContextReference, Image, Query, ToolCall
 
 MAX_BATCH = 10_000  # prompts in one batch
 MAX_MODEL_NAME = 200
 MAX_TOOL_NAME = 100
 MAX_KEYWORD_ARGUMENTS = 100
-MAX_SCHEMA_BYTES = 64 << 10
-MAX_SCHEMA_DEPTH = 32
-MAX_IMAGES = 20  # with one prompt
-MAX_IMAGE_BYTES = 20 << 20  # all images of one request together; the message's own limit is above it
-_MEDIA_TYPE = re.compile(r"image/[a-z0-9][a-z0-9.+-]{0,60}")
 _MAX_OFFSET = 1 << 40
+_TOO_MANY_BYTES = f"the images of one request have more than {bounds.MAX_IMAGE_BYTES:,} bytes: send smaller ones"
 
 Request = dict[str, Any]
 
@@ -39,13 +34,13 @@ def queries(request: Request) -> list[Query]:
         return [Query(prompt, model, schema) for prompt in prompts]
     if not isinstance(given, list) or len(given) != len(prompts):
         raise Refused(wire.BAD_REQUEST, "images must be a list with one entry for each prompt")
-    room = MAX_IMAGE_BYTES
+    room = bounds.MAX_IMAGE_BYTES
     made: list[Query] = []
     for prompt, several in zip(prompts, given, strict=True):
         images = _images(several)
         room -= sum(len(image.data) for image in images)
         if room < 0:
-            raise Refused(wire.BAD_REQUEST, f"the images of one request have more than {MAX_IMAGE_BYTES:,} bytes")
+            raise Refused(wire.BAD_REQUEST, _TOO_MANY_BYTES)
         made.append(Query(prompt, model, schema, images))
     return made
 
@@ -127,43 +122,26 @@ def _schema(request: Request) -> dict[str, object] | None:
     schema = request.get("schema")
     if schema is None:
         return None
-    if not isinstance(schema, dict):
-        raise Refused(wire.BAD_REQUEST, "schema must be a JSON Schema, as a dict")
-    try:
-        wire.encode(schema, MAX_SCHEMA_BYTES, is_plain=True)
-    except wire.WireError:
-        raise Refused(wire.BAD_REQUEST, f"a schema has at most {MAX_SCHEMA_BYTES:,} bytes") from None
-    level: list[object] = [schema]
-    for _ in range(MAX_SCHEMA_DEPTH):
-        below: list[object] = []
-        for part in level:
-            if isinstance(part, dict):
-                if not all(type(key) is str for key in part):
-                    raise Refused(wire.BAD_REQUEST, "the keys of a schema must be str")
-                below.extend(part.values())
-            elif isinstance(part, list):
-                below.extend(part)
-            elif isinstance(part, bytes):
-                raise Refused(wire.BAD_REQUEST, "a schema holds no bytes")
-        if not below:
-            break
-        level = below
-    else:
-        raise Refused(wire.BAD_REQUEST, f"a schema nests at most {MAX_SCHEMA_DEPTH} deep")
-    return schema
+    problem = bounds.schema_problem(schema)
+    if problem is not None:
+        raise Refused(wire.BAD_REQUEST, problem)
+    return schema  # type: ignore[no-any-return]
 
 
 def _images(given: object) -> tuple[Image, ...]:
     if given is None:
         return ()
-    if not isinstance(given, list) or len(given) > MAX_IMAGES:
-        raise Refused(wire.BAD_REQUEST, f"the images of a prompt are a list of at most {MAX_IMAGES}")
+    if not isinstance(given, list) or len(given) > bounds.MAX_PROMPT_IMAGES:
+        raise Refused(wire.BAD_REQUEST, f"the images of a prompt are a list of at most {bounds.MAX_PROMPT_IMAGES}")
     made: list[Image] = []
     for image in given:
         media_type = image.get("media_type") if isinstance(image, dict) else None
         data = image.get("data") if isinstance(image, dict) else None
-        if type(media_type) is not str or type(data) is not bytes or not _MEDIA_TYPE.fullmatch(media_type):
+        if type(media_type) is not str or type(data) is not bytes:
             raise Refused(wire.BAD_REQUEST, 'an image is {"media_type": "image/...", "data": bytes}')
+        if media_type not in bounds.IMAGE_KINDS:
+            kinds = bounds.IMAGE_KINDS_IN_WORDS
+            raise Refused(wire.BAD_REQUEST, f"an image's media_type is one of {kinds}, not {media_type[:60]!r}")
         made.append(Image(media_type, data))
     return tuple(made)
 

@@ -36,6 +36,8 @@ APPEND = "append"  # name, items: put at the end of a bound list -> None
 TOOLS = "tools"  # tools: [{"name", "signature", "documentation", "parameters", "returns"}] (engine/tools.py) -> None
 FINAL_VARIABLE = "final_variable"  # name -> the variable as text, at full length
 ON_PURPOSE = "on_purpose"  # name -> whether a cell assigned the variable (guest/purpose.py)
+DRAFT = "draft"  # -> what `answer` holds, as text; None for nothing
+VARIABLES = "variables"  # -> [[name, type, length or None]] of what cells defined
 RESEED = "reseed"  # -> None; the host has written a new random key
 
 # Kinds of error that the guest raises under the same name.

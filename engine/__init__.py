@@ -30,6 +30,7 @@ from divebell.errors import (
     NotPlainData,
     OutputTooLong,
     ReplayDiverged,
+    RequestError,
     RunError,
     SandboxClosed,
     SandboxError,
@@ -58,11 +59,13 @@ from divebell.models import (
 )
 from divebell.options import RLMOptions
 from divebell.rlm import RLM
-from divebell.sandbox import Sandbox, Snapshot
+from divebell.sandbox import Sandbox
 from divebell.session import Session
+from divebell.snapshot import Snapshot
 from divebell.streaming import RunStream
 from divebell.tenant import Tenant
 from divebell.tools import Tools
+from divebell.variables import Variable
 
 __version__ = "0.1.0"
 
@@ -109,6 +112,7 @@ __all__ = [
     "RateCard",
     "ReplayDiverged",
     "Request",
+    "RequestError",
     "Result",
     "RunError",
     "RunStream",
@@ -130,4 +134,5 @@ __all__ = [
     "UnknownModel",
     "UnknownPrice",
     "Usage",
+    "Variable",
 ]

@@ -7,6 +7,8 @@ from divebell.context.escape import plain, shown
 from divebell.limits import Limits
 
 MAX_ERROR_CHARACTERS = 50_000
+MAX_NOTICES = 50
+MAX_NOTICE_CHARACTERS = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +45,16 @@ class Cell:
     final: str | None = None
     """The answer that the code gave, as text: with FINAL, FINAL_VAR, `answer` or SUBMIT."""
     final_value: object = None
-    """The value that FINAL, FINAL_VAR or `answer` was given where it is plain data of up to 1 MB, else None."""
+    """The data of what FINAL, FINAL_VAR or `answer` was given, of up to 16 MB, as wasm/guest/answerable.py says; a text
+    of up to 1 MB. None where there is none."""
+    has_final_value: bool = False
+    """Whether `final_value` is there: None may be the value."""
     submitted: dict[str, Any] | None = None
     """The fields that SUBMIT was given, of up to 16 MB, after `Services.check_answer` accepted them. One value without
     a name comes as {"answer": value}, unless it is a dict; several come as {wire.BY_POSITION: [values]}."""
+
+    notices: tuple[str, ...] = ()
+    """What the sandbox tells the code's author: that a name of its own was put back, say."""
 
     def __repr__(self) -> str:
         parts = [
@@ -66,8 +74,9 @@ class Cell:
 
     @property
     def output(self) -> str:
-        """What a notebook would show: stdout, stderr, the value, the error."""
-        parts = [self.stdout, self.stderr, self.repr or "", self.error.traceback if self.error else ""]
+        """What a notebook would show: stdout, stderr, the value, the error; then the notices."""
+        failure = self.error.traceback if self.error else ""
+        parts = [self.stdout, self.stderr, self.repr or "", failure, *(f"[{notice}]" for notice in self.notices)]
         return "\n".join(part.rstrip("\n") for part in parts if part)
 
 
@@ -78,6 +87,12 @@ def _text(outcome: dict[str, Any], name: str, limit: int) -> str:
 
 def _is_fields(submitted: object) -> bool:
     return type(submitted) is dict and all(type(name) is str for name in submitted)
+
+
+def _notices(given: object) -> tuple[str, ...]:
+    if not isinstance(given, list):
+        return ()
+    return tuple(notice[:MAX_NOTICE_CHARACTERS] for notice in given[:MAX_NOTICES] if type(notice) is str)
 
 
 def cell_from_guest(outcome: object, limits: Limits, seconds: float) -> Cell:
@@ -107,6 +122,8 @@ def cell_from_guest(outcome: object, limits: Limits, seconds: float) -> Cell:
         truncated=type(missing) is int and missing > 0,
         exit_status=exit_status if type(exit_status) is int and abs(exit_status) < 2**31 else None,
         final=final if type(final) is str else None,
+        has_final_value="final_value" in outcome and type(final) is str,
         final_value=outcome.get("final_value") if type(final) is str else None,
+        notices=_notices(outcome.get("notices")),
         submitted=submitted if _is_fields(submitted) and type(final) is str else None,
     )

@@ -8,7 +8,6 @@ DivebellError
 ├── SandboxError            the sandbox cannot do what was asked
 │   ├── SandboxClosed       it was closed before
 │   └── NotPlainData        the value cannot cross between host and guest
-├── SchemaRefused           a schema that sandboxed code gave for a sub-call's reply is not taken; says what to change
 ├── AnswerError             an answer does not fit its schema; carries one line for each problem
 ├── BudgetExceeded          a limit of the run's budget does not allow more; carries limit, cap, spent, held, path
 ├── LedgerError             the ledger cannot be read or written
@@ -22,6 +21,8 @@ DivebellError
 │   │   ├── ContextTooLong      the prompt is longer than the model can read; carries its window, if it was named
 │   │   └── OutputTooLong       the output limit is higher than the model allows; carries that limit, if it was named
 │   ├── IncompleteReply     what came is not whole: a cut reply, or a child's draft; carries its text
+│   ├── RequestError        the request itself cannot be sent, and no model was asked
+│   │   └── SchemaRefused       the schema that sandboxed code gave is not taken; says what to change
 │   └── UnknownModel        no model of that name is configured
 ├── RunError                the run ended without an answer
 └── TraceError              a trace cannot be written, or a file is not one; says which line
@@ -61,10 +62,6 @@ class SandboxClosed(SandboxError):
 
 class NotPlainData(SandboxError, TypeError):
     """Only None, bool, int, float, str, bytes, list, tuple and dict of these cross between host and guest."""
-
-
-class SchemaRefused(DivebellError, ValueError):
-    """A schema from inside a sandbox has a keyword that is not taken from there, or is over a bound."""
 
 
 class AnswerError(DivebellError, ValueError):
@@ -111,6 +108,18 @@ class ModelError(DivebellError):
         self.may_retry = may_retry
         self.retry_after_seconds = retry_after_seconds
         self.usage = usage
+
+
+class RequestError(ModelError):
+    """The request itself is at fault, and no model was asked: an image, a schema, a context or a message in it cannot
+    be sent. Code in a sandbox gets it as BadRequest."""
+
+    def __init__(self, message: str, *, model: str = "") -> None:
+        super().__init__(message, model=model, never_ran=True)
+
+
+class SchemaRefused(RequestError, ValueError):
+    """A schema from inside a sandbox has a keyword that is not taken from there, or is over a bound."""
 
 
 class ModelUnavailable(ModelError):
@@ -210,6 +219,7 @@ __all__ = [
     "NotPlainData",
     "OutputTooLong",
     "ReplayDiverged",
+    "RequestError",
     "RunError",
     "SandboxClosed",
     "SandboxError",

@@ -12,7 +12,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, cast
 
@@ -25,38 +24,16 @@ from divebell.engine import Engine, default_engine
 from divebell.errors import ConfigurationError, ContextError, NotPlainData, SandboxClosed, SandboxError
 from divebell.limits import Limits
 from divebell.runtime.instance import Checkpoint, Instance, InstanceLost
-from divebell.services import CallableServices, Clock
+from divebell.services import CallableServices, Clock, ToolServices
+from divebell.snapshot import Snapshot, form_of
 from divebell.tools import Tools
+from divebell.variables import Variable, check_name, kind_of, read_variables, reason_of, variable_error
 
 _Reply = str | Awaitable[str]
 AnswerFunction = Callable[[str], _Reply] | Callable[[str, str | None], _Reply]
 """What Sandbox(llm=...) takes: a function of the prompt, or of the prompt and the model's name; plain or async."""
 
 MAX_CODE_CHARACTERS = 4_000_000
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A sandbox's state at one moment, in memory. It fits the process's image only: use it in the process that took it.
-
-    `state` is None for a sandbox that has run nothing.
-    """
-
-    state: Checkpoint | None
-    image_id: int
-    cells: int
-    limits: Limits
-    seed: int | None
-    context: tuple[object, ...] | None
-    """What tells the context apart: its type, length and form. Another one would not fit the state."""
-    virtual_nanoseconds: int
-    bound: Mapping[str, object]
-    """The names that `bind` set, with their values."""
-
-    @property
-    def bytes(self) -> int:
-        """What it holds."""
-        return self.state.bytes if self.state is not None else 0
 
 
 class Sandbox:
@@ -67,6 +44,7 @@ class Sandbox:
     llm: answers llm_query: a function of the prompt, or of prompt and model name; a plain or an async one. Batches call
         it from several threads (at most 16), or concurrently if it is async.
     tools: functions that code may call, by name; see Tools. Plain or async; plain ones run on threads of their own.
+    replace: functions that stand in for the sandbox's own `llm_query` and others, by those names; see Tools.
     seed: makes randomness, hash order and the clock repeat from sandbox to sandbox; by default all are fresh.
     engine: by default the process's own.
 
@@ -81,11 +59,12 @@ class Sandbox:
         limits: Limits | None = None,
         llm: AnswerFunction | None = None,
         tools: "Tools | Mapping[str, Callable[..., Any]] | None" = None,
+        replace: "Mapping[str, Callable[..., Any]] | None" = None,
         seed: int | None = None,
         engine: Engine | None = None,
         services: Services | None = None,
     ) -> None:
-        if services is not None and tools is not None:
+        if services is not None and (tools is not None or replace is not None):
             raise ConfigurationError("give the tools to the services: a sandbox with services takes none itself")
         self._lock = threading.RLock()
         self._instance: Instance | None = None
@@ -97,7 +76,7 @@ class Sandbox:
         warn_if_a_path(context)
         self._context = None if context is None else Context.of(context)
         self._services: Services = services or CallableServices(
-            llm, tools=Tools.of(tools), tool_seconds=self.limits.tool_seconds, seeded=seed is not None
+            llm, tools=Tools.of(tools, replace), tool_seconds=self.limits.tool_seconds, seeded=seed is not None
         )
         self._tools = self._services.tool_descriptions()
         self._door = Door(self._services, tool_calls=self.limits.tool_calls)
@@ -122,11 +101,11 @@ class Sandbox:
             for name, value in self._bound.items():
                 answer = instance.request(wire.BIND, name=name, value=value)
                 if "ok" not in answer:
-                    raise ContextError(f"{name} does not fit into the sandbox: {_message(answer)}")
+                    raise ContextError(f"{name} does not fit into the sandbox: {reason_of(answer)}")
             if self._tools:
                 answer = instance.request(wire.TOOLS, tools=self._tools)
                 if "ok" not in answer:
-                    raise ContextError(f"the tools do not fit into the sandbox: {_message(answer)}")
+                    raise ContextError(f"the tools do not fit into the sandbox: {reason_of(answer)}")
         except InstanceLost as lost:
             instance.close()
             raise ContextError(f"the context does not fit into the sandbox: {lost}") from None
@@ -180,21 +159,21 @@ class Sandbox:
         """A variable's value, as plain data. KeyError if there is none, NotPlainData if it is something else."""
         with self._alone():
             self._save()
-            answer = self._ask_or_raise(wire.GET, name=_checked_name(name))
+            answer = self._ask_or_raise(wire.GET, name=check_name(name))
             if "ok" in answer:
                 return answer["ok"]
-            raise _variable_error(name, answer)
+            raise variable_error(name, answer)
 
     def __setitem__(self, name: str, value: object) -> None:
         """Set a variable to plain data: None, bool, int, float, str, bytes, list, tuple, dict."""
         with self._alone():
             self._save()
             try:
-                answer = self._ask_or_raise(wire.SET, name=_checked_name(name), value=value)
+                answer = self._ask_or_raise(wire.SET, name=check_name(name), value=value)
             except wire.WireError as error:
                 raise NotPlainData(f"{name} cannot be set: {error}") from None
             if "ok" not in answer:
-                raise _variable_error(name, answer)
+                raise variable_error(name, answer)
             self._changed = True
 
     def bind(self, name: str, value: object) -> None:
@@ -214,12 +193,12 @@ class Sandbox:
         with self._alone():
             self._save()
             try:
-                answer = self._ask_or_raise(op, name=_checked_name(name), **arguments)
+                answer = self._ask_or_raise(op, name=check_name(name), **arguments)
             except wire.WireError as error:
                 raise NotPlainData(f"{name} cannot be bound: {error}") from None
             self._changed = True
             if "ok" not in answer:
-                raise _variable_error(name, answer)
+                raise variable_error(name, answer)
 
     def final_variable(self, name: str) -> str:
         """A variable as text, at full length: what FINAL_VAR(name) gives. KeyError, with the names there are."""
@@ -228,7 +207,43 @@ class Sandbox:
             answer = self._ask_or_raise(wire.FINAL_VARIABLE, name=str(name)[:1000])
             if "ok" in answer and type(answer["ok"]) is str:
                 return str(answer["ok"])
-            raise KeyError(_message(answer))
+            raise KeyError(reason_of(answer))
+
+    def variables(self) -> tuple[Variable, ...]:
+        """The variables that code has made so far (and `box["x"] = ...`), in order; at most 10,000."""
+        with self._alone():
+            self._save()
+            return read_variables(self._ask_or_raise(wire.VARIABLES).get("ok"))
+
+    def draft(self) -> str | None:
+        """What `answer` holds at this moment, as text: an answer that has not been given yet. A list or dict is JSON.
+        None if there is nothing in it, or no plain data."""
+        with self._alone():
+            self._save()
+            draft = self._ask_or_raise(wire.DRAFT).get("ok")
+            return draft if type(draft) is str and draft else None
+
+    def set_tools(
+        self,
+        tools: "Tools | Mapping[str, Callable[..., Any]] | None",
+        *,
+        replace: "Mapping[str, Callable[..., Any]] | None" = None,
+    ) -> None:
+        """Give code other tools from the next cell on: these and no others. Forks that were made before keep theirs."""
+        given = Tools.of(tools, replace)
+        with self._alone():
+            if not isinstance(self._services, ToolServices):
+                raise ConfigurationError("this sandbox was given services of its own: set the tools there, and `serve`")
+            self._save()
+            self._send_tools(given.descriptions)
+            self._services.set_tools(given)
+
+    def _send_tools(self, tools: list[dict[str, object]]) -> None:
+        answer = self._ask_or_raise(wire.TOOLS, tools=tools)
+        if "ok" not in answer:
+            raise SandboxError(f"the tools do not fit into the sandbox: {reason_of(answer)}")
+        self._tools = tools
+        self._changed = True
 
     def is_set_on_purpose(self, name: str) -> bool:
         """Whether the latest cell that bound the variable did so by an assignment: not as a loop's variable, and not as
@@ -238,10 +253,11 @@ class Sandbox:
             return self._ask_or_raise(wire.ON_PURPOSE, name=str(name)[:1000]).get("ok") is True
 
     def serve(self, services: Services) -> None:
-        """Answer at the door with other services from the next cell on. Their tools must be the same."""
+        """Answer at the door with other services from the next cell on, and with their tools."""
         with self._alone():
             if services.tool_descriptions() != self._tools:
-                raise SandboxError("a sandbox keeps the tools that it was made with")
+                self._save()
+                self._send_tools(services.tool_descriptions())
             if isinstance(services, Clock) and isinstance(self._services, Clock):
                 services.go_on_from(self._services)
             self._services = services
@@ -258,7 +274,7 @@ class Sandbox:
                 self._cells,
                 self.limits,
                 self._seed,
-                _form(self._context),
+                form_of(self._context),
                 clock,
                 dict(self._bound),
             )
@@ -271,13 +287,21 @@ class Sandbox:
         *,
         llm: AnswerFunction | None = None,
         tools: "Tools | Mapping[str, Callable[..., Any]] | None" = None,
+        replace: "Mapping[str, Callable[..., Any]] | None" = None,
         engine: Engine | None = None,
         services: Services | None = None,
     ) -> "Sandbox":
         """A new sandbox in the snapshot's state. `context` must be what the first one was given, and so must `llm` and
         `tools` be if its code is to find them."""
         box = cls(
-            context, limits=snapshot.limits, llm=llm, tools=tools, seed=snapshot.seed, engine=engine, services=services
+            context,
+            limits=snapshot.limits,
+            llm=llm,
+            tools=tools,
+            replace=replace,
+            seed=snapshot.seed,
+            engine=engine,
+            services=services,
         )
         try:
             box._take_over(snapshot)
@@ -298,7 +322,7 @@ class Sandbox:
     def _take_over(self, snapshot: Snapshot) -> None:
         if snapshot.image_id != id(self._image):
             raise SandboxError("the snapshot was taken in another process, or with another engine")
-        if snapshot.context != _form(self._context):
+        if snapshot.context != form_of(self._context):
             raise SandboxError("the snapshot was taken with another context: give the same one again")
         if isinstance(self._services, Clock):
             self._services.virtual_nanoseconds = snapshot.virtual_nanoseconds
@@ -311,8 +335,7 @@ class Sandbox:
             before.close()
         self._saved, self._changed, self._cells = snapshot.state, False, snapshot.cells
         if self._tools:
-            self._ask_or_raise(wire.TOOLS, tools=self._tools)
-            self._changed = True
+            self._send_tools(self._tools)
         if self._seed is None:
             self._instance.seed(_random_key(None))
             self._ask_or_raise(wire.RESEED)
@@ -403,8 +426,8 @@ class Sandbox:
     def _broken(self, before: Checkpoint | None, answer: dict[str, Any]) -> "_Restored":
         """The guest could not say what came of the cell: its memory was used up to the last, or this cell, or the one
         before, broke the guest's own machinery. Undo as much as makes it work."""
-        kind, reason = "BrokenGuest", f"cells broke the sandbox's own code ({_message(answer)[:200]}); undone"
-        if _kind(answer) == "MemoryError":
+        kind, reason = "BrokenGuest", f"cells broke the sandbox's own code ({reason_of(answer)[:200]}); undone"
+        if kind_of(answer) == "MemoryError":
             kind, reason = (
                 "MemoryError",
                 "the cell used up the sandbox's memory; it is back in its state before the cell",
@@ -421,6 +444,7 @@ class Sandbox:
         """An older state has older values of the bound names. A guest that cannot take them is as good as broken."""
         assert self._instance is not None
         with suppress(InstanceLost, MemoryError):
+            self._instance.request(wire.TOOLS, tools=self._tools)
             for name, value in self._bound.items():
                 self._instance.request(wire.BIND, name=name, value=value)
                 self._changed = True
@@ -453,12 +477,6 @@ _inside: ContextVar[frozenset[int]] = ContextVar("divebell_inside", default=froz
 """The sandboxes (by id) whose cells wait for the code that runs in this context."""
 
 
-def _form(context: Context | None) -> tuple[object, ...] | None:
-    if context is None:
-        return None
-    return context.type_name, context.length, context.shared.form if context.shared is not None else None
-
-
 class _Restored(Exception):
     """The instance died and the saved state is back. `error` tells of it."""
 
@@ -473,31 +491,5 @@ def _checked_seed(seed: int | None) -> int | None:
     return seed
 
 
-def _checked_name(name: object) -> str:
-    if not isinstance(name, str) or not name.isidentifier():
-        raise KeyError(f"{name!r} is not a variable's name")
-    return name
-
-
 def _random_key(seed: int | None) -> bytes:
     return os.urandom(32) if seed is None else hashlib.sha256(f"divebell seed {seed}".encode()).digest()
-
-
-def _message(answer: dict[str, Any]) -> str:
-    error = answer.get("error")
-    text = error.get("message") if isinstance(error, dict) else None
-    return text[:2000] if type(text) is str else "the guest gave no reason"
-
-
-def _kind(answer: dict[str, Any]) -> object:
-    error = answer.get("error")
-    return error.get("kind") if isinstance(error, dict) else None
-
-
-def _variable_error(name: str, answer: dict[str, Any]) -> Exception:
-    kind = _kind(answer)
-    if kind == "NameError":
-        return KeyError(name)
-    if kind == "WireError":
-        return NotPlainData(f"{name}: {_message(answer)}")
-    return SandboxError(f"{name}: {_message(answer)}")

@@ -112,6 +112,10 @@ class ToolServices(Clock, ABC):
     def tool_descriptions(self) -> list[dict[str, object]]:
         return self._tools.descriptions
 
+    def set_tools(self, tools: Tools) -> None:
+        """Answer calls of these from now on; calls in flight end as they began. The sandbox tells the guest."""
+        self._tools = tools
+
     def _start_tool(self, call: ToolCall, done: Callable[[Outcome], None]) -> Started:
         if self._tools.is_async(call):
             cancel = self._start_async(lambda: self._tools.acall(call), done)

@@ -30,6 +30,9 @@ MAX_MESSAGE_CHARACTERS = 2_000
 RESERVED_NAMES = contract.NAMES | frozenset(contract.PRESET_MODULES) | {"print", "help"}
 """Names that the guest has already; a tool of such a name would take it away."""
 
+REPLACEABLE_NAMES = tuple(contract.STAND_INS)
+"""Names of the guest's that an application may answer itself (Tools, `replace`)."""
+
 
 class _Tool:
     """One function: how it is described, and how its arguments are checked."""
@@ -147,17 +150,33 @@ class Tools:
 
     tools: from the name that code calls it by to the function: plain or async. Raises ConfigurationError where a name
     cannot be used, or a value cannot be called.
+    replace: functions that stand in for the sandbox's own of REPLACEABLE_NAMES, and are called as tools are: the code's
+    calls then go to them, and to no model. `llm_query` stands in for `allm_query` too, `llm_query_batched` also for
+    `llm_batch` and `batch_llm_query`, and so on. What such a function spends is the application's own affair: no budget
+    of Divebell's counts it.
     """
 
-    def __init__(self, tools: Mapping[str, Callable[..., Any]]) -> None:
-        if not isinstance(tools, Mapping):
+    def __init__(
+        self,
+        tools: Mapping[str, Callable[..., Any]],
+        *,
+        replace: Mapping[str, Callable[..., Any]] | None = None,
+    ) -> None:
+        replace = {} if replace is None else replace
+        if not isinstance(tools, Mapping) or not isinstance(replace, Mapping):
             raise ConfigurationError('tools must be a dict from names to functions, such as {"lookup": lookup}')
-        if len(tools) > MAX_TOOLS:
-            raise ConfigurationError(f"{len(tools):,} tools are more than the {MAX_TOOLS} that a sandbox may have")
+        if len(tools) + len(replace) > MAX_TOOLS:
+            raise ConfigurationError(
+                f"{len(tools) + len(replace):,} tools are more than the {MAX_TOOLS} that a sandbox may have"
+            )
         self._tools: dict[str, _Tool] = {}
         self._described: list[dict[str, object]] | None = None
-        for name, function in tools.items():
+        for name in replace:
+            if name not in REPLACEABLE_NAMES:
+                raise ConfigurationError(f"{name!r} cannot be replaced; {', '.join(REPLACEABLE_NAMES)} can")
+        for name in tools:
             _check_name(name)
+        for name, function in (*tools.items(), *replace.items()):
             if not callable(function):
                 raise ConfigurationError(f"the tool {name!r} must be a function, not {type(function).__name__}")
             self._tools[name] = _Tool(name, function)
@@ -170,9 +189,17 @@ class Tools:
         return tools
 
     @classmethod
-    def of(cls, tools: "Tools | Mapping[str, Callable[..., Any]] | None") -> "Tools":
-        """The same Tools, or those of a dict; none of None."""
-        return tools if isinstance(tools, Tools) else cls(tools or {})
+    def of(
+        cls,
+        tools: "Tools | Mapping[str, Callable[..., Any]] | None",
+        replace: "Mapping[str, Callable[..., Any]] | None" = None,
+    ) -> "Tools":
+        """The same Tools, or those of two dicts; none of None."""
+        if not isinstance(tools, Tools):
+            return cls({} if tools is None else tools, replace=replace)
+        if replace is not None:
+            raise ConfigurationError("give `replace` to the Tools themselves: Tools({...}, replace={...})")
+        return tools
 
     def __len__(self) -> int:
         return len(self.descriptions)
@@ -235,10 +262,17 @@ class _Failed(Exception):
 def _check_name(name: object) -> None:
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or len(name) > MAX_TOOL_NAME:
         raise ConfigurationError(f"a tool's name must be a Python name, not {name!r}")
-    if name in RESERVED_NAMES or name.startswith("_") or hasattr(builtins, name):
+    if name in REPLACEABLE_NAMES:
+        raise ConfigurationError(
+            f"a tool cannot be named {name!r}, which the sandbox has already: to answer its calls yourself, give the "
+            f"function as replace={{{name!r}: ...}}"
+        )
+    if name in RESERVED_NAMES or hasattr(builtins, name):
         raise ConfigurationError(
             f"a tool cannot be named {name!r}: code in the sandbox has something else by that name"
         )
+    if name.startswith("__") or not name.strip("_"):
+        raise ConfigurationError(f"a tool cannot be named {name!r}: such names mean something in Python itself")
 
 
 def _result(call: ToolCall, value: object) -> Outcome:

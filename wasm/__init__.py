@@ -14,13 +14,13 @@ from importlib import resources
 __all__ = ["GUEST_MODULES", "GuestError", "Manifest", "guest_sources", "manifest", "module_bytes"]
 
 GUEST_MODULES = (
-    "output", "values", "door", "arguments", "tickets", "fibers", "twins", "queries", "tools", "finish", "models",
-    "rewriting", "executors", "threads", "pools", "loop", "missing", "surroundings",
-    "notebook", "cell", "purpose", "boot",
+    "output", "values", "door", "arguments", "tickets", "fibers", "twins", "queries", "tools", "answerable", "finish",
+    "models", "hints", "rewriting", "executors", "threads", "pools", "loop", "missing", "surroundings", "notebook",
+    "cell", "purpose", "boot",
 )  # fmt: skip
 """The modules of `divebell_guest`, in the order in which the guest runs their sources: imports come first."""
 
-SHARED_MODULES = ("wire", "contract")
+SHARED_MODULES = ("wire", "contract", "bounds")
 """Modules of the bridge that the guest runs too, before its own."""
 
 MODULE_FILE = "guest.wasm.xz"
@@ -87,7 +87,7 @@ def module_bytes() -> bytes:
 def guest_sources() -> dict[str, str]:
     """The Python sources of the guest's own package, by module name, in the order in which the guest runs them.
 
-    The wire format and the contract's names are one file on both sides, read from where the host imports it.
+    The wire format, the contract's names and the bounds are files of both sides, read from where the host imports them.
     """
     folder = resources.files(__name__) / "guest"
     sources = {"divebell_guest": (folder / "__init__.py").read_text("utf-8")}

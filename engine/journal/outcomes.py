@@ -5,8 +5,9 @@ from typing import Any
 
 from divebell.bridge.errors import BudgetExceeded
 from divebell.bridge.tally import Tally
-from divebell.errors import ContextTooLong, DivebellError, IncompleteReply, JournalError, ModelError
-from divebell.journal.records import MAX_COUNT, Record, digest, text_of
+from divebell.bridge.wire import BAD_REQUEST, MODEL_ERROR
+from divebell.errors import ContextTooLong, DivebellError, IncompleteReply, JournalError, ModelError, RequestError
+from divebell.journal.records import MAX_COUNT, Record, digest, pack, text_of
 from divebell.models.openai_endings import bounded_tool_calls
 from divebell.models.protocol import Completion, Request, Usage, images_of
 
@@ -70,11 +71,22 @@ def error_as_record(error: DivebellError) -> Record:
     if isinstance(error, IncompleteReply):
         return {"class": "IncompleteReply", "message": str(error), "text": error.text}
     if not isinstance(error, BudgetExceeded):
-        return {"class": "ModelError", "message": str(error)}
+        return {"class": "RequestError" if isinstance(error, RequestError) else "ModelError", "message": str(error)}
     figures = {
         name: None if getattr(error, name) is None else str(getattr(error, name)) for name in ("cap", "spent", "held")
     }
     return {"class": "BudgetExceeded", "message": str(error), "limit": error.limit, "path": error.path, **figures}
+
+
+def are_same(recorded: object, given: object) -> bool:
+    """Whether a call gave the same again. What is a BadRequest now was a ModelError once, in other words."""
+    if pack(recorded) == pack(given):
+        return True
+    if isinstance(recorded, (list, tuple)) and isinstance(given, (list, tuple)):
+        return len(recorded) == len(given) and all(map(are_same, recorded, given))
+    if isinstance(recorded, dict) and isinstance(given, dict):
+        return recorded.get("kind") == MODEL_ERROR and given.get("kind") == BAD_REQUEST
+    return False
 
 
 def error_of(record: object) -> DivebellError:
@@ -87,7 +99,8 @@ def error_of(record: object) -> DivebellError:
     if record.get("class") == "IncompleteReply":
         return IncompleteReply(record["message"], text=text_of(record, "text"))
     if record.get("class") != "BudgetExceeded":
-        return ModelError(record["message"])
+        kind = RequestError if record.get("class") == "RequestError" else ModelError
+        return kind(record["message"])
     figures: dict[str, Any] = {name: record.get(name) for name in ("cap", "spent", "held")}
     texts = [record.get("limit"), record.get("path"), *(figure for figure in figures.values() if figure is not None)]
     if not all(isinstance(text, str) for text in texts):

@@ -13,8 +13,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from divebell.bridge import wire
 from divebell.cell import Cell
 from divebell.errors import AnswerError
+from divebell.loop.invented import invented_output
 from divebell.loop.prompts import Turns
 from divebell.loop.replies import Final
 from divebell.schemas import AnswerSchema
@@ -26,6 +28,10 @@ RunCell = Callable[[str], Awaitable[Cell]]
 _VARIABLE_IF_OWN = (
     "FINAL_VAR({name!r}) if {name!r} in [line.partition(':')[0] for line in SHOW_VARS().splitlines()] else None"
 )
+
+
+MAX_PRINTED = 20
+MAX_PRINTED_CHARACTERS = 50_000
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,8 @@ class Answers:
         self._fact = fact
         self._checks = 0
         self._misfits = 0
+        self._printed: list[str] = []  # by the cells of earlier turns, the last ones
+        self._asked_about_invention = False
         self.last_errors: tuple[str, ...] = ()
 
     @property
@@ -85,14 +93,27 @@ class Answers:
         attempt = self._checked("", lambda: schema.validate_submitted(given))
         return attempt.problem if isinstance(attempt, NoAnswer) else None
 
-    async def of_turn(self, cells: list[Cell], final: Final | None) -> Answer | NoAnswer:
-        """The answer that a turn gave: its cells', or else the one in the reply's text."""
+    async def of_turn(self, cells: list[Cell], final: Final | None, reply: str = "") -> Answer | NoAnswer:
+        """The answer that a turn gave: its cells', or else the one in the reply's text.
+
+        An answer in the text that rests on an output which the reply made up is not taken, once in a run: a model that
+        gives it again means it.
+        """
+        seen = self._printed
+        self._printed = [*seen, *(cell.output[:MAX_PRINTED_CHARACTERS] for cell in cells)][-MAX_PRINTED:]
         if any(not cell.ok for cell in cells):
             return NoAnswer(self._turns.failed_code() if final is not None else "")
         given = [cell for cell in cells if cell.final is not None]
         if given:
             return self._of_cell(given[-1])
-        return NoAnswer() if final is None else await self.of_text(final)
+        if final is None:
+            return NoAnswer()
+        if not self._asked_about_invention:
+            claimed = invented_output(reply, cells, final, earlier=seen)
+            if claimed is not None:
+                self._asked_about_invention = True
+                return NoAnswer(self._turns.invented_output(claimed))
+        return await self.of_text(final)
 
     def of_plain(self, text: str) -> Answer | NoAnswer:
         """A whole reply as the answer."""
@@ -107,7 +128,7 @@ class Answers:
         cell = await self._run_cell(final.code)
         if cell.ok and cell.final is not None:
             return self._of_cell(cell)
-        if final.text is not None:
+        if final.text is not None and not _gave_no_value(cell):
             return self._judged(final.text)
         error = cell.error.message if cell.error is not None else "it gave no answer"
         return NoAnswer(self._turns.bad_expression(final.value, error))
@@ -125,16 +146,18 @@ class Answers:
 
     def _of_cell(self, cell: Cell) -> Answer | NoAnswer:
         assert cell.final is not None
-        if self._schema is None:
-            return Answer(cell.final, cell.final)
-        schema, value, submitted = self._schema, cell.final_value, cell.submitted
-        if submitted is not None:
+        schema, text, submitted = self._schema, cell.final, cell.submitted
+        if schema is None:
+            return Answer(text, text)
+        if submitted is not None and not schema.is_one_value(submitted):
             named = schema.named(submitted)
-            text = cell.final if named is submitted else _as_text(named)
-            return self._checked(text, lambda: schema.validate_submitted(submitted))
-        if value is None or isinstance(value, str):
-            return self._judged(cell.final)
-        return self._checked(_as_text(value), lambda: schema.validate(value))
+            shown = text if named is submitted else _as_text(named)
+            return self._checked(shown, lambda: schema.validate_submitted(submitted))
+        if submitted is None and not cell.has_final_value:
+            return self._judged(text)
+        value = cell.final_value if submitted is None else submitted["answer"]
+        is_shown = schema.is_text and isinstance(value, (int, float))
+        return self._checked(text if is_shown else _as_text(value), lambda: schema.validate_given(value, text))
 
     def _judged(self, text: str) -> Answer | NoAnswer:
         schema = self._schema
@@ -157,6 +180,11 @@ class Answers:
             left = self._max_repairs - self._misfits + 1
         self.last_errors = tuple(map(str, found))
         return NoAnswer(self._turns.bad_answer(self.last_errors, max(left, 1)))
+
+
+def _gave_no_value(cell: Cell) -> bool:
+    """Whether the code ran, and what it gave can be no answer: then it was code, and no text that looks like it."""
+    return cell.error is not None and cell.error.kind in (wire.BAD_ANSWER, "NoContent")
 
 
 def _as_text(value: object) -> str:

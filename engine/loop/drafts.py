@@ -4,7 +4,6 @@ A draft is not an answer: nobody has said that it is right or whole. Who gets on
 and by the error beside it.
 """
 
-import json
 from collections.abc import Sequence
 
 import anyio
@@ -21,23 +20,14 @@ MAX_SHOWN_CHARACTERS = 20_000
 
 async def read_draft(box: Sandbox, seconds_left: float | None = None) -> str:
     """What code has put into `answer`, without saying that it is ready. Empty where there is nothing, or no time."""
-    value: object = None
+    draft: str | None = None
     seconds = MAX_READ_SECONDS if seconds_left is None else min(seconds_left / 2, MAX_READ_SECONDS)
     try:
         with anyio.move_on_after(seconds):  # a cell that was just ended may still be at work
-            value = await in_thread(lambda: box["answer"], abandon_on_cancel=True)
-    except (DivebellError, KeyError):
+            draft = await in_thread(box.draft, abandon_on_cancel=True)
+    except DivebellError:
         return ""
-    if isinstance(value, dict) and "content" in value:
-        value = value["content"]
-    return as_text(value) if value else ""
-
-
-def as_text(value: object) -> str:
-    """A value as the text of an answer."""
-    if isinstance(value, str):
-        return value.strip()
-    return json.dumps(value, ensure_ascii=False, default=repr)
+    return (draft or "").strip()
 
 
 def draft_of_turns(turns: Sequence[Turn]) -> str:

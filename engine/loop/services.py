@@ -18,7 +18,7 @@ from divebell.bridge.door import Refused, Started
 from divebell.bridge.errors import BudgetExceeded
 from divebell.bridge.requests import Call, ChildQuery, Outcome, Query, ToolCall
 from divebell.bridge.tickets import late
-from divebell.errors import DivebellError, IncompleteReply
+from divebell.errors import DivebellError, IncompleteReply, RequestError
 from divebell.journal.journal import Journal
 from divebell.services import ToolServices
 from divebell.tools import Tools
@@ -196,6 +196,8 @@ class RunServices(ToolServices):
             return {"kind": wire.BUDGET_EXCEEDED, "message": str(error)}
         except IncompleteReply as error:
             return {"kind": wire.INCOMPLETE_REPLY, "message": str(error), "partial": error.text}
+        except RequestError as error:
+            return {"kind": wire.BAD_REQUEST, "message": str(error)}
         except DivebellError as error:
             return {"kind": wire.MODEL_ERROR, "message": str(error)}
         return (

@@ -24,6 +24,7 @@ from divebell.errors import (
     IncompleteReply,
     JournalError,
     ModelError,
+    RequestError,
 )
 from divebell.loop.allotments import Allotments
 from divebell.loop.calls import Call, Calls
@@ -92,10 +93,7 @@ class SubCalls:
     async def _structured(
         self, number: int, level: Resolved, prompt: str, given: Mapping[str, Any], images: tuple[Image, ...]
     ) -> object:
-        try:
-            schema = GuestSchema.of(given)
-        except AnswerError as error:
-            raise ModelError(f"the schema cannot be used: {error}") from None
+        schema = GuestSchema.of(given)
         messages = [_message(f"{prompt}\n\n{reply_schema(schema.json_schema())}", images)]
         for repair in range(MAX_SCHEMA_REPAIRS + 1):
             request = replace(self._request(level, messages), schema=schema.json_schema())
@@ -201,7 +199,7 @@ class SubCalls:
                 return self.context.item(given.key)
             return Context.of(given)  # type: ignore[arg-type]
         except (ContextError, LookupError) as error:
-            raise ModelError(f"the child cannot have this context: {error}") from None
+            raise RequestError(f"the child cannot have this context: {error}") from None
 
     def _folded(self, prompt: str, given: object) -> str:
         if given is None:
@@ -222,7 +220,7 @@ def _short_question(prompt: str, given: object) -> tuple[str, object]:
     if len(prompt) <= MAX_QUESTION_CHARACTERS:
         return prompt, given
     if given is not None:
-        raise ModelError(
+        raise RequestError(
             f"the question has {len(prompt):,} characters, a child's may have {MAX_QUESTION_CHARACTERS:,}: put what is "
             "long into its context"
         )

@@ -167,7 +167,8 @@ class TurnLoop:
             parsed = parse_reply(reply.text, is_cut=reply.is_cut, tool_calls=reply.completion.tool_calls)
             cells = await self._run_cells(box, parsed.code_blocks)
             self.trace.append(Turn(reply=reply.text, cells=tuple(cells), seconds=time.monotonic() - began))
-            attempt = await self.answers.of_turn(cells, parsed.final)
+            said = "" if settings.journal.is_by_older_rules else reply.text
+            attempt = await self.answers.of_turn(cells, parsed.final, said)
             history.append("assistant", reply.text)
             if isinstance(attempt, Answer):
                 return Ending(answer=attempt)

@@ -18,12 +18,11 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping
 
-from divebell.errors import ModelError
+from divebell.bridge.bounds import IMAGE_KINDS_IN_WORDS, MAX_IMAGE_BYTES
+from divebell.errors import RequestError
 from divebell.models.image_headers import SIZES, UnreadableImage
 from divebell.models.protocol import Detail, ImagePart
 
-MAX_IMAGE_BYTES = 20 << 20
-MAX_IMAGES = 100  # in one request
 MAX_SIDE_PIXELS = 65_535
 
 PATCH_PIXELS = 32
@@ -41,7 +40,7 @@ _USUAL = re.compile(r"(gpt-5|gpt-4\.1|gpt-4o(?!-mini)|o[134])(?![0-9])[a-z0-9.-]
 
 def worst_case_image_tokens(image: ImagePart, model_name: str = "") -> int:
     """At most how many input tokens the image is billed as. Without the name of one of OpenAI's models, as by the
-    dearest of them. ModelError (never ran) where the image cannot be sent."""
+    dearest of them. RequestError where the image cannot be sent."""
     width, height = image_size(image)
     low = detail_of(image) == "low"
     patches = min(-(-width // PATCH_PIXELS) * -(-height // PATCH_PIXELS), MAX_PATCHES)
@@ -52,12 +51,12 @@ def worst_case_image_tokens(image: ImagePart, model_name: str = "") -> int:
 
 
 def image_size(image: ImagePart) -> tuple[int, int]:
-    """Width and height in pixels, as the image's header states them. ModelError (never ran) where it cannot be sent."""
+    """Width and height in pixels, as the image's header states them. RequestError where it cannot be sent."""
     if not isinstance(image, Mapping):
         raise _unsendable(f"an image must be a dict with a media_type and data, not a {type(image).__name__}")
     kind, data = image.get("media_type"), image.get("data")
     if not isinstance(kind, str) or kind not in SIZES:
-        raise _unsendable(f"an image's media_type must be one of {', '.join(SIZES)}, not {str(kind)[:100]!r}")
+        raise _unsendable(f"an image's media_type must be one of {IMAGE_KINDS_IN_WORDS}, not {str(kind)[:100]!r}")
     if not isinstance(data, bytes):
         raise _unsendable(f"an image's data must be the bytes of its file, not a {type(data).__name__}")
     if len(data) > MAX_IMAGE_BYTES:
@@ -74,7 +73,7 @@ def image_size(image: ImagePart) -> tuple[int, int]:
 
 
 def detail_of(image: ImagePart) -> Detail:
-    """How closely the model looks. ModelError (never ran) where it is neither "high" nor "low"."""
+    """How closely the model looks. RequestError where it is neither "high" nor "low"."""
     detail = image.get("detail", "high")
     if detail not in ("high", "low"):
         raise _unsendable(f"an image's detail must be 'high' or 'low', not {str(detail)[:100]!r}")
@@ -82,7 +81,7 @@ def detail_of(image: ImagePart) -> Detail:
 
 
 def data_url(image: ImagePart) -> str:
-    """The image as a data: URL. ModelError (never ran) where it cannot be sent."""
+    """The image as a data: URL. RequestError where it cannot be sent."""
     image_size(image)
     return f"data:{image['media_type']};base64,{b64encode(image['data']).decode('ascii')}"
 
@@ -93,5 +92,5 @@ def _tiles(width: int, height: int) -> int:
     return -(-SHORT_SIDE_PIXELS // TILE_PIXELS) * -(-scaled // TILE_PIXELS)
 
 
-def _unsendable(sentence: str) -> ModelError:
-    return ModelError(sentence, never_ran=True)
+def _unsendable(sentence: str) -> RequestError:
+    return RequestError(sentence)

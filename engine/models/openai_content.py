@@ -6,8 +6,9 @@ Lone surrogates, which UTF-8 cannot hold, become "?". Images are sent as data: U
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from divebell.errors import ModelError
-from divebell.models.images import MAX_IMAGES, data_url, detail_of
+from divebell.bridge.bounds import MAX_REQUEST_IMAGES
+from divebell.errors import RequestError
+from divebell.models.images import data_url, detail_of
 from divebell.models.protocol import ImagePart, Message, Request
 from divebell.models.schema import SCHEMA_NAME, is_strict, schema_text
 from divebell.models.text import encodable
@@ -16,12 +17,12 @@ MAX_PARTS = 1_000  # in one message
 
 
 def chat_messages(request: Request) -> list[dict[str, Any]]:
-    """The messages of a Chat Completions request. ModelError (never ran) where one cannot be sent."""
+    """The messages of a Chat Completions request. RequestError where one cannot be sent."""
     return [_message(each, "text", _chat_image) for each in _checked(request)]
 
 
 def response_items(request: Request) -> list[dict[str, Any]]:
-    """The input items of a Responses request. ModelError (never ran) where one cannot be sent.
+    """The input items of a Responses request. RequestError where one cannot be sent.
 
     System messages stay where they are, as items: so a history that only grows keeps its beginning, which is what the
     provider's prefix cache needs.
@@ -51,8 +52,8 @@ def _checked(request: Request) -> Sequence[Message]:
             if kind == "image" and message["role"] != "user":
                 raise _unsendable(f"only a user's message may hold images, not one of {message['role'][:100]!r}")
     images = len(request.sent_images())
-    if images > MAX_IMAGES:
-        raise _unsendable(f"{images:,} images are too many for one call: at most {MAX_IMAGES:,} can be sent")
+    if images > MAX_REQUEST_IMAGES:
+        raise _unsendable(f"{images:,} images are too many for one call: at most {MAX_REQUEST_IMAGES:,} can be sent")
     return request.messages
 
 
@@ -79,5 +80,5 @@ def _response_image(part: ImagePart) -> dict[str, Any]:
     return {"type": "input_image", "image_url": data_url(part), "detail": detail_of(part)}
 
 
-def _unsendable(sentence: str) -> ModelError:
-    return ModelError(sentence, never_ran=True)
+def _unsendable(sentence: str) -> RequestError:
+    return RequestError(sentence)

@@ -114,7 +114,7 @@ class Request:
 
     def sent_texts(self) -> list[str]:
         """Every text that is sent and billed as input: the messages' and the schema's. Images are not among them, and
-        neither are roles and framing. ModelError (never ran) where the schema cannot be sent."""
+        neither are roles and framing. RequestError where the schema cannot be sent."""
         texts = [text for message in self.messages for text in texts_of(message)]
         return texts if self.schema is None else [*texts, schema_text(self.schema)]
 

@@ -9,7 +9,7 @@ Source: https://developers.openai.com/api/docs/guides/structured-outputs, "Suppo
 import json
 from collections.abc import Mapping
 
-from divebell.errors import ModelError
+from divebell.errors import RequestError
 
 SCHEMA_NAME = "reply"
 MAX_SCHEMA_BYTES = 256 << 10
@@ -28,17 +28,17 @@ _STRICT_KEYWORDS = frozenset(
 def schema_text(schema: Mapping[str, object]) -> str:
     """The schema as JSON, with everything escaped and spaced: no shorter than what an endpoint shows its model.
 
-    ModelError (never ran) where it is no JSON, or too long.
+    RequestError where it is no JSON, or too long.
     """
     try:
         text = json.dumps(schema, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
         text = ""
     if not isinstance(schema, Mapping) or not text:
-        raise ModelError("the reply's schema must be a dict that JSON can hold", never_ran=True)
+        raise RequestError("the reply's schema must be a dict that JSON can hold")
     if len(text) > MAX_SCHEMA_BYTES:
         sentence = f"the reply's schema has {len(text):,} bytes, at most {MAX_SCHEMA_BYTES:,} are allowed"
-        raise ModelError(sentence, never_ran=True)
+        raise RequestError(sentence)
     return text
 
 

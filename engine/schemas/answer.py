@@ -99,12 +99,15 @@ class AnswerSchema:
         """
         if wire.BY_POSITION in fields:
             return self._validate_in_order(fields[wire.BY_POSITION])
-        is_object = resolved(self._json_schema, self._json_schema).get("type") == "object"
         if len(fields) != 1 or next(iter(fields)) in self.field_names:
             return self.validate(fields)
         [value] = fields.values()
-        if not is_object:
-            return self.validate(value)
+        if resolved(self._json_schema, self._json_schema).get("type") == "object":
+            return self._validate_answer(fields, value)
+        return self.validate_given(value)
+
+    def _validate_answer(self, fields: dict[str, object], value: object) -> object:
+        """One value for an object: as a field, and under the name `answer` also as the object itself."""
         try:
             return self.validate(fields)
         except AnswerError as error:
@@ -113,12 +116,40 @@ class AnswerSchema:
             problem = error
         if isinstance(value, dict):
             return self.validate(value)
+        try:
+            return self.validate_given(value)
+        except AnswerError:
+            raise problem from None
+
+    def is_one_value(self, fields: dict[str, object]) -> bool:
+        """Whether SUBMIT was given one value without a field's name: the same as FINAL of that value."""
+        return list(fields) == ["answer"] and "answer" not in self.field_names
+
+    def validate_given(self, value: object, text: str | None = None) -> object:
+        """As `validate`, for one value that code gave, be it with FINAL, FINAL_VAR, `answer` or SUBMIT. `text` is how
+        the code's print shows it.
+
+        Where the answer is a string, a number counts as its text; nothing else does. Where it is not, a string may be
+        JSON. Where it is an object of one field, the value may be that field's.
+        """
+        if self.is_text and isinstance(value, (int, float)):
+            return self.validate(str(value) if text is None else text)
+        if self.is_text and isinstance(value, str):
+            return self._text_or_quoted(value)
+        try:
+            return self.validate(value)
+        except AnswerError as error:
+            problem = error
         if isinstance(value, str):
+            try:
+                parsed = parse_json(value)
+            except AnswerError:
+                parsed = value
+            if not isinstance(parsed, str):
+                return self.validate(parsed)
+        if len(self.field_names) == 1 and not isinstance(value, dict):
             with suppress(AnswerError):
-                if isinstance(parsed := parse_json(value), dict):
-                    return self.validate(parsed)
-        if len(self.field_names) == 1:
-            return self.validate({self.field_names[0]: value})
+                return self.validate({self.field_names[0]: value})
         raise problem
 
     def _validate_in_order(self, values: object) -> object:

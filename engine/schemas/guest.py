@@ -8,14 +8,12 @@ is run or fetched. What is left is checked as any other schema, under the same b
 from collections.abc import Callable
 from typing import Any
 
+from divebell.bridge import bounds
 from divebell.errors import AnswerError, ConfigurationError, SchemaRefused
 from divebell.schemas.checking import Checker
 from divebell.schemas.describe import in_words
 from divebell.schemas.values import as_json, measure, parse_json, shown
 
-MAX_SCHEMA_CHARACTERS = 16_384
-MAX_SCHEMA_PARTS = 1_000
-MAX_SCHEMA_DEPTH = 12
 MAX_STEPS = 250_000
 MAX_ENUM = 200
 MAX_ALTERNATIVES = 20
@@ -38,19 +36,16 @@ class GuestSchema:
     @classmethod
     def of(cls, given: object) -> "GuestSchema":
         """From a JSON Schema as decoded from the door. Raises SchemaRefused, with what to change."""
+        problem = bounds.schema_problem(given)
+        if problem is not None:
+            raise SchemaRefused(problem)
         try:
-            size = measure(given)
+            measure(given)
             plain = as_json(given)
         except AnswerError as error:
             raise SchemaRefused(f"the schema is not plain JSON: {error}") from None
-        if size.parts > MAX_SCHEMA_PARTS or size.characters > MAX_SCHEMA_CHARACTERS:
-            raise SchemaRefused(
-                f"the schema is too large: at most {MAX_SCHEMA_PARTS:,} parts and {MAX_SCHEMA_CHARACTERS:,} characters"
-            )
-        if not isinstance(plain, dict) or not plain:
-            raise SchemaRefused("a schema is a dict such as {'type': 'object', 'properties': {...}}")
         try:
-            return cls(_copied(plain, 0))
+            return cls(_copied(plain))
         except ConfigurationError as error:
             raise SchemaRefused(str(error)) from None
 
@@ -69,9 +64,7 @@ class GuestSchema:
         return self._checker.check(parse_json(text))
 
 
-def _copied(schema: object, depth: int) -> dict[str, Any]:
-    if depth > MAX_SCHEMA_DEPTH:
-        raise SchemaRefused(f"the schema is nested more than {MAX_SCHEMA_DEPTH} deep")
+def _copied(schema: object) -> dict[str, Any]:
     if not isinstance(schema, dict):
         raise SchemaRefused(f"a schema is a dict, not {shown(schema)}")
     copy: dict[str, Any] = {}
@@ -83,50 +76,50 @@ def _copied(schema: object, depth: int) -> dict[str, Any]:
             raise SchemaRefused(
                 f"the keyword {shown(name)} is not taken in a schema here; use {', '.join(sorted(_RULES))}"
             )
-        copy[name] = rule(name, value, depth)
+        copy[name] = rule(name, value)
     return copy
 
 
-def _type(name: str, value: object, _depth: int) -> object:
+def _type(name: str, value: object) -> object:
     kinds = value if isinstance(value, list) else [value]
     if not kinds or not all(isinstance(kind, str) and kind in _TYPES for kind in kinds):
         raise SchemaRefused(f"type must be of {', '.join(sorted(_TYPES))}, not {shown(value)}")
     return list(dict.fromkeys(kinds)) if isinstance(value, list) else value
 
 
-def _properties(name: str, value: object, depth: int) -> object:
+def _properties(name: str, value: object) -> object:
     if not isinstance(value, dict):
         raise SchemaRefused(f"properties must be a dict of field and schema, not {shown(value)}")
-    return {field: _copied(part, depth + 1) for field, part in value.items()}
+    return {field: _copied(part) for field, part in value.items()}
 
 
-def _required(name: str, value: object, _depth: int) -> object:
+def _required(name: str, value: object) -> object:
     if not isinstance(value, list) or not all(isinstance(field, str) for field in value):
         raise SchemaRefused("required must be a list of the fields' names, beside properties")
     return list(dict.fromkeys(value))
 
 
-def _schema(name: str, value: object, depth: int) -> object:
-    return _copied(value, depth + 1)
+def _schema(name: str, value: object) -> object:
+    return _copied(value)
 
 
-def _schema_or_bool(name: str, value: object, depth: int) -> object:
-    return value if isinstance(value, bool) else _copied(value, depth + 1)
+def _schema_or_bool(name: str, value: object) -> object:
+    return value if isinstance(value, bool) else _copied(value)
 
 
-def _alternatives(name: str, value: object, depth: int) -> object:
+def _alternatives(name: str, value: object) -> object:
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_ALTERNATIVES:
         raise SchemaRefused(f"{name} must be a list of 1 to {MAX_ALTERNATIVES} schemas")
-    return [_copied(part, depth + 1) for part in value]
+    return [_copied(part) for part in value]
 
 
-def _enum(name: str, value: object, _depth: int) -> object:
+def _enum(name: str, value: object) -> object:
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_ENUM or any(map(_is_nested, value)):
         raise SchemaRefused(f"enum must be a list of 1 to {MAX_ENUM} strings, numbers, booleans or None")
     return list(value)
 
 
-def _const(name: str, value: object, _depth: int) -> object:
+def _const(name: str, value: object) -> object:
     if _is_nested(value):
         raise SchemaRefused("const must be a string, a number, a boolean or None")
     return value
@@ -136,25 +129,25 @@ def _is_nested(value: object) -> bool:
     return isinstance(value, (list, dict))
 
 
-def _count(name: str, value: object, _depth: int) -> object:
+def _count(name: str, value: object) -> object:
     if type(value) is not int or value < 0:
         raise SchemaRefused(f"{name} must be a whole number, not {shown(value)}")
     return value
 
 
-def _number(name: str, value: object, _depth: int) -> object:
+def _number(name: str, value: object) -> object:
     if type(value) not in (int, float):
         raise SchemaRefused(f"{name} must be a number, not {shown(value)}")
     return value
 
 
-def _description(name: str, value: object, _depth: int) -> object:
+def _description(name: str, value: object) -> object:
     if not isinstance(value, str):
         raise SchemaRefused(f"description must be a string, not {shown(value)}")
     return value
 
 
-_RULES: dict[str, Callable[[str, object, int], object]] = {
+_RULES: dict[str, Callable[[str, object], object]] = {
     "type": _type,
     "description": _description,
     "properties": _properties,

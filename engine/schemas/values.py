@@ -20,6 +20,7 @@ MAX_INTEGER_BITS = 4096
 MAX_LITERAL_CHARACTERS = 100_000
 MAX_SHOWN_CHARACTERS = 60
 
+_PYTHON_WORDS = {"None": None, "True": True, "False": False}
 _SCALARS = frozenset({str, bytes, int, float, bool, type(None)})
 _JSON_BLOCK = re.compile(r"^[ \t]*+```[ \t]*+(?:json5?|)[ \t]*+\n(.*?)^[ \t]*+```[ \t]*+$", re.DOTALL | re.MULTILINE)
 _JSON_START = re.compile(r"[\[{]")
@@ -79,20 +80,26 @@ def as_json(value: object) -> object:
                 raise AnswerError((f"the key {shown(key)} is not a string",))
         return {key: as_json(part) for key, part in value.items()}
     if isinstance(value, bytes):
-        raise AnswerError(("bytes are not JSON: decode them",))
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise AnswerError(("bytes that are not UTF-8 are not JSON: decode them",)) from None
     if isinstance(value, float) and not math.isfinite(value):
         raise AnswerError((f"{value} is not a JSON number",))
     return value
 
 
 def parse_json(text: str) -> object:
-    """The value that a text holds: JSON, alone, in a fence, or after some words; or a Python literal.
+    """The value that a text holds: JSON, alone, in a fence, or after some words; or a Python literal:
+    None, True, False, a list or a dict.
 
     Raises AnswerError where there is none.
     """
     text = text.strip()
     if len(text) > MAX_CHARACTERS:
         raise AnswerError((f"the answer has {len(text):,} characters; at most {MAX_CHARACTERS:,} are read",))
+    if text in _PYTHON_WORDS:
+        return _PYTHON_WORDS[text]
     try:
         return _loads(text)
     except AnswerError as error:

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from divebell.bridge import wire
+from divebell.bridge.bounds import MAX_IMAGE_BYTES, MAX_PROMPT_IMAGES, MAX_SCHEMA_CHARACTERS, MAX_SCHEMA_NESTING
 from divebell.bridge.door import MAX_ANSWER_BYTES, MAX_BATCH, MAX_MODEL_NAME, Door, Refused
-from divebell.bridge.reading import MAX_IMAGE_BYTES, MAX_IMAGES, MAX_KEYWORD_ARGUMENTS, MAX_SCHEMA_BYTES
+from divebell.bridge.reading import MAX_KEYWORD_ARGUMENTS
 from divebell.bridge.requests import (
     Call,
     ChildQuery,
@@ -281,13 +282,14 @@ def nested(depth: int) -> dict[str, Any]:
 
 BAD_FIELDS: list[dict[str, Any]] = [
     *({"op": "query", "prompts": ["x"], "schema": schema} for schema in (
-        "object", 5, [], b"x", {1: 2}, {"a": {None: 1}}, {"a": b"bytes"}, nested(40), {"a": "x" * MAX_SCHEMA_BYTES},
+        "object", 5, [], b"x", {1: 2}, {"a": {None: 1}}, {"a": b"bytes"}, nested(MAX_SCHEMA_NESTING),
+        {"a": "x" * MAX_SCHEMA_CHARACTERS}, {},
     )),
     *({"op": "query", "prompts": ["x"], "images": images} for images in (
         "x", [], [5], [None, None], [[b"x"]], [[{}]], [[{"media_type": "image/png"}]],
         [[{"media_type": "image/png", "data": "text"}]], [[{"media_type": "text/html", "data": b""}]],
-        [[{"media_type": "image/", "data": b""}]], [[{"media_type": "image/png\n", "data": b""}]],
-        [[{"media_type": 5, "data": b""}]], [[{"media_type": "image/png", "data": b""}] * (MAX_IMAGES + 1)],
+        [[{"media_type": "image/", "data": b""}]], [[{"media_type": "image/png\n", "data": b""}]], [[{"media_type": "image/bmp", "data": b"BM"}]],
+        [[{"media_type": 5, "data": b""}]], [[{"media_type": "image/png", "data": b""}] * (MAX_PROMPT_IMAGES + 1)],
         [[{"media_type": "image/png", "data": bytes(MAX_IMAGE_BYTES + 1)}]],
     )),
     *({"op": "child", "prompts": ["x"], "contexts": [None], "references": references} for references in (

@@ -16,7 +16,7 @@ from tests.contract.conftest import kind, value
         ("FINAL([1, {'a': 2.5}])", "[1, {'a': 2.5}]", [1, {"a": 2.5}]),
         ("FINAL((1, 2))", "(1, 2)", [1, 2]),
         ("FINAL(None)", "None", None),
-        ("FINAL({1, 2})", "{1, 2}", None),
+        ("FINAL({1, 2})", "{1, 2}", [1, 2]),
         ("x = {'a': 1}\nFINAL_VAR('x')", "{'a': 1}", {"a": 1}),
         ("x = 5\nFINAL_VAR(x)", "5", 5),
         ("answer['content'] = [1]\nanswer['ready'] = True", "[1]", [1]),
@@ -76,7 +76,7 @@ def test_submit_gives_fields_and_text(call: str, text: str, fields: dict[str, An
     ("call", "error"),
     [
         ("SUBMIT()", "TypeError"), ("SUBMIT(1, a=2)", "TypeError"), ("SUBMIT({})", "TypeError"),
-        ("SUBMIT(a={1})", "BadAnswer"), ("SUBMIT(a=print)", "BadAnswer"), ("SUBMIT({1: 2})", "BadAnswer"),
+        ("SUBMIT(a={(1, 2): 3})", "BadAnswer"), ("SUBMIT(a=print)", "BadAnswer"), ("SUBMIT({1: 2})", "BadAnswer"),
         ("SUBMIT(a='x' * (17 << 20))", "BadAnswer"), ("a = []\na.append(a)\nSUBMIT(a=a)", "BadAnswer"),
     ],
 )  # fmt: skip
@@ -138,7 +138,7 @@ def test_exit_in_a_task_group_ends_the_cell_with_its_status(box: Sandbox) -> Non
 
 
 def test_a_name_that_a_cell_took_is_the_contracts_again(box: Sandbox) -> None:
-    box.run("def SUBMIT(**k): pass\nFINAL = FINAL_VAR = answer = SUBMIT\ndel llm_query")
+    box.run("def SUBMIT(**k): pass\nFINAL = FINAL_VAR = SUBMIT\ndel llm_query, answer")
     assert box.run("SUBMIT(a=1)").submitted == {"a": 1}
     assert box.run("FINAL(llm_query('a'))").final == "A"
     assert value(box.run("answer['ready']")) is False
@@ -149,10 +149,19 @@ def test_a_name_that_a_cell_took_is_the_contracts_again(box: Sandbox) -> None:
     "give", ["FINAL_VAR('answer')", "FINAL_VAR(answer)", "FINAL(answer)", "answer['ready'] = True"]
 )
 def test_what_a_cell_puts_in_the_place_of_answer_is_not_lost(box: Sandbox, give: str, fails: str) -> None:
-    for code in ("answer = 'Paris'", "answer = {'content': 'Paris', 'ready': False}", "answer['content'] = 'Paris'"):
+    content = {"content": "Paris", "ready": False}
+    for code, held in (
+        ("answer = 'Paris'", "Paris"),
+        ("answer = {'content': 'Paris', 'ready': False}", content),
+        ("answer = {'content': 'Paris'}", {"content": "Paris"}),
+        ("del answer", {"content": "Paris", "ready": False}),
+        ("answer = ['Paris', 1.5]", ["Paris", 1.5]),
+    ):
         box.run(code + fails)
-        assert value(box.run("answer")) == {"content": "Paris", "ready": False}
-        assert box.run(give).final == "Paris"
+        if code == "del answer":
+            box.run("answer['content'] = 'Paris'" + fails)
+        assert value(box.run("answer")) == held
+        assert box.run(give).final == ("Paris" if "1.5" not in code else "['Paris', 1.5]")
     assert box.run(f"answer = llm_query('paris')\n{give if 'ready' not in give else 'FINAL(answer)'}").final == "PARIS"
 
 

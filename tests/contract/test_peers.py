@@ -98,7 +98,7 @@ def test_a_child_of_rlms_finds_all_of_a_prompt_too_long_for_a_question_in_its_co
 
 
 def test_a_question_that_is_too_long_beside_a_context_is_refused_in_one_sentence() -> None:
-    result = played("try: rlm_query('q' * 60_000, 'c')\nexcept ModelError as error: FINAL(error)", context="c")
+    result = played("try: rlm_query('q' * 60_000, 'c')\nexcept BadRequest as error: FINAL(error)", context="c")
     assert "put what is long into its context" in result.answer
     assert "\n" not in result.answer
 

@@ -98,7 +98,7 @@ TOLD = {
     ),
     "a schema without an end": (
         [block("s = {}\ns['items'] = s\nllm_query('a', schema=s)"), block(FIND + "\nFINAL(hit)")],
-        "BadRequest: this cannot be a schema: it is nested more than",
+        "BadRequest: a schema nests dicts and lists at most 32 deep",
     ),
     "a prompt that is no text": (CLUMSY["a prompt that is no text"], "must be a str, not list"),
 }

@@ -13,7 +13,7 @@ NAMES = {
     "ContextError", "DivebellError", "Engine", "Event", "Ledger", "LedgerBusy", "LedgerError", "LedgerUnavailable", "LongPrompt", "MemoryLedger", "RateCard", "Level", "Session", "Memo", "JournalError", "ReplayDiverged", "AnswerError", "ImagePart", "TextPart", "OpenAIResponsesModel", "SchemaRefused", "SQLiteLedger", "Stop", "Tenant", "Limits", "Message", "Model", "ModelError", "ModelRefused",
     "ModelUnavailable", "NotPlainData", "OpenAIChatModel", "Rate", "Request", "Result", "RunError", "Sandbox", "SandboxClosed",
     "SandboxError", "ScriptedModel", "Snapshot", "TraceError", "Turn", "UnknownModel", "UnknownPrice", "Usage",
-    "ContextTooLong", "IncompleteReply", "OutputTooLong", "EventListener", "RLMOptions", "RunStream", "Source", "Tools",
+    "ContextTooLong", "IncompleteReply", "OutputTooLong", "EventListener", "RLMOptions", "RequestError", "RunStream", "Source", "Tools", "Variable",
 }  # fmt: skip
 ALIASES = {"EventListener", "Source"}
 """Types that have no docstring of their own: the source has one below them."""

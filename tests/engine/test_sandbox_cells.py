@@ -156,7 +156,7 @@ def test_code_that_is_no_str_is_a_mistake_of_the_caller(box: Sandbox) -> None:
 def test_a_large_cell_in_a_full_sandbox_is_an_error_of_the_cell() -> None:
     with Sandbox(limits=Limits(memory_bytes=1 << 20)) as box:
         box.run("hog = []\nwhile True: hog.append('x' * 10_000)")
-        box.run("hog = []\ntry:\n    while True: hog.append(bytes(3_000_000))\nexcept MemoryError: pass")
+        box.run("hog = []\ntry:\n    while True: hog.append(bytes(1_000_000))\nexcept MemoryError: hog.pop()")
         cell = box.run("#" * 3_900_000)
         assert cell.error is not None
         assert box.run("hog = None; 1").value == 1
@@ -178,7 +178,7 @@ def test_contract_names_come_back_after_a_cell_overwrote_or_deleted_them(box: Sa
         "budget",
         "answer",
     ]
-    for spoil in (" = ".join(names) + " = None", "del " + ", ".join(names)):
+    for spoil in (" = ".join(names[:-1]) + " = None", "del " + ", ".join(names)):
         assert box.run(spoil).ok
         assert box.run(f"[callable(x) for x in [{', '.join(names[:-1])}]], type(answer).__name__").value == [
             [True] * 8,

@@ -19,7 +19,22 @@ def call(function: Any, *arguments: object, **keywords: object) -> dict[str, obj
 
 @pytest.mark.parametrize(
     "name",
-    ["", "a b", "1a", "a.b", "class", "_private", "__import__", "x" * 101, 5, "len", "eval", *sorted(RESERVED_NAMES)],
+    [
+        "",
+        "a b",
+        "1a",
+        "a.b",
+        "class",
+        "_",
+        "__",
+        "__private",
+        "__import__",
+        "x" * 101,
+        5,
+        "len",
+        "eval",
+        *sorted(RESERVED_NAMES),
+    ],
 )
 def test_a_name_that_a_cell_could_not_use_or_has_already_is_refused(name: Any) -> None:
     with pytest.raises(ConfigurationError):

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from divebell.bridge.bounds import MAX_REQUEST_IMAGES
 from divebell.errors import ConfigurationError, ModelError
 from divebell.models import Completion, OpenAIChatModel, OpenAIResponsesModel, Request
-from divebell.models.images import MAX_IMAGES
 from divebell.models.openai_base import OpenAIModel
 from divebell.models.openai_content import MAX_PARTS
 from tests.support.chat_server import KEY, ChatServer
@@ -95,7 +95,7 @@ def test_lone_surrogates_in_parts_do_not_stop_a_call(server: ChatServer, kind: t
         ("user", [{"type": "image_url", "image_url": {"url": "http://127.0.0.1"}}], "a part of a message must be"),
         ("user", [{**IMAGE, "data": b"<svg/>"}], "no PNG header"),
         ("user", [{**IMAGE, "detail": "original"}], "detail must be"),
-        ("user", [IMAGE] * (MAX_IMAGES + 1), "101 images are too many for one call"),
+        ("user", [IMAGE] * (MAX_REQUEST_IMAGES + 1), "101 images are too many for one call"),
         ("system", [IMAGE], "only a user's message may hold images"),
         ("assistant", [IMAGE], "only a user's message may hold images"),
     ],

@@ -132,7 +132,7 @@ def test_an_answer_becomes_the_callers_type(schema: object, value: object, typed
         (JSON_SCHEMA, {"name": "", "size": 1, "child": {"n": 0}}, ("child.n: must have minimum 1, given 0",)),
         (JSON_SCHEMA, ["a"], ("expected object, given a list of 1",)),
         (JSON_SCHEMA, {1: 2}, ("the key 1 is not a string",)),
-        (JSON_SCHEMA, {"name": b"x", "size": 1}, ("bytes are not JSON: decode them",)),
+        (JSON_SCHEMA, {"name": b"\xff", "size": 1}, ("bytes that are not UTF-8 are not JSON: decode them",)),
         (JSON_SCHEMA, {"name": "x", "size": float("nan")}, ("nan is not a JSON number",)),
     ],
     ids=name_value,

@@ -4,14 +4,13 @@ import types
 from collections.abc import Iterable
 from typing import Any, get_args, get_origin
 
-from divebell_guest import wire
+from divebell_guest import bounds, wire
 from divebell_guest.door import BadRequest
-from divebell_guest.values import plain, type_name
+from divebell_guest.values import MAX_DEPTH, plain, type_name
 
 SHORTEST_REFERENCE = 64 << 10  # a shorter part of the context is cheaper to send than to find
 SEARCHED_LENGTHS = 4  # so many times its own length is a part looked for in each of two places
 SEARCHED_ITEMS = 10_000
-MAX_SCHEMA_DEPTH = 32
 
 
 class _Shared:
@@ -130,35 +129,41 @@ _TYPES: dict[object, str] = {
 }  # fmt: skip
 
 
-def json_schema(schema: object, depth: int = 0) -> dict[str, object]:
+def json_schema(schema: object) -> dict[str, object]:
     """The schema as JSON Schema: it is one already, or a type: dict, list, int, float, bool, str, list[...], dict[str,
-    ...], or a union of these."""
-    if isinstance(schema, dict):
-        try:
-            made: Any = plain(schema)
-        except wire.WireError as error:
-            raise BadRequest(f"this cannot be a schema: {error}") from None
-        return made  # type: ignore[no-any-return]
-    if depth > MAX_SCHEMA_DEPTH:
-        raise BadRequest(f"a schema nests at most {MAX_SCHEMA_DEPTH} deep")
+    ...], or a union of these. BadRequest where it is over a bound."""
+    made = _of_dict(schema) if isinstance(schema, dict) else _of_type(schema, 0)
+    problem = bounds.schema_problem(made)
+    if problem is not None:
+        raise BadRequest(problem)
+    return made
+
+
+def _of_dict(schema: dict[Any, Any]) -> dict[str, object]:
+    try:
+        made: Any = plain(schema, MAX_DEPTH - bounds.MAX_SCHEMA_NESTING)  # no deeper than a schema may be
+    except wire.WireError as error:
+        too_deep = "nested more than" in str(error)
+        raise BadRequest(bounds.SCHEMA_TOO_DEEP if too_deep else f"this cannot be a schema: {error}") from None
+    return made  # type: ignore[no-any-return]
+
+
+def _of_type(schema: object, depth: int) -> dict[str, object]:
+    if depth > bounds.MAX_SCHEMA_NESTING:
+        raise BadRequest(bounds.SCHEMA_TOO_DEEP)
     if isinstance(schema, types.UnionType):
-        return {"anyOf": [json_schema(part, depth + 1) for part in get_args(schema)]}
+        return {"anyOf": [_of_type(part, depth + 1) for part in get_args(schema)]}
     origin, parts = get_origin(schema), get_args(schema)
     if origin is list and len(parts) == 1:
-        return {"type": "array", "items": json_schema(parts[0], depth + 1)}
+        return {"type": "array", "items": _of_type(parts[0], depth + 1)}
     if origin is dict and len(parts) == 2 and parts[0] is str:
-        return {"type": "object", "additionalProperties": json_schema(parts[1], depth + 1)}
+        return {"type": "object", "additionalProperties": _of_type(parts[1], depth + 1)}
     try:
         return {"type": _TYPES[schema]}
     except (KeyError, TypeError):
         raise TypeError(
             "schema must be a JSON Schema as a dict, or one of the types dict, list, str, int, float, bool, list[...]"
         ) from None
-
-
-_SIGNATURES = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"), (b"BM", "image/bmp"),
-)  # fmt: skip
 
 
 def _image(image: object) -> dict[str, object]:
@@ -170,14 +175,7 @@ def _image(image: object) -> dict[str, object]:
         raise TypeError('an image is bytes, or {"media_type": "image/png", "data": bytes}')
     data = bytes(data)
     if media_type is None:
-        media_type = _media_type(data)
+        media_type = bounds.image_kind(data)
+        if media_type is None:
+            raise BadRequest(f"this is no image of a kind that models take: {bounds.IMAGE_KINDS_IN_WORDS}")
     return {"media_type": text(media_type, "media_type"), "data": data}
-
-
-def _media_type(data: bytes) -> str:
-    for signature, media_type in _SIGNATURES:
-        if data.startswith(signature):
-            return media_type
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    raise BadRequest('the kind of this image is not known: give {"media_type": "image/...", "data": ...}')

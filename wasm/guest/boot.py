@@ -109,6 +109,8 @@ OPERATIONS: dict[str, Callable[..., object]] = {
     wire.TOOLS: models.bind_tools,
     wire.FINAL_VARIABLE: models.variable_as_text,
     wire.ON_PURPOSE: purpose.is_set_on_purpose,
+    wire.DRAFT: models.draft,
+    wire.VARIABLES: models.variables,
     wire.RESEED: reseed,
 }
 
@@ -187,7 +189,7 @@ def _make_anew() -> None:
     cell.interruption = cell._Interruption()
     linecache.cache = dict(linecache.cache)
     models.finish = finish.Finish()
-    models.CONTRACT["answer"] = models.finish.answer
+    models.namespace["answer"] = models.finish.answer
     models.restore_contract()
     _use_streams(output.Output("<stdout>"), output.Output("<stderr>"))
     functions = {ast.copy_location: None}

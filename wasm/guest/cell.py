@@ -10,7 +10,7 @@ import traceback
 import types
 from builtins import BaseException, MemoryError, SystemExit, compile, eval, exec, isinstance, len, repr, str, type  # noqa: UP029
 
-from divebell_guest import loop, models, notebook, rewriting, twins, wire
+from divebell_guest import hints, loop, models, notebook, rewriting, twins, wire
 from divebell_guest.fibers import current
 from divebell_guest.finish import Submitted
 from divebell_guest.output import Output
@@ -90,11 +90,14 @@ def _describe(error: BaseException) -> dict[str, str]:
         frames = frames.tb_next
     try:
         message = str(error)
+        hint = hints.of_error(error, models.namespace)
         report = traceback.TracebackException(
             type(error), error, frames, limit=-MAX_TRACEBACK_FRAMES, compact=True, max_group_depth=5
         )
         _leave_out_machinery(report)
         text = "".join(report.format())
+        if hint is not None:
+            message, text = f"{message}. {hint}", f"{text.rstrip()}\n{hint}\n"
     except BaseException as second:  # a __str__ that raises, or the interrupt while it runs
         message = text = f"{type_name(error)} (its description failed: {type_name(second)})"
     return {"kind": type_name(error), "message": _shortened(message), "traceback": _shortened(text)}
@@ -151,6 +154,8 @@ def _executed(code: str, filename: str, output_characters: int) -> tuple[object,
     except Submitted:
         return _ABSENT, None, None
     except SystemExit as exit:
+        if type(exit) is not SystemExit:  # a class of the cell's own is an error of that name
+            raise
         return _ABSENT, None, _exit_status(exit.code)
 
 
@@ -197,11 +202,10 @@ def run(code: str, number: int, output_characters: int, limit: str) -> dict[str,
     models.namespace.pop(_VALUE, None)
     models.namespace.pop("__warningregistry__", None)  # the same warning at the same line of another cell is another
     if error is not None:
-        models.finish.adopt(models.namespace)
-        models.finish.forget()
+        models.finish.forget(models.namespace)
     if desk.is_used:
         _forget_waiting()
-    models.restore_contract()
+    notices = models.restore_contract()
     out, out_missing = stdout.taken()
     err, err_missing = stderr.taken()
     outcome: dict[str, object] = {
@@ -213,6 +217,8 @@ def run(code: str, number: int, output_characters: int, limit: str) -> dict[str,
         "exit_status": exit_status,
         "final": None,
     }
+    if notices:
+        outcome["notices"] = notices
     if final is not None:
         outcome.update(final)
     if shown is not None and value is not _ABSENT:

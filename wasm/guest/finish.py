@@ -1,15 +1,20 @@
-"""How a cell gives the answer: FINAL, FINAL_VAR, SUBMIT and `answer`."""
+"""How a cell gives the answer: FINAL, FINAL_VAR, SUBMIT and `answer`. What may be one is answerable.py's.
 
+`answer` is a dict of "content" and "ready" at first. Much code says `answer = llm_query(...)` instead: then the name is
+the code's own variable, as any other, until a cell says answer["ready"] = True, or puts such a dict into it.
+"""
+
+import contextlib
 import json
-from builtins import SystemExit, dict, isinstance, issubclass, len, str, type  # noqa: UP029  (cells may replace them)
+from builtins import SystemExit, dict, issubclass, len, str, type  # noqa: UP029  (cells may replace them)
 from typing import Any
 
-from divebell_guest import wire
+from divebell_guest import answerable, wire
 from divebell_guest.door import BadAnswer, ask
-from divebell_guest.values import plain
+from divebell_guest.values import is_modest
 
-MAX_VALUE_BYTES = 1 << 20  # a FINAL's value that is larger comes back as its text alone
-MAX_SUBMITTED_BYTES = 16 << 20
+MAX_TEXT_VALUE_CHARACTERS = 1 << 20  # a FINAL's text that is longer comes back once, as text
+MAX_VALUE_BYTES = 16 << 20  # a FINAL's or SUBMIT's value
 
 
 class Submitted(SystemExit):
@@ -24,60 +29,88 @@ class NoContent(ValueError):
 class Finish:
     """The answer that the code of this cell gave, if it gave one."""
 
-    __slots__ = ("answer", "is_valued", "submitted", "text", "value")
+    __slots__ = ("answer", "submitted", "text", "value")
 
     def __init__(self) -> None:
         self.answer: dict[str, object] = {"content": "", "ready": False}
         self.text: str | None = None
-        self.value: object = None
-        self.is_valued = False
+        self.value: object = answerable.ABSENT
         self.submitted: dict[str, object] | None = None
 
     def give(self, value: object) -> str:
-        """FINAL's answer. What came before it no longer counts. Of `answer` itself, its content is meant."""
-        if value is self.answer:
-            value = dict.get(self.answer, "content", "")
-            if type(value) is str and not value:
-                raise NoContent('answer["content"] is empty: put the answer there, or give it with FINAL(value)')
-        text = as_text(value)
-        self.text, self.value, self.is_valued, self.submitted = text, value, True, None
+        """FINAL's answer. What came before it no longer counts."""
+        text, data = answerable.read(value)
+        self.text, self.value, self.submitted = text, data, None
         return text
 
     def submit(self, fields: dict[str, object], text: str) -> None:
-        self.text, self.value, self.is_valued, self.submitted = text, None, False, fields
+        self.text, self.value, self.submitted = text, answerable.ABSENT, fields
+
+    def answering(self, namespace: dict[str, object]) -> "dict[str, object] | None":
+        """The dict that `answer` is: the sandbox's own, or one of that form; None where the code uses the name for
+        something else."""
+        given: Any = namespace.get("answer", self.answer)
+        if given is self.answer:
+            return self.answer  # type: ignore[no-any-return]
+        if issubclass(type(given), dict) and (
+            dict.__contains__(given, "ready") or (dict.__contains__(given, "content") and dict.__len__(given) == 1)
+        ):
+            return given  # type: ignore[no-any-return]
+        return None
+
+    def take_over(self, namespace: dict[str, object]) -> None:
+        """Put what the code gave the name `answer` into the sandbox's dict, and that back into the name."""
+        if self.answering(namespace) is None:
+            self.answer.update(content=namespace["answer"], ready=False)
+            namespace["answer"] = self.answer
+
+    def meant(self, value: object, namespace: dict[str, object]) -> object:
+        """The value, or the content of `answer`, if it is that."""
+        answer = self.answering(namespace)
+        if answer is None or value is not answer:
+            return value
+        content = dict.get(answer, "content", "")
+        if type(content) is str and not content:
+            raise NoContent('answer["content"] is empty: put the answer there, or give it with FINAL(value)')
+        return content
 
     def taken(self, namespace: dict[str, object]) -> "dict[str, object] | None":
         """The answer, once: a later cell starts without one."""
-        self.adopt(namespace)
-        if self.text is None and _is_ready(self.answer):
-            self.give(self.answer)
+        answer = self.answering(namespace)
+        if self.text is None and answer is not None and _is_ready(answer):
+            self.give(self.meant(answer, namespace))
         if self.text is None:
-            if dict.get(self.answer, "ready") is not False:
-                self.answer["ready"] = False
+            _reset(answer)
             return None
         outcome: dict[str, object] = {"final": self.text}
         if self.submitted is not None:
             outcome["submitted"] = self.submitted
-        elif self.is_valued:
-            outcome["final_value"] = _modest(self.value)
-        self.forget()
+        elif self.value is not answerable.ABSENT and _is_modest(self.value):
+            outcome["final_value"] = self.value
+        self.forget(namespace)
         return outcome
 
-    def adopt(self, namespace: dict[str, object]) -> None:
-        """Take over what a cell put in the place of `answer`: a dict like it, or anything else as its content. Much
-        code says `answer = llm_query(...)`, and would lose that when the name is put back."""
-        given: Any = namespace.get("answer", self.answer)
-        if given is self.answer:
-            return
-        if issubclass(type(given), dict) and (dict.__contains__(given, "content") or dict.__contains__(given, "ready")):
-            self.answer.update(content=dict.get(given, "content", ""), ready=_is_ready(given))
-        else:
-            self.answer["content"] = given
+    def forget(self, namespace: dict[str, object]) -> None:
+        _reset(self.answering(namespace))
+        self.text = self.submitted = None
+        self.value = answerable.ABSENT
 
-    def forget(self) -> None:
-        self.answer["ready"] = False
-        self.text = self.value = self.submitted = None
-        self.is_valued = False
+    def draft(self, namespace: dict[str, object]) -> str | None:
+        """What `answer` holds at this moment, as text, of a list or dict as JSON where that can be. None for nothing,
+        and for what is not plain data."""
+        answer = self.answering(namespace)
+        content = namespace.get("answer") if answer is None else dict.get(answer, "content", "")
+        if content is None or not is_modest(content, MAX_VALUE_BYTES):
+            return None
+        if type(content) in (list, tuple, dict):
+            with contextlib.suppress(TypeError, ValueError):  # a key that JSON does not have
+                return json.dumps(content, ensure_ascii=False, default=str)
+        return as_text(content) or None
+
+
+def _reset(answer: "dict[str, object] | None") -> None:
+    if answer is not None and dict.get(answer, "ready", False) is not False:
+        dict.__setitem__(answer, "ready", False)
 
 
 def _is_ready(answer: dict[str, object]) -> bool:
@@ -86,16 +119,15 @@ def _is_ready(answer: dict[str, object]) -> bool:
     return ready is True or (type(ready) in (int, str) and ready in (1, "True", "true", "yes"))
 
 
-def _modest(value: object) -> object:
-    """The value as plain data, or None where it is none or too large."""
-    if type(value) in (str, bytes, list, tuple, dict) and len(value) > MAX_VALUE_BYTES:  # type: ignore[arg-type]
-        return None
+def _is_modest(data: object) -> bool:
+    """Whether the data crosses beside its text."""
+    if type(data) is str:
+        return len(data) <= MAX_TEXT_VALUE_CHARACTERS
     try:
-        data = plain(value)
         wire.encode(data, MAX_VALUE_BYTES, is_plain=True)
     except wire.WireError:
-        return None
-    return data
+        return False
+    return True
 
 
 def as_text(value: object) -> str:
@@ -110,18 +142,18 @@ def submission(args: tuple[Any, ...], fields: dict[str, Any]) -> tuple[dict[str,
         if len(args) > 1:
             fields = {wire.BY_POSITION: args}
         else:
-            fields = args[0] if isinstance(args[0], dict) else {"answer": args[0]}
+            fields = args[0] if issubclass(type(args[0]), dict) else {"answer": args[0]}
     if not fields:
         raise TypeError("SUBMIT needs the answer: SUBMIT(field=value, ...) or SUBMIT(value)")
+    data: Any = answerable.data_of(fields)
+    if not all(type(name) is str for name in data):
+        raise BadAnswer("the names of an answer's fields must be str")
     try:
-        data: Any = plain(fields)
-        if not all(type(name) is str for name in data):
-            raise BadAnswer("the names of an answer's fields must be str")
-        wire.encode(data, MAX_SUBMITTED_BYTES, is_plain=True)
+        wire.encode(data, MAX_VALUE_BYTES, is_plain=True)
     except wire.WireError as error:
         raise BadAnswer(f"this cannot be an answer: {error}") from None
     if list(data) == ["answer"]:
-        return data, as_text(fields["answer"])
+        return data, answerable.read(fields["answer"])[0]
     return data, json.dumps(data.get(wire.BY_POSITION, data), ensure_ascii=False, default=str)
 
 

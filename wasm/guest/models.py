@@ -6,16 +6,21 @@ from typing import Any, NoReturn
 from divebell_guest import contract, queries, twins
 from divebell_guest import finish as finishing
 from divebell_guest.arguments import shared
-from divebell_guest.door import BadAnswer, BudgetExceeded, IncompleteReply, ModelError, ToolError
+from divebell_guest.door import BadAnswer, BadRequest, BudgetExceeded, IncompleteReply, ModelError, ToolError
 from divebell_guest.finish import as_text
-from divebell_guest.tools import made
-from divebell_guest.values import type_name
+from divebell_guest.tools import awaited_form, made
+from divebell_guest.values import length_of, type_name
 
 # `__main__`'s dictionary; boot.py sets it.
 namespace: dict[str, object] = {}
 # The modules that are bound in it from the start.
 preset: dict[str, object] = {}
 _ABSENT = object()
+# The contract's names that a cell has taken, in this sandbox, and where what it put there is kept now.
+_told: set[str] = set()
+_kept: set[str] = set()
+MAX_LISTED = 10_000  # variables
+MAX_NAME_CHARACTERS = 200
 
 finish = finishing.Finish()
 
@@ -25,9 +30,14 @@ def variable_as_text(name: str) -> str:
     return as_text(_variable(name))
 
 
+def draft() -> str | None:
+    """What `answer` holds, as text; None if that is nothing, or no plain data."""
+    return finish.draft(namespace)
+
+
 def _variable(name: str) -> object:
     name = name.strip().strip("\"'`").strip()
-    if name in own_names() or name in contract.DATA:
+    if name in own_names() or name in contract.DATA or (name in _kept and name in namespace):
         return namespace[name]
     own = ", ".join(sorted(own_names())) or "none yet"
     raise NameError(f"there is no variable {name!r}; variables so far: {own}")
@@ -35,21 +45,25 @@ def _variable(name: str) -> object:
 
 def FINAL(value: object) -> str:
     """Give the answer. The run ends after this cell, if the cell ends without an error."""
-    return finish.give(value)
+    return _give(value)
+
+
+def _give(value: object) -> str:
+    return finish.give(finish.meant(value, namespace))
 
 
 def FINAL_VAR(name: object) -> str:
     """Give a variable's value as the answer, at full length. Takes the variable's name, or the value itself."""
     if type(name) is str and name.isidentifier():
-        return finish.give(_variable(name))
-    return finish.give(name)
+        return _give(_variable(name))
+    return _give(name)
 
 
 def _final_value(value: object) -> str:
     """FINAL_VAR(x), where x is no text in the code: what it holds is the answer, be it `Paris`, or names a variable."""
     if type(value) is str and value in own_names():
         value = namespace[value]
-    return finish.give(value)
+    return _give(value)
 
 
 def by_value(function: object) -> object:
@@ -61,6 +75,8 @@ def SUBMIT(*values: Any, **fields: Any) -> NoReturn:
     """Give the answer as fields, SUBMIT(field=value, ...), as their values in order, or as one value. If they do not
     fit the output schema, this raises BadAnswer, which says why; correct them and SUBMIT again. If they do, the cell
     and the run end here."""
+    values = tuple(finish.meant(value, namespace) for value in values)
+    fields = {name: finish.meant(value, namespace) for name, value in fields.items()}
     submitted, text = finishing.submission(values, fields)
     finishing.check(submitted)
     finish.submit(submitted, text)
@@ -76,13 +92,17 @@ class Printed(str):
 def SHOW_VARS() -> str:
     """The names, types and sizes of the variables that have been defined so far."""
     lines = []
-    for name in own_names():
-        value = namespace[name]
-        size = f", length {len(value):,}" if isinstance(value, (str, bytes, list, tuple, dict, set)) else ""
-        lines.append(f"{name}: {type_name(value)}{size}")
+    for name, kind, length in variables():
+        lines.append(f"{name}: {kind}" if length is None else f"{name}: {kind}, length {length:,}")
     shown = "\n".join(lines) or "no variables yet"
     print(shown)
     return Printed(shown)
+
+
+def variables() -> list[tuple[str, str, int | None]]:
+    """Name, type and length of each variable that cells defined; no length where the type has none of its own."""
+    listed = [name for name in own_names() if len(name) <= MAX_NAME_CHARACTERS][:MAX_LISTED]
+    return [(name, type_name(namespace[name])[:MAX_NAME_CHARACTERS], length_of(namespace[name])) for name in listed]
 
 
 _MEANINGS: dict[str, object] = {
@@ -105,14 +125,18 @@ _MEANINGS: dict[str, object] = {
     "IncompleteReply": IncompleteReply,
     "ToolError": ToolError,
     "BadAnswer": BadAnswer,
+    "BadRequest": BadRequest,
     "history": [],
-    "answer": finish.answer,
 }
-# What is bound, and put back after each cell. `context` is the host's to bind.
+# What is bound, and put back after each cell. `context` is the host's to bind; `answer` stays what a cell made of it.
 CONTRACT: dict[str, object] = {
-    entry.name: _MEANINGS[entry.same_as or entry.name] for entry in contract.CONTRACT if entry.name != "context"
+    entry.name: _MEANINGS[entry.same_as or entry.name]
+    for entry in contract.CONTRACT
+    if entry.name not in ("context", "answer")
 }
 _tools: list[str] = []  # the names in it that are tools
+# What tools may stand in for.
+_ORIGINAL = {name: CONTRACT[name] for name in (*contract.STAND_INS, *contract.AWAITED.values())}
 twins.forms.update(queries.AWAITABLE)
 
 
@@ -133,14 +157,23 @@ def append(name: str, items: list[object]) -> None:
 
 
 def bind_tools(tools: list[dict[str, Any]]) -> None:
-    """The tools that there are from now on; those from before go."""
+    """The tools that there are from now on; those from before go. One that has a name of the contract's stands in its
+    place, for the other names of the same function too."""
+    made_now: dict[str, Any] = {}
+    for description in tools:
+        tool = made(description)
+        name = description["name"]
+        given = {*contract.STAND_INS.get(name, ())}.difference(other["name"] for other in tools)
+        made_now.update(dict.fromkeys((name, *given), tool))
+        if f"a{name}" in contract.AWAITED.values():
+            made_now[f"a{name}"] = awaited_form(tool)
     for name in _tools:
         twins.forms.pop(CONTRACT.pop(name), None)  # type: ignore[call-overload]
-        namespace.pop(name, None)
-    _tools.clear()
-    for description in tools:
-        bind(description["name"], made(description))
-        _tools.append(description["name"])
+        if name not in made_now and name not in _ORIGINAL:
+            namespace.pop(name, None)
+    _tools[:] = made_now
+    CONTRACT.update(_ORIGINAL | made_now)
+    namespace.update(CONTRACT)
 
 
 def awaitable(function: Any) -> Any:
@@ -153,10 +186,37 @@ def own_names() -> list[str]:
     return [
         name
         for name, value in namespace.items()
-        if name not in CONTRACT and not name.startswith("__") and preset.get(name, _ABSENT) is not value
+        if type(name) is str
+        and name not in CONTRACT
+        and name not in _kept
+        and not name.startswith("__")
+        and preset.get(name, _ABSENT) is not value
+        and value is not finish.answer
     ]
 
 
-def restore_contract() -> None:
-    """Put back the names that a cell may have overwritten."""
+def restore_contract() -> list[str]:
+    """Put back the names that a cell has taken. Returns a sentence for each that it took for the first time.
+
+    What the cell put there is kept under another name: it may have cost money. `answer` alone stays what the code made
+    of it (finish.py).
+    """
+    taken = [name for name, value in CONTRACT.items() if namespace.get(name, value) is not value]
+    told = [_moved(name) for name in taken] if taken else []
     namespace.update(CONTRACT)
+    if "answer" not in namespace:
+        namespace["answer"] = finish.answer
+    return [sentence for sentence in told if sentence]
+
+
+def _moved(name: str) -> str:
+    place = f"my_{name}"
+    is_free = place not in namespace or place in _kept
+    if is_free:
+        namespace[place] = namespace[name]
+        _kept.add(place)
+    if name in _told:
+        return ""
+    _told.add(name)
+    moved = f"; what you put there is `{place}` now" if is_free else ""
+    return f"`{name}` is a name of the sandbox and was put back{moved}. Use another name."

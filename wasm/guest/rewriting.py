@@ -3,6 +3,8 @@
 `FINAL_VAR("name")` gives a variable by its name, but models as often write `FINAL_VAR(name)`. Only the code tells these
 apart where the variable holds a single word, which could be a name too.
 
+`answer` is made a dict again where the code means that: see `_offer_answer`.
+
 Calls of llm_query and its kin are changed where only an awaitable makes sense. Models write three things that plain
 Python would refuse, or run one call after the other:
 
@@ -32,6 +34,8 @@ _SYNC = frozenset(AWAITED)
 
 def rewritten(tree: ast.Module, code: str, namespace: dict[str, object]) -> ast.Module:
     """The cell's syntax tree, changed as above; and the names that the changed code uses, in the namespace."""
+    if "answer" in code and ("ready" in code or "content" in code):
+        _offer_answer(tree, namespace)
     if "FINAL_VAR" in code:
         namespace[_BY_VALUE] = models.by_value
         tree = _FinalValues().visit(tree)
@@ -40,6 +44,22 @@ def rewritten(tree: ast.Module, code: str, namespace: dict[str, object]) -> ast.
     namespace[_AWAITABLE] = models.awaitable
     namespace[_CALL] = twins.call
     return _Rewriting().visit(tree)  # type: ignore[no-any-return]
+
+
+def _offer_answer(tree: ast.Module, namespace: dict[str, object]) -> None:
+    """Make `answer` the sandbox's dict again, with what the code put into the name as its content, for a cell that
+    says answer["ready"] = True: it was written for an engine that puts the name back after every cell."""
+    keys: set[object] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id == "answer" and not isinstance(node.ctx, ast.Load):
+            return
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == "answer":
+            keys.add(node.slice.value if isinstance(node.slice, ast.Constant) else None)
+    given = namespace.get("answer")
+    # A dict of the code's own may have a key "content"; only "ready" tells that the sandbox's is meant.
+    meant = {"ready"} if isinstance(given, dict) else {"ready", "content"}
+    if not keys.isdisjoint(meant):
+        models.finish.take_over(namespace)
 
 
 class _Rewriting(ast.NodeTransformer):

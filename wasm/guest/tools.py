@@ -38,6 +38,15 @@ def made(description: dict[str, Any]) -> Callable[..., Any]:
     return tool
 
 
+def awaited_form(tool: Callable[..., Any]) -> Callable[..., Any]:
+    """The tool as an async function, under the async form of its name."""
+    form: Any = twins.forms[tool]  # type: ignore[index]
+    form.__name__ = form.__qualname__ = f"a{tool.__name__}"
+    form.__module__, form.__doc__ = "__main__", tool.__doc__
+    form.__signature__ = tool.__signature__  # type: ignore[attr-defined]
+    return form  # type: ignore[no-any-return]
+
+
 def _signature(description: dict[str, Any]) -> inspect.Signature | None:
     empty = inspect.Parameter.empty
     try:

@@ -8,8 +8,8 @@ Change a file, and what models are told is changed; `divebell prompts` prints th
   some; `answer_text` and `finish_text`, or with an output schema `answer_schema` and `finish_schema`.
 - `question`: the second message; with `long_question` in it, where code asked a child more than fits into a message.
 - `continue`: after each turn, with what its code printed.
-- `no_code`, `failed_code`, `no_variable`, `bad_expression`, `bad_answer`: in place of that or after it, where a reply
-  had nothing to run, or an answer that did not count.
+- `no_code`, `failed_code`, `no_variable`, `bad_expression`, `bad_answer`, `invented_output`: in place of that or after
+  it, where a reply had nothing to run, or an answer that did not count.
 - `note_cut`, `note_only_thoughts`, `note_withheld`, `note_in_thought`, `note_answer_before_code`,
   `note_answer_in_words`, `note_other_form`, `note_call_not_run`, `note_too_many_blocks`, `note_unmarked_block`,
   `note_other_language`, `note_empty`: after those or in place of `no_code`, where something in a reply was not taken

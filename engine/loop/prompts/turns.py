@@ -47,6 +47,10 @@ class Turns:
         """The reply had an answer in its text, and its code failed."""
         return render("failed_code")
 
+    def invented_output(self, claimed: str) -> str:
+        """The reply says an output that its code did not give, and its answer rests on that."""
+        return render("invented_output", claimed=_shown(claimed), finish=self._finish)
+
     def no_variable(self, reason: str) -> str:
         """FINAL_VAR named no variable. `reason` is the sandbox's sentence."""
         return render("no_variable", reason=reason)

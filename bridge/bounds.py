@@ -1,0 +1,69 @@
+"""Bounds that both sides of the door, and several files on each, must agree on.
+
+One file for both sides, as wire.py is: the host imports it as `divebell.bridge.bounds`, the guest as
+`divebell_guest.bounds`. It imports nothing of ours, and its functions take plain data, of exact types.
+"""
+
+from typing import Any
+
+MAX_SCHEMA_NESTING = 32
+"""Dicts and lists inside of each other in a JSON Schema that code gives for a reply, the outermost one counted."""
+SCHEMA_TOO_DEEP = f"a schema nests dicts and lists at most {MAX_SCHEMA_NESTING} deep"
+MAX_SCHEMA_PARTS = 1_000
+"""Values and keys in such a schema, the schema itself counted."""
+MAX_SCHEMA_CHARACTERS = 16_384
+"""Characters of all the texts in such a schema, its keys among them."""
+
+MAX_PROMPT_IMAGES = 20
+"""Images that code may send with one prompt."""
+MAX_REQUEST_IMAGES = 100
+"""Images in one request to a model, all messages together."""
+MAX_IMAGE_BYTES = 20 << 20
+"""One image that a model is to see, and also all images that code sends at once."""
+IMAGE_KINDS = {
+    "image/png": (b"\x89PNG\r\n\x1a\n", (".png",)),
+    "image/jpeg": (b"\xff\xd8\xff", (".jpg", ".jpeg")),
+    "image/gif": (b"GIF8", (".gif",)),
+    "image/webp": (b"RIFF", (".webp",)),
+}
+"""The kinds of image that models take: with what such a file begins, and how its name ends."""
+IMAGE_KINDS_IN_WORDS = ", ".join(IMAGE_KINDS)
+
+
+def schema_problem(schema: object) -> "str | None":
+    """What is wrong with a JSON Schema as far as bounds and plain types go; None if nothing is. Never walks further
+    than the bounds allow."""
+    if type(schema) is not dict or not schema:
+        return "a schema is a dict such as {'type': 'object', 'properties': {...}}"
+    parts, characters = 1, 0
+    level: list[Any] = [schema]
+    for _ in range(MAX_SCHEMA_NESTING):
+        below: list[Any] = []
+        for holder in level:
+            inside = [*holder, *holder.values()] if type(holder) is dict else holder
+            parts += len(inside)
+            if parts > MAX_SCHEMA_PARTS:
+                return f"a schema has at most {MAX_SCHEMA_PARTS:,} values and keys"
+            if type(holder) is dict and any(type(key) is not str for key in holder):
+                return "the keys of a schema must be str"
+            for part in inside:
+                if type(part) is str:
+                    characters += len(part)
+                elif type(part) in (dict, list, tuple):
+                    below.append(part)
+                elif type(part) not in (int, float, bool, type(None)):
+                    return f"a schema is JSON, which has no {type(part).__name__}"
+            if characters > MAX_SCHEMA_CHARACTERS:
+                return f"a schema has at most {MAX_SCHEMA_CHARACTERS:,} characters"
+        if not below:
+            return None
+        level = below
+    return SCHEMA_TOO_DEEP
+
+
+def image_kind(data: bytes) -> "str | None":
+    """The kind that an image's bytes begin as; None if it is not one of IMAGE_KINDS."""
+    for kind, (beginning, _) in IMAGE_KINDS.items():
+        if data.startswith(beginning) and (kind != "image/webp" or data[8:12] == b"WEBP"):
+            return kind
+    return None

@@ -1,0 +1,175 @@
+"""Whether a reply made up what its code would print.
+
+Some models write code, then at once "Output: 12345", and answer from that; the code has not run by then. Told by three
+signs together: behind its code the reply states an output; no cell has printed that; and the answer rests on it and on
+nothing that a cell has printed. A reply that quotes rightly, or speaks of an earlier turn's output, or reasons without
+stating an output, is left alone.
+
+Pure, and linear in the lengths of the reply and of what was printed.
+"""
+
+import re
+from collections.abc import Sequence
+
+from divebell.cell import Cell
+from divebell.loop.meanings import Final
+
+MAX_READ_CHARACTERS = 200_000  # of the reply
+MAX_CLAIM_LINES = 40
+MAX_CLAIMS = 20
+MAX_PLACES = 15  # behind the point, in numbers that may have been rounded
+MAX_ANSWER_CHARACTERS = 2_000  # a longer answer is prose, which no output can be compared with
+
+_FENCE = re.compile(r"^[ \t]*+(?:```|~~~)[ \t]*+([\w.+-]*+)[^\n]*+$", re.MULTILINE)
+_CODE = frozenset({"repl", "python", "py", "python3", "ipython", "tool_code"})
+_OUTPUT_LANGUAGES = frozenset({"output", "stdout", "console", "result", "results", "out", "observation"})
+_LABEL = re.compile(
+    r"[\s>#*_`\[(-]{0,20}+"
+    r"(?:(?:the|this|actual|expected|console|program|code|execution|cell|repl|python|block|tool|printed|final) +){0,3}"
+    r"(?:outputs?|results?|stdout|observations?|prints?|printed|returns?|returned|out)"
+    r"(?: *\[\d{0,6}\]| +of +block +\d{1,6})?"
+    r"[\s*_`\])]{0,10}+(?::|=>|->)[*_` \t]{0,10}+",
+    re.IGNORECASE,
+)
+_ENDS_CLAIM = re.compile(r"[ \t]*+[*_`]{0,3}(?:FINAL|FINAL_VAR|SUBMIT)[ \t]*+\(")
+_NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*+(?:\.\d++)?+")
+_WORD = re.compile(r"[^\W\d_]{2,}+")
+_IGNORED_WORDS = frozenset(
+    ("the", "and", "is", "are", "was", "were", "of", "in", "to", "for", "it", "that", "total", "answer", "result")
+)
+
+
+def invented_output(reply: str, cells: Sequence[Cell], final: Final, *, earlier: Sequence[str] = ()) -> str | None:
+    """The output that the reply made up and answers from; None where it did not.
+
+    cells: of this reply, all of them run without an error. earlier: what the cells of earlier turns printed.
+    """
+    if not cells or final.kind not in ("text", "text_or_variable") or len(final.value) > MAX_ANSWER_CHARACTERS:
+        return None
+    answer = final.text if final.text is not None else final.value
+    claims = _claims(reply[:MAX_READ_CHARACTERS])
+    if not claims:
+        return None
+    printed = "\n".join([*earlier, *(cell.output for cell in cells)])
+    seen = _Text(printed)
+    if seen.supports(answer):
+        return None
+    for claim in claims:
+        if not seen.supports(claim) and _rests_on(answer, claim):
+            return claim
+    return None
+
+
+class _Text:
+    """A text that others are looked up in."""
+
+    def __init__(self, text: str) -> None:
+        self._flat = _flat(text)
+        self._numbers = _numbers(text)
+        self._words = set(_words(text))
+        self._rounded: dict[int, set[str]] = {}  # by the digits behind the point
+
+    def supports(self, text: str) -> bool:
+        """Whether it has the text, or all the numbers and names that the text consists of."""
+        flat = _flat(text)
+        if not flat:
+            return True
+        numbers = _numbers(text)
+        if not numbers and flat in self._flat:
+            return True
+        if numbers:
+            return all(self._has_number(number) for number in numbers)
+        words = [word for word in _words(text) if word not in _IGNORED_WORDS]
+        return bool(words) and self._words.issuperset(words)
+
+    def _has_number(self, number: str) -> bool:
+        """Also one that was rounded to it, or a fraction that became a percentage."""
+        if number in self._numbers:
+            return True
+        places = min(len(number.partition(".")[2]), MAX_PLACES)
+        if places not in self._rounded:
+            with_point = [other for other in self._numbers if "." in other]
+            self._rounded[places] = {_rounded(other, places, factor) for other in with_point for factor in (1, 100)}
+        return number in self._rounded[places]
+
+
+def _claims(reply: str) -> list[str]:
+    """The outputs that the reply states behind its first block of code."""
+    claims: list[str] = []
+    lines = reply.split("\n")
+    is_behind_code = in_code = in_output = False
+    at = 0
+    while at < len(lines) and len(claims) < MAX_CLAIMS:
+        line = lines[at]
+        at += 1
+        fence = _FENCE.match(line)
+        if fence is not None:
+            language = fence[1].lower()
+            if in_code or in_output:
+                in_code = in_output = False
+            elif language in _CODE or not is_behind_code:
+                in_code = is_behind_code = True
+            else:
+                in_output = True
+                if language in _OUTPUT_LANGUAGES:
+                    claims.append(_claimed("", lines, at))
+            continue
+        label = _LABEL.match(line) if is_behind_code and not in_code else None
+        if label is not None:
+            claims.append(_claimed(line[label.end() :], lines, at))
+    return [claim for claim in claims if claim]
+
+
+def _claimed(first: str, lines: list[str], at: int) -> str:
+    """What is stated from there to the next empty line, fence or answer."""
+    found = [first.strip(" \t*_`")] if first.strip(" \t*_`") else []
+    if found and not first.rstrip().endswith(("{", "[", "(", ",")):
+        return found[0]
+    is_fenced = False
+    for line in lines[at : at + MAX_CLAIM_LINES]:
+        if _FENCE.match(line):
+            if found:
+                break
+            is_fenced = True
+            continue
+        if _ENDS_CLAIM.match(line) or (not line.strip() and (found and not is_fenced)):
+            break
+        if line.strip():
+            found.append(line.strip())
+    return "\n".join(found)
+
+
+def _rests_on(answer: str, claim: str) -> bool:
+    """Whether the one is in the other, or the answer has a number of the claim's."""
+    flat_answer, flat_claim = _flat(answer), _flat(claim)
+    if not flat_answer or not flat_claim:
+        return False
+    numbers = _numbers(answer)
+    if numbers:
+        return not numbers.isdisjoint(_numbers(claim))
+    return flat_answer in flat_claim or flat_claim in flat_answer
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.casefold().replace('"', "").replace("'", "").split()).strip(" .!*_`")
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.casefold())
+
+
+def _numbers(text: str) -> set[str]:
+    """The numbers in a text, in one form each: 2,950 and 2950.0 are 2950."""
+    return {_number(found) for found in _NUMBER.findall(text)}
+
+
+def _number(written: str) -> str:
+    plain = written.replace(",", "").lstrip("+")
+    if "." in plain:
+        plain = plain.rstrip("0").rstrip(".")
+    sign, digits = ("-", plain[1:]) if plain.startswith("-") else ("", plain)
+    return sign + (digits.lstrip("0") or "0" if "." not in digits else digits)
+
+
+def _rounded(number: str, places: int, factor: int) -> str:
+    return _number(f"{float(number) * factor:.{places}f}")

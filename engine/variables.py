@@ -1,0 +1,66 @@
+"""A sandbox's variables, as the host sees them: what the guest says of them is checked here, and so are their names."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from divebell.errors import NotPlainData, SandboxError
+
+MAX_LISTED = 10_000
+MAX_NAME_CHARACTERS = 200
+MAX_REASON_CHARACTERS = 2_000
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable that code in a sandbox has made. All three fields are the guest's word.
+
+    type: the name of its type. length: of a str, bytes, list, tuple, dict or set, in characters, bytes or items; None
+    for anything else.
+    """
+
+    name: str
+    type: str
+    length: int | None
+
+
+def read_variables(listed: object) -> tuple[Variable, ...]:
+    """The variables that the guest lists. What is not of the right form is left out."""
+    found: list[Variable] = []
+    for one in listed[:MAX_LISTED] if isinstance(listed, list) else ():
+        if not isinstance(one, list) or len(one) != 3:
+            continue
+        name, kind, length = one
+        if type(name) is str and len(name) <= MAX_NAME_CHARACTERS and type(kind) is str:
+            is_length = type(length) is int and 0 <= length < 1 << 40
+            found.append(Variable(name, kind[:MAX_NAME_CHARACTERS], length if is_length else None))
+    return tuple(found)
+
+
+def check_name(name: object) -> str:
+    """The name, if a variable can have it; KeyError if not."""
+    if not isinstance(name, str) or not name.isidentifier():
+        raise KeyError(f"{name!r} is not a variable's name")
+    return name
+
+
+def reason_of(answer: dict[str, Any]) -> str:
+    """Why the guest did not do what it was asked."""
+    error = answer.get("error")
+    text = error.get("message") if isinstance(error, dict) else None
+    return text[:MAX_REASON_CHARACTERS] if type(text) is str else "the guest gave no reason"
+
+
+def kind_of(answer: dict[str, Any]) -> object:
+    """The kind of error that the guest answered with; None if it did not."""
+    error = answer.get("error")
+    return error.get("kind") if isinstance(error, dict) else None
+
+
+def variable_error(name: str, answer: dict[str, Any]) -> Exception:
+    """What to raise where the guest could not get or set a variable."""
+    kind = kind_of(answer)
+    if kind == "NameError":
+        return KeyError(name)
+    if kind == "WireError":
+        return NotPlainData(f"{name}: {reason_of(answer)}")
+    return SandboxError(f"{name}: {reason_of(answer)}")

@@ -32,6 +32,18 @@ _MOST = {
 }  # fmt: skip
 """Options that are whole numbers from 1 on, and the most that each may be."""
 MAX_TOOL_SECONDS = 86_400
+MAX_INSTRUCTIONS_CHARACTERS = 50_000
+
+
+def check_instructions(name: str, given: object) -> None:
+    """ConfigurationError where this is not a text that a prompt can have in it."""
+    if given is not None and not isinstance(given, str):
+        raise ConfigurationError(f"{name} must be a text, or None, not {type(given).__name__}")
+    if isinstance(given, str) and len(given) > MAX_INSTRUCTIONS_CHARACTERS:
+        raise ConfigurationError(
+            f"{name} has {len(given):,} characters, at most {MAX_INSTRUCTIONS_CHARACTERS:,} are allowed: they are sent "
+            "with every turn; give what is long as the context"
+        )
 
 
 class RLMOptions(TypedDict, total=False):
@@ -53,6 +65,8 @@ class RLMOptions(TypedDict, total=False):
     sub_characters: int
     window_tokens: int
     preview: bool
+    instructions: str | None
+    child_instructions: str | None
     small: bool
     temperature: float | None
     tool_seconds: float | None
@@ -89,6 +103,8 @@ class Options:
     sub_characters: int = 400_000
     window_tokens: int = 128_000
     preview: bool = True
+    instructions: str | None = None
+    child_instructions: str | None = None
     small: bool = False
     temperature: float | None = None
     tool_seconds: float | None = None
@@ -145,6 +161,8 @@ class Options:
             raise ConfigurationError(
                 f"tool_seconds must be a number over 0 and up to {MAX_TOOL_SECONDS:,}, or None, not {shown(seconds)}"
             )
+        for name in ("instructions", "child_instructions"):
+            check_instructions(name, getattr(self, name))
         check_metadata(self.metadata)
         self._check_memo()
 

@@ -46,6 +46,8 @@ class RLM(Generic[Answer_co]):
     max_repairs: how often a model is told that its answer does not fit `output`, before that.
     window_tokens: what the root models can read; older turns are left out near it, and stay in `history`.
     preview: whether the model is shown the beginning of the context.
+    instructions: what to add to the root model's prompt, in your own words: who asks, in which tone, what to leave out.
+        child_instructions: the same for children, which get none of the root's.
     small: whether the root model is a weak one, that is helped by a shorter prompt with an example.
     temperature: of all calls; by default the models' own.
     rates: prices of models that the built-in rate card does not know (needed for a budget in dollars).
@@ -277,6 +279,8 @@ def _settings(
         schema=None if output is None else AnswerSchema.of(output),
         journal=Journal.off(),
         preview=options.preview,
+        instructions=options.instructions,
+        child_instructions=options.child_instructions,
         metadata={},
         sub_metadata={} if tenant is None else {"tenant": tenant.name},
         labels=dict(options.metadata or {}),

@@ -287,6 +287,9 @@ def prompts(
     schema: Annotated[Path | None, typer.Option(help="A file with the JSON Schema of the answer.")] = None,
     small: Annotated[bool, typer.Option("--small", help="The prompts for small models.")] = False,
     preview: Annotated[bool, typer.Option(help="Whether the model sees how the context begins.")] = True,
+    instructions: Annotated[
+        str | None, typer.Option(help="Your own words in the prompt: RLM's instructions, or child_instructions.")
+    ] = None,
 ) -> None:
     """Print what a model sees at the beginning of a run. Nothing is sent."""
     from divebell.cli.prompts import prompts as work
@@ -300,6 +303,7 @@ def prompts(
         schema=schema,
         small=small,
         preview=preview,
+        instructions=instructions,
     )
 
 

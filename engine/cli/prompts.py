@@ -10,6 +10,7 @@ from divebell.cli.inputs import read_context, read_schema
 from divebell.context import Context
 from divebell.loop.prompts import PromptFacts, ToolFacts, opening_messages
 from divebell.models.protocol import texts_of
+from divebell.options import check_instructions
 from divebell.questions import check_query
 
 _TOOL = re.compile(r"([A-Za-z_]\w*)(\([^()]*\)(?: *-> *[^:]+)?)(?:: *(.*))?")
@@ -33,6 +34,7 @@ def prompts(
     schema: Path | None,
     small: bool,
     preview: bool,
+    instructions: str | None = None,
 ) -> None:
     """The first messages on stdout, each behind a line with its role."""
     if depth > max_depth:
@@ -40,6 +42,7 @@ def prompts(
     if depth and schema is not None:
         raise Exit(USAGE, "--schema is for --depth 0: a child's answer is text, for the code that asked it")
     check_query(question)
+    check_instructions("--instructions", instructions)
     context = Context.of(read_context(paths)) if paths else None
     typed = read_schema(schema) if schema is not None else None
     facts = PromptFacts(
@@ -54,6 +57,7 @@ def prompts(
         depth=depth,
         max_depth=max_depth,
         small=small,
+        instructions=instructions,
     )
     for message in opening_messages(facts, question):
         text = f"=== {message['role']} ===\n" + "\n".join(texts_of(message))

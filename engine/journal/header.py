@@ -27,6 +27,8 @@ _NUMBERS = {
 }  # fmt: skip
 COPIED = (*_NUMBERS, "seed", "on_exhausted", "preview", "tool_seconds")
 """The settings that are in the header as they are."""
+LATER = ("instructions", "child_instructions")
+"""Texts that are in the header as they are, too; None where they were not given, as in the header of an older run."""
 FREE_TO_CHANGE = frozenset({"seed", "child_concurrency", "tool_seconds", "on_exhausted"})
 """Settings that a resumed run may have of its own: what is recorded does not depend on them. The seed is the first
 run's in any case."""
@@ -57,6 +59,7 @@ def header_of(settings: "Settings", query: str, context: Context) -> Record:
         },
         "settings": {
             **{name: getattr(settings, name) for name in COPIED},
+            **{name: getattr(settings, name) for name in LATER},
             "limits": asdict(settings.limits),
             "schema": None if settings.schema is None else settings.schema.json_schema(),
             "levels": [
@@ -101,6 +104,7 @@ def check_header(header: Record) -> None:
         ("on_exhausted", settings.get("on_exhausted") in ("answer", "raise")),
         ("preview", type(settings.get("preview")) is bool),
         ("tool_seconds", isinstance(tool_seconds, (int, float)) and 0 < tool_seconds <= 86_400),
+        *((name, settings.get(name) is None or isinstance(settings.get(name), str)) for name in LATER),
         ("limits", isinstance(settings.get("limits"), dict)),
         ("schema", schema is None or isinstance(schema, dict)),
         ("levels", _are_levels(settings.get("levels"), levels)),

@@ -268,6 +268,7 @@ class Run:
             budget_line=settings.journal.fact(self._meter.path, "budget line", lambda: budget_line(self._meter.left())),
             models=list(settings.models),
             small=self._level.small,
+            instructions=settings.instructions_at(self._depth),
         )
 
     async def _run_child(self, meter: Meter, context: Context, query: str, level: Resolved) -> Result:

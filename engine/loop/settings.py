@@ -67,12 +67,18 @@ class Settings:
     schema: AnswerSchema | None
     journal: Journal
     preview: bool
+    instructions: str | None
+    child_instructions: str | None
     metadata: dict[str, str]
     """Sent with each request of a root model; sub_metadata with each sub-call. Not the application's: see labels."""
     sub_metadata: dict[str, str]
     labels: Mapping[str, str] = field(default_factory=dict)
     """What the application said of the run (`metadata=`): in events, trace, journal and Result, never in a request."""
     run_id: str = ""
+
+    def instructions_at(self, depth: int) -> str | None:
+        """What the application's people add to the prompt of runs at this depth."""
+        return self.child_instructions if depth else self.instructions
 
     def level(self, depth: int) -> Resolved:
         """How runs at this depth work."""

@@ -6,6 +6,7 @@ Change a file, and what models are told is changed; `divebell prompts` prints th
   `look_str`, `look_bytes`, `look_list`, `look_dict` (first code, by the context's type); `preview`, where there is one;
   `child`, if the run is one; `children`, or `no_children` at the depth limit; `models` and `tools`, where there are
   some; `answer_text` and `finish_text`, or with an output schema `answer_schema` and `finish_schema`.
+  `instructions` ends it, where the application gave some.
 - `question`: the second message; with `long_question` in it, where code asked a child more than fits into a message.
 - `continue`: after each turn, with what its code printed.
 - `no_code`, `failed_code`, `no_variable`, `bad_expression`, `bad_answer`, `invented_output`: in place of that or after

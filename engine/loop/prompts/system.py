@@ -36,6 +36,7 @@ class PromptFacts:
     budget_line: see `budget_line`; None where nothing is limited.
     models: the names that code may give as `model=`; more than one, or they are not mentioned.
     small: fewer words and a worked example, for weak models.
+    instructions: what the application's people add, in their own words; None for nothing.
     """
 
     context_type: str
@@ -54,6 +55,7 @@ class PromptFacts:
     budget_line: str | None = None
     models: Sequence[str] = ()
     small: bool = False
+    instructions: str | None = None
 
 
 def opening_messages(facts: PromptFacts, query: str) -> list[Message]:
@@ -86,8 +88,11 @@ def system_prompt(facts: PromptFacts) -> str:
         "observation_characters": f"{facts.observation_characters:,}",
     }
     if facts.small:
-        return _without_gaps(render("system_small", example=example, **parts))
-    return _without_gaps(render("system", cell_seconds=f"{facts.cell_seconds:g}", **parts))
+        text = render("system_small", example=example, **parts)
+    else:
+        text = render("system", cell_seconds=f"{facts.cell_seconds:g}", **parts)
+    own = (facts.instructions or "").strip()  # last, and as they are: after all that a context may have said
+    return _without_gaps(text) + ("\n\n" + render("instructions", instructions=own) if own else "")
 
 
 def submit_call(fields: Sequence[str]) -> str:

@@ -373,13 +373,24 @@ def test_options_that_the_parser_refuses(text_file: Path, arguments: list[str]) 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--calls", "1"], "all 1 calls of the budget are used"),
         (["--tokens", "10"], "of 10 are free"),
         (["--budget", "0.000001", "--rate", "root=1/2", "--rate", "sub=1/2"], "of $0.000001"),
     ],
 )
 def test_over_budget(server: ChatServer, text_file: Path, arguments: list[str], says: str) -> None:
     assert says in failed(ask(server, QUESTION, "-c", str(text_file), *arguments), 3)
+
+
+def test_over_budget_in_the_middle_prints_what_there_is_and_fails(server: ChatServer, text_file: Path) -> None:
+    done = ask(server, QUESTION, "-c", str(text_file), "--calls", "1")
+    assert (done.stdout, done.status) == ("1 found\n", 3)
+    assert "draft" in done.stderr
+    assert "all 1 calls of the budget are used" in done.stderr
+    as_json = ask(server, QUESTION, "-c", str(text_file), "--calls", "1", "--json")
+    assert (json.loads(as_json.stdout)["status"], as_json.status) == ("failed", 3)
+    assert "all 1 calls" in failed(
+        ask(server, QUESTION, "-c", str(text_file), "--calls", "1", "--on-exhausted", "raise"), 3
+    )
 
 
 def test_over_the_budgets_time(server: ChatServer, text_file: Path) -> None:

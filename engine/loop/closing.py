@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from divebell.loop.scanning import Scan, line_end
 
 INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
+SYMBOLS = "\u2190-\u27bf\u2b00-\u2bff\ufe0f\U0001f000-\U0001faff"
+"""Arrows, ticks and emoji."""
 ONLY_MARKUP = re.compile(
-    rf"\)*+[\s*_`.;!\u3002{INVISIBLE}]*+(?:#[^\n]*+|(?:(?:<\|\w{{1,20}}\|>|</[\w:]{{1,20}}>)\s*+){{0,3}})?$"
+    rf"\)*+(?:[\s*_`.;!\u3002{INVISIBLE}{SYMBOLS}]|\\n)*+(?:#[^\n]*+|(?:(?:<\|\w{{1,20}}\|>|</[\w:]{{1,20}}>)\s*+){{0,3}})?$"
 )
 """What may follow a call on its last line."""
 

@@ -10,7 +10,7 @@ import textwrap
 from dataclasses import dataclass
 
 from divebell.loop import languages
-from divebell.loop.python_text import compiles
+from divebell.loop.python_text import compiles, does_something
 from divebell.loop.scanning import line_end
 
 MAX_FENCE_TRIES = 8  # fence lines inside a code block that are tried as its end
@@ -31,6 +31,8 @@ class Opening:
     body: int
     fence: str
     language: str
+    first_line: str
+    """Code that stands behind the mark, on the fence's line."""
     quotation: str
     """The marks of a quotation before it, which the block's other lines have too."""
 
@@ -66,7 +68,14 @@ def opening_on(text: str, start: int, end: int) -> Opening | FencedBlock | None:
     ):
         return None  # words that speak of a block
     quotation = _QUOTED.match(before)
-    return Opening(at, min(end + 1, len(text)), found[1], language, quotation[0] if quotation else "")
+    first_line = _code_behind(found[2]) if languages.is_code(language) else ""
+    return Opening(at, min(end + 1, len(text)), found[1], language, first_line, quotation[0] if quotation else "")
+
+
+def _code_behind(info: str) -> str:
+    """```repl print(context): the code. Attributes, as `title=a.py`, are none."""
+    code = info.strip().partition(" ")[2].strip()
+    return code if "(" in code and does_something(code) else ""
 
 
 def fence_on(line: str) -> tuple[str, str] | None:
@@ -91,7 +100,7 @@ def block_at(text: str, opening: Opening) -> FencedBlock:
         body_end, after, is_fence_alone = closing
         if not is_code:
             return _block(text, opening, at, min(end + 1, len(text)))
-        if compiles(_dedented(text[opening.body : at + body_end])):
+        if compiles(_code(text, opening, at + body_end)):
             return _block(text, opening, at + body_end, min(at + after, len(text)))
         tries += 1
         if is_fence_alone and first is None:
@@ -99,7 +108,7 @@ def block_at(text: str, opening: Opening) -> FencedBlock:
         at = end + 1
     if first is not None:
         return _block(text, opening, *first)
-    return FencedBlock(opening.language, _dedented(text[opening.body :]), len(text), is_closed=False)
+    return FencedBlock(opening.language, _code(text, opening, len(text)), len(text), is_closed=False)
 
 
 def _closing(line: str, opening: Opening, *, is_code: bool) -> tuple[int, int, bool] | None:
@@ -127,11 +136,12 @@ def _closing(line: str, opening: Opening, *, is_code: bool) -> tuple[int, int, b
 
 
 def _block(text: str, opening: Opening, body_end: int, end: int) -> FencedBlock:
-    return FencedBlock(opening.language, _dedented(text[opening.body : body_end]), end, is_closed=True)
+    return FencedBlock(opening.language, _code(text, opening, body_end), end, is_closed=True)
 
 
-def _dedented(code: str) -> str:
-    return textwrap.dedent(code.removesuffix("\n"))
+def _code(text: str, opening: Opening, end: int) -> str:
+    code = textwrap.dedent(text[opening.body : end].removesuffix("\n"))
+    return f"{opening.first_line}\n{code}".removesuffix("\n") if opening.first_line else code
 
 
 def quotation_at(text: str, opening: Opening) -> tuple[str, int] | None:

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from divebell.bridge import contract
-from divebell.loop.closing import INVISIBLE, NEVER_CLOSED, end_of_call
+from divebell.loop.closing import INVISIBLE, NEVER_CLOSED, SYMBOLS, end_of_call
 from divebell.loop.meanings import Final, meaning_of, stripped
 from divebell.loop.notes import Note
 from divebell.loop.scanning import Scan, line_end
@@ -21,9 +21,9 @@ MAX_LABEL_CHARACTERS = 100
 
 _SPACE = rf"[ \t\u00a0{INVISIBLE}]*+"
 _NAMES = "|".join(sorted(contract.ANSWERING, key=len, reverse=True))
-_CALL = rf"({_NAMES}){_SPACE}[(\uff08]"
+_CALL = rf"({_NAMES})(?:\*\*|`)?{_SPACE}[(\uff08]"
 _TAGS = rf"(?:<[\w:|]{{1,30}}>{_SPACE}){{0,3}}"
-_MARKUP = rf"{_SPACE}{_TAGS}(?:(?:\*\*\*?|___?|`{{1,3}}){_SPACE}|[*_](?=[FS]))?"
+_MARKUP = rf"(?:[ \t\u00a0{INVISIBLE}]|[{SYMBOLS}])*+{_TAGS}(?:(?:\*\*\*?|___?|`{{1,3}}){_SPACE}|[*_](?=[FS]))?"
 START = re.compile(rf"{_MARKUP}{_CALL}")
 """How a line begins on which an answer may."""
 _NEXT = re.compile(rf"^(?:{_MARKUP}{_CALL}|[ \t]*(?:```|~~~))", re.MULTILINE)

@@ -2,8 +2,6 @@
 
 import re
 
-from divebell.loop.python_text import compiles
-
 _WORD = re.compile(r"[\s{\[(.<*_\"'|]*(?:language[-=]|lang=|class=)?[.\"']*([A-Za-z_][\w.+#-]*)", re.IGNORECASE)
 _CODE = re.compile(
     r"(?:repl|py|python|pyrepl|pycon|pyodide|ipy|ipython|jupyter|tool_?code|code-?cell|code_interpreter)[\d.]*|"
@@ -42,10 +40,10 @@ def is_text(language: str) -> bool:
 
 def without_prompts(code: str) -> str:
     """The code of an interactive session: what stands behind its prompts, without the output between them. Code that
-    has no prompts, or is Python with them in it, stays."""
+    does not begin with a prompt stays."""
     lines = code.split("\n")
     first = next((line for line in lines if line.strip()), "")
-    if not _PROMPT.match(first) or compiles(code):
+    if not _PROMPT.match(first):
         return code
     kept: list[str] = []
     is_input = False

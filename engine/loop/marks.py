@@ -11,11 +11,17 @@ from divebell.loop.thoughts import CLOSING, OPENING
 _SPACE_NAME = r"(?:\w{1,16}:|[|\uff5c]DSML[|\uff5c])?"
 _WRAPPERS = r"tool_calls?|function_calls?|toolcall|tool_use|tools?_code_call"
 _END_TOKENS = r"<\|(?:eom_id|eot_id|end_of_text|endoftext|im_end|end|return|call)\|>|</s>"
+_OTHER_SIDE = (
+    r"<\|im_start\|>(?:user|system|tool)\b|<\|start_header_id\|>(?:user|system|ipython|tool)<|"
+    r"<start_of_turn>user\b|<[|\uff5c](?:user|observation|tool[_\u2581]outputs[_\u2581]begin)[|\uff5c]>|<tool_response>|"
+    r"<function_results>|\[INST\]|\[TOOL_RESULTS\]"
+)
+"""Where a model goes on with what others say to it."""
 _CODE_TAGS = (
     r"execute(?:_i?python)?|i?python3?|py|repl|run(?:_python|_code)?|exec|tool_code|(?:code_)?interpreter|python_code|"
     r"code_execution|jupyter"
 )
-_MAYBE_CODE_TAGS = r"code|script|cell|action"
+_MAYBE_CODE_TAGS = r"code|cell|action"
 _CHANNEL = (
     r"(?:<\|start\|>(?P<role>[^<\n]{0,80}))?<\|channel\|>(?P<channel>[^<\n]{0,80}(?:<\|constrain\|>[^<\n]{0,40})?)"
     r"<\|message\|>"
@@ -34,14 +40,14 @@ MARK = re.compile(
     r"(?P<cohere><\|START_ACTION\|>)|(?P<internlm><\|action_start\|>)|(?P<gemma><start_function_call>)|"
     rf"(?P<code_tag><(?P<code_name>{_CODE_TAGS})(?:\s[^<>\n]{{0,100}})?>)|"
     rf"(?P<maybe_code_tag><(?P<maybe_name>{_MAYBE_CODE_TAGS})(?:\s[^<>\n]{{0,100}})?>)|"
-    rf"(?P<turn_end>{_END_TOKENS})",
+    rf"(?P<other_side>{_OTHER_SIDE})|(?P<turn_end>{_END_TOKENS})",
     re.IGNORECASE,
 )
 """Any mark; its kind is the name of the group that matched (`kind_of`)."""
 
 _KINDS = (
     "channel_mark", "thought", "thought_end", "wrapper", "function", "invoke", "python_tag", "mistral", "sections",
-    "tool_call", "functools", "cohere", "internlm", "gemma", "code_tag", "maybe_code_tag", "turn_end",
+    "tool_call", "functools", "cohere", "internlm", "gemma", "code_tag", "maybe_code_tag", "other_side", "turn_end",
 )  # fmt: skip
 
 _END_OF = {

@@ -106,7 +106,8 @@ def _python(content: str, *, is_named: bool = False) -> Final | None:
         return None  # a name with a comment behind it is a text with a # in it
     if any(_is_surely_code(node, content) for node in nodes):
         return Final("expression", content)
-    if is_named or _may_be_code(tree, nodes, names, content):
+    is_worded = any(isinstance(node, (ast.BoolOp, ast.Not, ast.Compare, ast.IfExp, ast.Lambda)) for node in nodes)
+    if (is_named and not is_worded) or _may_be_code(tree, names, content, is_worded=is_worded):
         return Final("expression", content, content)
     return None
 
@@ -127,8 +128,9 @@ def _is_surely_code(node: ast.AST, content: str) -> bool:
     return is_known and _is_called_closely(node, content)
 
 
-def _may_be_code(tree: ast.expr, nodes: list[ast.AST], names: set[str], content: str) -> bool:
-    """Whether it is code as likely as a text: then it is run, and the text counts where that fails."""
+def _may_be_code(tree: ast.expr, names: set[str], content: str, *, is_worded: bool) -> bool:
+    """Whether it is code as likely as a text: then it is run, and the text counts where that fails. is_worded: there
+    are words of English among its operators."""
     if isinstance(tree, ast.Attribute):
         return " " not in content  # an attribute, or a host such as example.com
     if isinstance(tree, ast.Call):
@@ -137,8 +139,7 @@ def _may_be_code(tree: ast.expr, nodes: list[ast.AST], names: set[str], content:
         return True
     if isinstance(tree, ast.Dict):
         return all(isinstance(key, ast.Constant) for key in tree.keys)
-    has_words = any(isinstance(node, (ast.BoolOp, ast.Not, ast.Compare, ast.IfExp, ast.Lambda)) for node in nodes)
-    return all("_" in name.strip("_") or (not has_words and _SURELY_A_VARIABLE.fullmatch(name)) for name in names)
+    return all("_" in name.strip("_") or (not is_worded and _SURELY_A_VARIABLE.fullmatch(name)) for name in names)
 
 
 def _is_called_closely(call: ast.Call, content: str) -> bool:

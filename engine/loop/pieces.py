@@ -7,7 +7,7 @@ block, a mark of a thought, of a tool's call or of code (marks.py). So a mark of
 
 import re
 import textwrap
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from divebell.loop import languages, marks
 from divebell.loop.fences import FencedBlock, Opening, block_at, fence_on, opening_on, quotation_at
@@ -112,7 +112,8 @@ class _Walk:
         if mark is not None and opens and not self._text[at : mark.start()].strip():
             return None  # <think>FINAL(1)
         fences = sum(fence_on(line) is not None for line in self._text[at : found.end].split("\n"))
-        return found.end if fences % 2 == 0 else None
+        is_whole = fences % 2 == 0 or self._text.count("```", at, found.end) % 2 == 0
+        return found.end if is_whole else None
 
     def _take_prose(self, at: int, end: int) -> int:
         self._add_prose(self._text[at:end])
@@ -147,6 +148,7 @@ class _Walk:
         return self._take_block(block, at)
 
     def _take_block(self, block: FencedBlock, at: int) -> int:
+        block = _with_its_label(block)
         is_code = languages.is_code(block.language)
         if block.language in languages.DATA and self._take_calls(calls_in_data(data_in(block.code)), block.is_closed):
             return max(block.end, at + 1)
@@ -166,6 +168,10 @@ class _Walk:
             return self._end_thought(mark, start)
         if kind == "channel_mark":
             return self._take_channel(mark, start)
+        if kind == "other_side":
+            self._add_prose(self._text[start : mark.start()])
+            self._note_made_up(mark.end())
+            return len(self._text)
         if kind == "turn_end":
             self._add_prose(self._text[start : mark.end()])
             return mark.end()
@@ -186,6 +192,10 @@ class _Walk:
     def _note_thought(self, begin: int, end: int) -> None:
         if _ACTS.search(self._text, begin, end):
             self._notes.append(Note("in_thought"))
+
+    def _note_made_up(self, begin: int) -> None:
+        if _ACTS.search(self._text, begin):
+            self._notes.append(Note("made_up_turn"))
 
     def _end_thought(self, mark: "re.Match[str]", start: int) -> int | None:
         """A thought whose first mark was left out: all before it was thought."""
@@ -269,6 +279,14 @@ class _Walk:
         name = (mark["code_name"] or mark["maybe_name"]).lower()
         self._add_block(Block("repl", code, self._length, ending is not None, f"`<{name}>`"))
         return len(text) if ending is None else ending.end()
+
+
+def _with_its_label(block: FencedBlock) -> FencedBlock:
+    """A block whose mark stands on its first line, behind the fence's."""
+    label, line_feed, code = block.code.partition("\n")
+    if block.language or not line_feed or not languages.is_code(label.strip().lower()):
+        return block
+    return replace(block, language=label.strip().lower(), code=code)
 
 
 def _calls_in(body: str, kind: str) -> list[WrittenCall]:

@@ -7,6 +7,7 @@ The cells' sources are kept for tracebacks (cell.py), so nothing has to be writt
 import ast
 import linecache
 from collections.abc import Iterator
+from typing import Any
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -15,8 +16,8 @@ _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 def is_set_on_purpose(name: str) -> bool:
     """Whether the latest cell that bound the name did so by an assignment: not as the variable of a loop or a `with`,
     and not as a function, a class or a module. False for a name that no cell in memory binds at its top level."""
-    cells = [source for filename, source in linecache.cache.items() if filename.startswith("<cell ")]
-    for _, _, lines, _ in reversed(cells):  # type: ignore[misc]  (ours are never lazy)
+    cells: list[Any] = [source for filename, source in linecache.cache.items() if filename.startswith("<cell ")]
+    for _size, _time, lines, _name in reversed(cells):
         code = "".join(lines)
         if name not in code:
             continue

@@ -4,8 +4,8 @@ import pytest
 
 from divebell import RLM, ScriptedModel
 from divebell.cell import Cell
-from divebell.loop.meanings import Final
 from divebell.loop.invented import invented_output
+from divebell.loop.meanings import Final
 from divebell.models.protocol import texts_of
 
 CODE = "```repl\nprint(59 * 50)\n```"

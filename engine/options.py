@@ -18,6 +18,7 @@ from divebell.engine import Engine, default_engine
 from divebell.errors import ConfigurationError
 from divebell.events import EventListener
 from divebell.limits import Limits
+from divebell.loop.listeners import guard_listener
 from divebell.loop.memo import Memo
 from divebell.loop.settings import Level
 from divebell.metadata import check_metadata
@@ -152,8 +153,7 @@ class Options:
                 raise ConfigurationError(f"{name} must be a whole number from 1 to {most:,}, not {shown(value)}")
         if self.on_exhausted not in ("answer", "raise"):
             raise ConfigurationError(f"on_exhausted must be 'answer' or 'raise', not {self.on_exhausted!r}")
-        if self.on_event is not None and not callable(self.on_event):
-            raise ConfigurationError(f"on_event must be a function of an Event, not {self.on_event!r:.50}")
+        guard_listener(self.on_event)
         if self.limits is not None and not isinstance(self.limits, Limits):
             raise ConfigurationError(f"limits must be made by divebell.Limits(...), not {self.limits!r:.50}")
         seconds = self.tool_seconds

@@ -28,6 +28,7 @@ from divebell.errors import ContextTooLong, JournalError, ModelError, ModelUnava
 from divebell.journal.journal import Journal
 from divebell.loop.cleaning import clean_completion, clean_error
 from divebell.loop.fitting import MAX_CHANGES, KnownLimits
+from divebell.loop.logs import log_failure, log_retry, log_waiting
 from divebell.loop.memo import Memo, identity_of
 from divebell.models.images import worst_case_image_tokens
 from divebell.models.openai_endings import INTERRUPTED, ending_of
@@ -217,7 +218,9 @@ class Calls:
                 left = meter.seconds_left
                 is_over = attempt - changes == MAX_ATTEMPTS or (left is not None and (seconds or 0.0) >= left)
                 if seconds is None or is_over:
+                    log_failure(meter.run_id, model.name, error, attempt)
                     raise
+                log_retry(meter.run_id, model.name, error, attempt, seconds)
             finally:
                 self._places.release()
             if failure.retry_after_seconds is not None:
@@ -249,6 +252,7 @@ class Calls:
         image_tokens = sum(worst_case_image_tokens(image, model.name) for image in request.sent_images())
         async with self._gates.setdefault(meter, anyio.Lock()):
             waiting_since = time.monotonic()
+            has_waited = False
             while True:
                 await self._places.acquire()
                 if self._quiet_seconds(model.name):
@@ -272,6 +276,9 @@ class Calls:
                     self._places.release()
                     if not refusal.waiting_helps:
                         raise
+                    if not has_waited:
+                        log_waiting(meter.run_id, model.name, refusal)
+                    has_waited = True
                 except BaseException:
                     self._places.release()
                     raise

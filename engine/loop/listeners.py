@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from inspect import iscoroutinefunction
 from pathlib import Path
 from secrets import token_hex
 from typing import Literal
@@ -46,7 +47,15 @@ class _Guarded:
 
 
 def guard_listener(listener: EventListener | None) -> EventListener | None:
-    """The listener, made so that what it raises breaks nothing; see RLM(on_event=...)."""
+    """The listener, made so that what it raises breaks nothing; see RLM(on_event=...). ConfigurationError where it
+    cannot be called, or would have to be awaited."""
+    if listener is not None and not callable(listener):
+        raise ConfigurationError(f"on_event must be a function of an Event, not {listener!r:.50}")
+    if iscoroutinefunction(listener) or iscoroutinefunction(getattr(listener, "__call__", None)):  # noqa: B004
+        raise ConfigurationError(
+            "on_event must be a plain function, because nothing awaits an async one: let it put the event into a queue, "
+            "or read `async for event in rlm.stream(context, query)`"
+        )
     return listener if listener is None or isinstance(listener, _Guarded) else _Guarded(listener)
 
 

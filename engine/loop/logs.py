@@ -1,7 +1,8 @@
-"""What happens in a run, to Python's logging: a line an event, at DEBUG, under "divebell.run".
+"""What happens in a run, to Python's logging: a line an event at DEBUG, under "divebell.run"; and of model calls, under
+"divebell.calls", each try and each wait at DEBUG, and a WARNING where a call that was tried again failed for good.
 
 Names, counts, times and costs only. No line has a prompt, a reply, code or output: they are the customers', and may be
-hostile. What others wrote (a model's name, an error's kind) is cut and escaped.
+hostile. What others wrote (a model's name, an error's sentence) is cut and escaped.
 """
 
 import logging
@@ -14,7 +15,10 @@ from divebell.context.escape import shown
 from divebell.events import Event, EventListener
 from divebell.trace.schema import with_outcome
 
+MAX_SENTENCE_CHARACTERS = 300
+
 _log = logging.getLogger("divebell.run")
+_calls_log = logging.getLogger("divebell.calls")
 
 
 def debug_listener() -> EventListener | None:
@@ -62,3 +66,37 @@ def _cost(data: dict[str, Any]) -> str:
 
 def _failure(data: Mapping[str, Any]) -> str:
     return f", with {shown(str(data['error_type']))}" if data.get("error_type") else ""
+
+
+def log_retry(run_id: str, model: str, error: Exception, attempt: int, seconds: float) -> None:
+    """A call failed, and is made again after so many seconds."""
+    _calls_log.debug(
+        "run %s: try %d of a call of %s failed, the next one in %.2f s: %s",
+        run_id,
+        attempt,
+        shown(model),
+        seconds,
+        shown(str(error), MAX_SENTENCE_CHARACTERS),
+    )
+
+
+def log_failure(run_id: str, model: str, error: Exception, attempts: int) -> None:
+    """A call failed for good: a WARNING where it was tried several times, because that was waited and paid for."""
+    _calls_log.log(
+        logging.WARNING if attempts > 1 else logging.DEBUG,
+        "run %s: a call of %s failed for good, tries: %d: %s",
+        run_id,
+        shown(model),
+        attempts,
+        shown(str(error), MAX_SENTENCE_CHARACTERS),
+    )
+
+
+def log_waiting(run_id: str, model: str, refusal: Exception) -> None:
+    """A call waits for what other calls hold."""
+    _calls_log.debug(
+        "run %s: a call of %s waits for what others hold: %s",
+        run_id,
+        shown(model),
+        shown(str(refusal), MAX_SENTENCE_CHARACTERS),
+    )

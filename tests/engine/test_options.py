@@ -1,5 +1,6 @@
 """The options of RLM: one list, the same names wherever an RLM is made or asked, each checked as it is given."""
 
+import asyncio
 import inspect
 import re
 from collections import UserDict, UserList, UserString, deque
@@ -10,7 +11,18 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from divebell import RLM, ConfigurationError, Context, ContextError, Engine, Limits, Sandbox, ScriptedModel, Tools
+from divebell import (
+    RLM,
+    ConfigurationError,
+    Context,
+    ContextError,
+    Engine,
+    Event,
+    Limits,
+    Sandbox,
+    ScriptedModel,
+    Tools,
+)
 from divebell.options import Options, RLMOptions
 from divebell.session import Session
 
@@ -66,6 +78,31 @@ def test_an_option_that_does_not_exist_is_refused_with_the_one_that_was_meant(na
 def test_a_value_that_makes_no_sense_is_refused_by_its_name(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
         RLM(answering(), **wrong)
+
+
+async def listen(event: Event) -> None:
+    """Nobody would await it."""
+
+
+class Listener:
+    async def __call__(self, event: Event) -> None:
+        """Neither this."""
+
+
+@pytest.mark.parametrize(
+    ("listener", "sentence"), [(3, "a function of an Event"), (listen, "plain"), (Listener(), "plain")]
+)
+def test_a_listener_that_could_not_hear_is_refused_wherever_it_is_given(listener: Any, sentence: str) -> None:
+    with RLM(answering()).session("c") as session:
+        asks: list[Callable[..., object]] = [
+            lambda on_event: RLM(answering(), on_event=on_event),
+            lambda on_event: RLM(answering()).run("c", "q", on_event=on_event),
+            lambda on_event: session.ask("q", on_event=on_event),
+            lambda on_event: asyncio.run(anext(RLM(answering()).stream("c", "q", on_event=on_event))),  # type: ignore[arg-type]
+        ]
+        for ask in asks:
+            with pytest.raises(ConfigurationError, match=f"on_event must be a {sentence}|on_event must be {sentence}"):
+                ask(on_event=listener)
 
 
 def test_an_engine_and_a_tenant_keep_to_themselves() -> None:

@@ -1,12 +1,26 @@
 """What the package logs: what happens at DEBUG, without a word of what was said; what its owner should know at WARNING."""
 
 import asyncio
+import contextlib
 import logging
 from pathlib import Path
 
 import pytest
 
-from divebell import RLM, Event, Limits, Sandbox, ScriptedModel
+from divebell import (
+    RLM,
+    Budget,
+    Completion,
+    Event,
+    Limits,
+    ModelError,
+    Rate,
+    Request,
+    Sandbox,
+    ScriptedModel,
+    Usage,
+)
+from divebell.loop import calls
 
 
 def block(code: str) -> str:
@@ -114,3 +128,58 @@ def test_what_a_guest_calls_a_context_is_looked_up_nowhere(
     child = ScriptedModel("child", lambda request: block("FINAL(context)"))
     assert RLM(root, child, limits=Limits(cell_seconds=60)).run("c", "q").answer == "notes.txt"
     assert warnings_of(caplog, "divebell.context") == []
+
+
+class Failing:
+    """Fails so many times with an error that a retry may help, or may not, then answers."""
+
+    name = "root"
+
+    def __init__(self, times: int, *, may_retry: bool = True) -> None:
+        self._left = times
+        self._may_retry = may_retry
+
+    async def complete(self, request: Request) -> Completion:
+        self._left -= 1
+        if self._left >= 0:
+            raise ModelError("the endpoint\nsays \x1b[31m500", model="root", may_retry=self._may_retry)
+        return Completion(text="FINAL(yes)", usage=Usage(input_tokens=1, output_tokens=1))
+
+
+@pytest.mark.parametrize(
+    ("model", "tries", "level"),
+    [
+        (Failing(2), 2, None),
+        (Failing(99), 3, logging.WARNING),
+        (Failing(99, may_retry=False), 0, logging.DEBUG),
+    ],
+    ids=["mended", "given up", "not worth a retry"],
+)
+def test_each_try_is_logged_and_a_call_that_retries_did_not_mend_is_a_warning(
+    model: Failing, tries: int, level: int | None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "FIRST_RETRY_SECONDS", 0.001)
+    caplog.set_level(logging.DEBUG, "divebell")
+    with contextlib.suppress(ModelError):
+        RLM(model).run("c", "q")
+    said = [record for record in caplog.records if record.name == "divebell.calls"]
+    assert [record.levelno for record in said if "the next one in" in record.getMessage()] == [logging.DEBUG] * tries
+    assert [record.levelno for record in said if "for good" in record.getMessage()] == ([level] if level else [])
+    assert all(record.getMessage().isprintable() for record in said)
+
+
+def test_a_call_that_waits_for_money_says_once_for_what(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "divebell")
+    root = ScriptedModel("root", [block("print(len(llm_query_batched(['a'] * 3)))\nFINAL('done')")])
+
+    async def slow(request: Request) -> str:
+        await asyncio.sleep(0.2)
+        return "x"
+
+    sub = ScriptedModel("sub", slow)
+    rates = {"root": Rate.per_million("0", "0"), "sub": Rate.per_million("0", "1000")}
+    budget = Budget(dollars="0.011")  # holds one call of 10 tokens, not two; each costs a tenth of that
+    rlm = RLM(root, sub, rates=rates, budget=budget, sub_max_output_tokens=10, on_exhausted="raise")
+    assert rlm.run("c", "q").answer == "done"
+    waits = [record.getMessage() for record in caplog.records if "waits for what others hold" in record.getMessage()]
+    assert 1 <= len(waits) <= 2, "once a call, however long it waits"

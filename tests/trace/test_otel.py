@@ -233,3 +233,13 @@ def test_a_run_that_raised_is_an_error_without_its_text(collected: Collected, co
     assert span.attributes is not None
     assert span.attributes["error.type"] == "ModelError"
     assert ("SECRET" in str(span.to_json())) is content
+
+
+def test_spans_have_the_runs_id_and_what_the_application_said_of_it(collected: Collected) -> None:
+    with collected.listener() as listener:
+        rlm = RLM(ScriptedModel("root", ["FINAL(1)"]), on_event=listener, metadata={"customer": "acme"})
+        result = rlm.run("c", "q", metadata={"request": "7"})
+    [span] = [span for span in collected.spans if span.name.startswith("invoke_agent")]
+    attributes = dict(span.attributes or {})
+    assert attributes["divebell.run_id"] == result.run_id
+    assert (attributes["divebell.metadata.customer"], attributes["divebell.metadata.request"]) == ("acme", "7")

@@ -15,6 +15,9 @@ MODEL = ScriptedModel("root", [])
 NUMBERS = divebell.RLM(MODEL, output=list[int])
 
 
+async def listen(event: divebell.Event) -> None: ...
+
+
 class NoModel:
     name = "none"
 
@@ -41,6 +44,7 @@ def contexts() -> None:
     NUMBERS.run(open("file"), "q")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # noqa: SIM115
     divebell.Sandbox(Decimal(1))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     NUMBERS.run("c", "q", "run.journal")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    NUMBERS.run("c", "q", on_event=listen)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     NUMBERS.session("c").ask("q", journal="j")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 

@@ -53,7 +53,7 @@ def guard_listener(listener: EventListener | None) -> EventListener | None:
         raise ConfigurationError(f"on_event must be a function of an Event, not {listener!r:.50}")
     if iscoroutinefunction(listener) or iscoroutinefunction(getattr(listener, "__call__", None)):  # noqa: B004
         raise ConfigurationError(
-            "on_event must be a plain function, because nothing awaits an async one: let it put the event into a queue, "
+            "on_event must be a plain function, because nothing awaits an async one: let it queue the event, "
             "or read `async for event in rlm.stream(context, query)`"
         )
     return listener if listener is None or isinstance(listener, _Guarded) else _Guarded(listener)

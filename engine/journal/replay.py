@@ -18,7 +18,7 @@ from divebell.context import Context, Source
 from divebell.engine import Engine, default_engine
 from divebell.errors import ConfigurationError, ContextError, DivebellError, JournalError, ModelError, SandboxError
 from divebell.events import EventListener
-from divebell.journal.header import COPIED, LATER, check_header
+from divebell.journal.header import COPIED, check_header
 from divebell.journal.journal import Journal
 from divebell.journal.records import Recorded, read, unpack
 from divebell.limits import Limits
@@ -173,7 +173,8 @@ def _settings(
     known = dict(zip(names["levels"], [level.model for level in levels], strict=True))
     return Settings(
         **{name: told[name] for name in COPIED},
-        **{name: told.get(name) for name in LATER},
+        instructions=told.get("instructions"),
+        child_instructions=told.get("child_instructions"),
         levels=levels,
         models={name: known.get(real) or as_model(real, 1) for name, real in names["named"].items()},
         limits=Limits(**told["limits"]),

@@ -85,6 +85,8 @@ class SubCalls:
     ) -> object:
         """The reply of a sub-model: text, or the value that the schema describes."""
         level = self._level(model)
+        if not prompt.strip() and not images:  # which most endpoints refuse
+            raise ModelError("the prompt is empty: say in it what to do, and give it the text that it is about")
         if schema is None:
             call = await self._told(number, level, prompt, self._request(level, [_message(prompt, images)]))
             return _whole(call, level)

@@ -42,6 +42,9 @@ def failing_after(*replies: str) -> ScriptedModel:
         ([block(DRAFT), block("print('more')")], "probably 17"),
         ([block("answer = 'probably 17'")], "probably 17"),
         ([block("answer['content'] = {'n': 17}")], '{"n": 17}'),
+        ([block("answer['content'] = 'x' * 5_000_000")], "x" * 5_000_000),
+        ([block("answer['content'] = '   '\nprint(17)")], "17"),
+        ([block("del answer\nprint(17)")], "17"),
         ([block("print('line 1: 17')")], "line 1: 17"),
         ([block("print('one')"), block("print('two')\n1 / 0")], "one\n\ntwo"),
         ([block("x = 17"), "I think that it is 17."], "I think that it is 17."),
@@ -224,6 +227,15 @@ def test_a_sub_models_empty_reply_to_a_schema_is_repaired_with_messages_that_end
     root = scripted(block("print(llm_query('n', schema=int))"), "FINAL(x)")
     assert RLM(root, sub).run(CONTEXT, "q").trace[0].cells[0].stdout.strip() == "17"
     all_are_strict(sub)
+
+
+@pytest.mark.parametrize("prompt", ["", "  ", "\n\t"])
+def test_an_empty_prompt_is_an_error_of_the_codes_and_is_not_sent(prompt: str) -> None:
+    sub = scripted("yes", name="sub")
+    code = f"try:\n    llm_query({prompt!r})\nexcept ModelError as error:\n    print(error)"
+    root = scripted(block(code), "FINAL(x)")
+    assert "the prompt is empty" in RLM(root, sub).run(CONTEXT, "q").trace[0].cells[0].stdout
+    assert not sub.requests
 
 
 # Time and money that are kept back.

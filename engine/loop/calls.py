@@ -20,9 +20,10 @@ from weakref import WeakKeyDictionary
 
 import anyio
 
-from divebell.bridge.errors import BudgetExceeded, DivebellError, LedgerBusy, LedgerError
+from divebell.bridge.errors import BudgetExceeded, DivebellError, LedgerBusy, LedgerError, LedgerUnavailable
+from divebell.bridge.ledger import Ledger
 from divebell.bridge.meter import Hold, Meter, whole
-from divebell.bridge.patience import PATIENCE_SECONDS, pauses
+from divebell.bridge.patience import PATIENCE_SECONDS, UNAVAILABLE_PAUSE_SECONDS, pauses
 from divebell.bridge.tally import Tally
 from divebell.errors import ContextTooLong, JournalError, ModelError, ModelUnavailable, UnknownModel
 from divebell.journal.journal import Journal
@@ -45,6 +46,7 @@ MAX_RETRY_SECONDS = 60.0
 LOOK_AGAIN_SECONDS = 0.05  # where others share the ledger, nobody tells us that they settled
 RECOVER_SECONDS = 2.0  # waiting for so long, look whether somebody died holding what we wait for
 LEDGER_PATIENCE_SECONDS = PATIENCE_SECONDS
+ENDING_PATIENCE_SECONDS = 2.0  # an answer waits no longer for the ledger, which is told later (bridge/backlog.py)
 
 _log = logging.getLogger("divebell.budget")
 _T = TypeVar("_T")
@@ -270,7 +272,8 @@ class Calls:
                             name=name,
                             is_last=is_last,
                             surcharge_percent=_surcharge_percent(model),
-                        )
+                        ),
+                        also_unavailable=True,
                     )
                 except BudgetExceeded as refusal:
                     self._places.release()
@@ -290,7 +293,10 @@ class Calls:
             await settled.wait()
         if time.monotonic() - since < RECOVER_SECONDS:
             return since
-        await patiently(meter.ledger.recover)
+        try:
+            await patiently(meter.ledger.recover)
+        except LedgerError as error:  # then another process looks, or this one later
+            _log.warning("what dead processes hold cannot be looked for: %s", error)
         return time.monotonic()
 
     async def _made(
@@ -320,15 +326,9 @@ class Calls:
                 end = _settlement(meter, hold, error.usage)
             raise
         finally:
-            with anyio.CancelScope(shield=True):
-                try:
-                    booked = await patiently(end)
-                    if failed:
-                        journal.keep_paid(path, hold.id, booked)
-                except LedgerError as error:
-                    _log.error("a hold stays open, and counts as spent: %s", error)
-                    if not failed:
-                        raise
+            booked = end()
+            if failed:
+                journal.keep_paid(path, hold.id, booked)
             self._settled.set()
             self._settled = anyio.Event()
         return completion, booked
@@ -406,11 +406,27 @@ def _retry_seconds(error: ModelError, attempt: int) -> float | None:
     return min(doubled, MAX_RETRY_SECONDS) * random.uniform(0.5, 1.0)
 
 
-async def patiently(operation: Callable[[], _T]) -> _T:
-    """The ledger's operation, tried again while another process is writing to it. LedgerBusy if that does not end."""
+async def patiently(operation: Callable[[], _T], *, also_unavailable: bool = False) -> _T:
+    """The ledger's operation, tried again while another process is writing to it. LedgerBusy if that does not end.
+
+    also_unavailable: also while it cannot be written for another reason, because a run that was paid for would end.
+    """
     for pause in pauses(LEDGER_PATIENCE_SECONDS):
         try:
             return operation()
         except LedgerBusy:
             await anyio.sleep(pause)
+        except LedgerUnavailable:
+            if not also_unavailable:
+                raise
+            await anyio.sleep(UNAVAILABLE_PAUSE_SECONDS)
     return operation()
+
+
+async def until_written(ledger: Ledger) -> bool:
+    """Wait a moment for a ledger that is busy to take what it could not be told yet. Whether it has."""
+    for pause in pauses(ENDING_PATIENCE_SECONDS):
+        if not ledger.backlog.is_busy:
+            break
+        await anyio.sleep(pause)
+    return not ledger.backlog

@@ -31,6 +31,7 @@ from divebell.loop.listeners import Tracing, combine_listeners
 from divebell.loop.logs import debug_listener
 from divebell.loop.memo import Memo
 from divebell.loop.result import Result
+from divebell.loop.retries import Retries
 from divebell.loop.run import Run, SessionState
 from divebell.loop.settings import Settings
 from divebell.metadata import merge_metadata
@@ -78,6 +79,8 @@ class Questions:
     ledger: Ledger
     tenant: Tenant | None
     concurrency: int
+    retries: Retries | None
+    call_seconds: float
     memo: Literal["run", "tenant"] | Memo | None
     tracing: Tracing
     spending: Spending
@@ -163,6 +166,8 @@ class Questions:
                 memo=self._memo_of_run(),
                 tenant=name,
                 limits=self.limits,
+                retries=self.retries,
+                call_seconds=self.call_seconds,
             )
             began = time.monotonic()
             run = Run(settings, calls, meter, context=context, query=query, depth=0, started=began, session=session)

@@ -31,18 +31,16 @@ from divebell.loop.cleaning import clean_completion, clean_error
 from divebell.loop.fitting import MAX_CHANGES, KnownLimits
 from divebell.loop.logs import log_failure, log_retry, log_waiting
 from divebell.loop.memo import Memo, identity_of
+from divebell.loop.retries import ATTEMPTS, CALL_SECONDS, FIRST_SECONDS, MAX_SECONDS, Retries
 from divebell.models.images import worst_case_image_tokens
 from divebell.models.openai_endings import INTERRUPTED, ending_of
-from divebell.models.protocol import Completion, Model, Request, Usage
+from divebell.models.protocol import DEFAULT_TIMEOUT_SECONDS, Completion, Model, Request, Usage
 from divebell.models.secret_texts import SecretTexts, secrets_of
 
-CALL_TIMEOUT_SECONDS = 600.0
 ADAPTER_GRACE_SECONDS = 1.0
 MAX_REPLY_CHARACTERS = 16 << 20
-MAX_ATTEMPTS = 4
-FIRST_RETRY_SECONDS = 0.5
-MAX_RETRY_SECONDS = 60.0
-"""What is waited before a retry at most. An endpoint that asks for more has its call fail at once instead."""
+MAX_ATTEMPTS, FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = ATTEMPTS, FIRST_SECONDS, MAX_SECONDS
+"""Of calls whose run was told nothing of retries."""
 LOOK_AGAIN_SECONDS = 0.05  # where others share the ledger, nobody tells us that they settled
 RECOVER_SECONDS = 2.0  # waiting for so long, look whether somebody died holding what we wait for
 LEDGER_PATIENCE_SECONDS = PATIENCE_SECONDS
@@ -87,7 +85,7 @@ class Call:
 class Calls:
     """Makes the model calls of one query, all its children's included: at most `concurrency` at once.
 
-    limits: what is known of the models, to be shared by the queries of one RLM.
+    limits: what is known of the models, to be shared by the queries of one RLM. call_seconds: of each attempt.
     """
 
     def __init__(
@@ -99,12 +97,18 @@ class Calls:
         memo: Memo | None = None,
         tenant: str = "",
         limits: KnownLimits | None = None,
+        retries: Retries | None = None,
+        call_seconds: float = CALL_SECONDS,
     ) -> None:
         self._models = models
         self._journal = journal or Journal.off()
         self._memo = memo
         self._tenant = tenant
         self.limits = limits or KnownLimits()
+        self._retries = retries or Retries(
+            attempts=MAX_ATTEMPTS, first_seconds=FIRST_RETRY_SECONDS, max_seconds=MAX_RETRY_SECONDS
+        )
+        self._call_seconds = call_seconds
         self._secrets = SecretTexts(secrets_of(models.values()))
         self._unnamed = itertools.count(1)
         self._places = anyio.Semaphore(concurrency)
@@ -216,9 +220,9 @@ class Calls:
                 if changed is not None and changes < MAX_CHANGES:
                     fitted, changes = changed, changes + 1
                     continue
-                seconds = _retry_seconds(error, attempt - changes)
+                seconds = self._retries.seconds_before(attempt - changes, error)
                 left = meter.seconds_left
-                is_over = attempt - changes == MAX_ATTEMPTS or (left is not None and (seconds or 0.0) >= left)
+                is_over = attempt - changes == self._retries.attempts or (left is not None and (seconds or 0.0) >= left)
                 if seconds is None or is_over:
                     log_failure(meter.run_id, model.name, error, attempt)
                     raise
@@ -312,7 +316,9 @@ class Calls:
         try:
             journal.keep_sent(path, name, model.name, hold.id, whole(hold))
             end = _forfeit(meter, hold)
-            completion = clean_completion(await _completed(meter, model, marked), self._secrets_with(model))
+            completion = clean_completion(
+                await _completed(meter, model, marked, self._call_seconds), self._secrets_with(model)
+            )
             end = _settlement(meter, hold, completion.usage)
             # Before it is settled, because what is paid for must be there when the run is resumed.
             foreseen = _foreseen(meter, hold, completion.usage)
@@ -367,9 +373,11 @@ def _refund(meter: Meter, hold: Hold) -> Callable[[], Tally]:
     return lambda: meter.refund(hold)
 
 
-async def _completed(meter: Meter, model: Model, request: Request) -> Completion:
+async def _completed(meter: Meter, model: Model, request: Request, call_seconds: float) -> Completion:
     """The model's reply. ModelError, or BudgetExceeded where the budget's seconds end first."""
-    left, timeout = meter.seconds_left, min(CALL_TIMEOUT_SECONDS, request.timeout_seconds)
+    left, timeout = meter.seconds_left, call_seconds
+    if request.timeout_seconds != DEFAULT_TIMEOUT_SECONDS:
+        timeout = min(timeout, request.timeout_seconds)
     timeout = timeout if left is None else min(timeout, max(left, 0.001))
     try:
         with anyio.fail_after(timeout + ADAPTER_GRACE_SECONDS):  # the adapter knows better what became of the call
@@ -392,18 +400,6 @@ async def _completed(meter: Meter, model: Model, request: Request) -> Completion
         sentence = f"{model.name} broke off its reply in the middle"
         raise ModelUnavailable(sentence, model=model.name, may_retry=True, usage=completion.usage)
     return replace(completion, finish_reason=ending)
-
-
-def _retry_seconds(error: ModelError, attempt: int) -> float | None:
-    """How long to wait before the next attempt; None where there should be none. With jitter, so that calls that
-    failed together do not come back together."""
-    if not error.may_retry:
-        return None
-    asked = error.retry_after_seconds
-    if asked is not None:
-        return max(asked, 0.0) * random.uniform(1.0, 1.1) if asked <= MAX_RETRY_SECONDS else None  # nor for NaN
-    doubled: float = FIRST_RETRY_SECONDS * 2 ** (attempt - 1)
-    return min(doubled, MAX_RETRY_SECONDS) * random.uniform(0.5, 1.0)
 
 
 async def patiently(operation: Callable[[], _T], *, also_unavailable: bool = False) -> _T:

@@ -15,8 +15,8 @@ __all__ = ["GUEST_MODULES", "GuestError", "Manifest", "guest_sources", "manifest
 
 GUEST_MODULES = (
     "output", "values", "door", "arguments", "tickets", "fibers", "twins", "queries", "tools", "answerable", "finish",
-    "models", "hints", "rewriting", "executors", "threads", "pools", "loop", "missing", "surroundings", "notebook",
-    "cell", "purpose", "boot",
+    "models", "hints", "rewriting", "executors", "threads", "pools", "loop", "missing", "surroundings", "files",
+    "notebook", "cell", "purpose", "boot",
 )  # fmt: skip
 """The modules of `divebell_guest`, in the order in which the guest runs their sources: imports come first."""
 
@@ -37,6 +37,7 @@ class Manifest:
     """What the module was built from, as `./build.sh guest --update` wrote it.
 
     sources: downloaded inputs, by name: version and sha256.
+    patches: the sha256 of each change to CPython's source, by file name in wasm/build/patches.
     packages: frozen third-party packages, by name: version, sha256 of the wheel, imports, licence, why.
     flags: what the compiler, the linker and the optimiser were told, by step.
     toolchain: the version of each tool that had a hand in the bytes.
@@ -49,6 +50,7 @@ class Manifest:
     module_bytes: int
     compressed_bytes: int
     sources: Mapping[str, Mapping[str, str]]
+    patches: Mapping[str, str]
     packages: Mapping[str, Mapping[str, object]]
     flags: Mapping[str, tuple[str, ...]]
     toolchain: Mapping[str, str]

@@ -1,5 +1,6 @@
 """The build's own rules: what it refuses to hand out, what it does again, and what it freezes."""
 
+import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 import wasmtime
 
 checks = pytest.importorskip("divebell.wasm.build.checks", reason="the build is not part of an installation")
-from divebell.wasm.build import link, sources, stdlib, toolchain, work  # noqa: E402 - needs the line above
+from divebell.wasm.build import c_libraries, fetch, freeze, link, sources, stdlib, toolchain, work, zones  # noqa: E402 - needs the line above
 
 DOOR = '(import "divebell" "call" (func (param i32 i32 i32 i32) (result i32)))'
 EXPORTED = """
@@ -125,3 +126,52 @@ def test_every_package_says_all_that_is_asked_of_it() -> None:
 
 def test_flags_of_single_files_name_files_that_are_there() -> None:
     assert set(link.COMPILE_FLAGS_OF) <= {path.name for path in link.c_sources()}
+
+
+def test_every_library_has_a_pinned_source() -> None:
+    pinned = sources.sources()
+    assert {one.source for one in c_libraries.LIBRARIES} <= set(pinned)
+    assert c_libraries.flags().keys() == {one.source for one in c_libraries.LIBRARIES}
+
+
+def test_every_change_to_cpython_says_why_first() -> None:
+    assert fetch.patches().keys() == {path.name for path in fetch.PATCHES}
+    for path in fetch.PATCHES:
+        assert len(path.read_text().partition("--- a/")[0].split()) > 10, path.name
+
+
+@pytest.mark.parametrize(
+    ("name", "is_package", "file"),
+    [("json", True, "<frozen>/json/__init__.py"), ("json.decoder", False, "<frozen>/json/decoder.py")],
+)
+def test_frozen_modules_have_the_file_names_that_their_importer_gives_them(
+    name: str, is_package: bool, file: str
+) -> None:
+    assert freeze.file_name(name, is_package) == file
+
+
+def wheel_of_zones(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, contents in files.items():
+            archive.writestr(name, contents)
+    return path
+
+
+def test_zones_with_the_same_rules_share_their_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {f"tzdata/zoneinfo/Zone/{number:03}": b"TZif" + bytes([number % 5]) for number in range(500)}
+    files |= {"tzdata/zoneinfo/zone.tab": b"# no zone", "tzdata/zoneinfo/__init__.py": b"", "other/Zone": b"TZif"}
+    monkeypatch.setattr(fetch, "tzdata", lambda *_: wheel_of_zones(tmp_path / "tzdata.whl", files))
+    folder = work.Work(tmp_path)
+    zones.make(folder, {}, tmp_path)
+    assert (folder.zones / "zones.bin").read_bytes() == b"".join(b"TZif" + bytes([one]) for one in range(5))
+    rows = [line for line in (folder.zones / "zones.c").read_text().splitlines() if line.startswith("    {")]
+    assert rows[0] == '    {"usr/share/zoneinfo/Zone/000", blob + 0, 5},'
+    assert rows[6] == '    {"usr/share/zoneinfo/Zone/006", blob + 5, 5},'
+    assert len(rows) == 500
+
+
+def test_a_wheel_without_zones_fails_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"tzdata/zones/UTC": b"TZif"}
+    monkeypatch.setattr(fetch, "tzdata", lambda *_: wheel_of_zones(tmp_path / "tzdata.whl", files))
+    with pytest.raises(work.BuildError, match="holds 0 time zones"):
+        zones.make(work.Work(tmp_path), {}, tmp_path)

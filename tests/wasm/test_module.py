@@ -25,12 +25,12 @@ EXPORTS = {
 }
 # fmt: off
 PROMISED_MODULES = (
-    "argparse", "asyncio", "base64", "bisect", "bs4", "calendar", "codecs", "collections",
+    "argparse", "asyncio", "base64", "bisect", "bs4", "bz2", "calendar", "codecs", "collections",
     "concurrent.futures.thread", "contextlib", "copy", "csv", "dataclasses", "datetime", "dateutil.parser",
     "decimal", "difflib", "email.parser", "enum", "fractions", "functools", "glob", "gzip", "hashlib", "heapq",
-    "html", "html.parser", "http", "importlib.metadata", "inspect", "io", "json", "logging", "more_itertools",
+    "html", "html.parser", "http", "importlib.metadata", "inspect", "io", "json", "logging", "lzma", "more_itertools",
     "msgpack", "operator", "pathlib", "pickle", "pprint", "pydoc", "pydoc_data.topics", "queue", "random", "re",
-    "shlex", "sortedcontainers", "statistics", "string", "subprocess", "sysconfig", "tabulate", "tempfile",
+    "shelve", "shlex", "sortedcontainers", "sqlite3", "statistics", "string", "subprocess", "sysconfig", "tabulate", "tempfile",
     "textwrap", "threading", "timeit", "tomllib", "traceback", "typing", "unittest", "urllib.parse", "uuid",
     "xml.etree.ElementTree", "zipfile", "zoneinfo",
 )
@@ -108,6 +108,21 @@ def test_the_module_was_built_from_the_sources_that_are_pinned() -> None:
     assert expected == wasm.manifest().sources, "sources.toml changed: run ./build.sh guest --update"
 
 
+def test_the_module_was_built_with_the_patches_that_are_here() -> None:
+    here = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (FOLDER / "build/patches").iterdir()}
+    assert here == wasm.manifest().patches, "wasm/build/patches changed: run ./build.sh guest --update"
+
+
+def test_what_cells_are_told_of_the_bounds_of_files_is_true() -> None:
+    defined = dict(re.findall(r"^#define (MAX_\w+) ([^/\n]+?)\s*(?:/\*.*)?$", (FOLDER / "c/files.h").read_text(), re.M))
+    told = (FOLDER / "guest/files.py").read_text()
+    assert defined["MAX_CONTENT_BYTES"] == "(1u << 30)"
+    assert told.count("1 GiB") == 2
+    assert f"{int(defined['MAX_NODES'].rstrip('u')):,} of them" in told
+    assert f"{int(defined['MAX_DEPTH'].rstrip('u'))} folders deep" in told
+    assert f"{int(defined['MAX_DESCRIPTORS'].rstrip('u')) - 1} files can be open" in told  # one is the root
+
+
 def test_promised_modules_are_frozen() -> None:
     assert set(PROMISED_MODULES) - set(wasm.manifest().frozen_modules) == set()
 
@@ -121,7 +136,7 @@ def test_every_import_name_of_a_package_is_frozen() -> None:
 def test_the_licence_of_every_component_is_beside_the_module() -> None:
     chapters = (FOLDER / "LICENCES.txt").read_text("utf-8")
     manifest = wasm.manifest()
-    for name in ("cpython", "wasi-libc", "zlib", "msgpack"):
+    for name in ("cpython", "wasi-libc", "zlib", "bzip2", "liblzma", "sqlite", "tzdata", "msgpack"):
         assert f"\n{name}\n" in chapters
     for name, package in manifest.packages.items():
         assert f"\n{name} ({package['licence']})\n" in chapters

@@ -9,7 +9,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from . import artifact, checks, cpython, fetch, freeze, link, packages, stdlib, toolchain, zlib_library
+from . import artifact, c_libraries, checks, cpython, fetch, freeze, link, packages, stdlib, toolchain, zones
 from .sources import packages as listed_packages
 from .sources import sources as listed_sources
 from .work import BuildError, Steps, Work, default_folder, sha256_of
@@ -23,8 +23,9 @@ def build(work: Work, *, update: bool) -> bool:
     source, listed, steps = listed_sources(), listed_packages(), Steps(work)
     versions = toolchain.versions(work, source["binaryen"]["version"])
 
+    cpython_inputs = {**source["cpython"], "patches": fetch.patches()}
     unpacked = steps.do(
-        "fetch-cpython", source["cpython"], work.cpython / "configure", partial(fetch.cpython, work, source["cpython"])
+        "fetch-cpython", cpython_inputs, work.cpython / "configure", partial(fetch.cpython, work, source["cpython"])
     )
     libc = steps.do(
         "fetch-wasi-libc", source["wasi-libc"], work.sysroot, partial(fetch.wasi_libc, work, source["wasi-libc"])
@@ -35,19 +36,17 @@ def build(work: Work, *, update: bool) -> bool:
         work.node / "node_modules",
         partial(fetch.binaryen, work, source["binaryen"]),
     )
-    zlib_inputs = {"source": source["zlib"], "libc": libc, "flags": zlib_library.FLAGS, "toolchain": versions}
-    zlib = steps.do(
-        "zlib", zlib_inputs, work.zlib / zlib_library.ARCHIVE, partial(zlib_library.build, work, source["zlib"])
-    )
+    libraries = c_libraries.do_steps(work, steps, source, {"libc": libc, "toolchain": versions})
     native_inputs = {"source": unpacked, "arguments": cpython.NATIVE_ARGUMENTS}
     native = steps.do("native-cpython", native_inputs, work.native_python, partial(cpython.build_native, work))
     wasi_inputs = {
         "native": native,
-        "zlib": zlib,
+        "libraries": libraries,
         "arguments": (*cpython.WASI_ARGUMENTS, *cpython.WASI_COMPILER_FLAGS, *cpython.LIBRARIES),
         "toolchain": versions,
     }
-    wasi = steps.do("wasi-cpython", wasi_inputs, work.wasi / cpython.LIBRARIES[0], partial(cpython.build_wasi, work))
+    configured = partial(cpython.build_wasi, work, c_libraries.configure_variables(work))
+    wasi = steps.do("wasi-cpython", wasi_inputs, work.wasi / cpython.LIBRARIES[0], configured)
 
     tools_inputs = {"native": native, "pyodide-build": source["pyodide-build"]}
     tools = steps.do(
@@ -62,11 +61,17 @@ def build(work: Work, *, update: bool) -> bool:
     wheels_inputs = {"tools": tools, "wheels": {one.name: one.sha256 for one in listed}}
     wheels = steps.do("packages", wheels_inputs, work.wheels, partial(packages.compile_wheels, work, listed))
 
+    zones_inputs = {"tools": tools, "source": source["tzdata"], "rules": sha256_of(Path(zones.__file__))}
+    time_zones = steps.do(
+        "zones", zones_inputs, work.zones / "zones.c", partial(zones.make, work, source["tzdata"], packages.pip(work))
+    )
+
     rules = [sha256_of(Path(str(module.__file__))) for module in (freeze, stdlib)]
     frozen_inputs = {"wasi": wasi, "msgpack": msgpack, "wheels": wheels, "rules": rules}
     frozen = steps.do("freeze", frozen_inputs, work.frozen / "frozen.c", partial(freeze.freeze, work))
     link_inputs = {
         "frozen": frozen,
+        "zones": time_zones,
         "optimiser": optimiser,
         "flags": artifact.flags(),
         "rules": sha256_of(Path(link.__file__)),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from .. import MANIFEST_FILE, MODULE_FILE, GuestError, manifest
-from . import cpython, licences, link, zlib_library
+from . import c_libraries, cpython, fetch, licences, link
 from .sources import Package
 from .work import WASM, BuildError, Work, say, sha256_of
 
@@ -41,6 +41,7 @@ def update(
         "module_bytes": len(module),
         "compressed_bytes": len(compressed),
         "sources": {name: {pin: one[pin] for pin in pins if pin in one} for name, one in sources.items()},
+        "patches": fetch.patches(),
         "packages": {one.name: _package_fields(one) for one in packages},
         "flags": flags(),
         "toolchain": toolchain,
@@ -49,7 +50,7 @@ def update(
     }
     (WASM / MODULE_FILE).write_bytes(compressed)
     (WASM / MANIFEST_FILE).write_text(json.dumps(fields, indent=1) + "\n")
-    (WASM / LICENCES_FILE).write_text(licences.text(work, packages), "utf-8")
+    (WASM / LICENCES_FILE).write_text(licences.text(work, sources, packages), "utf-8")
     say(f"wrote {MODULE_FILE} ({len(compressed):,} bytes of {len(module):,}), {MANIFEST_FILE} and {LICENCES_FILE}")
 
 
@@ -58,7 +59,7 @@ def flags() -> dict[str, tuple[str, ...]]:
     return {
         "configure": cpython.WASI_ARGUMENTS,
         "cpython": cpython.WASI_COMPILER_FLAGS,
-        "zlib": zlib_library.FLAGS,
+        **c_libraries.flags(),
         "guest": link.COMPILE_FLAGS,
         **link.COMPILE_FLAGS_OF,
         "msgpack": link.MSGPACK_FLAGS,

@@ -38,11 +38,14 @@ def build_native(work: Work) -> None:
     run(work, ["make", _jobs()], folder=work.native)
 
 
-def build_wasi(work: Work) -> None:
-    """Build LIBRARIES in `work.wasi`, and the file of settings that `sysconfig` reads."""
+def build_wasi(work: Work, libraries: Mapping[str, str]) -> None:
+    """Build LIBRARIES in `work.wasi`, and the file of settings that `sysconfig` reads.
+
+    libraries: configure's variables that say where the C libraries of others are.
+    """
     shutil.rmtree(work.wasi, ignore_errors=True)
     work.wasi.mkdir()
-    environment = _wasi_environment(work)
+    environment = _wasi_environment(work, libraries)
     build_machine = run(work, ["./config.guess"], folder=work.cpython).strip()
     configure = [
         "../configure",
@@ -55,7 +58,7 @@ def build_wasi(work: Work) -> None:
     run(work, ["make", _jobs(), *LIBRARIES, "pybuilddir.txt"], folder=work.wasi, environment=environment)
 
 
-def _wasi_environment(work: Work) -> dict[str, str]:
+def _wasi_environment(work: Work, libraries: Mapping[str, str]) -> dict[str, str]:
     target = " ".join(target_flags(work.sysroot))
     return {
         "CC": f"clang-19 {target}",
@@ -68,8 +71,7 @@ def _wasi_environment(work: Work) -> dict[str, str]:
         "PKG_CONFIG_LIBDIR": str(work.sysroot / "lib" / "pkgconfig"),
         "CFLAGS": " ".join([*WASI_COMPILER_FLAGS, f"-ffile-prefix-map={work.cpython}=."]),
         "LDFLAGS": "-flto",
-        "ZLIB_CFLAGS": f"-I{work.zlib}",
-        "ZLIB_LIBS": f"-L{work.zlib} -lz",
+        **libraries,
     }
 
 

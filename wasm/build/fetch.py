@@ -6,17 +6,22 @@ import tarfile
 import tempfile
 import urllib.request
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from . import debian
-from .work import BuildError, Work, run, say, sha256_of
+from .work import WASM, BuildError, Work, run, say, sha256_of
 
 UPSTREAM_SECONDS = 10
+PATCHES = sorted((WASM / "build" / "patches").glob("*.patch"))
+"""What the guest's CPython has other than upstream's; each says why in its first lines."""
 
 
 def cpython(work: Work, source: Mapping[str, str]) -> None:
-    """The source of CPython, unpacked into `work.cpython`."""
+    """The source of CPython, unpacked into `work.cpython`, with the patches of PATCHES."""
     _unpack(cpython_tarball(work, source), work.cpython)
+    for patch in PATCHES:
+        run(work, ["patch", "--strip=1", "--batch", "--fuzz=0", f"--input={patch}"], folder=work.cpython)
 
 
 def cpython_tarball(work: Work, source: Mapping[str, str]) -> Path:
@@ -32,13 +37,18 @@ def cpython_tarball(work: Work, source: Mapping[str, str]) -> Path:
     return _checked(work, source, obtain)
 
 
-def zlib(work: Work, source: Mapping[str, str]) -> None:
-    """The source of zlib, unpacked into `work.zlib`."""
+def patches() -> dict[str, str]:
+    """The sha256 of each patch, by its file's name."""
+    return {path.name: sha256_of(path) for path in PATCHES}
 
-    def obtain(folder: Path) -> Path:
-        return debian.source_file(work, source["debian_suite"], source["debian_source"], source["debian_file"], folder)
 
-    _unpack(_checked(work, source, obtain), work.zlib)
+def debian_source(work: Work, source: Mapping[str, str], folder: Path) -> None:
+    """The source of a library, unpacked into `folder`."""
+
+    def obtain(place: Path) -> Path:
+        return debian.source_file(work, source["debian_suite"], source["debian_source"], source["debian_file"], place)
+
+    _unpack(_checked(work, source, obtain), folder)
 
 
 def wasi_libc(work: Work, source: Mapping[str, str]) -> None:
@@ -54,16 +64,13 @@ def wasi_libc(work: Work, source: Mapping[str, str]) -> None:
 
 def msgpack(work: Work, source: Mapping[str, str], pip: Path) -> None:
     """The source of msgpack, unpacked into `work.msgpack`."""
-
-    def obtain(folder: Path) -> Path:
-        pinned = folder / "requirement.txt"
-        pinned.write_text(f"msgpack=={source['version']} --hash=sha256:{source['sha256']}\n")
-        run(
-            work, [pip, "download", "--no-deps", "--no-binary", ":all:", "--require-hashes", "-d", folder, "-r", pinned]
-        )
-        return folder / source["file"]
-
+    obtain = partial(_from_pip, work, source, pip, "msgpack", "--no-binary")
     _unpack(_checked(work, source, obtain), work.msgpack)
+
+
+def tzdata(work: Work, source: Mapping[str, str], pip: Path) -> Path:
+    """The wheel of tzdata."""
+    return _checked(work, source, partial(_from_pip, work, source, pip, "tzdata", "--only-binary"))
 
 
 def binaryen(work: Work, source: Mapping[str, str]) -> None:
@@ -89,6 +96,13 @@ def _checked(work: Work, source: Mapping[str, str], obtain: Callable[[Path], Pat
                 raise BuildError(f"{obtained.name} has sha256 {sha256_of(obtained)}, not {source['sha256']}")
             obtained.replace(kept)
     return kept
+
+
+def _from_pip(work: Work, source: Mapping[str, str], pip: Path, name: str, kind: str, folder: Path) -> Path:
+    pinned = folder / "requirement.txt"
+    pinned.write_text(f"{name}=={source['version']} --hash=sha256:{source['sha256']}\n")
+    run(work, [pip, "download", "--no-deps", kind, ":all:", "--require-hashes", "-d", folder, "-r", pinned])
+    return folder / source["file"]
 
 
 def _from_upstream(url: str, file: Path) -> Path:

@@ -3,8 +3,8 @@
 Run by the native CPython (`python -m wasm.build.freeze WORK_FOLDER`), as byte code belongs to one version. The table
 takes the place of `PyImport_FrozenModules`, so an import in the guest reads no file.
 
-Deterministic: modules come in sorted order, file names are `<frozen NAME>`, and each code object is written, read back
-and written again, because what marshal writes the first time depends on what else holds a reference to its parts.
+Deterministic: modules come in sorted order, file names are those of `file_name`, and each code object is written, read
+back and written again, because what marshal writes the first time depends on what else holds a reference to its parts.
 """
 
 import json
@@ -21,9 +21,13 @@ from .work import REPOSITORY, Work, run
 
 PYC_HEADER_BYTES = 16
 ALIGNMENT_BYTES = 8
+FOLDER = "<frozen>"
+"""Where the modules seem to lie; no such folder exists."""
 
 C_TEMPLATE = """\
 #include <Python.h>
+#include "divebell.h"
+const wchar_t divebell_frozen_folder[] = L"%s";
 static const unsigned char blob[] __attribute__((aligned(8))) = {
 #embed "modules.bin"
 };
@@ -70,25 +74,33 @@ def from_wheels(work: Work) -> Iterator[Frozen]:
                 if file.endswith(".pyc"):
                     name, is_package = stdlib.module_name(Path(file))
                     code = marshal.loads(archive.read(file)[PYC_HEADER_BYTES:])  # noqa: S302 - compiled here, just now
-                    yield Frozen(name, is_package, byte_code(code, f"<frozen {name}>"))
+                    yield Frozen(name, is_package, byte_code(code, file_name(name, is_package)))
 
 
 def frozen(name: str, is_package: bool, source: bytes) -> Frozen:
     """Compile one module, docstrings included."""
-    file_name = f"<frozen {name}>"
-    code = compile(source, file_name, "exec", dont_inherit=True, optimize=0)
-    return Frozen(name, is_package, byte_code(code, file_name))
+    file = file_name(name, is_package)
+    code = compile(source, file, "exec", dont_inherit=True, optimize=0)
+    return Frozen(name, is_package, byte_code(code, file))
 
 
-def byte_code(code: CodeType, file_name: str) -> bytes:
+def file_name(name: str, is_package: bool) -> str:
+    """The file name in a module's code: the one that CPython's importer of frozen modules gives it as `__file__`.
+
+    The library compares the two, for example to say which line of a program a warning is about.
+    """
+    return f"{FOLDER}/{name.replace('.', '/')}{'/__init__' if is_package else ''}.py"
+
+
+def byte_code(code: CodeType, file: str) -> bytes:
     """The code as marshal writes it, independent of this process and of where it was compiled."""
-    once = marshal.dumps(_renamed(code, file_name))
+    once = marshal.dumps(_renamed(code, file))
     return marshal.dumps(marshal.loads(once))  # noqa: S302 - written one line above
 
 
-def _renamed(code: CodeType, file_name: str) -> CodeType:
-    constants = tuple(_renamed(one, file_name) if isinstance(one, CodeType) else one for one in code.co_consts)
-    return code.replace(co_filename=file_name, co_consts=constants)
+def _renamed(code: CodeType, file: str) -> CodeType:
+    constants = tuple(_renamed(one, file) if isinstance(one, CodeType) else one for one in code.co_consts)
+    return code.replace(co_filename=file, co_consts=constants)
 
 
 def write(folder: Path, modules: list[Frozen]) -> None:
@@ -99,7 +111,7 @@ def write(folder: Path, modules: list[Frozen]) -> None:
         rows.append(f'    {{"{one.name}", blob + {len(blob)}, {len(one.byte_code)}, {int(one.is_package)}}},\n')
         blob += one.byte_code + bytes(-len(one.byte_code) % ALIGNMENT_BYTES)
     (folder / "modules.bin").write_bytes(blob)
-    (folder / "frozen.c").write_text(C_TEMPLATE % "".join(rows))
+    (folder / "frozen.c").write_text(C_TEMPLATE % (FOLDER, "".join(rows)))
     (folder / "modules.json").write_text(json.dumps([one.name for one in modules], indent=1))
 
 

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import zlib_library
+from . import c_libraries
 from .cpython import GUEST_CODE_FLAGS, LIBRARIES, MACHINE_FLAGS
 from .toolchain import target_flags
 from .work import WASM, Work, run
@@ -18,9 +18,11 @@ from .work import WASM, Work, run
 TARGET = target_flags("../sysroot/usr")
 INCLUDES = ("-Ic", "-I../cpython/Include", "-I../cpython/Include/internal", "-I../cpython/wasi")
 COMPILE_FLAGS = (*GUEST_CODE_FLAGS, "-DNDEBUG", "-DPy_BUILD_CORE")
+WASI_FLAGS = ("-O2", "-DNDEBUG", "-Wno-int-conversion", "-Wno-int-to-pointer-cast", *MACHINE_FLAGS)
 COMPILE_FLAGS_OF: Mapping[str, tuple[str, ...]] = {
     "memory_operations.c": ("-O3", "-DNDEBUG", "-fno-builtin", *MACHINE_FLAGS),
-    "no_wasi.c": ("-O2", "-DNDEBUG", "-Wno-int-conversion", "-Wno-int-to-pointer-cast", *MACHINE_FLAGS),
+    "file_calls.c": WASI_FLAGS,
+    "no_wasi.c": WASI_FLAGS,
 }
 MSGPACK_FLAGS = (*GUEST_CODE_FLAGS, "-DNDEBUG", "-I../msgpack", "-I../msgpack/msgpack")
 FROZEN_FLAGS = ("-O2", "-Wno-c23-extensions", *MACHINE_FLAGS)
@@ -73,7 +75,11 @@ def link(work: Work) -> None:
     objects = [_compile(work, f"c/{name}", COMPILE_FLAGS_OF.get(name, COMPILE_FLAGS)) for name in names]
     objects.append(_compile(work, "../msgpack/msgpack/_cmsgpack.c", MSGPACK_FLAGS))
     objects.append(_compile(work, "../frozen/frozen.c", FROZEN_FLAGS))
-    libraries = [*(f"../cpython/wasi/{library}" for library in LIBRARIES), f"../zlib/{zlib_library.ARCHIVE}"]
+    objects.append(_compile(work, "../zones/zones.c", FROZEN_FLAGS))
+    libraries = [
+        *(f"../cpython/wasi/{library}" for library in LIBRARIES),
+        *(f"../{one.source}/{one.archive}" for one in c_libraries.LIBRARIES),
+    ]
     linked = ["-o", "linked.wasm", *objects, *libraries, *SYSTEM_LIBRARIES]
     run(work, ["clang-19", *TARGET, *LINK_FLAGS, *linked], folder=work.link)
     optimiser = os.path.relpath(work.node / "node_modules" / "binaryen" / "bin" / "wasm-opt", work.link)

@@ -1,6 +1,6 @@
 """Which modules of the standard library are frozen into the guest: all that can do their work there.
 
-The guest has no files, sockets, processes, threads or terminal. A module that is only for those would fail at its first
+The guest has no sockets, processes, threads or terminal. A module that is only for those would fail at its first
 use, with an error that misleads the model; without the module the error is an ImportError, which it understands.
 """
 
@@ -8,14 +8,16 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from . import zones
+
 LEFT_OUT = {
     "tests, demonstrations and jokes": "test turtledemo __hello__ __phello__ antigravity this",
     "user interfaces": "idlelib tkinter turtle webbrowser curses pty tty",
     "installing and starting Python": "ensurepip venv site zipapp site-packages compileall asyncio.__main__",
     "processes and foreign code": "multiprocessing ctypes concurrent.futures.process",
-    "databases in files": "sqlite3 dbm shelve",
+    "databases that are not linked": "dbm.gnu dbm.ndbm sqlite3.__main__",
     "servers and connections": "wsgiref xmlrpc ftplib imaplib poplib smtplib http.server",
-    "libraries that are not linked": "bz2 lzma ssl encodings.bz2_codec",
+    "libraries that are not linked": "ssl",
     "other systems": "_aix_support _android_support _apple_support _ios_support _osx_support "
     "asyncio.windows_events asyncio.windows_utils encodings.mbcs encodings.oem",
 }
@@ -23,7 +25,7 @@ PARTS_OF_PACKAGES_LEFT_OUT = {"_pyrepl": ("_pyrepl", "_pyrepl.pager", "_pyrepl.t
 """Of these packages only the modules named: `help()` needs a pager."""
 
 SETTINGS_MODULE = "_sysconfigdata__wasi_wasm32-wasi"
-SETTINGS_KEPT = ("EXT_SUFFIX", "MULTIARCH", "SOABI", "VERSION", "LDVERSION", "HOST_GNU_TYPE", "abiflags")
+SETTINGS_KEPT = ("EXT_SUFFIX", "MULTIARCH", "SOABI", "VERSION", "LDVERSION", "HOST_GNU_TYPE", "abiflags", "TZPATH")
 
 
 def modules(library: Path) -> Iterator[tuple[str, bool, Path]]:
@@ -54,5 +56,6 @@ def settings_source(wasi: Path) -> str:
     folder = wasi / (wasi / "pybuilddir.txt").read_text().strip()
     assignment = (folder / f"{SETTINGS_MODULE}.py").read_text()
     found = ast.literal_eval(assignment.partition(" = ")[2])
+    found["TZPATH"] = f"/{zones.FOLDER}"
     kept = {name: found[name] for name in sorted(found) if isinstance(found[name], int) or name in SETTINGS_KEPT}
     return f"build_time_vars = {kept!r}\n"

@@ -23,6 +23,8 @@ COMMANDS: Mapping[str, str] = {
     "llvm-ranlib-19": "llvm-19",
     "gcc": "gcc",
     "make": "make",
+    "patch": "patch",
+    "tclsh": "tcl",
     "xz": "xz-utils",
     "node": "nodejs",
     "npm": "npm",

@@ -73,9 +73,12 @@ class Work:
     def msgpack(self) -> Path:
         return self.folder / "msgpack"
 
+    def library(self, name: str) -> Path:
+        return self.folder / name
+
     @property
-    def zlib(self) -> Path:
-        return self.folder / "zlib"
+    def zones(self) -> Path:
+        return self.folder / "zones"
 
     @property
     def node(self) -> Path:

@@ -36,6 +36,9 @@ uint64_t divebell_clock_nanoseconds(uint32_t clock_id)
     return clock_id == 0 ? last_real : last_monotonic;
 }
 
+/* The real time as it was last read: costs no crossing of the door. */
+uint64_t divebell_latest_nanoseconds(void) { return last_real; }
+
 void divebell_sleep_nanoseconds(uint64_t nanoseconds)
 {
     unsigned char request[sizeof sleep_request - 1 + 8], answer[64];

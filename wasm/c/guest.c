@@ -5,9 +5,11 @@
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <locale.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "internal/pycore_ceval.h"
 #include "internal/pycore_runtime.h"
 #include "divebell.h"
@@ -85,6 +87,14 @@ int32_t EXPORT(divebell_boot)(const char *payload, uint32_t length)
     if (PyImport_AppendInittab("_divebell", divebell_door_module) < 0
         || PyImport_AppendInittab("msgpack._cmsgpack", PyInit__cmsgpack) < 0)
         return -1;
+    if (!divebell_add_first_files() || chdir("/tmp") != 0 || setlocale(LC_CTYPE, "C.UTF-8") == NULL)
+        return -1;
+    PyPreConfig before;
+    PyPreConfig_InitIsolatedConfig(&before);
+    before.utf8_mode = 1;
+    PyStatus status = Py_PreInitialize(&before);
+    if (PyStatus_Exception(status))
+        return -1;
     PyConfig config;
     PyConfig_InitIsolatedConfig(&config);
     config.site_import = 0;
@@ -93,7 +103,9 @@ int32_t EXPORT(divebell_boot)(const char *payload, uint32_t length)
     config.install_signal_handlers = 0;
     config.use_hash_seed = 0; /* the secret comes from the random key */
     config.buffered_stdio = 0;
-    PyStatus status = Py_InitializeFromConfig(&config);
+    status = PyConfig_SetString(&config, &config.stdlib_dir, divebell_frozen_folder); /* of every __file__ */
+    if (!PyStatus_Exception(status))
+        status = Py_InitializeFromConfig(&config);
     PyConfig_Clear(&config);
     if (PyStatus_Exception(status)) {
         if (status.err_msg)

@@ -1,19 +1,19 @@
-/* Every WASI function that wasi-libc would import, defined inside the guest.
+/* Every WASI function that wasi-libc would import, defined inside the guest; those for files are in file_calls.c.
  *
- * This is what makes the module's import section hold one entry. There is no file, socket, environment variable or
- * process behind these names: they answer "no such thing". Time and randomness go to clock.c and random.c.
+ * This is what makes the module's import section hold one entry. There is no socket, environment variable or process
+ * behind these names: they answer "no such thing". Time and randomness go to clock.c and random.c.
  */
 #include "divebell.h"
 #include <string.h>
 
 #define WASI(name) __imported_wasi_snapshot_preview1_##name
 
-enum { OK = 0, BAD_FILE_DESCRIPTOR = 8, INVALID = 28, NO_SYSTEM_CALL = 52 };
+enum { OK = 0, INVALID = 28, NO_SYSTEM_CALL = 52 };
 
 char divebell_last_words[LAST_WORDS_BYTES];
 static uint32_t last_words_length;
 
-static void remember_last_words(const char *text, uint32_t length)
+void divebell_remember_last_words(const char *text, uint32_t length)
 {
     if (length >= LAST_WORDS_BYTES) {
         text += length - (LAST_WORDS_BYTES - 1);
@@ -90,70 +90,15 @@ int32_t WASI(poll_oneoff)(int32_t in, int32_t out, int32_t count, int32_t fired)
 _Noreturn void WASI(proc_exit)(int32_t code)
 {
     static const char said[] = "the guest called exit\n";
-    remember_last_words(said, sizeof said - 1);
+    divebell_remember_last_words(said, sizeof said - 1);
     __builtin_trap();
 }
 
 int32_t WASI(sched_yield)(void) { return OK; }
 
-/* Descriptors 0 to 2 look like devices, so that CPython's start-up does not stumble; only 2 keeps what it is told. */
-int32_t WASI(fd_fdstat_get)(int32_t descriptor, int32_t status)
-{
-    if (descriptor < 0 || descriptor > 2)
-        return BAD_FILE_DESCRIPTOR;
-    memset((void *)status, 0, 24);
-    *(uint8_t *)status = 2;
-    *(uint64_t *)(status + 8) = ~0ull;
-    return OK;
-}
-
-int32_t WASI(fd_write)(int32_t descriptor, int32_t vectors, int32_t count, int32_t written)
-{
-    uint32_t total = 0;
-    if (descriptor != 2)
-        return BAD_FILE_DESCRIPTOR;
-    for (int32_t i = 0; i < count; i++) {
-        const uint32_t *vector = (const uint32_t *)vectors + 2 * i;
-        remember_last_words((const char *)vector[0], vector[1]);
-        total += vector[1];
-    }
-    *(uint32_t *)written = total;
-    return OK;
-}
-
-int32_t WASI(fd_read)(int32_t descriptor, int32_t vectors, int32_t count, int32_t read) { return BAD_FILE_DESCRIPTOR; }
-int32_t WASI(fd_close)(int32_t descriptor) { return BAD_FILE_DESCRIPTOR; }
-int32_t WASI(fd_filestat_get)(int32_t descriptor, int32_t status) { return BAD_FILE_DESCRIPTOR; }
-int32_t WASI(fd_prestat_get)(int32_t descriptor, int32_t status) { return BAD_FILE_DESCRIPTOR; }
-int32_t WASI(fd_prestat_dir_name)(int32_t descriptor, int32_t path, int32_t length) { return BAD_FILE_DESCRIPTOR; }
-int32_t WASI(fd_seek)(int32_t descriptor, int64_t offset, int32_t whence, int32_t out) { return BAD_FILE_DESCRIPTOR; }
-int32_t WASI(fd_tell)(int32_t descriptor, int32_t out) { return BAD_FILE_DESCRIPTOR; }
-
 #define ABSENT(name, parameters)                                                                                       \
     int32_t WASI(name) parameters { return NO_SYSTEM_CALL; }
 
-ABSENT(fd_advise, (int32_t a, int64_t b, int64_t c, int32_t d))
-ABSENT(fd_allocate, (int32_t a, int64_t b, int64_t c))
-ABSENT(fd_datasync, (int32_t a))
-ABSENT(fd_fdstat_set_flags, (int32_t a, int32_t b))
-ABSENT(fd_fdstat_set_rights, (int32_t a, int64_t b, int64_t c))
-ABSENT(fd_filestat_set_size, (int32_t a, int64_t b))
-ABSENT(fd_filestat_set_times, (int32_t a, int64_t b, int64_t c, int32_t d))
-ABSENT(fd_pread, (int32_t a, int32_t b, int32_t c, int64_t d, int32_t e))
-ABSENT(fd_pwrite, (int32_t a, int32_t b, int32_t c, int64_t d, int32_t e))
-ABSENT(fd_readdir, (int32_t a, int32_t b, int32_t c, int64_t d, int32_t e))
-ABSENT(fd_renumber, (int32_t a, int32_t b))
-ABSENT(fd_sync, (int32_t a))
-ABSENT(path_create_directory, (int32_t a, int32_t b, int32_t c))
-ABSENT(path_filestat_get, (int32_t a, int32_t b, int32_t c, int32_t d, int32_t e))
-ABSENT(path_filestat_set_times, (int32_t a, int32_t b, int32_t c, int32_t d, int64_t e, int64_t f, int32_t g))
-ABSENT(path_link, (int32_t a, int32_t b, int32_t c, int32_t d, int32_t e, int32_t f, int32_t g))
-ABSENT(path_open, (int32_t a, int32_t b, int32_t c, int32_t d, int32_t e, int64_t f, int64_t g, int32_t h, int32_t i))
-ABSENT(path_readlink, (int32_t a, int32_t b, int32_t c, int32_t d, int32_t e, int32_t f))
-ABSENT(path_remove_directory, (int32_t a, int32_t b, int32_t c))
-ABSENT(path_rename, (int32_t a, int32_t b, int32_t c, int32_t d, int32_t e, int32_t f))
-ABSENT(path_symlink, (int32_t a, int32_t b, int32_t c, int32_t d, int32_t e))
-ABSENT(path_unlink_file, (int32_t a, int32_t b, int32_t c))
 ABSENT(proc_raise, (int32_t a))
 ABSENT(sock_accept, (int32_t a, int32_t b, int32_t c))
 ABSENT(sock_recv, (int32_t a, int32_t b, int32_t c, int32_t d, int32_t e, int32_t f))

@@ -20,6 +20,7 @@ import _divebell
 from divebell_guest import (
     cell,
     executors,
+    files,
     finish,
     loop,
     missing,
@@ -142,7 +143,7 @@ def _boot() -> None:
     models.preset.update({name: sys.modules[name] for name in PRESET_MODULES})
     models.namespace.update(models.preset)
     models.restore_contract()
-    for module in (loop, executors, threads, pools, surroundings, missing):
+    for module in (loop, executors, threads, pools, surroundings, missing, files):
         module.install()
     _use_streams(cell.stdout, cell.stderr)
     sys.argv = [""]

@@ -10,7 +10,7 @@ import traceback
 import types
 from builtins import BaseException, MemoryError, SystemExit, compile, eval, exec, isinstance, len, repr, str, type  # noqa: UP029
 
-from divebell_guest import hints, loop, models, notebook, rewriting, twins, wire
+from divebell_guest import files, hints, loop, models, notebook, rewriting, twins, wire
 from divebell_guest.fibers import current
 from divebell_guest.finish import Submitted
 from divebell_guest.output import Output
@@ -28,7 +28,7 @@ MAX_VALUE_MESSAGE_BYTES = 1 << 20  # a last value larger than this comes back as
 
 _VALUE = "__divebell_value__"
 _CO_COROUTINE = inspect.CO_COROUTINE
-_OUR_FRAMES = ("<divebell_guest", "<frozen asyncio", "<frozen concurrent")
+_OUR_FRAMES = ("<divebell_guest", "<frozen>/asyncio/", "<frozen>/concurrent/")
 _ABSENT = object()
 
 stdout = Output("<stdout>")
@@ -90,7 +90,7 @@ def _describe(error: BaseException) -> dict[str, str]:
         frames = frames.tb_next
     try:
         message = str(error)
-        hint = hints.of_error(error, models.namespace)
+        hint = hints.of_error(error, models.namespace) or files.hint_of(error)
         report = traceback.TracebackException(
             type(error), error, frames, limit=-MAX_TRACEBACK_FRAMES, compact=True, max_group_depth=5
         )

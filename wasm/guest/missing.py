@@ -166,7 +166,7 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
         "",
         "ctypes _ctypes _posixsubprocess _winapi cffi cython pyximport",
     ),
-    ("work in memory, with {}", "dicts json pickle sqlite3", "dbm shelve mmap"),
+    ("work in memory, with {}", "dicts json pickle sqlite3 shelve", "mmap"),
     (
         "there is no operating system around this sandbox",
         "",

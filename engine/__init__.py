@@ -43,7 +43,6 @@ from divebell.events import Event, EventListener
 from divebell.limits import Limits
 from divebell.loop.memo import Memo
 from divebell.loop.result import Result, Turn
-from divebell.loop.retries import Retries
 from divebell.loop.settings import Level
 from divebell.loop.stop import Stop
 from divebell.models import (
@@ -115,7 +114,6 @@ __all__ = [
     "Request",
     "RequestError",
     "Result",
-    "Retries",
     "RunError",
     "RunStream",
     "SQLiteLedger",

@@ -254,7 +254,7 @@ def execute(
     memory_mib: Annotated[int, typer.Option("--memory-mib", min=1, max=3_072, help="Memory beyond the context.")] = 256,
     seed: Annotated[int | None, typer.Option(help="Makes randomness, hash order and clock repeat.")] = None,
 ) -> None:
-    """Run a Python file in a sandbox: no files, no network, no way out. Exit status 1 if it failed."""
+    """Run a Python file in a sandbox: no files of yours, no network, no way out. Exit status 1 if it failed."""
     from divebell.cli.execute import execute as work
     from divebell.limits import Limits
 

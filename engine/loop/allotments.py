@@ -31,10 +31,11 @@ class Allotments:
         finally:
             self._waiting -= 1
         try:
-            meter = await patiently(lambda: self._meter.child(path, sharing), also_unavailable=True)
+            meter = await patiently(lambda: self._meter.child(path, sharing))
             try:
                 yield meter
             finally:
-                meter.close()
+                with anyio.CancelScope(shield=True):
+                    await patiently(meter.close)
         finally:
             self._places.release()

@@ -5,13 +5,12 @@ run that cannot make even that, or whose model failed for good, ends with a draf
 the error beside it. With `on_exhausted="raise"` both raise instead.
 """
 
-import functools
 import time
 from dataclasses import dataclass, replace
 
 import anyio
 
-from divebell.bridge.errors import BudgetExceeded, LedgerError
+from divebell.bridge.errors import BudgetExceeded
 from divebell.bridge.meter import Meter
 from divebell.cell import Cell
 from divebell.errors import ContextTooLong, DivebellError, ModelError, RunError
@@ -97,8 +96,7 @@ class TurnLoop:
         settings, history = self._settings, self._session.history
         if settings.on_exhausted == "answer":
             plans = landing.reserve_plans(history.instructions, self._level.root_output_tokens)
-            keep_back = functools.partial(self._meter.keep_back, self._level.model.name, plans)
-            await patiently(keep_back, also_unavailable=True)
+            await patiently(lambda: self._meter.keep_back(self._level.model.name, plans))
         self._stale_draft = await drafts.read_draft(box) if history.is_a_later_question else ""
         refusal: DivebellError | None = None
         try:
@@ -114,7 +112,7 @@ class TurnLoop:
             if not self.trace:
                 raise
             refusal, stop = error, Stop(limit="window", cap=error.limit_tokens, path=self._meter.where)
-        except (ModelError, LedgerError) as error:
+        except ModelError as error:
             return await self._end_with_draft(box, error)
         except TimeoutError:
             refusal = self._time_is_up()

@@ -46,7 +46,7 @@ from tests.contract.conftest import value
         ("http.server", ["http.server is not", "there is no network"]),
         ("tkinter", ["no screen"]),
         ("ctypes", ["no foreign code"]),
-        ("shelve", ["work in memory"]),
+        ("mmap", ["work in memory"]),
         ("fcntl", ["no operating system"]),
         ("compileall", ["this part of Python's standard library is not in this sandbox"]),
         ("multiprocessing.shared_memory", ["multiprocessing is in this sandbox, without this part of it"]),

@@ -21,6 +21,7 @@ from datetime import UTC, date, datetime
 from typing import Protocol
 
 from divebell.bridge import escrow
+from divebell.bridge.backlog import Backlog
 from divebell.bridge.changes import Changes
 from divebell.bridge.errors import BudgetExceeded, ConfigurationError, LedgerError
 from divebell.bridge.escrow import NOTHING, Account, Amounts, Below, Bid, Caps, HoldEntry
@@ -80,6 +81,8 @@ class Ledger(ABC):
     def __init__(self) -> None:
         self.changes = Changes()
         """Tells whoever waits in this process that something was given back."""
+        self.backlog = Backlog()
+        """The ends that could not be written yet. Nothing new is set aside before they are."""
 
     @abstractmethod
     def _transaction(self) -> AbstractContextManager[Books]:
@@ -127,8 +130,8 @@ class Ledger(ABC):
             self.changes.tell()
         return account.id
 
-    def _check_may_add(self) -> None:  # noqa: B027  (a ledger may have nothing to look at)
-        """Before anything new is set aside. LedgerError where that must not be now."""
+    def _check_may_add(self, *, opening: bool = False) -> None:  # noqa: B027  (a ledger may have nothing to look at)
+        """Before anything new is set aside. LedgerError where that must not be now. opening: an account."""
 
     def open(
         self,
@@ -148,7 +151,8 @@ class Ledger(ABC):
         Raises BudgetExceeded where the parent has nothing free, LedgerError where the id was used before.
         """
         _check_amounts(*(cap for cap in wanted if cap is not None))
-        self._check_may_add()
+        self.backlog.catch_up()
+        self._check_may_add(opening=True)
         with self._transaction() as books:
             if books.account(account_id) is not None:
                 raise LedgerError(f"there is an account {account_id} already")
@@ -177,6 +181,7 @@ class Ledger(ABC):
 
         It has to be renewed (`renew_ticket`) at least every STALE_TICKET_SECONDS, or the others go on without it.
         """
+        self.backlog.catch_up()
         self._check_may_add()
         with self._transaction() as books:
             return books.add_ticket(_chain(books, parent)[-1].id)
@@ -213,6 +218,7 @@ class Ledger(ABC):
         reserve: kept back for the run's last call, which takes its place by `replacing` it, in the same transaction.
         Raises BudgetExceeded where it does not fit, LedgerError where the id was used before.
         """
+        self.backlog.catch_up()
         self._check_may_add()
         with self._transaction() as books:
             if books.hold(hold_id) is not None:
@@ -257,6 +263,22 @@ class Ledger(ABC):
             spent = close_open_account(books, account_id, MAX_TREE_DEPTH)
         self.changes.tell()
         return spent
+
+    def settle_eventually(
+        self, hold_id: str, spent: Amounts, *, state: str = "settled", overrun: bool = False
+    ) -> HoldEntry | None:
+        """As `settle`, but where the ledger cannot be written now: then later (Backlog), and None is returned."""
+        return self.backlog.finish(
+            f"the end of call {hold_id[:12]}", lambda: self.settle(hold_id, spent, state=state, overrun=overrun)
+        )
+
+    def close_eventually(self, account_id: str) -> Amounts | None:
+        """As `close_account`, but where the ledger cannot be written now: then later (Backlog), and None comes back."""
+        return self.backlog.finish(f"the closing of {account_id[:20]}", lambda: self.close_account(account_id))
+
+    def leave_line_eventually(self, ticket: int) -> None:
+        """As `leave_line`, but later where the ledger cannot be written now."""
+        self.backlog.finish(f"leaving the line as number {ticket}", lambda: self.leave_line(ticket))
 
     def account(self, account_id: str) -> Account | None:
         """A copy of the account as it is now; None if there is none."""

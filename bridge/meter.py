@@ -339,14 +339,13 @@ class Meter:
                     return whole(hold)
                 raise AssertionError("a hold is ended exactly once")
         try:
-            ended_as = self.ledger.settle(hold.id, spent, state=state, overrun=bool(overrun)).state
-        except LedgerError:
+            ended = self.ledger.settle_eventually(hold.id, spent, state=state, overrun=bool(overrun))
+            ended_as = state if ended is None else ended.state
+        except LedgerError as error:  # for good
             with self._lock:
-                over = self._closed
-                if not over:
-                    self._open[hold.id] = hold
-            if not over:
-                raise
+                is_over = self._closed
+            if not is_over:
+                _log.error("what a call cost could not be written, and it is charged in full: %s", error)
             ended_as = "uncertain"
         if ended_as != state:  # the account was closed before, or this process taken for dead
             booked, overrun = whole(hold), ""
@@ -387,10 +386,10 @@ class Meter:
         with self._lock:
             self._count(model, booked)
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """End the account: calls in flight are charged in full, and what is left is the parent's or tenant's again.
 
-        Raises LedgerError where the ledger cannot be written; the account is then closed by Ledger.recover.
+        False where the ledger cannot be written now: it is told as soon as it can be (Ledger.backlog).
         """
         for child in list(self._children):
             child.close()
@@ -400,9 +399,13 @@ class Meter:
             for hold in left_open:
                 self._count(hold.model, whole(hold))
             if self._closed_in_ledger:
-                return
-        self.ledger.close_account(self._account)
-        self._closed_in_ledger = True
+                return True
+            self._closed_in_ledger = True
+        try:
+            return self.ledger.close_eventually(self._account) is not None
+        except LedgerError as error:  # for good
+            _log.error("the budget of %s could not be closed, and stays set aside: %s", self.where, error)
+            return False
 
     def summary(self) -> dict[str, object]:
         """What has been used, children included: {"calls", "input_tokens", ..., "dollars": Decimal, "models": {name:

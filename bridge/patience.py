@@ -11,6 +11,8 @@ from typing import TypeVar
 from divebell.bridge.errors import LedgerBusy
 
 PATIENCE_SECONDS = 30.0
+UNAVAILABLE_PAUSE_SECONDS = 0.25
+"""Between tries at a ledger that cannot be written for another reason, such as a full disk."""
 
 _T = TypeVar("_T")
 

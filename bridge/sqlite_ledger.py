@@ -22,10 +22,8 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from divebell.bridge.errors import LedgerError
-from divebell.bridge.escrow import Caps
 from divebell.bridge.ledger import MAX_TREE_DEPTH, Books, Ledger, close_open_account
 from divebell.bridge.liveness import LifeLine, is_alive, is_same_file, life_path
 from divebell.bridge.sqlite_books import SQLiteBooks, now_text
@@ -98,29 +96,22 @@ class SQLiteLedger(Ledger):
             self._life.close()
         self._life = life
 
-    def open(self, account_id: str, **about: Any) -> Caps:
-        """As Ledger.open. LedgerError also where the file is not in its place any more (`_check_may_add`)."""
-        with self._lock:
-            self._check_may_add()
-            with explained(self.path):
-                check_place(self.path)
-                if self._life is None or not self._life.is_in_place():
-                    self._register()
-            caps = super().open(account_id, **about)
-            if about["kind"] == "run":
-                self._forget(1)
-            return caps
-
-    def _check_may_add(self) -> None:
-        """LedgerError where the file is not the one any more that was opened, or has got a second name: what is written
-        here would not be seen there."""
+    def _check_may_add(self, *, opening: bool = False) -> None:
+        """LedgerError where the file is not the one any more that was opened, or is in two places: what is written here
+        would not be seen there. Who opens an account is known as alive, and forgets some of what is too old."""
         with self._lock, explained(self.path):
             self._check_open()
             if not is_same_file(self.path, self._seen):
                 raise LedgerError(
                     f"the ledger {self.path} was deleted, moved or replaced while it was open: open it anew"
                 )
-            check_names(self.path)
+            if not opening:
+                check_names(self.path)
+                return
+            check_place(self.path)
+            if self._life is None or not self._life.is_in_place():
+                self._register()
+            self._forget(1)
 
     def __enter__(self) -> "SQLiteLedger":
         return self
@@ -130,6 +121,8 @@ class SQLiteLedger(Ledger):
 
     def close(self) -> None:
         """Post what this ledger still holds as spent, and give the file back."""
+        if self._process == os.getpid():
+            self.backlog.finish_all()
         with self._lock:
             if self._closed or self._process != os.getpid():
                 return
@@ -212,6 +205,7 @@ def _after_fork() -> None:
     """A forked child must not keep its parent's locks, and must not touch its connections."""
     for ledger in list(_open_ledgers):
         ledger._lock = threading.RLock()  # a thread that is not here may have held it
+        ledger.backlog.forget()
         if ledger._life is not None:
             ledger._life.forget()
 

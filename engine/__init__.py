@@ -43,6 +43,7 @@ from divebell.events import Event, EventListener
 from divebell.limits import Limits
 from divebell.loop.memo import Memo
 from divebell.loop.result import Result, Turn
+from divebell.loop.retries import Retries
 from divebell.loop.settings import Level
 from divebell.loop.stop import Stop
 from divebell.models import (
@@ -114,6 +115,7 @@ __all__ = [
     "Request",
     "RequestError",
     "Result",
+    "Retries",
     "RunError",
     "RunStream",
     "SQLiteLedger",

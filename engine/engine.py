@@ -18,6 +18,7 @@ from divebell.bridge.patience import wait_and_do
 from divebell.bridge.rates import Rate, RateCard
 from divebell.errors import ConfigurationError
 from divebell.limits import Limits
+from divebell.models.client_pool import ClientPool
 from divebell.runtime import compiled, native
 from divebell.runtime.image import REPRODUCIBLE_KEY, Image, boot
 from divebell.runtime.pages import can_protect
@@ -60,6 +61,7 @@ class Engine:
         self.ledger = ledger if isinstance(ledger, Ledger) else _opened(ledger)
         wanted = os.environ.get("DIVEBELL_EPOCHS", "") in ("1", "true", "yes") if epochs is None else epochs
         self.epochs = wanted or not can_protect()
+        self.clients = ClientPool()
         self._lock = threading.Lock()
         self._module: native.NativeModule | None = None
         self._images: dict[bool, Image] = {}
@@ -153,15 +155,28 @@ class Engine:
         return tenant
 
     def close(self) -> None:
-        """Give the ledger back, if the engine opened it. Runs that are still going then fail."""
+        """Close the connections to models that were named, and the ledger, if the engine opened it. Runs that are still
+        going then fail."""
+        self.clients.close()
         if self._owns_ledger:
             self.ledger.close()
+
+    async def aclose(self) -> None:
+        """As `close`, for asyncio: the connections of this event loop are closed when this returns."""
+        await self.clients.aclose()
+        self.close()
 
     def __enter__(self) -> "Engine":
         return self
 
     def __exit__(self, *_error: object) -> None:
         self.close()
+
+    async def __aenter__(self) -> "Engine":
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.aclose()
 
     def warm(self) -> None:
         """Compile or load the guest and boot the image now, rather than with the first sandbox."""

@@ -20,6 +20,7 @@ from divebell.events import EventListener
 from divebell.limits import Limits
 from divebell.loop.listeners import guard_listener
 from divebell.loop.memo import Memo
+from divebell.loop.retries import CALL_SECONDS, Retries
 from divebell.loop.settings import Level
 from divebell.metadata import check_metadata
 from divebell.models.protocol import Model
@@ -33,6 +34,7 @@ _MOST = {
 }  # fmt: skip
 """Options that are whole numbers from 1 on, and the most that each may be."""
 MAX_TOOL_SECONDS = 86_400
+MAX_CALL_SECONDS = 86_400
 MAX_INSTRUCTIONS_CHARACTERS = 50_000
 
 
@@ -71,6 +73,8 @@ class RLMOptions(TypedDict, total=False):
     small: bool
     temperature: float | None
     tool_seconds: float | None
+    call_seconds: float
+    retries: Retries | None
     concurrency: int
     child_concurrency: int
     rates: Mapping[str, Rate] | None
@@ -109,6 +113,8 @@ class Options:
     small: bool = False
     temperature: float | None = None
     tool_seconds: float | None = None
+    call_seconds: float = CALL_SECONDS
+    retries: Retries | None = None
     concurrency: int = 16
     child_concurrency: int = 4
     rates: Mapping[str, Rate] | None = None
@@ -161,6 +167,13 @@ class Options:
             raise ConfigurationError(
                 f"tool_seconds must be a number over 0 and up to {MAX_TOOL_SECONDS:,}, or None, not {shown(seconds)}"
             )
+        seconds = self.call_seconds
+        if type(seconds) not in (int, float) or not 0 < seconds <= MAX_CALL_SECONDS:
+            raise ConfigurationError(
+                f"call_seconds must be a number over 0 and up to {MAX_CALL_SECONDS:,}, not {shown(seconds)}"
+            )
+        if self.retries is not None and not isinstance(self.retries, Retries):
+            raise ConfigurationError(f"retries must be made by divebell.Retries(...), not {self.retries!r:.50}")
         for name in ("instructions", "child_instructions"):
             check_instructions(name, getattr(self, name))
         check_metadata(self.metadata)

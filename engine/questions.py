@@ -25,12 +25,13 @@ from divebell.events import EventListener
 from divebell.journal.header import header_of, open_journal
 from divebell.journal.spent import already_spent
 from divebell.loop.cache_key import cache_key
-from divebell.loop.calls import Calls, patiently
+from divebell.loop.calls import Calls, patiently, until_written
 from divebell.loop.fitting import KnownLimits
 from divebell.loop.listeners import Tracing, combine_listeners
 from divebell.loop.logs import debug_listener
 from divebell.loop.memo import Memo
 from divebell.loop.result import Result
+from divebell.loop.retries import Retries
 from divebell.loop.run import Run, SessionState
 from divebell.loop.settings import Settings
 from divebell.metadata import merge_metadata
@@ -38,6 +39,10 @@ from divebell.spending import Spending
 from divebell.tenant import Tenant
 
 MAX_QUERY_CHARACTERS = 100_000
+UNWRITTEN = (
+    "the ledger could not be written as the run ended: what the run has set aside stays so, and what it spent does not "
+    "count there, until the ledger can be written, which is tried again"
+)
 
 
 def check_query(query: str) -> None:
@@ -74,6 +79,8 @@ class Questions:
     ledger: Ledger
     tenant: Tenant | None
     concurrency: int
+    retries: Retries | None
+    call_seconds: float
     memo: Literal["run", "tenant"] | Memo | None
     tracing: Tracing
     spending: Spending
@@ -159,23 +166,27 @@ class Questions:
                 memo=self._memo_of_run(),
                 tenant=name,
                 limits=self.limits,
+                retries=self.retries,
+                call_seconds=self.call_seconds,
             )
             began = time.monotonic()
             run = Run(settings, calls, meter, context=context, query=query, depth=0, started=began, session=session)
             with anyio.fail_after(budget.seconds):
-                return await run.answer()
+                result = await run.answer()
         except TimeoutError:
             seconds = budget.seconds
             sentence = f"the run took longer than its budget of {seconds:g} s"
             error = BudgetExceeded(sentence, limit="seconds", cap=seconds, spent=seconds, path=meter.where)
-            result = run.result_of_failure(error)
-            if result is None:
+            draft = run.result_of_failure(error)
+            if draft is None:
                 raise error from None
-            return result
+            result = draft
         finally:
-            with anyio.CancelScope(shield=True):
-                await patiently(meter.close)
+            is_closed = meter.close()
             self.spending.add(meter.summary())
+        if is_closed or await until_written(self.ledger):
+            return result
+        return replace(result, notes=(*result.notes, UNWRITTEN))
 
     def _memo_of_run(self) -> Memo | None:
         if self.memo == "run":

@@ -53,6 +53,8 @@ class RLM(Generic[Answer_co]):
     rates: prices of models that the built-in rate card does not know (needed for a budget in dollars).
     seed: makes the guests' randomness, hash order and clock repeat.
     concurrency: model calls at once, over the run and its children. child_concurrency: children of one run at once.
+    call_seconds: how long one model call may take, each try by itself. retries: how often one that failed is tried
+        again; see Retries.
     tool_seconds: how long one call of a tool may take; None for Limits.tool_seconds.
     engine: by default the tenant's, or the process's own.
     on_exhausted: what happens when a limit ends the turns: "answer" asks the root model once more for its best answer,
@@ -129,6 +131,8 @@ class RLM(Generic[Answer_co]):
             ledger=chosen.ledger or engine.ledger,
             tenant=tenant,
             concurrency=chosen.concurrency,
+            retries=chosen.retries,
+            call_seconds=chosen.call_seconds,
             memo=chosen.memo,
             tracing=Tracing(chosen.trace, chosen.trace_folder, secrets_known(chosen.api_key, models=models)),
             spending=self._spending,
@@ -252,7 +256,9 @@ def _settings(
         model,
         sub_model,
         options.models,
-        find=lambda name: OpenAIChatModel(name, api_key=options.api_key, base_url=options.base_url),
+        find=lambda name: OpenAIChatModel(
+            name, api_key=options.api_key, base_url=options.base_url, clients=engine.clients
+        ),
         tools=options.tools or {},
         temperature=options.temperature,
         small=options.small,

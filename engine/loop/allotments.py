@@ -31,11 +31,10 @@ class Allotments:
         finally:
             self._waiting -= 1
         try:
-            meter = await patiently(lambda: self._meter.child(path, sharing))
+            meter = await patiently(lambda: self._meter.child(path, sharing), also_unavailable=True)
             try:
                 yield meter
             finally:
-                with anyio.CancelScope(shield=True):
-                    await patiently(meter.close)
+                meter.close()
         finally:
             self._places.release()

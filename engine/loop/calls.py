@@ -20,9 +20,10 @@ from weakref import WeakKeyDictionary
 
 import anyio
 
-from divebell.bridge.errors import BudgetExceeded, DivebellError, LedgerBusy, LedgerError
+from divebell.bridge.errors import BudgetExceeded, DivebellError, LedgerBusy, LedgerError, LedgerUnavailable
+from divebell.bridge.ledger import Ledger
 from divebell.bridge.meter import Hold, Meter, whole
-from divebell.bridge.patience import PATIENCE_SECONDS, pauses
+from divebell.bridge.patience import PATIENCE_SECONDS, UNAVAILABLE_PAUSE_SECONDS, pauses
 from divebell.bridge.tally import Tally
 from divebell.errors import ContextTooLong, JournalError, ModelError, ModelUnavailable, UnknownModel
 from divebell.journal.journal import Journal
@@ -30,21 +31,20 @@ from divebell.loop.cleaning import clean_completion, clean_error
 from divebell.loop.fitting import MAX_CHANGES, KnownLimits
 from divebell.loop.logs import log_failure, log_retry, log_waiting
 from divebell.loop.memo import Memo, identity_of
+from divebell.loop.retries import ATTEMPTS, CALL_SECONDS, FIRST_SECONDS, MAX_SECONDS, Retries
 from divebell.models.images import worst_case_image_tokens
 from divebell.models.openai_endings import INTERRUPTED, ending_of
-from divebell.models.protocol import Completion, Model, Request, Usage
+from divebell.models.protocol import DEFAULT_TIMEOUT_SECONDS, Completion, Model, Request, Usage
 from divebell.models.secret_texts import SecretTexts, secrets_of
 
-CALL_TIMEOUT_SECONDS = 600.0
 ADAPTER_GRACE_SECONDS = 1.0
 MAX_REPLY_CHARACTERS = 16 << 20
-MAX_ATTEMPTS = 4
-FIRST_RETRY_SECONDS = 0.5
-MAX_RETRY_SECONDS = 60.0
-"""What is waited before a retry at most. An endpoint that asks for more has its call fail at once instead."""
+MAX_ATTEMPTS, FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = ATTEMPTS, FIRST_SECONDS, MAX_SECONDS
+"""Of calls whose run was told nothing of retries."""
 LOOK_AGAIN_SECONDS = 0.05  # where others share the ledger, nobody tells us that they settled
 RECOVER_SECONDS = 2.0  # waiting for so long, look whether somebody died holding what we wait for
 LEDGER_PATIENCE_SECONDS = PATIENCE_SECONDS
+ENDING_PATIENCE_SECONDS = 2.0  # an answer waits no longer for the ledger, which is told later (bridge/backlog.py)
 
 _log = logging.getLogger("divebell.budget")
 _T = TypeVar("_T")
@@ -85,7 +85,7 @@ class Call:
 class Calls:
     """Makes the model calls of one query, all its children's included: at most `concurrency` at once.
 
-    limits: what is known of the models, to be shared by the queries of one RLM.
+    limits: what is known of the models, to be shared by the queries of one RLM. call_seconds: of each attempt.
     """
 
     def __init__(
@@ -97,12 +97,18 @@ class Calls:
         memo: Memo | None = None,
         tenant: str = "",
         limits: KnownLimits | None = None,
+        retries: Retries | None = None,
+        call_seconds: float = CALL_SECONDS,
     ) -> None:
         self._models = models
         self._journal = journal or Journal.off()
         self._memo = memo
         self._tenant = tenant
         self.limits = limits or KnownLimits()
+        self._retries = retries or Retries(
+            attempts=MAX_ATTEMPTS, first_seconds=FIRST_RETRY_SECONDS, max_seconds=MAX_RETRY_SECONDS
+        )
+        self._call_seconds = call_seconds
         self._secrets = SecretTexts(secrets_of(models.values()))
         self._unnamed = itertools.count(1)
         self._places = anyio.Semaphore(concurrency)
@@ -214,9 +220,9 @@ class Calls:
                 if changed is not None and changes < MAX_CHANGES:
                     fitted, changes = changed, changes + 1
                     continue
-                seconds = _retry_seconds(error, attempt - changes)
+                seconds = self._retries.seconds_before(attempt - changes, error)
                 left = meter.seconds_left
-                is_over = attempt - changes == MAX_ATTEMPTS or (left is not None and (seconds or 0.0) >= left)
+                is_over = attempt - changes == self._retries.attempts or (left is not None and (seconds or 0.0) >= left)
                 if seconds is None or is_over:
                     log_failure(meter.run_id, model.name, error, attempt)
                     raise
@@ -270,7 +276,8 @@ class Calls:
                             name=name,
                             is_last=is_last,
                             surcharge_percent=_surcharge_percent(model),
-                        )
+                        ),
+                        also_unavailable=True,
                     )
                 except BudgetExceeded as refusal:
                     self._places.release()
@@ -290,7 +297,10 @@ class Calls:
             await settled.wait()
         if time.monotonic() - since < RECOVER_SECONDS:
             return since
-        await patiently(meter.ledger.recover)
+        try:
+            await patiently(meter.ledger.recover)
+        except LedgerError as error:  # then another process looks, or this one later
+            _log.warning("what dead processes hold cannot be looked for: %s", error)
         return time.monotonic()
 
     async def _made(
@@ -306,7 +316,9 @@ class Calls:
         try:
             journal.keep_sent(path, name, model.name, hold.id, whole(hold))
             end = _forfeit(meter, hold)
-            completion = clean_completion(await _completed(meter, model, marked), self._secrets_with(model))
+            completion = clean_completion(
+                await _completed(meter, model, marked, self._call_seconds), self._secrets_with(model)
+            )
             end = _settlement(meter, hold, completion.usage)
             # Before it is settled, because what is paid for must be there when the run is resumed.
             foreseen = _foreseen(meter, hold, completion.usage)
@@ -320,15 +332,9 @@ class Calls:
                 end = _settlement(meter, hold, error.usage)
             raise
         finally:
-            with anyio.CancelScope(shield=True):
-                try:
-                    booked = await patiently(end)
-                    if failed:
-                        journal.keep_paid(path, hold.id, booked)
-                except LedgerError as error:
-                    _log.error("a hold stays open, and counts as spent: %s", error)
-                    if not failed:
-                        raise
+            booked = end()
+            if failed:
+                journal.keep_paid(path, hold.id, booked)
             self._settled.set()
             self._settled = anyio.Event()
         return completion, booked
@@ -367,9 +373,11 @@ def _refund(meter: Meter, hold: Hold) -> Callable[[], Tally]:
     return lambda: meter.refund(hold)
 
 
-async def _completed(meter: Meter, model: Model, request: Request) -> Completion:
+async def _completed(meter: Meter, model: Model, request: Request, call_seconds: float) -> Completion:
     """The model's reply. ModelError, or BudgetExceeded where the budget's seconds end first."""
-    left, timeout = meter.seconds_left, min(CALL_TIMEOUT_SECONDS, request.timeout_seconds)
+    left, timeout = meter.seconds_left, call_seconds
+    if request.timeout_seconds != DEFAULT_TIMEOUT_SECONDS:
+        timeout = min(timeout, request.timeout_seconds)
     timeout = timeout if left is None else min(timeout, max(left, 0.001))
     try:
         with anyio.fail_after(timeout + ADAPTER_GRACE_SECONDS):  # the adapter knows better what became of the call
@@ -394,23 +402,27 @@ async def _completed(meter: Meter, model: Model, request: Request) -> Completion
     return replace(completion, finish_reason=ending)
 
 
-def _retry_seconds(error: ModelError, attempt: int) -> float | None:
-    """How long to wait before the next attempt; None where there should be none. With jitter, so that calls that
-    failed together do not come back together."""
-    if not error.may_retry:
-        return None
-    asked = error.retry_after_seconds
-    if asked is not None:
-        return max(asked, 0.0) * random.uniform(1.0, 1.1) if asked <= MAX_RETRY_SECONDS else None  # nor for NaN
-    doubled: float = FIRST_RETRY_SECONDS * 2 ** (attempt - 1)
-    return min(doubled, MAX_RETRY_SECONDS) * random.uniform(0.5, 1.0)
+async def patiently(operation: Callable[[], _T], *, also_unavailable: bool = False) -> _T:
+    """The ledger's operation, tried again while another process is writing to it. LedgerBusy if that does not end.
 
-
-async def patiently(operation: Callable[[], _T]) -> _T:
-    """The ledger's operation, tried again while another process is writing to it. LedgerBusy if that does not end."""
+    also_unavailable: also while it cannot be written for another reason, because a run that was paid for would end.
+    """
     for pause in pauses(LEDGER_PATIENCE_SECONDS):
         try:
             return operation()
         except LedgerBusy:
             await anyio.sleep(pause)
+        except LedgerUnavailable:
+            if not also_unavailable:
+                raise
+            await anyio.sleep(UNAVAILABLE_PAUSE_SECONDS)
     return operation()
+
+
+async def until_written(ledger: Ledger) -> bool:
+    """Wait a moment for a ledger that is busy to take what it could not be told yet. Whether it has."""
+    for pause in pauses(ENDING_PATIENCE_SECONDS):
+        if not ledger.backlog.is_busy:
+            break
+        await anyio.sleep(pause)
+    return not ledger.backlog

@@ -47,6 +47,7 @@ class Result(Generic[Answer_co]):
     value: the answer as the type that RLM(output=...) asked for; without one, the text. None of a draft, whatever type
     checkers are told: where drafts would do harm, ask for `rlm.run(...).raise_if_failed().value`.
     spend: as RLM.cost_summary(), for this run and its children.
+    notes: what else there is to know of it, a sentence each: such as that the ledger could not be written.
     """
 
     answer: str
@@ -65,6 +66,7 @@ class Result(Generic[Answer_co]):
     """Names the run in its events, its trace, its journal, the ledger (in the ids of its accounts) and the log."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """What the application said of it: RLM(metadata=...), and over that run(metadata=...)."""
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         cost = self.spend.get("dollars")

@@ -5,12 +5,13 @@ run that cannot make even that, or whose model failed for good, ends with a draf
 the error beside it. With `on_exhausted="raise"` both raise instead.
 """
 
+import functools
 import time
 from dataclasses import dataclass, replace
 
 import anyio
 
-from divebell.bridge.errors import BudgetExceeded
+from divebell.bridge.errors import BudgetExceeded, LedgerError
 from divebell.bridge.meter import Meter
 from divebell.cell import Cell
 from divebell.errors import ContextTooLong, DivebellError, ModelError, RunError
@@ -96,7 +97,8 @@ class TurnLoop:
         settings, history = self._settings, self._session.history
         if settings.on_exhausted == "answer":
             plans = landing.reserve_plans(history.instructions, self._level.root_output_tokens)
-            await patiently(lambda: self._meter.keep_back(self._level.model.name, plans))
+            keep_back = functools.partial(self._meter.keep_back, self._level.model.name, plans)
+            await patiently(keep_back, also_unavailable=True)
         self._stale_draft = await drafts.read_draft(box) if history.is_a_later_question else ""
         refusal: DivebellError | None = None
         try:
@@ -112,7 +114,7 @@ class TurnLoop:
             if not self.trace:
                 raise
             refusal, stop = error, Stop(limit="window", cap=error.limit_tokens, path=self._meter.where)
-        except ModelError as error:
+        except (ModelError, LedgerError) as error:
             return await self._end_with_draft(box, error)
         except TimeoutError:
             refusal = self._time_is_up()

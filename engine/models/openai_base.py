@@ -6,7 +6,7 @@ The client is imported at the first call, on another thread: importing it takes 
 import json
 import os
 import re
-import threading
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -19,6 +19,7 @@ import anyio
 import anyio.to_thread
 
 from divebell.errors import ConfigurationError, ModelError
+from divebell.models.client_pool import ClientPool
 from divebell.models.concurrency import ConcurrencyLimit
 from divebell.models.openai_errors import Progress, translate
 from divebell.models.openai_fallbacks import MAX_FALLBACKS, REMEMBERED, changed, next_fallback
@@ -76,6 +77,7 @@ class OpenAIModel(ABC):
         client: "AsyncOpenAI | None" = None,
         extra_body: Mapping[str, object] | None = None,
         max_concurrency: int | None = None,
+        clients: ClientPool | None = None,
     ) -> None:
         if not isinstance(name, str) or not name.strip():
             raise ConfigurationError(f"the model's name must be a text such as 'gpt-5-mini', not {name!r}")
@@ -110,8 +112,8 @@ class OpenAIModel(ABC):
             hides_reasoning=host.endswith(GOOGLE_DOMAIN),
         )
         self._surcharge_percent = REGIONAL_SURCHARGE_PERCENT if _REGIONAL_HOST.fullmatch(host) else 0
-        self._lock = threading.Lock()
-        self._clients: LoopClients | None = None
+        self._owns_pool = clients is None
+        self._pool = ClientPool() if clients is None else clients
 
     @property
     def name(self) -> str:
@@ -198,9 +200,7 @@ class OpenAIModel(ABC):
         """The answer to one request, which is sent once."""
         client = self._given
         if client is None:
-            clients = self._clients
-            if clients is None:
-                clients = await anyio.to_thread.run_sync(self._open)
+            clients = await self._loop_clients()
             client = await clients.current()
         from divebell.models.openai_client import post
 
@@ -208,14 +208,17 @@ class OpenAIModel(ABC):
         left_seconds = max(deadline - time.monotonic(), 0.001)
         return await post(client, self.api, fields, left_seconds, progress)
 
-    def _open(self) -> "LoopClients":
-        """Imports the client, so runs on a thread of its own, or all other tasks would stand still."""
-        from divebell.models.openai_client import LoopClients
+    async def _loop_clients(self) -> "LoopClients":
+        """The first time, this imports the client: on a thread, or all other tasks would stand still."""
+        if "divebell.models.openai_client" in sys.modules:
+            return self._pool.get(self._base_url, self._where.key)
+        return await anyio.to_thread.run_sync(self._pool.get, self._base_url, self._where.key)
 
-        with self._lock:
-            if self._clients is None:
-                self._clients = LoopClients(self._base_url, self._where.key)
-            return self._clients
+    async def aclose(self) -> None:
+        """Close the model's connections, if they are its own: those of an engine are closed with that, and a client
+        that was given belongs to who gave it. Without this they are closed when their event loop ends."""
+        if self._owns_pool:
+            await self._pool.aclose()
 
     def _common_fields(self, request: Request) -> dict[str, Any]:
         """What both APIs call the same."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from divebell.errors import ConfigurationError
+from divebell.models.client_pool import ClientPool
 from divebell.models.openai_base import OpenAIModel
 from divebell.models.openai_content import chat_messages, schema_format
 from divebell.models.openai_reply import read_completion
@@ -26,6 +27,7 @@ class OpenAIChatModel(OpenAIModel):
     extra_body: further fields of the request, for example {"reasoning_effort": "low"}. What a Request says wins.
     max_concurrency: how many calls may run at once, over all threads and event loops; others wait, in order. None for
         no limit.
+    clients: connections to share with other models, as Engine.clients; by default its own.
 
     Where an endpoint refuses a field, a value or a role that Divebell sends of its own accord (max_completion_tokens,
     temperature, a schema, the system role and others), the call is sent again without it, or under its other name, and
@@ -54,6 +56,7 @@ class OpenAIChatModel(OpenAIModel):
         max_tokens_field: TokensField = "max_completion_tokens",
         extra_body: Mapping[str, object] | None = None,
         max_concurrency: int | None = None,
+        clients: ClientPool | None = None,
     ) -> None:
         if max_tokens_field not in ("max_completion_tokens", "max_tokens"):
             raise ConfigurationError(
@@ -66,6 +69,7 @@ class OpenAIChatModel(OpenAIModel):
             client=client,
             extra_body=extra_body,
             max_concurrency=max_concurrency,
+            clients=clients,
         )
         self._tokens_field: TokensField = max_tokens_field
 

@@ -9,9 +9,13 @@ connections to the garbage collector.
 """
 
 import asyncio
+import contextlib
+import os
+import ssl
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any, Literal
 
 import httpx2
@@ -23,6 +27,7 @@ NO_KEY = "none"  # the client insists on a key; endpoints that need none ignore 
 CONNECT_SECONDS = 20.0
 CONNECT_SHARE = 0.9  # of the call's time: a TLS handshake that is cancelled from outside leaves its socket open
 MAX_CONNECTIONS = 1_000
+CLOSE_SECONDS = 2.0  # how long a client of another loop is waited for
 IDLE_SECONDS = 2.0  # servers close idle connections after 5 s or more; a request sent at that moment would be lost
 MAX_BODY_BYTES = 128 << 20  # a character may take 6 bytes in JSON, and there is more in a body than the reply
 MAX_ERROR_BYTES = 64 << 10
@@ -56,13 +61,19 @@ async def post(
     return bytes(body)
 
 
+@lru_cache(maxsize=4)
+def _ssl_context(_file: str | None, _folder: str | None) -> ssl.SSLContext:
+    """Takes 30 ms, and all clients can share it, as long as the environment names the same certificates."""
+    return httpx2.create_ssl_context()
+
+
 class LoopClients:
     """One client for each running event loop, all for the same endpoint."""
 
     def __init__(self, base_url: str, key: str) -> None:
         self._base_url = base_url
         self._key = key
-        self._verify = httpx2.create_ssl_context()  # takes 30 ms, and loops can share it
+        self._verify = _ssl_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
         self._limits = httpx2.Limits(
             max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS, keepalive_expiry=IDLE_SECONDS
         )
@@ -75,6 +86,7 @@ class LoopClients:
         found = self._open.get(loop)
         if found is not None:
             return found[0]
+        self._forget_ended()
         client = AsyncOpenAI(
             api_key=self._key or NO_KEY,
             base_url=self._base_url,
@@ -89,10 +101,40 @@ class LoopClients:
         keeper = _closing_with_its_loop(client)
         await anext(keeper)  # does not wait, so that no other task comes between
         with self._lock:
-            for old in [each for each in self._open if each.is_closed()]:
-                del self._open[old]
             self._open[loop] = client, keeper
         return client
+
+    def _forget_ended(self) -> None:
+        with self._lock:
+            for old in [each for each in self._open if each.is_closed()]:
+                del self._open[old]
+
+    def close(self) -> None:
+        """Close all clients: each on its own loop, soon. Those of a loop that is not running are closed at its end."""
+        for loop, keeper in self._taken():
+            with contextlib.suppress(RuntimeError):  # it has ended meanwhile
+                asyncio.run_coroutine_threadsafe(_ended(keeper), loop)
+
+    async def aclose(self) -> None:
+        """As `close`; this loop's client is closed when this returns, and those of others are waited for a moment."""
+        here = asyncio.get_running_loop()
+        for loop, keeper in self._taken():
+            if loop is here:
+                await keeper.aclose()
+                continue
+            with contextlib.suppress(RuntimeError, TimeoutError):
+                elsewhere = asyncio.run_coroutine_threadsafe(_ended(keeper), loop)
+                await asyncio.wait_for(asyncio.wrap_future(elsewhere), CLOSE_SECONDS)
+
+    def _taken(self) -> list[tuple[asyncio.AbstractEventLoop, AsyncGenerator[None, None]]]:
+        """The running loops' clients, which are no longer handed out."""
+        with self._lock:
+            running = [loop for loop in self._open if loop.is_running()]
+            return [(loop, self._open.pop(loop)[1]) for loop in running]
+
+
+async def _ended(keeper: AsyncGenerator[None, None]) -> None:
+    await keeper.aclose()
 
 
 async def _closing_with_its_loop(client: AsyncOpenAI) -> AsyncGenerator[None, None]:

@@ -13,8 +13,8 @@ from divebell.models.protocol import Completion, Request
 class OpenAIResponsesModel(OpenAIModel):
     """A model behind a Responses endpoint: OpenAI's, or a compatible one at `base_url`.
 
-    api_key, base_url, client, max_concurrency: as for OpenAIChatModel, and so is all that is said there of retries,
-        service tiers and tenants.
+    api_key, base_url, client, max_concurrency, clients: as for OpenAIChatModel, and so is all that is said there of
+        retries, service tiers and tenants.
     extra_body: further fields of the request, for example {"reasoning": {"effort": "low"}} or
         {"text": {"verbosity": "low"}}. What a Request says wins.
 

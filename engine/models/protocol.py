@@ -8,6 +8,7 @@ from divebell.models.schema import schema_text
 
 Detail = Literal["high", "low"]
 
+DEFAULT_TIMEOUT_SECONDS = 600.0
 STOP, LENGTH, CONTENT_FILTER = "stop", "length", "content_filter"
 """How a reply may have ended: Completion.finish_reason."""
 
@@ -102,7 +103,7 @@ class Request:
     max_output_tokens: int
     """The most that the reply may take, reasoning included. The adapter must send it to the provider: the hold rests on
     it."""
-    timeout_seconds: float = 600.0
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     """Of the whole call, waiting for a place at the model included."""
     metadata: dict[str, str] = field(default_factory=dict)
     """For the provider's own bookkeeping: "cache_key", "tenant", and "call", which names the call among all others and

@@ -24,7 +24,7 @@ from tests.contract.conftest import kind, value
         ("FINAL(1)\nFINAL(2)", "2", 2),
         ("FINAL('x' * 2_000_000)", "x" * 2_000_000, None),
         ("FINAL([0] * 1_100_000)", str([0] * 1_100_000), None),
-        ("class A:\n    def __str__(self): return 'an A'\nFINAL(A())", "an A", None),
+        ("class A:\n    def __str__(self): return 'an A'\nFINAL(A())", "an A", "an A"),
     ],
 )
 def test_an_answer_has_its_text_and_its_value_where_that_is_plain(code: str, text: str, data: object) -> None:

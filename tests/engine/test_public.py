@@ -11,7 +11,8 @@ from divebell import errors
 NAMES = {
     "RLM", "Budget", "BudgetExceeded", "CacheError", "Cell", "CellError", "Completion", "ConfigurationError", "Context",
     "ContextError", "DivebellError", "Engine", "Event", "Ledger", "LedgerBusy", "LedgerError", "LedgerUnavailable", "LongPrompt", "MemoryLedger", "RateCard", "Level", "Session", "Memo", "JournalError", "ReplayDiverged", "AnswerError", "ImagePart", "TextPart", "OpenAIResponsesModel", "SchemaRefused", "SQLiteLedger", "Stop", "Tenant", "Limits", "Message", "Model", "ModelError", "ModelRefused",
-    "ModelUnavailable", "NotPlainData", "OpenAIChatModel", "Rate", "Request", "Result", "RunError", "Sandbox", "SandboxClosed",
+    "ModelUnavailable", "NotPlainData", "OpenAIChatModel", "Rate", "Request", "Result", "Retries", "RunError", "Sandbox",
+    "SandboxClosed",
     "SandboxError", "ScriptedModel", "Snapshot", "TraceError", "Turn", "UnknownModel", "UnknownPrice", "Usage",
     "ContextTooLong", "IncompleteReply", "OutputTooLong", "EventListener", "RLMOptions", "RequestError", "RunStream", "Source", "Tools", "Variable",
 }  # fmt: skip

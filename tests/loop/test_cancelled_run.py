@@ -178,6 +178,7 @@ def test_a_call_that_is_being_settled_as_the_run_ends_costs_what_it_did_and_not_
             await anyio.sleep(0.03)
         ledger.is_busy = False
         await services.ended()
+        ledger.backlog.finish_all()
         assert meter.summary()["dollars"] == Decimal("0.01")
         account = ledger.account(meter._account)
         assert account is not None

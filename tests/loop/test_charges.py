@@ -18,6 +18,7 @@ from divebell.bridge.meter import Meter
 from divebell.bridge.rates import RateCard
 from divebell.loop import calls as calls_module
 from divebell.loop.calls import Call, Calls
+from divebell.loop.retries import Retries
 from tests.support.chat_server import ChatServer, Reply
 from tests.support.misbehaviour import (
     GIVEN_BACK,
@@ -138,7 +139,7 @@ def test_a_second_attempt_is_a_second_hold_beside_what_the_first_cost(
 ) -> None:
     """The provider misbehaves once and then answers; the pause that it asks for is kept to, with jitter."""
     pauses: list[float] = []
-    monkeypatch.setattr(calls_module, "_retry_seconds", noting(pauses, calls_module._retry_seconds))
+    monkeypatch.setattr(Retries, "seconds_before", noting(pauses, Retries.seconds_before))
     answers = iter([row.policy({}), Reply(text="4")])
     with ChatServer(lambda _asked: next(answers)) as server, SQLiteLedger(tmp_path / "ledger.db") as ledger:
         outcome, summary = anyio.run(paid, row, server, ledger)
@@ -151,11 +152,12 @@ def test_a_second_attempt_is_a_second_hold_beside_what_the_first_cost(
     assert low <= pauses[0] <= high * 1.1
 
 
-def noting(
-    pauses: list[float], real: Callable[[ModelError, int], float | None]
-) -> Callable[[ModelError, int], float | None]:
-    def noted(error: ModelError, attempt: int) -> float | None:
-        seconds = real(error, attempt)
+Pausing = Callable[[Retries, int, ModelError], float | None]
+
+
+def noting(pauses: list[float], real: Pausing) -> Pausing:
+    def noted(retries: Retries, attempt: int, error: ModelError) -> float | None:
+        seconds = real(retries, attempt, error)
         assert seconds is not None
         pauses.append(seconds)
         return 0.001

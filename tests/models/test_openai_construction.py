@@ -234,8 +234,7 @@ def test_old_loops_are_forgotten(server: ChatServer) -> None:
     model = model_at(server)
     for _ in range(5):
         complete(model)
-    assert model._clients is not None
-    assert len(model._clients._open) == 1
+    assert len(model._pool.get(server.url, KEY)._open) == 1
 
 
 def _python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:

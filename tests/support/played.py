@@ -88,6 +88,7 @@ async def outcomes(calls: Calls, meter: Meter, model: Played, requests: list[Req
 
 
 def nothing_is_left_over(calls: Calls, meter: Meter, concurrency: int) -> None:
+    meter.ledger.backlog.finish_all()
     account = meter.ledger.account(meter._account)
     assert account is not None
     assert account.held == NOTHING

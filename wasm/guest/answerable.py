@@ -16,7 +16,9 @@
 | bytearray, memoryview | bytes | those bytes' |
 | what has model_dump(), tolist() or to_dict() | what that returns | what `print` shows |
 | an object of a class of the cell's | dict of its public attributes | its own, or else that dict's |
-| any other object with a text of its own | none: a schema cannot be met with it | what `print` shows |
+| any other object with a text of its own | that text | what `print` shows |
+
+What has a text and no data: a dict with a key that is no scalar, and what is too large or too deep.
 
 A list or dict that holds a date, a Decimal or another of these has its data's text: `['2024-05-01']`.
 
@@ -143,6 +145,8 @@ def _text(value: Any, data: object) -> str:
             value = [*value]
         elif issubclass(kind, (bytearray, memoryview)):
             value = bytes(value)
+        elif issubclass(kind, BaseException):
+            value = _exception(value, 0, _Walk())
     return str.__str__(str(value))
 
 
@@ -355,8 +359,8 @@ def _object(value: Any, kind: type, depth: int, walk: _Walk) -> object:
         return _mapping(attributes, depth, walk)
     if not has_own_text(kind) and _ONLY_AN_ADDRESS.match(repr(value)[:1000]):
         raise _NotAnswer(f"an object ({type_name(value)}) that holds no data", "give the value that you mean")
-    walk.has_no_data(f"{type_name(value)} is not plain data: give its values, or its text with str(...)")
-    return None
+    walk.shows_data |= depth > 0
+    return _in_text(value, depth, walk)
 
 
 def _attributes(value: object, kind: type) -> dict[str, object]:

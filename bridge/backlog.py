@@ -1,0 +1,143 @@
+"""What a ledger could not be told at once: the ends of holds and of accounts, which are kept, and tried again.
+
+A disk that is full for a moment, or another program that keeps the file locked, must cost nobody the answer that was
+paid for, nor leave money set aside for as long as this process lives.
+
+Guaranteed: what is kept is written in the order in which it came, before this process sets anything new aside, by a
+thread of its own where the process does nothing more, and at last as the ledger is closed or the process exits. A
+ledger that cannot be written lends nothing, so there is never more to keep than was open as that began. What a process
+still kept as it died is posted like all that a dead process leaves (Ledger.recover): calls in full.
+
+Not guaranteed: what the ledger refuses for good, because it was closed, say, or its file is damaged, is logged and
+dropped.
+"""
+
+import atexit
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from divebell.bridge.errors import LedgerBusy, LedgerError, LedgerUnavailable
+
+FIRST_RETRY_SECONDS = 0.05
+MAX_RETRY_SECONDS = 15.0
+WARN_AFTER_SECONDS = 2.0
+"""A ledger that another process is writing to is no news before."""
+LAST_SECONDS = 5.0
+"""How long a process that exits, or closes its ledger, tries to write what it keeps."""
+
+_log = logging.getLogger("divebell.ledger")
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class _Kept:
+    what: str
+    operation: Callable[[], object]
+    since: float = field(default_factory=time.monotonic)
+    is_told: bool = False
+
+
+class Backlog:
+    """One ledger's. Thread-safe. Must not be called with the ledger's own lock held."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._kept: deque[_Kept] = deque()
+        self._thread: threading.Thread | None = None
+        self._failure: LedgerUnavailable | None = None
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it waits only for another process that is writing just now."""
+        return bool(self._kept) and isinstance(self._failure, LedgerBusy)
+
+    def finish(self, what: str, operation: Callable[[], _T]) -> _T | None:
+        """Do it now, after all that is kept; or keep it, and return None. LedgerError where it is refused for good.
+
+        what: names it in the log.
+        """
+        with self._lock:
+            try:
+                self.catch_up()
+                return operation()
+            except LedgerUnavailable as error:
+                self._failure = error
+                self._kept.append(_Kept(what, operation))
+                self._warn()
+                self._start()
+                return None
+
+    def catch_up(self) -> None:
+        """Write what is kept. LedgerUnavailable where that is not possible yet."""
+        if not self._kept:
+            return
+        with self._lock:
+            while self._kept:
+                kept = self._kept[0]
+                try:
+                    kept.operation()
+                except LedgerUnavailable as error:
+                    self._failure = error
+                    raise
+                except LedgerError as error:
+                    _log.error("%s was refused, and is not tried again: %s", kept.what, error)
+                else:
+                    if kept.is_told:
+                        _log.warning("%s is written now", kept.what)
+                self._kept.popleft()
+
+    def finish_all(self, seconds: float = LAST_SECONDS) -> None:
+        """Try for so long to write all of it, because there is no later."""
+        until = time.monotonic() + seconds
+        while self._kept:
+            try:
+                self.catch_up()
+            except LedgerUnavailable as error:
+                if time.monotonic() > until:
+                    _log.error(
+                        "%d entries of the ledger could not be written: whoever opens it next posts what they leave "
+                        "open as spent, in full: %s", len(self._kept), error,
+                    )  # fmt: skip
+                    return
+                time.sleep(FIRST_RETRY_SECONDS)
+
+    def forget(self) -> None:
+        """In a forked child: what is kept is its parent's to write."""
+        self.__init__()  # type: ignore[misc]  # a thread that is not here may have held the lock
+
+    def _warn(self) -> None:
+        for kept in self._kept:
+            if kept.is_told or (self.is_busy and time.monotonic() - kept.since < WARN_AFTER_SECONDS):
+                continue
+            kept.is_told = True
+            _log.warning("%s could not be written, and is tried again: %s", kept.what, self._failure)
+
+    def _start(self) -> None:
+        """The lock is held."""
+        if self._thread is None:
+            atexit.register(self.finish_all)
+            self._thread = threading.Thread(target=self._go_on, name="divebell-ledger-backlog", daemon=True)
+            self._thread.start()
+
+    def _go_on(self) -> None:
+        pause = FIRST_RETRY_SECONDS
+        while True:
+            time.sleep(pause)
+            with self._lock:
+                try:
+                    self.catch_up()
+                except LedgerUnavailable:
+                    self._warn()
+                    pause = min(pause * 2, MAX_RETRY_SECONDS)
+                    continue
+                self._thread = None
+                atexit.unregister(self.finish_all)
+                return

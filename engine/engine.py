@@ -20,6 +20,7 @@ from divebell.errors import ConfigurationError
 from divebell.limits import Limits
 from divebell.models.client_pool import ClientPool
 from divebell.runtime import compiled, native
+from divebell.runtime.ctrl_c import without_ctrl_c
 from divebell.runtime.image import REPRODUCIBLE_KEY, Image, boot
 from divebell.runtime.pages import can_protect
 from divebell.runtime.watchdog import Watchdog
@@ -187,10 +188,14 @@ class Engine:
         with self._lock:
             if reproducible not in self._images:
                 if self._module is None:
-                    engine = native.make_engine(epochs=self.epochs)
-                    self._module = native.NativeModule(engine, compiled.load(engine, epochs=self.epochs))
+                    with without_ctrl_c():
+                        engine = native.make_engine(epochs=self.epochs)
+                    loaded = compiled.load(engine, epochs=self.epochs)
+                    with without_ctrl_c():
+                        self._module = native.NativeModule(engine, loaded)
                 key = REPRODUCIBLE_KEY if reproducible else None
-                self._images[reproducible] = boot(self._module, key)
+                with without_ctrl_c():  # the boot calls back from the guest, where an exception would be lost
+                    self._images[reproducible] = boot(self._module, key)
             return self._images[reproducible]
 
     @property

@@ -1,19 +1,24 @@
 """The commands and their options. Each does its work in a file of its own."""
 
 import io
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
-from divebell.cli.exits import USAGE, Exit, clean_exit
+from divebell.cli.amounts import parse_budget
+from divebell.cli.ask_command import ask
+from divebell.cli.exits import INTERRUPTED, USAGE, Exit, clean_exit
 from divebell.cli.ledger import ledger as ledger_commands
-
-if TYPE_CHECKING:
-    from divebell.bridge.budget import Budget
+from divebell.cli.notices import show_notices
+from divebell.cli.streams import UnfailingStream
+from divebell_command import end_at_once
 
 app = typer.Typer(
     name="divebell",
@@ -31,16 +36,35 @@ def run() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    with clean_exit():
+    if sys.stderr is not None:
+        sys.stderr = UnfailingStream(sys.stderr)  # type: ignore[assignment]
+    show_notices()
+    with ctrl_c_raises(), clean_exit():
         try:
             status = app(standalone_mode=False)
-        except typer.Abort:  # typer's form of Ctrl-C
+            if status == INTERRUPTED:  # typer's forms of Ctrl-C: this one, and
+                raise KeyboardInterrupt
+        except typer.Abort:
             raise KeyboardInterrupt from None
         except TyperException as error:
             if not error.format_message():  # the help that stands for a command that was not named
                 raise Exit(USAGE) from None
             raise Exit(USAGE, f"{error.format_message()} Try --help.") from None
     raise SystemExit(status or 0)
+
+
+@contextmanager
+def ctrl_c_raises() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt here, and so is put in order; before and after, it only ends the process."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not end_at_once:  # it is ignored, or this is not the command of its own process
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _version(wanted: bool) -> None:
@@ -74,120 +98,7 @@ def demo(
     work(Console(soft_wrap=True), lines=lines, seed=seed, budget=budget)
 
 
-def _budget(dollars: str | None, tokens: int | None, calls: int | None, seconds: float | None, depth: int) -> "Budget":
-    from divebell.bridge.budget import Budget
-    from divebell.errors import ConfigurationError
-
-    try:
-        return Budget(dollars=dollars, tokens=tokens, calls=calls, seconds=seconds, depth=depth)
-    except ConfigurationError as error:  # typer has checked the others
-        raise Exit(USAGE, f"--budget: {error}") from None
-
-
-def _cap(option: str, dollars: str | None) -> "Budget | None":
-    from divebell.bridge.budget import Budget
-    from divebell.errors import ConfigurationError
-
-    try:
-        return None if dollars is None else Budget(dollars=dollars)
-    except ConfigurationError as error:
-        raise Exit(USAGE, f"{option}: {error}") from None
-
-
-@app.command()
-def ask(
-    question: Annotated[str, typer.Argument(help="What you want to know.")],
-    context: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--context",
-            "-c",
-            help="A file, folder, pattern, JSON or JSON Lines to answer from; again for more; - for standard input.",
-        ),
-    ] = None,
-    model: Annotated[
-        str, typer.Option("--model", "-m", envvar="DIVEBELL_MODEL", help="The root model.")
-    ] = "gpt-5-mini",
-    sub_model: Annotated[
-        str | None, typer.Option(envvar="DIVEBELL_SUB_MODEL", help="Answers llm_query; by default the root model.")
-    ] = None,
-    base_url: Annotated[
-        str | None, typer.Option(envvar="OPENAI_BASE_URL", help="An endpoint that speaks the Chat Completions API.")
-    ] = None,
-    budget: Annotated[str | None, typer.Option(help="The most that the answer may cost, in dollars: 0.30")] = None,
-    tokens: Annotated[int | None, typer.Option(min=1, help="The most tokens, input and output together.")] = None,
-    calls: Annotated[int | None, typer.Option(min=1, help="The most model calls.")] = None,
-    seconds: Annotated[float | None, typer.Option(min=0.001, help="The most wall time.")] = None,
-    depth: Annotated[int, typer.Option(min=0, max=32, help="How deep children may go.")] = 1,
-    rate: Annotated[
-        list[str] | None,
-        typer.Option(help="A model's price, MODEL=INPUT/OUTPUT(/CACHED) in dollars per million tokens: local=0/0"),
-    ] = None,
-    max_iterations: Annotated[int, typer.Option(min=1, max=10_000, help="Turns of the root model.")] = 20,
-    on_exhausted: Annotated[
-        Literal["answer", "raise"],
-        typer.Option(
-            help="When a limit ends the run: ask for the best answer so far, or fail (status 3, or 1 if turns ran out)."
-        ),
-    ] = "answer",
-    ledger: Annotated[
-        Path | None,
-        typer.Option(envvar="DIVEBELL_LEDGER", help="A SQLite file that keeps the budgets of many runs."),
-    ] = None,
-    tenant: Annotated[
-        str | None, typer.Option(help="For whom this runs: the caps that the ledger has for them apply.")
-    ] = None,
-    per_day: Annotated[
-        str | None, typer.Option(help="From now on, the most that the tenant may spend in a day, in dollars.")
-    ] = None,
-    total: Annotated[
-        str | None, typer.Option(help="From now on, the most that the tenant may spend in all, in dollars.")
-    ] = None,
-    schema: Annotated[
-        Path | None,
-        typer.Option(help="A file with a JSON Schema that the answer must fit; it is printed as JSON then."),
-    ] = None,
-    preview: Annotated[bool, typer.Option(help="Show the model the beginning of the context.")] = True,
-    trace: Annotated[
-        Path | None, typer.Option(help="A file to write a trace to, for `divebell trace`; it must not be there yet.")
-    ] = None,
-    journal: Annotated[
-        Path | None, typer.Option(help="A file to write, from which the run can be resumed, and replayed exactly.")
-    ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(help="A journal to go on from: what it has is not paid again. It is begun if it is not there."),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer and nothing else.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print answer, status and spend as JSON.")] = False,
-) -> None:
-    """Answer a question about files. The answer goes to stdout, the progress to stderr.
-
-    The key is read from OPENAI_API_KEY. Exit status: 1 the model failed, 2 bad input, 3 over budget.
-    """
-    from divebell.cli.ask import Purse
-    from divebell.cli.ask import ask as work
-
-    work(
-        Console(stderr=True, soft_wrap=True),
-        question,
-        context or [],
-        model=model,
-        sub_model=sub_model,
-        base_url=base_url,
-        budget=_budget(budget, tokens, calls, seconds, depth),
-        purse=Purse(ledger=ledger, tenant=tenant, per_day=_cap("--per-day", per_day), total=_cap("--total", total)),
-        on_exhausted=on_exhausted,
-        rates=rate or [],
-        schema=schema,
-        preview=preview,
-        max_iterations=max_iterations,
-        trace=trace,
-        journal=journal,
-        resume=resume,
-        quiet=quiet or as_json,
-        as_json=as_json,
-    )
+app.command("ask")(ask)
 
 
 @app.command()
@@ -232,7 +143,7 @@ def replay(
         model=model,
         sub_model=sub_model,
         base_url=base_url,
-        budget=_budget(budget, tokens, calls, seconds, 1),
+        budget=parse_budget(budget, tokens, calls, seconds, 1),
         rates=rate or [],
         quiet=quiet,
         as_json=as_json,

@@ -2,18 +2,19 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from rich.console import Console
 
 from divebell.bridge.budget import Budget
 from divebell.cli.display import Display, one_line, safe, summary_line
 from divebell.cli.exits import USAGE, Exit, status_of
-from divebell.cli.inputs import parse_rates, read_context, read_schema, show_notes
+from divebell.cli.inputs import Reading, read_context, read_schema, show_notes
+from divebell.cli.streams import check_stdout, print_answer
 from divebell.engine import Engine, default_engine
 from divebell.errors import LedgerBusy, LedgerError
 from divebell.loop.listeners import combine_listeners, secrets_known
@@ -56,67 +57,66 @@ class Purse:
                 yield engine, engine.tenant(self.tenant, per_day=self.per_day, total=self.total)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """What is written of a run, or gone on from."""
+
+    trace: Path | None
+    journal: Path | None
+    resume: Path | None
+
+    def __post_init__(self) -> None:
+        if self.journal is not None and self.resume is not None:
+            raise Exit(USAGE, "give --journal FILE to begin one, or --resume FILE to go on, not both")
+
+
 def ask(
     console: Console,
     question: str,
     paths: list[Path],
     *,
-    model: str,
-    sub_model: str | None,
-    base_url: str | None,
-    budget: Budget,
+    reading: Reading,
+    models: tuple[str, str | None],
     purse: Purse,
-    on_exhausted: Literal["answer", "raise"],
-    rates: list[str],
+    files: Files,
     schema: Path | None,
-    preview: bool,
-    max_iterations: int,
-    trace: Path | None,
-    journal: Path | None,
-    resume: Path | None,
+    options: Mapping[str, Any],
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Answer on stdout; everything else on stderr."""
+    """Answer on stdout; everything else on stderr. `options` are those of RLM that were given."""
+    check_stdout()
     if not question.strip():
         raise Exit(USAGE, "the question is empty")
-    if journal is not None and resume is not None:
-        raise Exit(USAGE, "give --journal FILE to begin one, or --resume FILE to go on, not both")
     display = Display(console, quiet=quiet)
     # What can be wrong with the command is looked at before the trace is made: its name would be taken the next time.
-    prices, output, context = parse_rates(rates), None if schema is None else read_schema(schema), read_context(paths)
-    with purse.opened() as (engine, tenant), _tracing(trace) as writer:
+    output, context = None if schema is None else read_schema(schema), read_context(paths, reading)
+    with purse.opened() as (engine, tenant), _tracing(files.trace) as writer:
         rlm = RLM(
-            model,
-            sub_model,
-            base_url=base_url,
-            budget=budget,
+            *models,
             engine=engine,
             tenant=tenant,
-            on_exhausted=on_exhausted,
-            rates=prices,
             output=output,
-            preview=preview,
-            max_iterations=max_iterations,
             on_event=combine_listeners(display.on_event, writer),
+            **options,
         )
         if not quiet:
             show_notes(context)
         with display:
-            result = rlm.run(context, question, journal=journal, resume=resume)
-    if as_json:
-        print(json.dumps(_as_json(result), indent=2, default=str))
-        _end(result)
-        return
+            result = rlm.run(context, question, journal=files.journal, resume=files.resume)
+        # Before ledger and trace are closed: what may go wrong there must not take the answer with it.
+        if as_json:
+            print_answer(json.dumps(_as_json(result), indent=2, default=str))
+        else:
+            print_answer(safe(result.answer) if sys.stdout.isatty() else result.answer)
     if not quiet:
         console.print(f"\n{summary_line(result)}", highlight=False, markup=False)
         if result.stopped_by is not None:
             console.print(_note(result.stopped_by), highlight=False, markup=False)
         if result.error is not None:
-            console.print("what follows is a draft: what the run had when it failed", highlight=False, markup=False)
+            console.print("this is a draft: what the run had when it failed", highlight=False, markup=False)
         elif result.is_cut:
             console.print("the answer was cut off at its output limit", highlight=False, markup=False)
-    print(safe(result.answer) if sys.stdout.isatty() else result.answer)
     _end(result)
 
 

@@ -27,6 +27,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2
 CODE_CHARACTERS = 4_000
 OUTPUT_CHARACTERS = 1_200
 LINE_CHARACTERS = 160
+_PHASES = {"run": "the model thinks", "reply": "reading", "code": "code runs", "cell": "the model thinks"}
+"""What the query's own run does after an event of this kind. After a cell it may also run the reply's next code."""
 MAX_CALL_LINES = 60  # of one turn; the rest are counted
 
 
@@ -57,6 +59,29 @@ def cost_of(data: Mapping[str, Any]) -> str:
     return "price unknown" if data.get("unpriced") else money(data["picodollars"])
 
 
+class _StatusLine:
+    """What a run does at this moment, and for how long. Each refresh writes it anew, so it never stands still."""
+
+    def __init__(self) -> None:
+        self.began = self.phase_began = time.monotonic()
+        self.phase = "starting"
+        self.turn = self.calls = self.spent_picodollars = 0
+        self.has_unknown_price = False
+
+    def enter(self, phase: str) -> None:
+        if phase != self.phase:
+            self.phase, self.phase_began = phase, time.monotonic()
+
+    def __rich__(self) -> Text:
+        now = time.monotonic()
+        parts = [f"turn {self.turn}"] if self.turn else []
+        parts.append(f"{self.phase} {now - self.phase_began:.0f} s")
+        if self.calls:
+            parts.append(f"{self.calls:,} sub-call{'' if self.calls == 1 else 's'}")
+        spent = "price unknown" if self.has_unknown_price else money(self.spent_picodollars)
+        return Text(" · ".join([*parts, spent, f"{now - self.began:.0f} s in all"]))
+
+
 class Display:
     """Listens to a run's events. Give its `on_event` to the RLM, and use it as a context manager around the run."""
 
@@ -64,15 +89,13 @@ class Display:
         self._console = console
         self._quiet = quiet
         self._live: Status | None = None
-        self._started = time.monotonic()
-        self._turn = 0
-        self._calls = 0
+        self._now = _StatusLine()
         self._turn_calls = 0
-        self._spent_picodollars = 0
 
     def __enter__(self) -> "Display":
         if self._console.is_terminal and not self._quiet:
-            self._live = self._console.status("starting")
+            self._now = _StatusLine()
+            self._live = self._console.status(self._now)
             self._live.start()
         return self
 
@@ -85,13 +108,15 @@ class Display:
 
     def on_event(self, event: Event) -> None:
         show = getattr(self, f"_on_{event.kind}", None)
-        self._spent_picodollars += event.data.get("picodollars", 0)
+        now = self._now
+        now.spent_picodollars += event.data.get("picodollars", 0)
+        now.has_unknown_price = now.has_unknown_price or bool(event.data.get("unpriced"))
+        now.calls += event.kind == "call"
+        if event.path == "0":
+            now.turn = max(now.turn, event.turn)
+            now.enter(_PHASES.get(event.kind, now.phase))
         if show is not None and not self._quiet:
             show(event)
-        if self._live is not None:
-            where = f"turn {self._turn}" if self._turn else "starting"
-            spent = money(self._spent_picodollars)
-            self._live.update(f"{where} · {self._calls:,} sub-calls · {spent} · {event.seconds:.1f} s")
 
     def _print(self, renderable: RenderableType) -> None:
         self._console.print(renderable)
@@ -108,7 +133,6 @@ class Display:
         self._line("run", f"{who}: {one_line(event.data['query'])} ({event.data['context']})", "bold", event)
 
     def _on_reply(self, event: Event) -> None:
-        self._turn = event.turn if event.path == "0" else self._turn
         self._turn_calls = 0
         data = event.data
         tokens = f"{data['input_tokens']:,} + {data['output_tokens']:,} tokens"
@@ -140,7 +164,6 @@ class Display:
             self._print(Text("\n".join(" " * indent + line for line in text.split("\n"))))
 
     def _on_call(self, event: Event) -> None:
-        self._calls += 1
         self._turn_calls += 1
         data = event.data
         if self._turn_calls > MAX_CALL_LINES:

@@ -4,10 +4,13 @@
 3: the budget did not allow more. 130: Ctrl-C.
 """
 
+import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from divebell.cli.wording import for_a_terminal
 from divebell.errors import BudgetExceeded, ConfigurationError, ContextError, DivebellError, TraceError
 from divebell.wasm import GuestError
 
@@ -41,11 +44,12 @@ def clean_exit() -> Iterator[None]:
             print(f"divebell: {done}", file=sys.stderr)
         raise SystemExit(done.status) from None
     except (DivebellError, GuestError) as error:
-        print(f"divebell: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"divebell: {for_a_terminal(' '.join(str(error).split()))}", file=sys.stderr)
         raise SystemExit(status_of(error)) from None
     except KeyboardInterrupt:
         print("divebell: interrupted", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
-    except BrokenPipeError:
-        sys.stderr.close()
+    except BrokenPipeError:  # whoever reads standard output has left
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(FAILED) from None

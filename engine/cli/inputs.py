@@ -2,36 +2,89 @@
 
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from divebell.bridge.rates import Rate
 from divebell.cli.exits import USAGE, Exit
 from divebell.context import Context
 from divebell.context.decoding import decode
+from divebell.context.files import is_folder
+from divebell.context.folders import is_glob
 from divebell.context.paths import load_several
 from divebell.errors import ConfigurationError, ContextError
+from divebell.limits import Limits
 from divebell.schemas import AnswerSchema
 
+STDIN = Path("-")
 MAX_STDIN_BYTES = 2 << 30
+MAX_WORDS_BYTES = 1 << 20
 MAX_SCHEMA_FILE_BYTES = 1 << 20
 
 
-def read_context(paths: list[Path]) -> Context:
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How files are read, where they are not read as what they seem to be."""
+
+    as_text: bool = False
+    binary: bool = False
+    encoding: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.binary and (self.as_text or self.encoding is not None):
+            raise Exit(USAGE, "--binary reads bytes: leave out --as-text and --encoding")
+
+    @property
+    def is_named(self) -> bool:
+        """Whether anything was said of it."""
+        return self.as_text or self.binary or self.encoding is not None
+
+    def context_of(self, path: Path) -> Context:
+        """What is in one file. Exit for a folder, whose files are text of any encoding."""
+        if not self.is_named:
+            return Context.from_paths([path])
+        if is_folder(path) or is_glob(str(path)):
+            option = "--binary" if self.binary else "--encoding" if self.encoding is not None else "--as-text"
+            raise Exit(USAGE, f"{option} is for files, and {path} is not one")
+        return Context.from_file(path, binary=self.binary, encoding=self.encoding)
+
+    def context_of_stdin(self) -> Context:
+        """What is in standard input."""
+        if sys.stdin is None:
+            raise Exit(USAGE, "standard input is closed, and --context - reads it")
+        data = sys.stdin.buffer.read(MAX_STDIN_BYTES + 1)
+        if len(data) > MAX_STDIN_BYTES:
+            raise ContextError(f"standard input is over {MAX_STDIN_BYTES:,} bytes: write it to a file and name that")
+        if self.binary:
+            return Context.of(data)
+        text, notes = decode(data, "standard input", self.encoding)
+        return Context.of(text, notes=notes)
+
+
+def read_context(paths: list[Path], reading: Reading = Reading()) -> Context:
     """One file, folder or pattern as it is, several as a dict by path, "-" as standard input."""
     if not paths:
         raise Exit(USAGE, "there is no context: name a file with --context FILE (or --context - for standard input)")
-    if Path("-") not in paths:
-        return Context.from_paths(paths)
-    if paths.count(Path("-")) > 1:
+    if paths.count(STDIN) > 1:
         raise Exit(USAGE, "standard input can be the context only once")
-    data = sys.stdin.buffer.read(MAX_STDIN_BYTES + 1)
-    if len(data) > MAX_STDIN_BYTES:
-        raise ContextError(f"standard input is over {MAX_STDIN_BYTES:,} bytes: write it to a file and name that")
-    text, notes = decode(data, "standard input")
     if len(paths) == 1:
-        return Context.of(text, notes=notes)
-    texts, more = load_several(path for path in paths if path != Path("-"))
-    return Context.of(texts | {"-": text}, notes=notes + more)
+        return reading.context_of_stdin() if paths[0] == STDIN else reading.context_of(paths[0])
+    if STDIN not in paths and not reading.is_named:
+        return Context.from_paths(paths)
+    others = [path for path in paths if path != STDIN]
+    if reading.is_named:
+        loaded = [(path.as_posix(), reading.context_of(path)) for path in others]
+        values = {name: context.copy_out() for name, context in loaded}
+        notes = tuple(note for _, context in loaded for note in context.notes)
+        if len(values) < len(loaded):
+            raise ContextError("a file is given twice")
+    else:
+        values, notes = load_several(others)
+    if STDIN in paths:
+        context = reading.context_of_stdin()
+        values, notes = {**values, "-": context.copy_out()}, notes + context.notes
+    return Context.of(values, notes=notes)
 
 
 def show_notes(context: Context) -> None:
@@ -69,3 +122,41 @@ def read_schema(path: Path) -> AnswerSchema:
         if isinstance(error, ConfigurationError):
             raise Exit(USAGE, f"{path}: {error}") from None
         raise Exit(USAGE, f"{path} is not JSON: {error}") from None
+
+
+def read_words(option: str, given: str | None) -> str | None:
+    """What was typed, or what is in the file that `@FILE` names."""
+    if given is None or not given.startswith("@"):
+        return given
+    path = Path(given[1:])
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_WORDS_BYTES + 1)
+    except OSError as error:
+        raise Exit(USAGE, f"{option}: cannot read {path}: {error.strerror}") from None
+    if len(data) > MAX_WORDS_BYTES:
+        raise Exit(USAGE, f"{option}: {path} is over {MAX_WORDS_BYTES:,} bytes")
+    return decode(data, str(path))[0]
+
+
+def parse_limits(cell_seconds: float | None, memory_mib: int | None) -> Limits | None:
+    """The sandbox's limits; None where none was given."""
+    given: dict[str, Any] = {}
+    if cell_seconds is not None:
+        given["cell_seconds"] = cell_seconds
+    if memory_mib is not None:
+        given["memory_bytes"] = memory_mib << 20
+    return Limits(**given) if given else None
+
+
+def parse_metadata(pairs: list[str]) -> dict[str, str] | None:
+    """`NAME=TEXT`, any number of times."""
+    parsed: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not name or not equals:
+            raise Exit(USAGE, f"--metadata must look like customer=acme, not {pair!r:.100}")
+        if name in parsed:
+            raise Exit(USAGE, f"--metadata names {name!r} twice")
+        parsed[name] = text
+    return parsed or None

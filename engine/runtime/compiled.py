@@ -7,6 +7,7 @@ everything that it depends on: the module, wasmtime's version, the settings, the
 
 import contextlib
 import hashlib
+import logging
 import os
 import platform
 import stat
@@ -19,6 +20,9 @@ import wasmtime
 from divebell import wasm
 from divebell.errors import CacheError
 from divebell.runtime import native
+from divebell.runtime.ctrl_c import leaving_at_ctrl_c
+
+_log = logging.getLogger("divebell.cache")
 
 KEPT_FILES = 8  # compiled modules of other versions; the oldest go first
 
@@ -64,14 +68,21 @@ def load(engine: wasmtime.Engine, *, epochs: bool) -> wasmtime.Module:
     """The compiled guest, from the cache where it is there. Compiles, and fills the cache, where it is not."""
     try:
         path = owned_folder(cache_folder()) / f"guest-{cache_key(epochs=epochs)}.cwasm"
-    except CacheError:
+    except CacheError as error:
         if os.environ.get("DIVEBELL_CACHE"):
             raise
-        return wasmtime.Module(engine, wasm.module_bytes())  # slower, never less safe; `divebell doctor` says why
+        _log.warning("compiling the guest, which takes seconds in each process, because it cannot be kept: %s", error)
+        return leaving_at_ctrl_c(lambda: wasmtime.Module(engine, wasm.module_bytes()))  # slower, never less safe
     module = _from_file(engine, path)
     if module is None:
-        module = wasmtime.Module(engine, wasm.module_bytes())
-        _store(path, bytes(module.serialize()))
+        _log.info("compiling the guest for this machine, which takes some seconds once (it is kept in %s)", path.parent)
+        module = leaving_at_ctrl_c(lambda: _compile(engine, path))
+    return module
+
+
+def _compile(engine: wasmtime.Engine, path: Path) -> wasmtime.Module:
+    module = wasmtime.Module(engine, wasm.module_bytes())
+    _store(path, bytes(module.serialize()))
     return module
 
 
@@ -91,7 +102,7 @@ def _from_file(engine: wasmtime.Engine, path: Path) -> wasmtime.Module | None:
 
 
 def _store(path: Path, compiled: bytes) -> None:
-    """Write beside and rename, so that no process ever loads half a file. A full disk only costs the cache."""
+    """Write beside and rename, so that no process ever loads half a file. A full disk costs the cache, and a line."""
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
         try:
@@ -105,5 +116,10 @@ def _store(path: Path, compiled: bytes) -> None:
         old = sorted(path.parent.glob("guest-*.cwasm"), key=lambda one: one.stat().st_mtime)
         for superseded in old[:-KEPT_FILES]:
             superseded.unlink(missing_ok=True)
-    except OSError:
-        pass
+    except OSError as error:
+        _log.warning(
+            "the compiled guest cannot be kept in %s (%s), so each process compiles it anew, which takes seconds: "
+            "make room there, or set DIVEBELL_CACHE to another folder",
+            path.parent,
+            error.strerror,
+        )

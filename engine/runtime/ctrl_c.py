@@ -5,14 +5,18 @@ is the first of the door's callback, before any `try` of ours: a KeyboardInterru
 for the time that the guest runs, the handler only takes note and cancels the cell, and the exception is raised
 afterwards. While the host answers the guest, and the application's own functions run, Ctrl-C works as ever.
 
+The same holds wherever objects of wasmtime's are made, given back or booted: `without_ctrl_c`. An exception between two
+lines of its bindings would free something twice, or be dropped in a callback, and the process would crash.
+
 An application that has a SIGINT handler of its own keeps it.
 """
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 # The functions under signal's own, which spend microseconds on making enumerations of their results.
 _get: Callable[[int], Any] = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
@@ -45,3 +49,43 @@ class CtrlC:
     def _note(self, _signal: int, _frame: FrameType | None) -> None:
         self.came = True
         self._cancel()
+
+
+@contextmanager
+def without_ctrl_c() -> Iterator[None]:
+    """A block in which Ctrl-C raises nothing; what came is raised after it. For what is short."""
+    ctrl_c = CtrlC(lambda: None)
+    ctrl_c.defer()
+    try:
+        yield
+    finally:
+        ctrl_c.restore()
+        if ctrl_c.came:
+            raise KeyboardInterrupt
+
+
+Result = TypeVar("Result")
+
+
+def leaving_at_ctrl_c(function: Callable[[], Result]) -> Result:
+    """Call a function that takes seconds. Where Ctrl-C comes meanwhile, it is raised at once; the function goes on, on
+    a thread of its own, and what it makes is nobody's."""
+    if threading.get_ident() != threading.main_thread().ident:
+        return function()
+    results: list[Result] = []
+    errors: list[BaseException] = []
+    done = threading.Event()
+
+    def run() -> None:
+        try:
+            results.append(function())
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            done.set()
+
+    threading.Thread(target=run, name="divebell-compile", daemon=True).start()
+    done.wait()
+    if errors:
+        raise errors[0]
+    return results[0]

@@ -18,6 +18,8 @@ import wasmtime
 from wasmtime import _bindings
 from wasmtime import _ffi as ffi
 
+from divebell.runtime.ctrl_c import without_ctrl_c
+
 WASM_PAGE_BYTES = 65536
 MEMORY_RESERVATION_BYTES = 1 << 32
 WASM_STACK_BYTES = 4 << 20
@@ -101,7 +103,8 @@ class NativeModule:
 
     def instantiate(self, memory_limit_bytes: int) -> "NativeInstance":
         """A new instance with wasmtime's own, uninitialised-by-us memory."""
-        return NativeInstance(self, memory_limit_bytes)
+        with without_ctrl_c():
+            return NativeInstance(self, memory_limit_bytes)
 
     def raw_instance(self, store: wasmtime.Store) -> Any:
         return self._linked.instantiate(store)._instance
@@ -238,4 +241,5 @@ class NativeInstance:
 
     def close(self) -> None:
         """Give the memory back. The instance must not be running."""
-        self._store.close()
+        with without_ctrl_c():
+            self._store.close()

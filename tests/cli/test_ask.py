@@ -227,7 +227,7 @@ def failed(done: Done, status: int) -> str:
 
 def test_without_a_key(text_file: Path) -> None:
     sentence = failed(run("ask", QUESTION, "-c", str(text_file)), 2)
-    assert sentence == "no API key: set OPENAI_API_KEY, or name an endpoint that needs none with base_url"
+    assert sentence == "no API key: set OPENAI_API_KEY, or name an endpoint that needs none with --base-url"
 
 
 def test_an_endpoint_that_cannot_be_reached(text_file: Path) -> None:
@@ -292,7 +292,7 @@ def test_an_unknown_model(server: ChatServer, text_file: Path) -> None:
         ([QUESTION, "-c", "{file}", "--rate", "root=1/2/x"], 2, "'x'"),
         ([QUESTION, "-c", "{file}", "--rate", "root=a/b"], 2, "'a'"),
         ([QUESTION, "-c", "{file}", "--rate", "root=-1/2"], 2, "'-1'"),
-        ([QUESTION, "-c", "{file}", "--base-url", "localhost:80"], 2, "base_url must look like"),
+        ([QUESTION, "-c", "{file}", "--base-url", "localhost:80"], 2, "--base-url must look like"),
     ],
 )
 def test_bad_input(

@@ -131,7 +131,7 @@ def test_or_a_failure_if_that_is_asked_for(command: list[str]) -> None:
     assert (done.status, done.stdout) == (3, "")
     assert "3 calls of the budget are used" in done.sentence
     done = ask(command, "work for ever", "--max-iterations", "2", "--on-exhausted", "raise")
-    assert (done.status, done.sentence) == (1, "no answer after 2 turns: max_iterations allows more")
+    assert (done.status, done.sentence) == (1, "no answer after 2 turns: --max-iterations allows more")
 
 
 def test_a_tenant_with_nothing_left_is_told_so_before_any_call(

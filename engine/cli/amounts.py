@@ -1,0 +1,32 @@
+"""Budgets as they are typed: amounts in dollars, and the other limits of a run."""
+
+from typing import TYPE_CHECKING
+
+from divebell.cli.exits import USAGE, Exit
+
+if TYPE_CHECKING:
+    from divebell.bridge.budget import Budget
+
+
+def parse_budget(
+    dollars: str | None, tokens: int | None, calls: int | None, seconds: float | None, depth: int
+) -> "Budget":
+    """The Budget of a run. Exit with a sentence where the amount is not one: typer has checked the others."""
+    from divebell.bridge.budget import Budget
+    from divebell.errors import ConfigurationError
+
+    try:
+        return Budget(dollars=dollars, tokens=tokens, calls=calls, seconds=seconds, depth=depth)
+    except ConfigurationError as error:
+        raise Exit(USAGE, f"--budget: {error}") from None
+
+
+def parse_cap(option: str, dollars: str | None) -> "Budget | None":
+    """A cap in dollars. Exit with a sentence where the amount is not one."""
+    from divebell.bridge.budget import Budget
+    from divebell.errors import ConfigurationError
+
+    try:
+        return None if dollars is None else Budget(dollars=dollars)
+    except ConfigurationError as error:
+        raise Exit(USAGE, f"{option}: {error}") from None

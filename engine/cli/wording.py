@@ -1,0 +1,38 @@
+"""Errors speak to a programmer, and name Python calls and arguments. Here they name what a person can type."""
+
+import re
+
+FLAGS = {
+    "max_iterations": "--max-iterations",
+    "max_repairs": "--max-repairs",
+    "max_output_tokens": "--max-output-tokens",
+    "sub_max_output_tokens": "--sub-max-output-tokens",
+    "observation_characters": "--observation-characters",
+    "sub_characters": "--sub-characters",
+    "window_tokens": "--window-tokens",
+    "child_concurrency": "--child-concurrency",
+    "on_exhausted": "--on-exhausted",
+    "base_url": "--base-url",
+    "cell_seconds": "--cell-seconds",
+    "memory_bytes": "--memory-mib",
+}
+"""Arguments of RLM and Limits, and the options of `divebell ask` that are the same."""
+_PHRASES = (
+    ("give it as bytes with Context.from_file(path, binary=True)", "give it as bytes with --binary"),
+    ("read it as text with Context.of(path, as_text=True)", "read it as text with --as-text"),
+    ("narrow the pattern, or raise max_files", "narrow the pattern, or name a folder inside it"),
+    ("narrow the pattern, or raise max_bytes", "narrow the pattern, or name a folder inside it"),
+    ("memo='tenant' needs a tenant: engine.tenant(...).rlm(...)", "--memo tenant needs --tenant NAME --ledger FILE"),
+    ("check OPENAI_API_KEY or api_key", "check OPENAI_API_KEY"),
+    ("give the key as api_key", "give the key in OPENAI_API_KEY"),
+)
+_ARGUMENT = re.compile(rf"(?<![\w.-])(?:Limits\.)?({'|'.join(FLAGS)})\b=?")
+_RATES = re.compile(r"\brates=\{.*?\)\} or (?=--rate)")
+
+
+def for_a_terminal(sentence: str) -> str:
+    """The sentence with the command line's options in the place of Python's."""
+    for python, option in _PHRASES:
+        sentence = sentence.replace(python, option)
+    sentence = _RATES.sub("", sentence)
+    return _ARGUMENT.sub(lambda found: FLAGS[found[1]], sentence)

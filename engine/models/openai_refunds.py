@@ -74,22 +74,25 @@ _RAN_WORDS = (
     "could not finish", "content_filter", "content filter", "content_policy", "content policy", "responsibleaipolicy",
     "moderation", "content management policy", "usage policy", "usage policies", "usage guidelines", "guidelines",
     "flagged", "safety", "harmful", "failed_generation", "failed to generate", "failed to parse", "generated",
-    "generation", "output limit was reached", "model output", "reached the limit", "violat",
+    "generation", "output limit was reached", "model output", "reached the limit", "violat", "the output", "output of",
+    "output budget", "the response", "the reply", "the answer", "produced", "stopped", "interrupted", "repetition",
+    "detected",
 )  # fmt: skip
 # Without a code: the sentence must name a field of the request, or a role, and say that it is not taken.
-_FIELD_NAMES = re.compile(
-    r"\b(?:max_completion_tokens|max_tokens|max_output_tokens|temperature|response_format|json_schema|json_object"
+_FIELD = (
+    r"(?:\b(?:max_completion_tokens|max_tokens|max_output_tokens|temperature|response_format|json_schema|json_object"
     r"|service_tier|prompt_cache_key|safety_identifier|reasoning_effort|top_p|text\.format|image_url|image input"
     r"|json mode|structured outputs?|(?:system|developer) (?:role|messages?|prompts?|instructions?)"
     r"|roles?:? [`'\"]?(?:system|developer))\b"
     r"|[`'\"](?:n|store|seed|stream|system|developer|detail|strict)[`'\"]"
-    r"|\bparam(?:eter)?s?:? [`'\"]?\w{1,40}|\bargument supplied: \w{1,40}"
+    r"|\bparam(?:eter)?s?:? [`'\"]?\w{1,40}|\bargument supplied: \w{1,40})"
 )
-_NOT_TAKEN_WORDS = (
-    "unsupported", "not supported", "unknown", "unrecognized", "unrecognised", "unexpected", "extra inputs",
-    "extra fields", "not permitted", "not allowed", "not enabled", "does not support", "doesn't support",
-    "cannot find field", "is deprecated for this model", "additional properties", "invalid schema", "only the default",
-)  # fmt: skip
+_NOT_TAKEN = (
+    r"(?:unsupported|not supported|unknown|unrecogni[sz]ed|unexpected|extra (?:inputs|fields)|not permitted|not allowed"
+    r"|not enabled|does not support|doesn't support|cannot find field|is deprecated for this model"
+    r"|additional properties|invalid schema|only the default|type is unavailable)"
+)
+_NOT_TAKEN_FIELD = re.compile(rf"{_FIELD}.{{0,80}}?{_NOT_TAKEN}|{_NOT_TAKEN}.{{0,80}}?{_FIELD}", re.DOTALL)
 
 
 def surely_never_ran(status: int, body: ErrorBody, *, bills_refusals: bool = False) -> bool:
@@ -117,7 +120,7 @@ def is_malformed(status: int, body: ErrorBody) -> bool:
     if body.codes & _MALFORMED_CODES:
         return True
     said = _words(body)[:MAX_SENTENCE_CHARACTERS]
-    return _FIELD_NAMES.search(said) is not None and any(words in said for words in _NOT_TAKEN_WORDS)
+    return _NOT_TAKEN_FIELD.search(said) is not None
 
 
 def _says_that_it_ran(body: ErrorBody) -> bool:

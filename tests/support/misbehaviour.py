@@ -279,6 +279,13 @@ MAY_HAVE_RUN: list[Misbehaviour] = [
     _told("400 of Azure for a prompt that is too long, which it bills", error(400, _WINDOW), WHOLE_HOLD, azure=True),
     _told("400 with a page of HTML", Reply(status=400, body="<html>context length</html>"), WHOLE_HOLD),
     _told("400 with half of some JSON", Reply(status=400, body='{"error": {"message": "' + _WINDOW), WHOLE_HOLD),
+    _told("400 of an output that does not fit, which names a field", error(
+        400, "The output of the model was not supported by response_format",
+    ), WHOLE_HOLD),
+    _told("400 of a stop, which names a field", error(400, "Repetition, stopped. max_tokens not supported"), WHOLE_HOLD),
+    _told("400 that names a field far from what it says", error(
+        400, f"Parameter 'n' was fine. {'We looked at all of it. ' * 5}It is not supported.",
+    ), WHOLE_HOLD),
     _told("400 with nothing", Reply(status=400, body=""), WHOLE_HOLD),
     _told("404 with usage", Reply(
         status=404, body={"error": _generated(), "usage": COUNTED},

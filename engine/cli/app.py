@@ -37,7 +37,7 @@ def run() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     if sys.stderr is not None:
-        sys.stderr = UnfailingStream(sys.stderr)  # type: ignore[assignment]
+        sys.stderr = UnfailingStream(sys.stderr)
     show_notices()
     with ctrl_c_raises(), clean_exit():
         try:

@@ -38,6 +38,8 @@ def ask(
     max_repairs: o.MaxRepairs = None,
     concurrency: o.Concurrency = None,
     child_concurrency: o.ChildConcurrency = None,
+    call_seconds: o.CallSeconds = None,
+    attempts: o.Attempts = None,
     on_exhausted: o.OnExhausted = "answer",
     rate: o.Rates = None,
     ledger: o.LedgerFile = None,
@@ -61,7 +63,7 @@ def ask(
     """
     from divebell.cli.ask import Files, Purse
     from divebell.cli.ask import ask as work
-    from divebell.cli.inputs import Reading, parse_limits, parse_metadata, parse_rates, read_words
+    from divebell.cli.inputs import Reading, parse_limits, parse_metadata, parse_rates, parse_retries, read_words
 
     given = {
         "instructions": read_words("--instructions", instructions),
@@ -79,6 +81,8 @@ def ask(
         "max_repairs": max_repairs,
         "concurrency": concurrency,
         "child_concurrency": child_concurrency,
+        "call_seconds": call_seconds,
+        "retries": parse_retries(attempts),
         "on_exhausted": on_exhausted,
         "rates": parse_rates(rate or []),
         "limits": parse_limits(cell_seconds, memory_mib),

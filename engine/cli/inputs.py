@@ -15,6 +15,7 @@ from divebell.context.folders import is_glob
 from divebell.context.paths import load_several
 from divebell.errors import ConfigurationError, ContextError
 from divebell.limits import Limits
+from divebell.loop.retries import Retries
 from divebell.schemas import AnswerSchema
 
 STDIN = Path("-")
@@ -147,6 +148,11 @@ def parse_limits(cell_seconds: float | None, memory_mib: int | None) -> Limits |
     if memory_mib is not None:
         given["memory_bytes"] = memory_mib << 20
     return Limits(**given) if given else None
+
+
+def parse_retries(attempts: int | None) -> Retries | None:
+    """How often a failing call is made; None where nothing was said."""
+    return None if attempts is None else Retries(attempts=attempts)
 
 
 def parse_metadata(pairs: list[str]) -> dict[str, str] | None:

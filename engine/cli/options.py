@@ -95,6 +95,13 @@ MaxRepairs = Annotated[
 ]
 Concurrency = Annotated[int | None, _count("Model calls at once (16).", _LIMITS)]
 ChildConcurrency = Annotated[int | None, _count("Children at once (4).", _LIMITS)]
+CallSeconds = Annotated[
+    float | None,
+    typer.Option(min=0.001, metavar="S", rich_help_panel=_LIMITS, help="How long one model call may take (600)."),
+]
+Attempts = Annotated[
+    int | None, _count("How often a call that an endpoint fails is made, each time for money (4).", _LIMITS)
+]
 OnExhausted = Annotated[
     Literal["answer", "raise"],
     typer.Option(

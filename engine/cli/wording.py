@@ -13,6 +13,7 @@ FLAGS = {
     "child_concurrency": "--child-concurrency",
     "on_exhausted": "--on-exhausted",
     "base_url": "--base-url",
+    "call_seconds": "--call-seconds",
     "cell_seconds": "--cell-seconds",
     "memory_bytes": "--memory-mib",
 }

@@ -23,7 +23,7 @@ NOT_TYPED = {
     "trace_folder": "--trace names the file",
     "tool_seconds": "there are no tools",
 }
-BEARS_ANOTHER_NAME = {"rates": "--rate", "limits": "--cell-seconds"}
+BEARS_ANOTHER_NAME = {"rates": "--rate", "retries": "--attempts", "limits": "--cell-seconds"}
 
 
 @pytest.fixture

@@ -100,6 +100,8 @@ class Meter:
 
     ledger: where the account is; by default this run's own, in memory.
     parent_account: the tenant's account for today, in that ledger.
+    deadline: when the budget's seconds are over, by time.monotonic; by default they begin now.
+    in_full, ticket: as in Ledger.open.
     Raises BudgetExceeded where the tenant has nothing left.
     """
 
@@ -111,13 +113,25 @@ class Meter:
         ledger: Ledger | None = None,
         parent_account: str | None = None,
         run_id: str | None = None,
+        deadline: float | None = None,
+        in_full: bool = False,
+        ticket: int | None = None,
     ) -> None:
         run_id = run_id or secrets.token_hex(16)
         self.ledger = ledger or MemoryLedger()
         wanted = Caps(budget.cap_picodollars, budget.tokens, budget.calls)
-        deadline = None if budget.seconds is None else time.monotonic() + budget.seconds
+        if deadline is None and budget.seconds is not None:
+            deadline = time.monotonic() + budget.seconds
         self._begin(budget, rates, run_id, "0", deadline, None)
-        self.ledger.open(self._account, kind="run", path=self.where, parent=parent_account, wanted=wanted)
+        self.ledger.open(
+            self._account,
+            kind="run",
+            path=self.where,
+            parent=parent_account,
+            wanted=wanted,
+            in_full=in_full,
+            ticket=ticket,
+        )
 
     def _begin(
         self, budget: Budget, rates: RateCard, run_id: str, path: str, deadline: float | None, parent: "Meter | None"

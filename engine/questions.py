@@ -16,7 +16,6 @@ import anyio
 from divebell.bridge.budget import Budget
 from divebell.bridge.errors import BudgetExceeded
 from divebell.bridge.ledger import Ledger
-from divebell.bridge.meter import Meter
 from divebell.bridge.rates import RateCard
 from divebell.context import Context, Source
 from divebell.context.paths import warn_if_a_path
@@ -30,6 +29,7 @@ from divebell.loop.fitting import KnownLimits
 from divebell.loop.listeners import Tracing, combine_listeners
 from divebell.loop.logs import debug_listener
 from divebell.loop.memo import Memo
+from divebell.loop.opening import Opening, running_for
 from divebell.loop.result import Result
 from divebell.loop.retries import Retries
 from divebell.loop.run import Run, SessionState
@@ -148,11 +148,11 @@ class Questions:
         tenant = self.tenant
         name = tenant.name if tenant is not None else ""
         account = None if tenant is None else await patiently(tenant.account_for_today)
-        meter = await patiently(
-            lambda: Meter(
-                budget, self.rates, ledger=self.ledger, parent_account=account, run_id=settings.run_id or None
-            )
-        )
+        opening = Opening(
+            budget=budget, rates=self.rates, ledger=self.ledger, tenant=name, parent_account=account,
+            run_id=settings.run_id or None,
+        )  # fmt: skip
+        meter = await opening.open()
         try:
             settings.journal.begun(meter.run_id)
             for model in settings.models.values():
@@ -171,7 +171,7 @@ class Questions:
             )
             began = time.monotonic()
             run = Run(settings, calls, meter, context=context, query=query, depth=0, started=began, session=session)
-            with anyio.fail_after(budget.seconds):
+            with running_for(self.ledger, name), anyio.fail_after(meter.seconds_left):
                 result = await run.answer()
         except TimeoutError:
             seconds = budget.seconds

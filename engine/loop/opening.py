@@ -1,0 +1,151 @@
+"""Opening a run's account; and waiting for it, where what the run wants of its tenant's money is set aside by others.
+
+A run's whole budget is set aside as it opens, so that it can count on it. Most of it comes back: so a run that finds it
+set aside by others stands in line, and is served in turn, across all processes that share the ledger (Ledger.open). It
+waits for all that it wants, so that what a run may spend does not depend on who else is at work just then; after half
+of its time it takes what is free. What is spent is not waited for: a run gets the rest of a cap at once, or is refused.
+
+Bounded by Budget.seconds, which begin with the waiting, or else by WAIT_SECONDS. Cancelling the run ends it.
+
+Guaranteed: nobody who came later is served first, but for runs that set nothing of the tenant's money aside. So nobody
+starves; the price is that a small run waits behind a large one. No deadlock: who waits in line has nothing set aside,
+children do not wait (they get a share of what their parent has), and a run inside another run of the same tenant (a
+tool that asks again) does not wait either, since what it would wait for may be waiting for it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import anyio
+
+from divebell.bridge.budget import Budget
+from divebell.bridge.errors import BudgetExceeded, LedgerError
+from divebell.bridge.ledger import STALE_TICKET_SECONDS, Ledger
+from divebell.bridge.meter import Meter
+from divebell.bridge.rates import RateCard
+from divebell.loop.calls import RECOVER_SECONDS, patiently
+
+WAIT_SECONDS = 600.0
+"""How long a run without a budget of seconds waits for its tenant's money."""
+IN_FULL_FRACTION = 0.5
+"""For which part of that it waits for all that it wants, rather than to take what is free."""
+LOOK_AGAIN_SECONDS = (0.05, 0.25)
+"""How often the first in line looks whether another process has given something back; and the others, whether they are
+the first."""
+RENEW_SECONDS = STALE_TICKET_SECONDS / 6
+
+_log = logging.getLogger("divebell.budget")
+_inside: ContextVar[tuple[tuple[int, str], ...]] = ContextVar("divebell_runs_inside", default=())
+
+
+@contextlib.contextmanager
+def running_for(ledger: Ledger, tenant: str) -> Iterator[None]:
+    """Mark what happens in this context, in tools as well, as part of a run for that tenant."""
+    token = _inside.set((*_inside.get(), (id(ledger), tenant)))
+    try:
+        yield
+    finally:
+        _inside.reset(token)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """What a run's account is to be. parent_account: the tenant's, for today; None for a run without a tenant."""
+
+    budget: Budget
+    rates: RateCard
+    ledger: Ledger
+    tenant: str
+    parent_account: str | None
+    run_id: str | None
+
+    async def open(self) -> Meter:
+        """The run's meter. Raises BudgetExceeded where it cannot be had: with `waiting_helps` where the time was up."""
+        began = time.monotonic()
+        seconds = self.budget.seconds
+        may_wait = self.parent_account is not None and (id(self.ledger), self.tenant) not in _inside.get()
+
+        def meter(*, in_full: bool = may_wait, ticket: int | None = None) -> Meter:
+            return Meter(
+                self.budget, self.rates, ledger=self.ledger, parent_account=self.parent_account, run_id=self.run_id,
+                deadline=None if seconds is None else began + seconds, in_full=in_full, ticket=ticket,
+            )  # fmt: skip
+
+        try:
+            return await patiently(meter)
+        except BudgetExceeded as refusal:
+            if not (refusal.waiting_helps and may_wait):
+                raise
+            _log.info("a run waits: %s", refusal)
+        assert self.parent_account is not None
+        async with _Line(self.ledger, self.parent_account) as line:
+            return await self._wait(line, meter, began, WAIT_SECONDS if seconds is None else seconds)
+
+    async def _wait(self, line: "_Line", meter: Callable[..., Meter], began: float, seconds: float) -> Meter:
+        while True:
+            waited = time.monotonic() - began
+            is_first = await line.is_first()
+            if is_first or waited >= seconds:  # then to say what it is that was waited for
+                try:
+                    in_full = waited < seconds * IN_FULL_FRACTION
+                    return await patiently(lambda: meter(in_full=in_full, ticket=line.ticket))  # noqa: B023 (called now)
+                except BudgetExceeded as refusal:
+                    if not refusal.waiting_helps:
+                        raise
+                    if waited >= seconds:
+                        refusal.args = (f"{refusal}; the run has waited {seconds:g} s for it",)
+                        raise
+            await line.wait(LOOK_AGAIN_SECONDS[0 if is_first else 1], until=began + seconds)
+
+
+class _Line:
+    """A place in the line for a tenant's money, as a context manager: whoever leaves it, for whatever reason, gives the
+    place up."""
+
+    def __init__(self, ledger: Ledger, account: str) -> None:
+        self._ledger = ledger
+        self._account = account
+        self._renewed = self._looked_for_dead = time.monotonic()
+        self._changed = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._stack = contextlib.ExitStack()
+        self.ticket = 0
+
+    async def __aenter__(self) -> "_Line":
+        self.ticket = await patiently(lambda: self._ledger.stand_in_line(self._account))
+        self._stack.enter_context(self._ledger.changes.told(self._tell))
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        self._stack.close()
+        with contextlib.suppress(LedgerError):  # refused for good: there is no line any more
+            self._ledger.leave_line_eventually(self.ticket)
+
+    def _tell(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._changed.set)
+
+    async def is_first(self) -> bool:
+        return await patiently(lambda: self._ledger.is_first_in_line(self._account, self.ticket))
+
+    async def wait(self, seconds: float, *, until: float) -> None:
+        """Until something is given back in this process, or it is time to look at what others do."""
+        left = max(until - time.monotonic(), 0.0)
+        with anyio.move_on_after(min(seconds * random.uniform(0.5, 1.5), left)):
+            await self._changed.wait()
+        self._changed.clear()
+        now = time.monotonic()
+        if now - self._renewed >= RENEW_SECONDS:
+            self._renewed = now
+            if not await patiently(lambda: self._ledger.renew_ticket(self.ticket)):
+                self.ticket = await patiently(lambda: self._ledger.stand_in_line(self._account))
+        if now - self._looked_for_dead >= RECOVER_SECONDS:
+            self._looked_for_dead = now
+            with contextlib.suppress(LedgerError):  # another process looks, or this one later
+                await patiently(self._ledger.recover)

@@ -18,6 +18,7 @@ from divebell.bridge.sqlite_ledger import SQLiteLedger
 from divebell.bridge.sqlite_reconcile import reconcile
 from divebell.bridge.sqlite_report import LedgerReader
 from tests.support.ledger_files import DOLLAR, TEXT, die, open_run, tamper, worker
+from tests.support.names import name_value
 
 CENT = DOLLAR // 100
 MILLI = DOLLAR // 1000
@@ -318,7 +319,7 @@ def test_a_view_that_never_ends_is_not_read(path: Path) -> None:
         LedgerReader(path)
 
 
-@pytest.mark.parametrize("life", ["../victim", "/etc/passwd", "", "a\x00b", "0" * 1000], ids=repr)
+@pytest.mark.parametrize("life", ["../victim", "/etc/passwd", "", "a\x00b", "0" * 1000], ids=name_value)
 def test_a_workers_name_cannot_lead_to_another_file(path: Path, life: str, monkeypatch: pytest.MonkeyPatch) -> None:
     SQLiteLedger(path).close()
     tamper(

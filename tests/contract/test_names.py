@@ -11,6 +11,7 @@ from divebell.bridge.door import Started
 from divebell.bridge.requests import Call, ChildQuery, ContextItem, ContextReference, Outcome
 from divebell.services import CallableServices
 from tests.contract.conftest import Meeting, kind, value
+from tests.support.names import name_value
 
 
 class Family(CallableServices):
@@ -42,7 +43,7 @@ def test_a_function_of_the_contract_has_documentation_and_comes_back(box: Sandbo
     assert value(box.run(f"'{name}' in SHOW_VARS()")) is False
 
 
-@pytest.mark.parametrize("text", ["text", b"bytes", ["a", 1, {"b": [None]}], {"a": ["b", 1.5]}], ids=repr)
+@pytest.mark.parametrize("text", ["text", b"bytes", ["a", 1, {"b": [None]}], {"a": ["b", 1.5]}], ids=name_value)
 def test_context_has_its_own_type_and_comes_back(text: Any) -> None:
     with Sandbox(text) as box:
         assert value(box.run(f"type(context) is {type(text).__name__}, context")) == [True, text]

@@ -9,6 +9,7 @@ import pytest
 
 from divebell import RLM, Budget, Limits, Request, Result, ScriptedModel
 from divebell.models.protocol import texts_of
+from tests.support.names import name_value
 
 CONTEXT = "hay\n" * 2_000 + "the needle is 17\n" + "straw\n" * 2_000
 FIND = "hit = re.findall(r'needle is (\\d+)', context)[0]"
@@ -149,7 +150,7 @@ def test_a_model_that_knows_its_way(name: str) -> None:
     assert run(block(code), budget=Budget(depth=0), sub_max_output_tokens=10_000)[0].answer == answer
 
 
-@pytest.mark.parametrize("context", ["text", b"bytes", ["a", "b"], {"a": "b"}], ids=repr)
+@pytest.mark.parametrize("context", ["text", b"bytes", ["a", "b"], {"a": "b"}], ids=name_value)
 def test_a_plain_call_in_a_childs_place_gets_the_context_only_where_the_code_gave_it(context: Any) -> None:
     for given, sent in ((", context", "W?\n\n" + str(context).upper()), ("", "W?")):
         answer = run(block(f"FINAL(rlm_query('w?'{given}))"), context=context, budget=Budget(depth=0))[0].answer

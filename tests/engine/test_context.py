@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from divebell import Context, ContextError, Limits, Sandbox
 from divebell.context import layout
 from divebell.engine import default_engine
+from tests.support.names import name_value
 
 PAGE, WASM_PAGE = 4096, 65536
 WIDTHS = {"ascii": ("a", 1), "latin1": ("é", 1), "ucs2": ("漢", 2), "ucs4": ("🤿", 4)}
@@ -66,7 +67,7 @@ def test_any_text_arrives_as_it_is(text: str) -> None:
         assert box.run("same == context and hash(same) == hash(context) and {same: 1}[context]").value == 1
 
 
-@pytest.mark.parametrize("source", ["", b"", [], {}], ids=repr)
+@pytest.mark.parametrize("source", ["", b"", [], {}], ids=name_value)
 def test_an_empty_context_is_an_empty_object_of_its_type(source: object) -> None:
     with Sandbox(source) as box:
         assert box.run("context").value == source

@@ -16,6 +16,8 @@ from divebell.runtime import pages
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "hostile"))
 from forgery import FORGE
 
+from tests.support.names import name_value
+
 PAGE = 4096
 KINDS = {"ascii": "a", "latin1": "é", "ucs2": "漢", "ucs4": "🤿"}
 ENGINES: dict[str, Engine] = {}
@@ -135,7 +137,7 @@ def test_one_guests_changes_of_its_lists_do_not_reach_another() -> None:
         assert other.run("len(context['rows']), list(context)").value == [40, ["rows"]]
 
 
-@pytest.mark.parametrize("value", [{(1, 2): "a"}, {"a": {(1,): "b"}}], ids=repr)
+@pytest.mark.parametrize("value", [{(1, 2): "a"}, {"a": {(1,): "b"}}], ids=name_value)
 def test_a_key_that_is_not_plain_is_refused(value: object) -> None:
     with pytest.raises(ContextError, match="tuple cannot be a key"):
         Context.of(value)  # type: ignore[arg-type]

@@ -5,10 +5,11 @@ import dataclasses
 import pytest
 
 from divebell import ConfigurationError, Limits, Sandbox
+from tests.support.names import name_value
 
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Limits)])
-@pytest.mark.parametrize("value", [0, -1, "1", None, True, float("nan"), float("inf"), 10**30, [1]], ids=repr)
+@pytest.mark.parametrize("value", [0, -1, "1", None, True, float("nan"), float("inf"), 10**30, [1]], ids=name_value)
 def test_a_limit_outside_its_range_is_refused_by_name(field: str, value: object) -> None:
     with pytest.raises(ConfigurationError, match=field):
         Limits(**{field: value})  # type: ignore[arg-type]

@@ -25,6 +25,7 @@ from divebell import (
 )
 from divebell.options import Options, RLMOptions
 from divebell.session import Session
+from tests.support.names import name_value
 
 
 def answering(text: str = "FINAL(yes)") -> ScriptedModel:
@@ -238,13 +239,13 @@ class Endless(Sequence[object]):
         return self
 
 
-@pytest.mark.parametrize("given", [Endless(), range(10**12), [Endless()], {"a": range(10**9)}], ids=str)
+@pytest.mark.parametrize("given", [Endless(), range(10**12), [Endless()], {"a": range(10**9)}], ids=name_value)
 def test_one_without_an_end_is_refused(given: Any) -> None:
     with pytest.raises(ContextError, match=r"nested more than 64 deep|over the limit of 1,000,000"):
         Context.of(given)
 
 
-@pytest.mark.parametrize("given", [{1, 2}, iter("ab"), 3, 2.5, object(), (x for x in "ab")], ids=str)
+@pytest.mark.parametrize("given", [{1, 2}, iter("ab"), 3, 2.5, object(), (x for x in "ab")], ids=name_value)
 def test_what_has_no_order_or_no_items_is_refused(given: Any) -> None:
     with pytest.raises(ContextError, match="a context is a str, bytes, list, dict, Path or Context"):
         Context.of(given)

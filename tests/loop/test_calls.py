@@ -19,6 +19,7 @@ from divebell.bridge.rates import RateCard
 from divebell.bridge.sqlite_ledger import SQLiteLedger
 from divebell.loop import calls as calls_module
 from divebell.loop.calls import Calls
+from tests.support.names import name_value
 from tests.support.played import (
     CARD,
     CENT,
@@ -171,7 +172,7 @@ def test_a_failed_call_costs_its_hold_unless_it_surely_never_ran_or_was_counted(
         Completion(text="x", usage=Usage(input_tokens=1, cached_input_tokens=2)),
         Completion(text="x"),
     ],
-    ids=repr,
+    ids=name_value,
 )
 def test_a_reply_that_makes_no_sense_costs_the_whole_hold(reply: Any) -> None:
     async def main() -> None:

@@ -26,6 +26,7 @@ from divebell.loop.prompts import (
 )
 from divebell.loop.prompts.system import MAX_PREVIEW_CHARACTERS, submit_call
 from divebell.loop.replies import parse_reply
+from tests.support.names import name_value
 
 ROOT = Path(divebell.__file__).parent
 FOLDER = ROOT / "loop" / "prompts"
@@ -89,7 +90,9 @@ def test_the_packages_that_the_prompt_promises_can_be_imported(module: str, box:
     assert box.run(f"import {module}").ok
 
 
-@pytest.mark.parametrize("context", ["text " * 300, b"bytes " * 300, ["a", {"b": 1}], {"a.txt": "text"}], ids=repr)
+@pytest.mark.parametrize(
+    "context", ["text " * 300, b"bytes " * 300, ["a", {"b": 1}], {"a.txt": "text"}], ids=name_value
+)
 def test_the_first_code_works_for_each_type_of_context(context: Any) -> None:
     facts = replace(PLAIN, context_type=type(context).__name__)
     [code] = parse_reply(system_prompt(facts)).code_blocks

@@ -16,6 +16,7 @@ from divebell.bridge.ledger import Ledger
 from divebell.bridge.memory_ledger import MemoryLedger
 from divebell.bridge.patience import wait_and_do
 from divebell.bridge.rates import Rate, RateCard
+from divebell.concurrency import FairLimit, check_places
 from divebell.errors import ConfigurationError
 from divebell.limits import Limits
 from divebell.models.client_pool import ClientPool
@@ -42,6 +43,8 @@ class Engine:
         memory. A ledger given as a path is closed with the engine.
     limits: of every sandbox, where it is given none of its own.
     rates: prices that the pinned rate card does not have, or has otherwise.
+    concurrency: model calls at once, of all runs together, on whatever threads and event loops; by default as many as
+        they like. Tenants are served in turn, and the runs of one tenant in the order in which they asked.
     epochs: compiles the guest with checks that end a runaway cell, where the operating system cannot take its memory
     away (Windows), or where DIVEBELL_EPOCHS=1 asks for it. The guest then runs about a third slower.
     """
@@ -53,8 +56,10 @@ class Engine:
         ledger: "Ledger | Path | str | None" = None,
         limits: Limits | None = None,
         rates: Mapping[str, Rate] | None = None,
+        concurrency: int | None = None,
         epochs: bool | None = None,
     ) -> None:
+        self.places = FairLimit(concurrency)
         self.models = dict(models or {})
         self.limits = limits or Limits()
         self.rates = RateCard(rates)
@@ -141,8 +146,11 @@ class Engine:
         per_day: Budget | None = None,
         total: Budget | None = None,
         rates: Mapping[str, Rate] | None = None,
+        concurrency: int | None = None,
     ) -> "Tenant":
         """Somebody with caps of its own: `budget` for each run, `per_day`, and `total`. See Tenant.
+
+        concurrency: model calls at once of all its runs in this engine; None keeps the limit that it has, or none.
 
         The last two are written to the ledger, and a later call with others replaces them; what was spent stays spent.
         Left out, they stay as the ledger has them.
@@ -152,7 +160,11 @@ class Engine:
 
         RateCard(rates)  # refuses what are no rates, now
         tenant = Tenant(name=name, engine=self, per_run=budget, per_day=per_day, total=total, rates=dict(rates or {}))
+        if concurrency is not None:
+            check_places("concurrency", concurrency)
         wait_and_do(tenant.write_caps)
+        if concurrency is not None:
+            self.places.limit_group(name, concurrency)
         return tenant
 
     def close(self) -> None:

@@ -165,6 +165,7 @@ class Questions:
                 journal=settings.journal,
                 memo=self._memo_of_run(),
                 tenant=name,
+                shared_places=settings.engine.places,
                 limits=self.limits,
                 retries=self.retries,
                 call_seconds=self.call_seconds,

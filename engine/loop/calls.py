@@ -25,6 +25,7 @@ from divebell.bridge.ledger import Ledger
 from divebell.bridge.meter import Hold, Meter, whole
 from divebell.bridge.patience import PATIENCE_SECONDS, UNAVAILABLE_PAUSE_SECONDS, pauses
 from divebell.bridge.tally import Tally
+from divebell.concurrency import FairLimit
 from divebell.errors import ContextTooLong, JournalError, ModelError, ModelUnavailable, UnknownModel
 from divebell.journal.journal import Journal
 from divebell.loop.cleaning import clean_completion, clean_error
@@ -86,6 +87,7 @@ class Calls:
     """Makes the model calls of one query, all its children's included: at most `concurrency` at once.
 
     limits: what is known of the models, to be shared by the queries of one RLM. call_seconds: of each attempt.
+    shared_places: the engine's limit of calls at once, and its tenants'; by default there is none.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Calls:
         limits: KnownLimits | None = None,
         retries: Retries | None = None,
         call_seconds: float = CALL_SECONDS,
+        shared_places: FairLimit | None = None,
     ) -> None:
         self._models = models
         self._journal = journal or Journal.off()
@@ -112,6 +115,7 @@ class Calls:
         self._secrets = SecretTexts(secrets_of(models.values()))
         self._unnamed = itertools.count(1)
         self._places = anyio.Semaphore(concurrency)
+        self._shared_places = shared_places or FairLimit(None)
         self._gates: WeakKeyDictionary[Meter, anyio.Lock] = WeakKeyDictionary()
         self._settled = anyio.Event()
         self._quiet_until: dict[str, float] = {}  # by model: the endpoint asked for a pause
@@ -228,11 +232,25 @@ class Calls:
                     raise
                 log_retry(meter.run_id, model.name, error, attempt, seconds)
             finally:
-                self._places.release()
+                self._give_place()
             if failure.retry_after_seconds is not None:
                 until = time.monotonic() + seconds
                 self._quiet_until[model.name] = max(until, self._quiet_until.get(model.name, until))
             await anyio.sleep(seconds)
+
+    async def _take_place(self) -> None:
+        """A place among the calls of this query, and then one among those of its tenant and engine. Whoever has both
+        waits for nothing more than the call, so that nobody waits in a ring."""
+        await self._places.acquire()
+        try:
+            await self._shared_places.acquire(self._tenant)
+        except BaseException:
+            self._places.release()
+            raise
+
+    def _give_place(self) -> None:
+        self._shared_places.release(self._tenant)
+        self._places.release()
 
     def _quiet_seconds(self, name: str) -> float:
         return max(self._quiet_until.get(name, 0.0) - time.monotonic(), 0.0)
@@ -260,9 +278,9 @@ class Calls:
             waiting_since = time.monotonic()
             has_waited = False
             while True:
-                await self._places.acquire()
+                await self._take_place()
                 if self._quiet_seconds(model.name):
-                    self._places.release()
+                    self._give_place()
                     return None
                 settled = self._settled
                 try:
@@ -280,14 +298,14 @@ class Calls:
                         also_unavailable=True,
                     )
                 except BudgetExceeded as refusal:
-                    self._places.release()
+                    self._give_place()
                     if not refusal.waiting_helps:
                         raise
                     if not has_waited:
                         log_waiting(meter.run_id, model.name, refusal)
                     has_waited = True
                 except BaseException:
-                    self._places.release()
+                    self._give_place()
                     raise
                 waiting_since = await self._look_again(meter, settled, waiting_since)
 

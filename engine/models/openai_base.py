@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 import anyio
 import anyio.to_thread
 
+from divebell.concurrency import ConcurrencyLimit
 from divebell.errors import ConfigurationError, ModelError
 from divebell.models.client_pool import ClientPool
-from divebell.models.concurrency import ConcurrencyLimit
 from divebell.models.openai_errors import Progress, translate
 from divebell.models.openai_fallbacks import MAX_FALLBACKS, REMEMBERED, changed, next_fallback
 from divebell.models.openai_refusals import complaint

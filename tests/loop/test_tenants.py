@@ -1,11 +1,13 @@
 """Tenants as an application makes them: whose caps count, and arguments that make no sense."""
 
 import itertools
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 
+import anyio
 import pytest
 
 from divebell import (
@@ -16,6 +18,7 @@ from divebell import (
     ConfigurationError,
     Engine,
     Rate,
+    Request,
     ScriptedModel,
     Tenant,
     Usage,
@@ -149,3 +152,86 @@ def test_a_run_that_the_brake_ends_gives_no_last_answer_for_more_money() -> None
 def test_a_cap_that_limits_seconds_is_refused() -> None:
     with Engine() as engine, pytest.raises(ConfigurationError, match="total cannot limit seconds"):
         engine.tenant("acme").set_caps(total=Budget(seconds=5))
+
+
+class Counting:
+    """A model that notes how many of its calls are at work at once, and which tenant's came when."""
+
+    name = "root"
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.now: dict[str, int] = {}
+        self.peaks: dict[str, int] = {}
+        self.order: list[str] = []
+
+    async def complete(self, request: Request) -> Completion:
+        whose = str(request.metadata.get("tenant", ""))
+        self._count(whose, 1)
+        try:
+            await anyio.sleep(0.01)
+        finally:
+            self._count(whose, -1)
+        code = "```repl\nprint(llm_query_batched(['a'] * 8))\n```"
+        is_root = "context" in str(request.messages[0]["content"]) and len(request.messages) == 2
+        return Completion(text=code if is_root else "FINAL(done)", usage=Usage(output_tokens=1))
+
+    def _count(self, whose: str, by: int) -> None:
+        with self._lock:
+            if by > 0:
+                self.order.append(whose)
+            for key in (whose, "all"):
+                self.now[key] = self.now.get(key, 0) + by
+                self.peaks[key] = max(self.peaks.get(key, 0), self.now[key])
+
+
+def in_threads(rlms: list[RLM]) -> list[str]:
+    answers: list[str] = []
+    threads = [threading.Thread(target=lambda rlm=rlm: answers.append(rlm.run("a text", "q").answer)) for rlm in rlms]  # type: ignore[misc]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    return answers
+
+
+def test_an_engines_and_a_tenants_calls_at_once_are_bounded_over_all_their_runs_threads_and_loops() -> None:
+    model = Counting()
+    with Engine(concurrency=3) as engine:
+        acme, umbra = engine.tenant("acme", concurrency=1), engine.tenant("umbra")
+        assert engine.tenant("acme").name == "acme"  # which keeps the limit
+        answers = in_threads([each.rlm(model) for each in (acme, umbra, acme, umbra)] + [engine.rlm(model)])
+        assert answers == ["done"] * 5
+        assert model.peaks["all"] <= 3
+        assert model.peaks["acme"] == 1
+        assert len(model.order) == 5 * (2 + 8)
+        assert (engine.places.taken, engine.places.waiting) == (0, 0)
+
+
+def test_a_run_that_is_cancelled_while_it_waits_for_the_engines_place_takes_none() -> None:
+    with Engine(concurrency=1) as engine:
+        acme, model = engine.tenant("acme"), Counting()
+
+        async def main() -> None:
+            await engine.places.acquire("umbra")
+            with anyio.move_on_after(0.05) as scope:
+                await acme.rlm(model).arun("a text", "q")
+            assert scope.cancelled_caught
+            engine.places.release("umbra")
+            assert (await acme.rlm(model).arun("a text", "q")).answer == "done"
+
+        anyio.run(main)
+        assert (engine.places.taken, engine.places.waiting) == (0, 0)
+        account = engine.ledger.account("tenant:acme")
+        assert account is not None
+        assert account.held.calls == 0
+
+
+@pytest.mark.parametrize("places", [0, -1, True, "3", 10**400])
+def test_a_concurrency_that_makes_no_sense_is_refused_and_changes_nothing(places: int) -> None:
+    with pytest.raises(ConfigurationError, match="concurrency must be a whole number above 0"):
+        Engine(concurrency=places)
+    with Engine() as engine:
+        with pytest.raises(ConfigurationError, match="concurrency must be a whole number above 0"):
+            engine.tenant("acme", total=Budget(dollars=1), concurrency=places)
+        assert engine.ledger.account("tenant:acme") is None

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import anyio
 import pytest
 
+from divebell.concurrency import ConcurrencyLimit, FairLimit
 from divebell.errors import ConfigurationError, ModelUnavailable
 from divebell.models import OpenAIChatModel, OpenAIResponsesModel, Request
-from divebell.models.concurrency import ConcurrencyLimit
 from divebell.models.openai_base import OpenAIModel
 from tests.support.chat_server import ChatServer
 
@@ -176,6 +176,163 @@ def test_threads_and_cancellations_lose_no_place_and_invent_none() -> None:
     assert peak == 3
     assert served > 0
     assert (limit.free, limit.waiting, inside) == (3, 0, 0)
+
+
+@pytest.mark.parametrize("places", [0, -1, True, 1.5, "3", 10**400])
+def test_a_fair_limit_must_be_a_number_above_0_too(places: int) -> None:
+    with pytest.raises(ConfigurationError, match="concurrency must be a whole number above 0"):
+        FairLimit(places)
+    with pytest.raises(ConfigurationError, match="concurrency must be a whole number above 0"):
+        FairLimit(None).limit_group("acme", places)
+
+
+def served_in_order(limit: FairLimit, calls: list[str]) -> list[str]:
+    """In which order calls of these groups are served that came, in this order, while the first had all the places."""
+
+    async def run() -> list[str]:
+        order: list[str] = []
+
+        async def call(group: str) -> None:
+            await limit.acquire(group)
+            order.append(group)
+            await asyncio.sleep(0)
+            limit.release(group)
+
+        holders = limit._places or 0
+        for _ in range(holders):
+            await limit.acquire("first")
+        tasks = []
+        for number, group in enumerate(calls):
+            tasks.append(asyncio.create_task(call(group)))
+            await until(lambda number=number: limit.waiting == number + 1)  # type: ignore[misc]
+        for _ in range(holders):
+            limit.release("first")
+        await asyncio.gather(*tasks)
+        assert (limit.taken, limit.waiting) == (0, 0)
+        return order
+
+    return asyncio.run(run())
+
+
+def test_groups_are_served_in_turn_and_each_in_its_order() -> None:
+    assert served_in_order(FairLimit(1), [*"aaaa", *"bb", "c"]) == [*"abcabaa"]
+    assert served_in_order(FairLimit(1), [*"ab", *"aaa"]) == [*"abaaa"]
+
+
+def test_a_group_at_its_own_limit_lets_the_others_by() -> None:
+    async def run() -> None:
+        limit = FairLimit(3)
+        limit.limit_group("small", 1)
+        await limit.acquire("small")
+        waiting = asyncio.create_task(limit.acquire("small"))
+        await until(lambda: limit.waiting == 1)
+        await limit.acquire("large")
+        await limit.acquire("large")
+        late = asyncio.create_task(limit.acquire("large"))
+        await until(lambda: limit.waiting == 2)
+        limit.release("small")
+        await waiting
+        assert not late.done()
+        limit.release("large")
+        await late
+        assert (limit.taken, limit.waiting) == (3, 0)
+        for group in ("small", "large", "large"):
+            limit.release(group)
+        assert (limit.taken, set(limit._groups)) == (0, {"small"})
+
+    asyncio.run(run())
+
+
+def test_without_a_limit_in_all_the_groups_limits_hold_and_can_be_changed() -> None:
+    async def run() -> None:
+        limit = FairLimit(None)
+        for _ in range(50):
+            await limit.acquire("free")
+        limit.limit_group("acme", 2)
+        calls = [asyncio.create_task(limit.acquire("acme")) for _ in range(6)]
+        await until(lambda: limit.waiting == 4)
+        limit.limit_group("acme", 3)
+        await until(lambda: limit.waiting == 3)
+        limit.limit_group("acme", 1)  # who has a place keeps it
+        for _ in range(3):
+            limit.release("acme")
+        await until(lambda: limit.waiting == 2)
+        limit.limit_group("acme", None)
+        await asyncio.gather(*calls)
+        assert (limit.taken, limit.waiting) == (53, 0)
+
+    asyncio.run(run())
+
+
+def test_groups_on_threads_with_cancellations_lose_no_place_and_invent_none() -> None:
+    limit, lock = FairLimit(4), threading.Lock()
+    groups = {"a": 1, "b": 2, "c": None, "d": 4}
+    for name, places in groups.items():
+        limit.limit_group(name, places)
+    inside = dict.fromkeys(groups, 0)
+    peaks = dict.fromkeys([*groups, "all"], 0)
+
+    async def call(group: str, chance: random.Random) -> None:
+        await limit.acquire(group)
+        try:
+            with lock:
+                inside[group] += 1
+                peaks[group] = max(peaks[group], inside[group])
+                peaks["all"] = max(peaks["all"], sum(inside.values()))
+            try:
+                await asyncio.sleep(chance.random() / 1000)
+            finally:
+                with lock:
+                    inside[group] -= 1
+        finally:
+            limit.release(group)
+
+    async def many(seed: int) -> None:
+        chance = random.Random(seed)
+        tasks = [asyncio.create_task(call(chance.choice([*groups]), chance)) for _ in range(60)]
+        for _ in range(40):
+            await asyncio.sleep(chance.random() / 2000)
+            chance.choice(tasks).cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    threads = [threading.Thread(target=lambda seed=seed: asyncio.run(many(seed))) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (limit.taken, limit.waiting, sum(inside.values())) == (0, 0, 0)
+    assert peaks["all"] <= 4
+    assert peaks["a"] == 1
+    assert peaks["b"] <= 2
+
+
+def test_places_that_come_back_in_the_middle_of_the_work_are_not_lost_nor_given_twice() -> None:
+    """The garbage collector ends an abandoned call on a thread that is giving places just then."""
+
+    async def run() -> None:
+        limit = FairLimit(2)
+        await limit.acquire("a")
+        await limit.acquire("b")
+        calls = [asyncio.create_task(limit.acquire(name)) for name in "cdcd"]
+        await until(lambda: limit.waiting == 4)
+        real, interrupted = limit._next, []
+
+        def interrupting() -> object:
+            if not interrupted:
+                interrupted.append(True)
+                limit.release("b")
+            return real()
+
+        limit._next = interrupting  # type: ignore[method-assign,assignment]
+        limit.release("a")
+        await until(lambda: sum(call.done() for call in calls) == 2)
+        assert (limit.taken, limit.waiting) == (2, 2)
+        limit.release("c")
+        limit.release("d")
+        await asyncio.gather(*calls)
+        assert (limit.taken, limit.waiting) == (2, 0)
+
+    asyncio.run(run())
 
 
 ASKED = Request(messages=[{"role": "user", "content": "x"}], max_output_tokens=10, timeout_seconds=20)

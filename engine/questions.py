@@ -35,7 +35,7 @@ from divebell.loop.retries import Retries
 from divebell.loop.run import Run, SessionState
 from divebell.loop.settings import Settings
 from divebell.metadata import merge_metadata
-from divebell.spending import Spending
+from divebell.spending import Spending, warn_of_unknown_price
 from divebell.tenant import Tenant
 
 MAX_QUERY_CHARACTERS = 100_000
@@ -157,6 +157,7 @@ class Questions:
             settings.journal.begun(meter.run_id)
             for model in settings.models.values():
                 meter.rate_of(model.name)  # a price that is not known is refused now, not in the middle
+                warn_of_unknown_price(model, self.rates)
             key = cache_key(name, context, query)
             settings = replace(settings, metadata={**settings.sub_metadata, "cache_key": key})
             calls = Calls(

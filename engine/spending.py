@@ -1,8 +1,21 @@
 """What several runs used, added up."""
 
+import logging
 import threading
 from decimal import Decimal
 from typing import Any
+
+from divebell.bridge.rates import RateCard
+from divebell.context.escape import shown
+from divebell.models.protocol import Model
+from divebell.models.scripted import ScriptedModel
+
+MAX_WARNED_NAMES = 1_000
+
+_log = logging.getLogger("divebell.budget")
+_lock = threading.Lock()
+_warned: set[str] = set()
+"""Names of models, by warn_of_unknown_price."""
 
 _COUNTED = (
     "calls", "memo_calls", "input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens",
@@ -19,6 +32,21 @@ def cost_text(amount: str, unpriced_calls: int) -> str:
     if not Decimal(amount):
         return "price unknown"
     return f"${amount} and {unpriced_calls:,} call{'s' if unpriced_calls > 1 else ''} of unknown price"
+
+
+def warn_of_unknown_price(model: Model, rates: RateCard) -> None:
+    """Log a WARNING, once a process and name, where what a model costs is not in any sum. A script costs nothing."""
+    name = model.name
+    if isinstance(model, ScriptedModel) or rates.rate(name) is not None:
+        return
+    with _lock:
+        if name in _warned or len(_warned) >= MAX_WARNED_NAMES:
+            return
+        _warned.add(name)
+    _log.warning(
+        "the price of the model %s is not known, so its calls are missing from what runs cost: give it with rates=",
+        shown(name),
+    )
 
 
 class Spending:

@@ -13,6 +13,7 @@ from divebell.bridge.budget import dollars
 from divebell.cell import Cell
 from divebell.context.escape import shown
 from divebell.events import Event, EventListener
+from divebell.spending import cost_text
 from divebell.trace.schema import with_outcome
 
 MAX_SENTENCE_CHARACTERS = 300
@@ -57,9 +58,10 @@ def _cost(data: dict[str, Any]) -> str:
     if data.get("memo"):
         return f"{name}, from the memo"
     cost = data.get("picodollars")
+    spent = cost_text(f"{dollars(cost):f}", int(bool(data.get("unpriced")))) if type(cost) is int else "cost unknown"
     return (
         f"{name}: {data.get('input_tokens')} + {data.get('output_tokens')} tokens"
-        f"{f', ${dollars(cost):f}' if type(cost) is int else ''}, {data.get('call_seconds') or 0.0:.2f} s, "
+        f", {spent}, {data.get('call_seconds') or 0.0:.2f} s, "
         f"attempts: {data.get('attempts')}, {shown(str(data.get('finish_reason')))}{_failure(data)}"
     )
 

@@ -10,6 +10,7 @@ from divebell.context.escape import shown
 from divebell.errors import DivebellError
 from divebell.loop.stop import Stop
 from divebell.plain import to_plain
+from divebell.spending import cost_text
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -73,7 +74,7 @@ class Result(Generic[Answer_co]):
         parts = [
             f"{self.status} {shown(self.answer)}",
             f"turns={self.iterations}",
-            *([] if cost is None else [f"dollars={cost:f}"]),
+            *([] if cost is None else [cost_text(f"{cost:f}", self.spend.get("unpriced_calls", 0))]),
             f"seconds={self.seconds:.2f}",
             *([] if self.stopped_by is None else [f"stopped_by={self.stopped_by.limit}"]),
             f"run_id={self.run_id}",

@@ -19,6 +19,7 @@ from divebell import (
     Sandbox,
     ScriptedModel,
     Usage,
+    spending,
 )
 from divebell.loop import calls
 
@@ -183,3 +184,27 @@ def test_a_call_that_waits_for_money_says_once_for_what(caplog: pytest.LogCaptur
     assert rlm.run("c", "q").answer == "done"
     waits = [record.getMessage() for record in caplog.records if "waits for what others hold" in record.getMessage()]
     assert 1 <= len(waits) <= 2, "once a call, however long it waits"
+
+
+class Local:
+    """A model of the application's own, which is on no rate card."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def complete(self, request: Request) -> Completion:
+        return Completion(text="FINAL(yes)", usage=Usage(input_tokens=1, output_tokens=1))
+
+
+def test_a_price_that_is_not_known_is_said_once_for_each_name(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spending, "_warned", set())
+    rlm = RLM(Local("home-grown\n1"), Local("home-grown 2"))
+    results = [rlm.run("c", "q") for _ in range(3)]
+    RLM(Local("home-grown 3"), rates={"home-grown 3": Rate.per_million("0", "0")}).run("c", "q")
+    RLM(answering()).run("c", "q")
+    said = [record.getMessage() for record in warnings_of(caplog, "divebell.budget")]
+    assert ["home-grown\\n1" in said[0], "home-grown 2" in said[1], len(said)] == [True, True, 2]
+    assert all("rates=" in line for line in said)
+    assert "price unknown" in repr(results[0])

@@ -12,7 +12,10 @@ from divebell.models.scripted import ScriptedModel
 
 MAX_WARNED_NAMES = 1_000
 
-_log = logging.getLogger("divebell.budget")
+PRICES = "divebell.prices"
+"""The logger that names models whose price is not known."""
+
+_log = logging.getLogger(PRICES)
 _lock = threading.Lock()
 _warned: set[str] = set()
 """Names of models, by warn_of_unknown_price."""

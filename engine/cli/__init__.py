@@ -3,8 +3,12 @@
 
 def main() -> None:
     """Run the command line and exit."""
-    from divebell.cli.app import run
+    import logging
 
+    from divebell.cli.app import run
+    from divebell.spending import PRICES
+
+    logging.getLogger(PRICES).setLevel(logging.ERROR)  # the commands' own lines say it: "price unknown"
     run()
 
 

@@ -204,7 +204,7 @@ def test_a_price_that_is_not_known_is_said_once_for_each_name(
     results = [rlm.run("c", "q") for _ in range(3)]
     RLM(Local("home-grown 3"), rates={"home-grown 3": Rate.per_million("0", "0")}).run("c", "q")
     RLM(answering()).run("c", "q")
-    said = [record.getMessage() for record in warnings_of(caplog, "divebell.budget")]
+    said = [record.getMessage() for record in warnings_of(caplog, "divebell.prices")]
     assert ["home-grown\\n1" in said[0], "home-grown 2" in said[1], len(said)] == [True, True, 2]
     assert all("rates=" in line for line in said)
     assert "price unknown" in repr(results[0])

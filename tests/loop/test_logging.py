@@ -16,12 +16,12 @@ from divebell import (
     ModelError,
     Rate,
     Request,
+    Retries,
     Sandbox,
     ScriptedModel,
     Usage,
     spending,
 )
-from divebell.loop import calls
 
 
 def block(code: str) -> str:
@@ -157,12 +157,11 @@ class Failing:
     ids=["mended", "given up", "not worth a retry"],
 )
 def test_each_try_is_logged_and_a_call_that_retries_did_not_mend_is_a_warning(
-    model: Failing, tries: int, level: int | None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    model: Failing, tries: int, level: int | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(calls, "FIRST_RETRY_SECONDS", 0.001)
     caplog.set_level(logging.DEBUG, "divebell")
     with contextlib.suppress(ModelError):
-        RLM(model).run("c", "q")
+        RLM(model, retries=Retries(first_seconds=0.001)).run("c", "q")
     said = [record for record in caplog.records if record.name == "divebell.calls"]
     assert [record.levelno for record in said if "the next one in" in record.getMessage()] == [logging.DEBUG] * tries
     assert [record.levelno for record in said if "for good" in record.getMessage()] == ([level] if level else [])

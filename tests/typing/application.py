@@ -194,6 +194,9 @@ async def asynchronously() -> None:
         async for event in events:
             assert_type(event, divebell.Event)
     assert_type(events.result, divebell.Result[str])
+    async with divebell.Engine(models={"echo": EchoModel("echo", "FINAL(yes)")}) as engine:
+        careful = engine.rlm(retries=divebell.Retries(attempts=2), call_seconds=30, instructions="Answer in French.")
+        assert (await careful.arun("c", "q")).raise_if_failed().answer == "yes"
     many = await asyncio.gather(
         *(divebell.RLM(EchoModel("echo", "FINAL(4)"), output=int).arun("c", "q") for _ in range(3))
     )

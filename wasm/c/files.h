@@ -1,4 +1,5 @@
-/* The files that live in the guest's own memory: what files.c offers to file_calls.c. Errors are WASI's numbers. */
+/* The files that live in the guest's own memory: the tree (files.c), what is in them (file_contents.c), and who calls
+ * both (file_calls.c). Errors are WASI's numbers. */
 #ifndef DIVEBELL_FILES_H
 #define DIVEBELL_FILES_H
 
@@ -73,12 +74,14 @@ struct constant_file {
 extern const struct constant_file divebell_constant_files[];
 extern const uint32_t divebell_constant_file_count;
 
+/* files.c */
 enum error files_find(struct node *start, const char *path, uint32_t path_bytes, struct place *found);
 enum error files_create(const struct place *place, bool is_folder, struct node **made);
 enum error files_remove(const struct place *place, bool is_folder);
 enum error files_rename(const struct place *from, const struct place *to);
 void files_release(struct node *node);  /* a descriptor was closed */
 
+/* file_contents.c */
 uint32_t files_read(const struct node *file, uint64_t offset, uint8_t *into, uint32_t bytes);
 enum error files_write(struct node *file, uint64_t offset, const uint8_t *from, uint32_t bytes, uint32_t *written);
 enum error files_resize(struct node *file, uint64_t size_bytes);

@@ -289,6 +289,14 @@ def test_two_sandboxes_share_no_file(box: Sandbox, shared_box: Sandbox) -> None:
         assert other.run("import os\nos.listdir('/tmp')").value == []
 
 
+def test_seeded_sandboxes_have_the_same_names_and_times() -> None:
+    code = "import os, tempfile\nf, name = tempfile.mkstemp()\nname, os.stat(name).st_mtime_ns, os.stat(name).st_ino"
+    with Sandbox(seed=5) as one, Sandbox(seed=5) as other, Sandbox(seed=6) as third:
+        seen = [box.run(code).value for box in (one, other, third)]
+    assert seen[0] == seen[1]
+    assert seen[0][0] != seen[2][0]
+
+
 def test_ten_thousand_files_and_then_the_bound(box: Sandbox) -> None:
     cell = box.run(
         "for i in range(10_000): open(f'{i}', 'w').close()\nimport os\nlen(os.listdir('.')), len(list(os.scandir('.')))"

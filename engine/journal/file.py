@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from divebell.errors import JournalError
+from divebell.journal.seals import BEGIN, seal
 
 try:
     import fcntl
@@ -28,6 +29,7 @@ class JournalFile:
         self._file: int | None = file
         self._lock = threading.Lock()
         self._failure: JournalError | None = None
+        self._last_check: str | None = BEGIN
 
     @classmethod
     def begin(cls, path: Path) -> "JournalFile":
@@ -53,10 +55,16 @@ class JournalFile:
         return cls._again(path)._prepared(keep)
 
     @classmethod
-    def go_on(cls, path: Path, whole_bytes: Callable[[], int]) -> "JournalFile":
-        """A file with a journal, to be continued after so many bytes, which are asked for once nobody else can write to
-        it. JournalError where another process is at work with it."""
-        return cls._again(path)._prepared(whole_bytes)
+    def go_on(cls, path: Path, whole: Callable[[], tuple[int, str | None]]) -> "JournalFile":
+        """A file with a journal, to be continued after so many bytes, and after a line with that check; which are asked
+        for once nobody else can write to it. JournalError where another process is at work with it."""
+        file = cls._again(path)
+
+        def keep() -> int:
+            kept_bytes, file._last_check = whole()
+            return kept_bytes
+
+        return file._prepared(keep)
 
     @classmethod
     def _again(cls, path: Path) -> "JournalFile":
@@ -95,13 +103,15 @@ class JournalFile:
             ) from None
 
     def append(self, line: bytes) -> None:
-        """Write a line. Nothing happens once the file is closed. JournalError where it cannot be written, or could not
-        be before."""
+        """Write a record's line, with its check. Nothing happens once the file is closed. JournalError where it cannot
+        be written, or could not be before."""
         with self._lock:
             if self._file is None:
                 return
             if self._failure is not None:
                 raise self._failure
+            if self._last_check is not None:
+                line, self._last_check = seal(line, self._last_check)
             try:
                 while line:
                     line = line[os.write(self._file, line) :]

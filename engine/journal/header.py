@@ -174,12 +174,12 @@ def open_journal(journal: Path | None, resume: Path | None, header: Record) -> J
         return Journal.begin(JournalFile.begin_anew(resume, lambda: has_begun(resume)), header)
     found: list[Recorded] = []
 
-    def whole_bytes() -> int:
+    def whole() -> tuple[int, str | None]:
         found.append(read(resume))
         _check_same(resume, found[0].header, header)
-        return found[0].whole_bytes
+        return found[0].whole_bytes, found[0].last_check
 
-    file = JournalFile.go_on(resume, whole_bytes)
+    file = JournalFile.go_on(resume, whole)
     return Journal(found[0], file, id=found[0].header["id"])
 
 

@@ -11,8 +11,8 @@
 - `cell`: what came of a cell, to compare with.
 - `answer`: what a run, or a child, answered.
 
-A line that is not whole is the last one of a process that died: it is left out. Any other fault is an error that names
-its line.
+Each ends with a check of itself and of the lines before it (seals.py). A line that is not whole is the last one of a
+process that died: it is left out. Any other fault is an error that names its line.
 
 Bounds: MAX_JOURNAL_BYTES in all, MAX_LINE_BYTES and MAX_LINE_ITEMS (lists' elements and maps' entries) a line,
 MAX_RECORDS lines. So reading takes a few times the file's size in memory, whatever is in it.
@@ -32,6 +32,7 @@ from typing import Any, BinaryIO
 from divebell.bridge import wire
 from divebell.bridge.tally import Tally
 from divebell.errors import JournalError
+from divebell.journal.seals import SealReader
 
 VERSION = 1
 MAX_JOURNAL_BYTES = 4 << 30
@@ -114,7 +115,8 @@ class Cost:
 
 @dataclass
 class Recorded:
-    """A journal that was read. `whole_bytes` is where its last whole line ends. `costs` are by the hold's id."""
+    """A journal that was read. `whole_bytes` is where its last whole line ends, `last_check` that line's check, or None
+    where the journal has none. `costs` are by the hold's id."""
 
     header: Record
     runs: list[str] = field(default_factory=list)
@@ -126,6 +128,7 @@ class Recorded:
     cells: dict[tuple[str, int], Record] = field(default_factory=dict)
     answers: dict[str, str] = field(default_factory=dict)
     whole_bytes: int = 0
+    last_check: str | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -187,16 +190,21 @@ def read(path: Path, *, until_turn: int | None = None) -> Recorded:
     Raises JournalError where the file cannot be read, is no journal, or is of a newer version.
     """
     recorded: Recorded | None = None
+    seals = SealReader()
     try:
         for number, line, end in _lines(path):
             record = _record(line, number)
             if recorded is None:
-                recorded = Recorded(_header(record, path))
+                _header(record, path)  # first: one of another version may be checked in another way
+            seals.check(line, number)
+            record.pop("sum", None)
+            if recorded is None:
+                recorded = Recorded(record)
             elif _is_after(record, until_turn):
                 break
             else:
                 _add(recorded, record, number)
-            recorded.whole_bytes = end
+            recorded.whole_bytes, recorded.last_check = end, seals.last
     except OSError as error:
         raise JournalError(f"cannot read the journal {path}: {error.strerror}") from None
     if recorded is None:

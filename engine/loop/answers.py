@@ -9,7 +9,7 @@ on the host.
 
 import json
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from divebell.cell import Cell
 from divebell.errors import AnswerError
 from divebell.loop.invented import invented_output
 from divebell.loop.prompts import Turns
+from divebell.loop.python_text import stated_values
 from divebell.loop.replies import Final
 from divebell.schemas import AnswerSchema
 
@@ -93,27 +94,28 @@ class Answers:
         attempt = self._checked("", lambda: schema.validate_submitted(given))
         return attempt.problem if isinstance(attempt, NoAnswer) else None
 
-    async def of_turn(self, cells: list[Cell], final: Final | None, reply: str = "") -> Answer | NoAnswer:
-        """The answer that a turn gave: its cells', or else the one in the reply's text.
+    async def of_turn(
+        self, cells: list[Cell], final: Final | None, reply: str = "", blocks: Sequence[str] = ()
+    ) -> Answer | NoAnswer:
+        """The answer that a turn gave: its cells', or else the one in the reply's text. blocks: the cells' code.
 
-        An answer in the text that rests on an output which the reply made up is not taken, once in a run: a model that
-        gives it again means it.
+        An answer in the text, or in code that only states it, that rests on an output which the reply made up is not
+        taken, once in a run: a model that gives it again means it.
         """
         seen = self._printed
         self._printed = [*seen, *(cell.output[:MAX_PRINTED_CHARACTERS] for cell in cells)][-MAX_PRINTED:]
         if any(not cell.ok for cell in cells):
             return NoAnswer(self._turns.failed_code() if final is not None else "")
         given = [cell for cell in cells if cell.final is not None]
-        if given:
-            return self._of_cell(given[-1])
-        if final is None:
-            return NoAnswer()
-        if not self._asked_about_invention:
-            claimed = invented_output(reply, cells, final, earlier=seen)
+        stated = _stated_by_code(cells, blocks) if given else final
+        if stated is not None and not self._asked_about_invention:
+            claimed = invented_output(reply, cells[:-1] if given else cells, stated, earlier=seen)
             if claimed is not None:
                 self._asked_about_invention = True
                 return NoAnswer(self._turns.invented_output(claimed))
-        return await self.of_text(final)
+        if given:
+            return self._of_cell(given[-1])
+        return NoAnswer() if final is None else await self.of_text(final)
 
     def of_plain(self, text: str) -> Answer | NoAnswer:
         """A whole reply as the answer."""
@@ -180,6 +182,13 @@ class Answers:
             left = self._max_repairs - self._misfits + 1
         self.last_errors = tuple(map(str, found))
         return NoAnswer(self._turns.bad_answer(self.last_errors, max(left, 1)))
+
+
+def _stated_by_code(cells: Sequence[Cell], blocks: Sequence[str]) -> Final | None:
+    """The answer of the last cell, where it is not the only one and its code does nothing but state it."""
+    if len(cells) < 2 or len(blocks) < len(cells) or cells[-1].final is None:
+        return None
+    return Final("text", cells[-1].final) if stated_values(blocks[len(cells) - 1]) is not None else None
 
 
 def _gave_no_value(cell: Cell) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from divebell.cell import Cell
 from divebell.loop.meanings import Final
+from divebell.loop.python_text import stated_values
 
 MAX_READ_CHARACTERS = 200_000  # of the reply
 MAX_CLAIM_LINES = 40
@@ -22,15 +23,47 @@ MAX_ANSWER_CHARACTERS = 2_000  # a longer answer is prose, which no output can b
 
 _FENCE = re.compile(r"^[ \t]*+(?:```|~~~)[ \t]*+([\w.+-]*+)[^\n]*+$", re.MULTILINE)
 _CODE = frozenset({"repl", "python", "py", "python3", "ipython", "tool_code"})
-_OUTPUT_LANGUAGES = frozenset({"output", "stdout", "console", "result", "results", "out", "observation"})
+_OUTPUT_LANGUAGES = frozenset({
+    "", "output", "stdout", "console", "result", "results", "out", "observation", "text", "txt", "plain", "plaintext",
+})  # fmt: skip
+_FOREIGN_LABELS = (
+    r"ausgaben?|ergebniss?e?|sorties?|résultats?|salidas?|resultados?|saídas?|uscita|risultat[oi]|uitvoer|"
+    r"resulta(?:at|ten|t)|wynik|wyjście|ç\u0131kt\u0131|sonuç|utdata|výstup|výsledek|kimenet|eredmény|"
+    r"hasil|keluaran|kết quả|вывод|результаты?|вивід|"
+    r"[\u4e00-\u9fff\u30a0-\u30ff]{0,4}(?:输出|輸出|出力|结果|結果)|(?:실행 ?)?(?:출력|결과)|"
+    r"النتيجة|الناتج|परिणाम"
+)
+"""Output and result, in German, French, Spanish, Portuguese, Italian, Dutch, Polish, Turkish, Swedish, Czech,
+Hungarian, Indonesian, Vietnamese, Russian, Ukrainian, Chinese, Japanese, Korean, Arabic and Hindi."""
+_OF_WHICH = (
+    r" *\[\d{0,6}\]| *\([^()\n]{0,30}\)| +(?:of|from|for|after|by)"
+    r"(?: +(?:the|this|my|above|first|last|running|executing|code|cell|block|program|script|snippet|repl|"
+    r"execution)){1,4}(?: +\d{1,6})?"
+)
 _LABEL = re.compile(
     r"[\s>#*_`\[(-]{0,20}+"
-    r"(?:(?:the|this|actual|expected|console|program|code|execution|cell|repl|python|block|tool|printed|final) +){0,3}"
-    r"(?:outputs?|results?|stdout|observations?|prints?|printed|returns?|returned|out)"
-    r"(?: *\[\d{0,6}\]| +of +block +\d{1,6})?"
-    r"[\s*_`\])]{0,10}+(?::|=>|->)[*_` \t]{0,10}+",
+    r"(?:(?:the|this|actual|expected|console|program|code|execution|cell|repl|python|block|tool|printed|final|"
+    r"die|das|la|le|el|il|a|o) +){0,3}"
+    rf"(?:outputs?|results?|stdout|observations?|prints?|printed|returns?|returned|out|{_FOREIGN_LABELS})"
+    rf"(?:{_OF_WHICH})?[\s*_`\])]{{0,10}}+(?:(?::|\uff1a|=>|->|=(?!=))[*_` \t]{{0,10}}+|\Z)",
     re.IGNORECASE,
 )
+_ARROW = re.compile(r"[ \t]*+(?:=>|->|>>>|[\u2192\u21d2])[ \t]++")
+_TAG = re.compile(
+    r"[ \t]*+<(?:(?:tool|execution|code|console|python)[_-])?"
+    r"(?:outputs?|results?|stdout|observations?|response|console)>",
+    re.IGNORECASE,
+)
+_CLOSING_TAG = re.compile(r"</[\w-]{1,30}>[ \t]*+\Z")
+_SENTENCE = re.compile(
+    r"[\s>*_`(-]{0,20}+(?:(?:the|this|my|above|running|executing|python) +){0,3}"
+    r"(?:(?:code|cell|block|program|script|snippet|this|it|repl)(?: above)? +"
+    r"(?:prints?|printed|outputs?|returns?|returned|gives|gave|yields?|yielded|shows|showed|produces|produced)|"
+    r"prints|printed|(?:output|result)(?: of (?:the|this) (?:code|cell|block))? +(?:is|was))"
+    r"(?: +out)?(?:[ \t]*:|(?= ))[ \t]*+",
+    re.IGNORECASE,
+)
+"""`The code prints 12345.`"""
 _ENDS_CLAIM = re.compile(r"[ \t]*+[*_`]{0,3}(?:FINAL|FINAL_VAR|SUBMIT)[ \t]*+\(")
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*+(?:\.\d++)?+")
 _WORD = re.compile(r"[^\W\d_]{2,}+")
@@ -44,9 +77,9 @@ def invented_output(reply: str, cells: Sequence[Cell], final: Final, *, earlier:
 
     cells: of this reply, all of them run without an error. earlier: what the cells of earlier turns printed.
     """
-    if not cells or final.kind not in ("text", "text_or_variable") or len(final.value) > MAX_ANSWER_CHARACTERS:
+    answer = _stated(final)
+    if not cells or answer is None or len(answer) > MAX_ANSWER_CHARACTERS:
         return None
-    answer = final.text if final.text is not None else final.value
     claims = _claims(reply[:MAX_READ_CHARACTERS])
     if not claims:
         return None
@@ -58,6 +91,15 @@ def invented_output(reply: str, cells: Sequence[Cell], final: Final, *, earlier:
         if not seen.supports(claim) and _rests_on(answer, claim):
             return claim
     return None
+
+
+def _stated(final: Final) -> str | None:
+    """The answer, where it stands in the reply itself; None where code or a variable gives it."""
+    if final.kind == "submit":
+        return stated_values(final.value)
+    if final.kind not in ("text", "text_or_variable"):
+        return None
+    return final.text if final.text is not None else final.value
 
 
 class _Text:
@@ -114,14 +156,21 @@ def _claims(reply: str) -> list[str]:
                 if language in _OUTPUT_LANGUAGES:
                     claims.append(_claimed("", lines, at))
             continue
-        label = _LABEL.match(line) if is_behind_code and not in_code else None
+        label = _claim_on(line) if is_behind_code and not in_code and not in_output else None
         if label is not None:
             claims.append(_claimed(line[label.end() :], lines, at))
     return [claim for claim in claims if claim]
 
 
+def _claim_on(line: str) -> "re.Match[str] | None":
+    """What announces an output on this line, or before the next."""
+    line = line.rstrip()
+    return _LABEL.match(line) or _TAG.match(line) or _SENTENCE.match(line) or _ARROW.match(line)
+
+
 def _claimed(first: str, lines: list[str], at: int) -> str:
     """What is stated from there to the next empty line, fence or answer."""
+    first = _CLOSING_TAG.sub("", first)
     found = [first.strip(" \t*_`")] if first.strip(" \t*_`") else []
     if found and not first.rstrip().endswith(("{", "[", "(", ",")):
         return found[0]
@@ -132,7 +181,11 @@ def _claimed(first: str, lines: list[str], at: int) -> str:
                 break
             is_fenced = True
             continue
-        if _ENDS_CLAIM.match(line) or (not line.strip() and (found and not is_fenced)):
+        if (
+            _ENDS_CLAIM.match(line)
+            or _CLOSING_TAG.match(line.strip())
+            or (not line.strip() and (found and not is_fenced))
+        ):
             break
         if line.strip():
             found.append(line.strip())

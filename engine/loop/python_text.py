@@ -45,6 +45,7 @@ def parsed_expression(source: str) -> ast.expr | None:
     return statement.value if isinstance(statement, ast.Expr) else None
 
 
+_READS_NOTHING = frozenset({"FINAL", "SUBMIT", "print", "str", "int", "float"})
 _DOES_SOMETHING = (
     ast.Call, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.For, ast.While, ast.If, ast.With, ast.Try, ast.Import,
     ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Await, ast.Subscript,
@@ -55,6 +56,22 @@ def does_something(code: str) -> bool:
     """Whether it is Python that does more than name things: prose and data may be Python, too."""
     tree = parsed(code)
     return tree is not None and any(isinstance(node, _DOES_SOMETHING) for node in ast.walk(tree))
+
+
+def stated_values(code: str) -> str | None:
+    """The constants in code that reads nothing but what it has itself set, such as `total = 12345; FINAL(total)`; None
+    for any other, which may have computed its answer."""
+    tree = parsed(code)
+    if tree is None:
+        return None
+    nodes = list(ast.walk(tree))
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    known = {node.id for node in names if not isinstance(node.ctx, ast.Load)} | _READS_NOTHING
+    if any(isinstance(node, (ast.Import, ast.ImportFrom)) for node in nodes) or any(
+        node.id not in known for node in names
+    ):
+        return None
+    return " ".join(str(node.value) for node in nodes if isinstance(node, ast.Constant))
 
 
 def compiles(code: str) -> bool:

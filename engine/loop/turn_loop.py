@@ -170,7 +170,7 @@ class TurnLoop:
             cells = await self._run_cells(box, parsed.code_blocks)
             self.trace.append(Turn(reply=reply.text, cells=tuple(cells), seconds=time.monotonic() - began))
             said = "" if settings.journal.is_by_older_rules else reply.text
-            attempt = await self.answers.of_turn(cells, parsed.final, said)
+            attempt = await self.answers.of_turn(cells, parsed.final, said, parsed.code_blocks)
             history.append("assistant", reply.text)
             if isinstance(attempt, Answer):
                 return Ending(answer=attempt)

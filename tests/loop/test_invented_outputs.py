@@ -26,6 +26,25 @@ INVENTED = {
     "several lines": ("Output:\nAnn 3\nBob 5\n", "Bob 5", "Ann 3\nBob 4\n"),
     "the code printed nothing": ("Output: 12345", "12345", ""),
     "another rounding": ("Output: 0.52", "0.52", "0.5138\n"),
+    "in German": ("Ausgabe: 12345", "12345", "2950\n"),
+    "in French": ("Le résultat : 12345", "12345", "2950\n"),
+    "in Spanish": ("**Salida:** Madrid", "Madrid", "Bilbao\n"),
+    "in Russian": ("Вывод: 12345", "12345", "2950\n"),
+    "in Chinese": ("运行结果：12345", "12345", "2950\n"),
+    "in Japanese": ("出力: 12345", "12345", "2950\n"),
+    "in Korean": ("실행 결과: 12345", "12345", "2950\n"),
+    "of the code above": ("Output of the code above: 12345", "12345", "2950\n"),
+    "with a word in parentheses": ("Output (stdout): 12345", "12345", "2950\n"),
+    "a label without a colon": ("[Output]\n12345", "12345", "2950\n"),
+    "a heading without a colon": ("## Output\n\n12345", "12345", "2950\n"),
+    "in a tag": ("<output>12345</output>", "12345", "2950\n"),
+    "in a tag over lines": ("<tool_result>\n12345\n</tool_result>", "12345", "2950\n"),
+    "a block without a mark": ("```\n12345\n```", "12345", "2950\n"),
+    "a block of text": ("```text\n12345\n```", "12345", "2950\n"),
+    "behind an arrow": ("=> 12345", "12345", "2950\n"),
+    "in a sentence": ("The code prints 12345.", "12345", "2950\n"),
+    "in a sentence of what it is": ("The output is 12345.", "12345", "2950\n"),
+    "in a sentence of the past": ("Running this code returned 12345", "12345", "2950\n"),
 }
 
 
@@ -48,6 +67,10 @@ LEFT_ALONE = {
     "an output, and another answer": ("Output: 17", "12345", "2950\n"),
     "a word in a sentence": ("The output will show 12345.", "12345", "2950\n"),
     "a result of something else": ("Results vary: see above", "12345", "2950\n"),
+    "a word that begins as a label does": ("Outposts: 12345", "12345", "2950\n"),
+    "a sentence about the text": ("The text gives 12345.", "12345", "2950\n"),
+    "a block with the answer in it": ("```\nFINAL(12345)\n```", "12345", "2950\n"),
+    "a sentence that is right": ("This prints 2950.", "2950", "2950\n"),
 }
 
 
@@ -100,3 +123,34 @@ def test_a_model_that_insists_has_its_answer() -> None:
     root = ScriptedModel("root", [lie, lie])
     result = RLM(root, ScriptedModel("sub", ["y"])).run("text", "q?")
     assert (result.answer, result.iterations) == ("12345", 2)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        "```repl\nFINAL(12345)\n```",
+        "```repl\ntotal = 12345\nFINAL(total)\n```",
+        "```repl\nFINAL(f'It is {12345}')\n```",
+        "```repl\nSUBMIT(answer=12345)\n```",
+        "SUBMIT(answer=12345)",
+        "SUBMIT(12345)",
+    ],
+)
+def test_code_that_only_states_what_was_made_up_is_asked_about(last: str) -> None:
+    model = ScriptedModel("root", [f"{CODE}\n\nOutput: 12345\n\n{last}", "FINAL(2950)"])
+    assert RLM(model).run("abc", "q").answer == "2950"
+    assert "before the code had run" in texts_of(model.requests[-1].messages[-1])[0]
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        "```repl\nFINAL(total)\n```",
+        "```repl\nFINAL(len(context))\n```",
+        "```repl\nimport math\nFINAL(math.floor(12345.6))\n```",
+    ],
+)
+def test_code_that_computes_its_answer_is_believed(last: str) -> None:
+    code = "```repl\ntotal = 12345\nprint(total - 1)\n```"
+    model = ScriptedModel("root", [f"{code}\n\nOutput: 12345\n\n{last}"])
+    assert RLM(model).run("x" * 12345, "q").answer == "12345"

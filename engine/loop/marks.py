@@ -39,6 +39,8 @@ MARK = re.compile(
     r"(?P<tool_call><\|tool_call\|>)|(?P<functools>functools(?=\[\s*\{))|"
     r"(?P<cohere><\|START_ACTION\|>)|(?P<internlm><\|action_start\|>)|(?P<gemma><start_function_call>)|"
     rf"(?P<code_tag><(?P<code_name>{_CODE_TAGS})(?:\s[^<>\n]{{0,100}})?>)|"
+    r"(?P<bracket_tag>\[(?P<bracket_name>PYTHON|REPL|CODE)\](?=[ \t]*\Z))|"
+    r"(?P<odd_fence>(?<![`'\w])(?:'{3}|`{1,2})(?P<odd_name>repl|python3?|py)(?=[ \t]*\Z))|"
     rf"(?P<maybe_code_tag><(?P<maybe_name>{_MAYBE_CODE_TAGS})(?:\s[^<>\n]{{0,100}})?>)|"
     rf"(?P<other_side>{_OTHER_SIDE})|(?P<turn_end>{_END_TOKENS})",
     re.IGNORECASE,
@@ -47,8 +49,14 @@ MARK = re.compile(
 
 _KINDS = (
     "channel_mark", "thought", "thought_end", "wrapper", "function", "invoke", "python_tag", "mistral", "sections",
-    "tool_call", "functools", "cohere", "internlm", "gemma", "code_tag", "maybe_code_tag", "other_side", "turn_end",
+    "tool_call", "functools", "cohere", "internlm", "gemma", "code_tag", "bracket_tag", "odd_fence", "maybe_code_tag",
+    "other_side", "turn_end",
 )  # fmt: skip
+
+CALLS = frozenset({"wrapper", "function", "invoke"})
+"""Kinds of marks of a tool's call that are written as tags."""
+TAGS = frozenset({"code_tag", "bracket_tag", "odd_fence", "maybe_code_tag"})
+"""Kinds of marks around code itself."""
 
 _END_OF = {
     "function": re.compile(r"</function>", re.IGNORECASE),
@@ -66,6 +74,8 @@ _END_OF_WRAPPER = {
     name: re.compile(rf"</{_SPACE_NAME}(?:{name})>", re.IGNORECASE)
     for name in ("tool_call", "tool_calls", "function_call", "function_calls", "toolcall", "tool_use")
 }
+_END_OF_ODD_FENCE = re.compile(r"^[ \t]*(?:'{3}|`{1,3})[ \t]*$", re.MULTILINE)
+"""A fence of too few ticks, or of quotes."""
 _END_OF_TAG: dict[str, re.Pattern[str]] = {}
 
 
@@ -83,12 +93,23 @@ def kind_of(mark: "re.Match[str]") -> str:
     return next(kind for kind in _KINDS if mark[kind] is not None)
 
 
+def name_of_tag(mark: "re.Match[str]") -> str:
+    """`python`, of a mark of one of TAGS."""
+    return (mark["code_name"] or mark["maybe_name"] or mark["bracket_name"] or mark["odd_name"]).lower()
+
+
 def end_of(mark: "re.Match[str]", kind: str) -> "re.Pattern[str]":
     """How what the mark begins ends."""
     if kind == "wrapper":
         return _END_OF_WRAPPER[mark["wrapper_name"].lower()]
-    if kind in ("code_tag", "maybe_code_tag"):
-        name = (mark["code_name"] or mark["maybe_name"]).lower()
+    if kind == "bracket_tag":
+        return _END_OF_TAG.setdefault(
+            f"[{mark['bracket_name']}]", re.compile(rf"\[/{mark['bracket_name']}\]", re.IGNORECASE)
+        )
+    if kind == "odd_fence":
+        return _END_OF_ODD_FENCE
+    if kind in TAGS:
+        name = name_of_tag(mark)
         return _END_OF_TAG.setdefault(name, re.compile(rf"</{name}>", re.IGNORECASE))
     return _END_OF[kind]
 

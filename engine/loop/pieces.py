@@ -25,6 +25,7 @@ _ACTS = re.compile(r"```|~~~|\b(?:FINAL|FINAL_VAR|SUBMIT)\s*\(")
 _THOUGHT_END_LINE = re.compile(rf"^[ \t]*(?:{CLOSING})", re.IGNORECASE | re.MULTILINE)
 _CDATA = re.compile(r"\s*<!\[CDATA\[(.*?)(?:\]\]>)?\s*\Z", re.DOTALL)
 _INTERPRETER = re.compile(r"\s*<\|interpreter\|>\s*")
+_PRE = re.compile(r"</?pre(?:\s[^<>\n]{0,100})?>", re.IGNORECASE)
 _PLUGIN = re.compile(r"\s*<\|plugin\|>\s*")
 
 
@@ -150,7 +151,7 @@ class _Walk:
     def _take_block(self, block: FencedBlock, at: int) -> int:
         block = _with_its_label(block)
         is_code = languages.is_code(block.language)
-        if block.language in languages.DATA and self._take_calls(calls_in_data(data_in(block.code)), block.is_closed):
+        if block.language in languages.DATA and self._take_calls(_calls_in_block(block.code), block.is_closed):
             return max(block.end, at + 1)
         code = languages.without_prompts(block.code) if is_code else block.code
         form = "a block marked `tool_code`" if block.language.replace("_", "") == "toolcode" else ""
@@ -175,7 +176,7 @@ class _Walk:
         if kind == "turn_end":
             self._add_prose(self._text[start : mark.end()])
             return mark.end()
-        if kind in ("code_tag", "maybe_code_tag"):
+        if kind in marks.TAGS:
             return self._take_tag(mark, kind, start)
         return self._take_call(mark, kind, start)
 
@@ -257,7 +258,7 @@ class _Walk:
     def _take_tag(self, mark: "re.Match[str]", kind: str, start: int) -> int | None:
         """`<python>...</python>` and the like. With a fence in it, the block counts and the tag is nothing."""
         text = self._text
-        if text[start : mark.start()].strip(" \t*_>#-"):
+        if _PRE.sub("", text[start : mark.start()]).strip(" \t*_>#-"):
             return None
         ending = self._finder.find(marks.end_of(mark, kind), mark.end())
         end = len(text) if ending is None else ending.start()
@@ -266,18 +267,19 @@ class _Walk:
         self._scan.left -= end - mark.end()
         body = text[mark.end() : end]
         if "```" in body:
-            return mark.end()
+            return None if kind == "odd_fence" else mark.end()
         cdata = _CDATA.match(body)
         code = languages.without_prompts(textwrap.dedent(cdata[1] if cdata else body).strip("\n"))
-        is_alone = ending is None or not text[ending.end() : line_end(text, ending.end())].strip(" \t.*_<>/")
+        after = "" if ending is None else text[ending.end() : line_end(text, ending.end())]
+        is_alone = not _PRE.sub("", after).strip(" \t.*_<>/")
         if kind == "code_tag" and ending is not None and (is_alone or "\n" in body):
             is_code = bool(code.strip())
         else:
             is_code = is_alone and does_something(code)
         if not is_code:
             return None
-        name = (mark["code_name"] or mark["maybe_name"]).lower()
-        self._add_block(Block("repl", code, self._length, ending is not None, f"`<{name}>`"))
+        shown = mark[0].replace("`", "'") if kind in ("bracket_tag", "odd_fence") else f"<{marks.name_of_tag(mark)}>"
+        self._add_block(Block("repl", code, self._length, ending is not None, f"`{shown}`"))
         return len(text) if ending is None else ending.end()
 
 
@@ -287,6 +289,14 @@ def _with_its_label(block: FencedBlock) -> FencedBlock:
     if block.language or not line_feed or not languages.is_code(label.strip().lower()):
         return block
     return replace(block, language=label.strip().lower(), code=code)
+
+
+def _calls_in_block(code: str) -> list[WrittenCall]:
+    """The calls that a fenced block holds: as data, or in their family's marks."""
+    mark = marks.MARK.match(code.strip())
+    if mark is None or marks.kind_of(mark) not in marks.CALLS:
+        return calls_in_data(data_in(code))
+    return calls_in_text(marks.MARK.sub("", code, count=1) if marks.kind_of(mark) == "wrapper" else code)
 
 
 def _calls_in(body: str, kind: str) -> list[WrittenCall]:

@@ -27,8 +27,8 @@ from divebell.loop.meanings import Final
 from divebell.loop.notes import Note
 from divebell.loop.pieces import Block, Pieces, pieces_of
 from divebell.loop.python_text import compiles, parsed
-from divebell.loop.thoughts import strip_thought
-from divebell.loop.tool_calls import calls_in_data, calls_of_field, code_of, data_in, react_call
+from divebell.loop.thoughts import strip_thought, with_marks
+from divebell.loop.tool_calls import calls_in_data, calls_in_python, calls_of_field, code_of, data_in, react_call
 
 __all__ = ["Final", "Note", "Reply", "parse_reply", "strip_thinking"]
 
@@ -36,7 +36,7 @@ MAX_CODE_BLOCKS = 64
 MAX_REPLY_CHARACTERS = 8 << 20
 
 _CONTRACT_NAMES = contract.NAMES | {"print"}
-_LABEL_LINE = re.compile(r"\s*+(?:repl|python3?|py)[ \t]*+\n", re.IGNORECASE)
+_LABEL_LINE = re.compile(r"\s*+(?:%%)?(?:repl|python3?|py)[ \t]*+:?[ \t]*+\n", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def parse_reply(text: str, *, is_cut: bool = False, tool_calls: Sequence[Mapping
     is_cut: the output limit ended it, so its end is not to be believed: an answer or a block that is not closed does
     not count. tool_calls: Completion.tool_calls, what the endpoint passed on beside the text.
     """
-    pieces = pieces_of(with_tokens(text[:MAX_REPLY_CHARACTERS].replace("\r\n", "\n")))
+    pieces = pieces_of(with_marks(with_tokens(text[:MAX_REPLY_CHARACTERS].replace("\r\n", "\n"))))
     return _Reading(pieces, is_cut=is_cut, tool_calls=tool_calls).reply()
 
 
@@ -146,7 +146,7 @@ class _Reading:
         if _is_code(text, statements=True):
             return [Block("repl", text, 0)]
         call = react_call(self._prose)
-        calls = calls_in_data(data_in(text)) or ([call] if call else [])
+        calls = calls_in_data(data_in(text)) or calls_in_python(text) or ([call] if call else [])
         codes = [(each, code_of(each)) for each in calls]
         self._notes += [Note("call_not_run", each.name) for each, code in codes if code is None]
         return [Block("repl", code, 0, form="the call of a tool") for _, code in codes if code is not None]
@@ -160,7 +160,11 @@ class _Reading:
         answers = [(block.place, only_final(block.code)) for block in texts]
         self._finals += [(place, answer) for place, answer in answers if answer is not None]
         if not self._finals:
-            return None if code or self._is_cut else labelled_final(self._prose)
+            labelled = None if self._is_cut else labelled_final(self._prose)
+            if labelled is None or not code:
+                return labelled
+            self._notes.append(Note("answer_in_words", labelled.value))
+            return None
         if any(not self._is_whole(block) for block in self._all_blocks):
             return None  # before code that was cut, or in it
         place, final = max(self._finals, key=lambda each: each[0])
@@ -190,7 +194,7 @@ class _Reading:
             self._notes.append(Note("unmarked_block"))
         elif others:
             self._notes.append(Note("other_language", others[0]))
-        if (mention := why_not(self._prose)) is not None:
+        if not self._is_cut and (mention := why_not(self._prose)) is not None:
             self._notes.append(mention)
         if not self._prose.strip() and not self._all_blocks and not self._seen_notes and not self._is_cut:
             self._notes.append(Note("empty"))

@@ -3,27 +3,38 @@
 The marks, by family: `<think>` (DeepSeek R1, Qwen 3, GLM, Granite, Phi 4 reasoning, Hunyuan and most others),
 `<thinking>`, `<seed:think>` (Seed OSS), `[THINK]` (Magistral), `<thought>` (EXAONE, Gemma), `◁think▷` (Kimi VL),
 `<|begin_of_thought|>` (OpenThinker, Sky T1), `<|START_THINKING|>` (Command A), `<|inner_prefix|>` (Apertus),
-`<unused94>` (MedGemma), `<|channel>thought` (Gemma 4); and the tags that prompts ask for, such as `<scratchpad>`. The
-channels of gpt-oss are read in channels.py.
+`<unused94>` (MedGemma), `<|channel>thought` (Gemma 4), `<longcat_think>` (LongCat); and the tags that prompts ask
+for, such as `<scratchpad>`. The channels of gpt-oss are read in channels.py.
 """
 
 import re
-from functools import cache
+from functools import lru_cache
 
 from divebell.loop.scanning import Finder, line_end
 
+_VARIED = r"(?:\w{1,20}_)?(?:think(?:ing)?|thoughts?)(?:_\w{1,60})?"
 _NAMES = (
-    r"think(?:ing)?(?:_process)?|thoughts?(?:_process)?|reasoning|analysis|scratch_?pad|reflections?|deliberation|cot|"
-    r"(?:inner|internal)_?(?:monologue|thoughts?)|chain[_-]of[_-]thought"
+    rf"{_VARIED}|antthinking|"
+    r"reason(?:ing)?(?:_(?:content|steps?|process|trace))?|rationale|analysis|scratch_?pad|(?:self_?)?reflections?|"
+    r"deliberation|ruminat(?:e|ion)|cot|plan(?:ning)?|(?:inner|internal)_?(?:monologue|thoughts?)|"
+    r"chain[_-]of[_-]thought|step_by_step|denkprozess|gedanken|pensées?|raciocinio|razonamiento|"
+    r"思考|思维|推理"
 )
 _TAG = rf"(?:\w{{1,16}}:)?(?:{_NAMES})"
 _PAIRS = (
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|thought_start|>", "<|thought_end|>"),
     ("<|START_THINKING|>", "<|END_THINKING|>"),
     ("<|inner_prefix|>", "<|inner_suffix|>"),
     ("<unused94>", "<unused95>"),
     ("<|channel>thought", "<channel|>"),
     ("[THINK]", "[/THINK]"),
+    ("[THINKING]", "[/THINKING]"),
+    ("[REASONING]", "[/REASONING]"),
+    ("[THOUGHT]", "[/THOUGHT]"),
+    ("{thinking}", "{/thinking}"),
+    ("&lt;think&gt;", "&lt;/think&gt;"),
+    ("&lt;thinking&gt;", "&lt;/thinking&gt;"),
     ("◁think▷", "◁/think▷"),
 )
 OPENING = rf"<\|?{_TAG}(?:\s[^<>\n]{{0,100}})?\|?>|" + "|".join(re.escape(opening) for opening, _ in _PAIRS)
@@ -62,10 +73,32 @@ def thought_end(text: str, opening: "re.Match[str]", finder: Finder) -> int | No
     return found.end() if found else None
 
 
-@cache
+_ANNOUNCED = re.compile(
+    r"\s*+(?:Here(?:'s| is) my thought process:|Here are my reasoning steps:)(?P<thought>.*?)"
+    r"(?:Here(?:'s| is) my response:|\[BEGIN FINAL RESPONSE\])(?P<rest>.*)",
+    re.DOTALL,
+)
+
+
+def with_marks(text: str) -> str:
+    """A reply whose thought is announced in words, as Granite 3 and Apriel write it, with marks; any other as it is.
+
+    The words: https://github.com/vllm-project/vllm/blob/main/vllm/reasoning/granite_reasoning_parser.py and the chat
+    template of https://huggingface.co/ServiceNow-AI/Apriel-1.5-15b-Thinker.
+    """
+    found = _ANNOUNCED.match(text)
+    if found is None:
+        return text
+    rest = found["rest"].partition("[END FINAL RESPONSE]")[0]
+    return f"<think>{found['thought']}</think>\n{rest.lstrip()}"
+
+
+@lru_cache(maxsize=64)
 def _marks_of(name: str) -> "tuple[re.Pattern[str], re.Pattern[str]]":
-    """Both marks of a tag of that name, one of _NAMES, and its closing one."""
-    tag = rf"(?:\w{{1,16}}:)?{re.escape(name)}"
+    """Both marks of a tag of that name, one of _NAMES, and its closing one. Names with parts of a model's own choice
+    share theirs, so that there are few patterns, each of which reads the reply once."""
+    is_plain = name in ("think", "thinking", "thought", "thoughts") or not re.fullmatch(_VARIED, name)
+    tag = rf"(?:\w{{1,16}}:)?(?:{re.escape(name) if is_plain else _VARIED})"
     closing = rf"<\|?/{tag}\s?\|?>"
     both = rf"<\|?{tag}(?:\s[^<>\n]{{0,100}})?\|?>|{closing}"
     return re.compile(both, re.IGNORECASE), re.compile(closing, re.IGNORECASE)
@@ -97,6 +130,7 @@ def closes_thought(text: str, mark: "re.Match[str]", start: int) -> bool:
 def strip_thought(text: str) -> str:
     """The reply without the thought that it begins with. Some leave out the first mark. A thought that is never closed
     stays."""
+    text = with_marks(text)
     opening = _LEADING.match(text)
     if opening is not None:
         mark = _OPENING.search(text, opening.start())

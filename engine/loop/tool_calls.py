@@ -11,7 +11,9 @@ Pure, bounded, never raises. The forms, with their sources:
 - a name, `<arg_key>` and `<arg_value>` (GLM 4.5 and later);
 - a name, a separator, and arguments: `python<|tool_sep|>{...}` (DeepSeek), `functions.python:0
   <|tool_call_argument_begin|>{...}` (Kimi K2), `python[ARGS]{...}` (Mistral), `call:python{code:<escape>...}`
-  (FunctionGemma).
+  (FunctionGemma);
+- a call as Python writes it: `[python(code="...")]` (Llama 4, Gemma 3).
+
 The chat templates of these models on huggingface.co, and vLLM's parsers of them
 (https://github.com/vllm-project/vllm/tree/main/vllm/tool_parsers), are where they are from.
 """
@@ -114,6 +116,24 @@ def calls_in_data(data: object, nesting: int = 0) -> list[WrittenCall]:
         code = next((data[key] for key in _CODE_KEYS[:3] if isinstance(data.get(key), str)), "")
         return [WrittenCall("python", {"code": code})] if does_something(code) else []
     return [WrittenCall(name[:MAX_NAME_CHARACTERS], data[given] if given is not None else {})]
+
+
+def calls_in_python(text: str) -> list[WrittenCall]:
+    """The calls that a text is, written as Python, alone or in a list: `[python(code="print(1)")]` (Llama 4, Gemma 3).
+    Empty unless each calls what runs Python, with constants only."""
+    tree = parsed_expression(text) if "(" in text[: MAX_NAME_CHARACTERS * 2] else None
+    written = tree.elts if isinstance(tree, ast.List) else [tree]
+    calls: list[WrittenCall] = []
+    for each in written[:MAX_CALLS]:
+        if not isinstance(each, ast.Call) or each.args or not each.keywords:
+            return []
+        try:
+            arguments = {keyword.arg or "": ast.literal_eval(keyword.value) for keyword in each.keywords}
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            return []
+        calls.append(WrittenCall(ast.unparse(each.func)[:MAX_NAME_CHARACTERS], arguments))
+    are_tools = all(call.name not in contract.NAMES and code_of(call) is not None for call in calls)
+    return calls if are_tools else []
 
 
 def data_in(text: str) -> object:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from divebell.loop.replies import MAX_CODE_BLOCKS, Final, Reply, parse_reply, strip_thinking
+from divebell.loop.replies import MAX_CODE_BLOCKS, Final, Note, Reply, parse_reply, strip_thinking
 
 
 def text(value: str) -> Final:
@@ -245,3 +245,14 @@ def test_a_reply_of_too_many_blocks_is_cut() -> None:
 )
 def test_thinking_is_stripped_from_the_beginning_only(reply: str, expected: str) -> None:
     assert strip_thinking(reply) == expected
+
+
+def test_an_answer_in_words_behind_code_is_spoken_of() -> None:
+    read = parse_reply("```repl\nx = 1\n```\nSo the answer is FINAL(42).")
+    assert read.final is None
+    assert read.notes == (Note("answer_in_words", "42"),)
+
+
+def test_an_answer_that_was_cut_is_told_only_that() -> None:
+    notes = parse_reply("FINAL(The parties are: Ann", is_cut=True).notes
+    assert [note.template for note in notes] == ["cut"]

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from divebell.models.openai_ran import says_that_it_ran
+
 MAX_LAYERS = 8
 MAX_CODE_CHARACTERS = 100
 MAX_NESTED_CHARACTERS = 65_536  # of JSON inside of a text
@@ -21,14 +23,14 @@ _SENTENCE_KEYS = ("message", "detail", "msg", "error", "error_message")
 @dataclass(frozen=True)
 class ErrorBody:
     """codes: the words for machines, in lower case. sentence: what it says to people. layers: the errors in it, the
-    outermost first. shows_generation: whether it holds something that the model wrote, or says that tokens were used.
+    outermost first. says_that_it_ran: whether anything in it says that the model ran, or one read the prompt.
     is_whole: whether it could be read to its end.
     """
 
     codes: frozenset[str] = frozenset()
     sentence: str = ""
     layers: tuple[dict[str, Any], ...] = field(default=(), repr=False)
-    shows_generation: bool = False
+    says_that_it_ran: bool = False
     is_whole: bool = True
 
     @property
@@ -46,18 +48,22 @@ def read_error(body: object) -> ErrorBody:
     if isinstance(body, str):
         decoded = _decoded(body)
         if isinstance(decoded, str):
-            return ErrorBody(sentence=decoded)
+            return ErrorBody(sentence=decoded, says_that_it_ran=says_that_it_ran(decoded))
         if decoded is None:
             is_page = body.lstrip().startswith("<")  # a page of HTML says nothing
             is_cut = body.lstrip()[:1] in ("{", "[")  # and a piece of JSON may say anything in what is missing
-            return ErrorBody(sentence="" if is_page else body, is_whole=not is_page and not is_cut)
+            return ErrorBody(
+                sentence="" if is_page else body,
+                is_whole=not is_page and not is_cut,
+                says_that_it_ran=says_that_it_ran(body),
+            )
         body = decoded
     layers = tuple(_layers(body))
     return ErrorBody(
         codes=frozenset(_codes(layers)),
         sentence=_sentence(body) or next((said for layer in layers[1:] if (said := _sentence(layer))), ""),
         layers=layers,
-        shows_generation=any(_shows_generation(layer) for layer in layers),
+        says_that_it_ran=says_that_it_ran([body, *layers]),
     )
 
 
@@ -68,7 +74,8 @@ def _layers(body: object) -> Iterator[dict[str, Any]]:
             return
         layer = waiting.pop(0)
         if isinstance(layer, list):
-            layer = layer[0] if layer else None
+            waiting = [*layer[:MAX_LAYERS], *waiting]
+            continue
         if not isinstance(layer, dict):
             continue
         yield layer
@@ -107,12 +114,3 @@ def _sentence(body: object) -> str:
             break
         body = next((body[key] for key in _SENTENCE_KEYS if isinstance(body.get(key), (str, dict, list))), "")
     return body if isinstance(body, str) and not body.lstrip().startswith("<") else ""
-
-
-def _shows_generation(layer: dict[str, Any]) -> bool:
-    if any(layer.get(key) for key in ("failed_generation", "choices", "output", "generation", "partial_output")):
-        return True
-    usage = layer.get("usage")
-    if not isinstance(usage, dict):
-        return bool(usage)
-    return any(isinstance(count, (int, float)) and count != 0 for count in usage.values())

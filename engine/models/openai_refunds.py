@@ -1,5 +1,6 @@
 """Which refusals surely came before the model ran, so that the call cost nothing. A closed list; everything else may
-have been billed, and costs its hold. Pure.
+have been billed, and costs its hold; and so does what is on the list, where anything else in the refusal says that the
+model ran (openai_ran.py). Pure.
 
 Why so strict: endpoints answer 400 after the model has generated, too, and bill for it.
 - OpenAI: "Could not finish the message because max_tokens or model output limit was reached" (a reasoning model used
@@ -22,6 +23,8 @@ from divebell.models.openai_limits import MAX_SENTENCE_CHARACTERS, named_limit
 # 404 and 429 https://platform.openai.com/docs/guides/error-codes, https://api-docs.deepseek.com/quick_start/error_codes,
 # https://openrouter.ai/docs/api/reference/errors-and-debugging.
 _NEVER_RAN_STATUSES = frozenset({401, 402, 404, 405, 407, 411, 413, 414, 415, 421, 426, 429, 431})
+# The request is to be sent to another address (RFC 9110, section 15.4). Not 303, which is about what it has led to.
+_ELSEWHERE_STATUSES = frozenset({301, 302, 307, 308})
 # Statuses for what is wrong with a request or its sender. Before the model ran, if the body says so.
 _TELLING_STATUSES = frozenset({400, 403, 422})
 
@@ -65,19 +68,6 @@ _TOO_LONG_CODES = frozenset({"context_length_exceeded", "exceed_context_size_err
 # words (https://google.aip.dev/193).
 _GEMINI_CODES = frozenset({"invalid_argument", "failed_precondition"})
 
-# What says that the model ran, or that one read the prompt, whatever else is said.
-_RAN_CODES = re.compile(
-    r"content_?filter|content_policy|policy_violation|responsibleaipolicy|invalid_prompt|cyber|safety|moderation|flagged"
-    r"|json_validate_failed|tool_use_failed|output_parse_failed|generation|guardrail|sensitive"
-)
-_RAN_WORDS = (
-    "could not finish", "content_filter", "content filter", "content_policy", "content policy", "responsibleaipolicy",
-    "moderation", "content management policy", "usage policy", "usage policies", "usage guidelines", "guidelines",
-    "flagged", "safety", "harmful", "failed_generation", "failed to generate", "failed to parse", "generated",
-    "generation", "output limit was reached", "model output", "reached the limit", "violat", "the output", "output of",
-    "output budget", "the response", "the reply", "the answer", "produced", "stopped", "interrupted", "repetition",
-    "detected",
-)  # fmt: skip
 # Without a code: the sentence must name a field of the request, or a role, and say that it is not taken.
 _FIELD = (
     r"(?:\b(?:max_completion_tokens|max_tokens|max_output_tokens|temperature|response_format|json_schema|json_object"
@@ -85,22 +75,26 @@ _FIELD = (
     r"|json mode|structured outputs?|(?:system|developer) (?:role|messages?|prompts?|instructions?)"
     r"|roles?:? [`'\"]?(?:system|developer))\b"
     r"|[`'\"](?:n|store|seed|stream|system|developer|detail|strict)[`'\"]"
-    r"|\bparam(?:eter)?s?:? [`'\"]?\w{1,40}|\bargument supplied: \w{1,40})"
+    r"|\bparam(?:eter)?s?:? [`'\"]?(?:n|store|seed|stream|user)\b|\bargument supplied: \w{1,40})"
 )
 _NOT_TAKEN = (
     r"(?:unsupported|not supported|unknown|unrecogni[sz]ed|unexpected|extra (?:inputs|fields)|not permitted|not allowed"
     r"|not enabled|does not support|doesn't support|cannot find field|is deprecated for this model"
     r"|additional properties|invalid schema|only the default|type is unavailable)"
 )
-_NOT_TAKEN_FIELD = re.compile(rf"{_FIELD}.{{0,80}}?{_NOT_TAKEN}|{_NOT_TAKEN}.{{0,80}}?{_FIELD}", re.DOTALL)
+# Any other field, where that is how the sentence begins: further on it may be a field of what the model wrote.
+_OF_REQUEST = r"\A\W*(?:unsupported|unknown|unrecogni[sz]ed|unexpected) (?:request )?(?:param(?:eter)?s?|fields?)\b"
+_NOT_TAKEN_FIELD = re.compile(
+    rf"{_FIELD}.{{0,80}}?{_NOT_TAKEN}|{_NOT_TAKEN}.{{0,80}}?{_FIELD}|{_OF_REQUEST}", re.DOTALL
+)
 
 
 def surely_never_ran(status: int, body: ErrorBody, *, bills_refusals: bool = False) -> bool:
     """Whether the endpoint refused the request before a model ran for it. bills_refusals: whether it may bill a 400 of
     the prompt's own making, as Azure does."""
-    if 300 <= status < 400:
+    if status in _ELSEWHERE_STATUSES:
         return True
-    if _says_that_it_ran(body):
+    if body.says_that_it_ran:
         return False
     if status in _NEVER_RAN_STATUSES:
         return True
@@ -115,21 +109,12 @@ def surely_never_ran(status: int, body: ErrorBody, *, bills_refusals: bool = Fal
 
 def is_malformed(status: int, body: ErrorBody) -> bool:
     """Whether the endpoint refused the request because it does not take a field, a value or a role of it."""
-    if status not in _TELLING_STATUSES or not body.is_whole or _says_that_it_ran(body):
+    if status not in _TELLING_STATUSES or not body.is_whole or body.says_that_it_ran:
         return False
     if body.codes & _MALFORMED_CODES:
         return True
     said = _words(body)[:MAX_SENTENCE_CHARACTERS]
     return _NOT_TAKEN_FIELD.search(said) is not None
-
-
-def _says_that_it_ran(body: ErrorBody) -> bool:
-    said = body.sentence.lower()
-    return (
-        body.shows_generation
-        or any(_RAN_CODES.search(code) for code in body.codes)
-        or any(words in said for words in _RAN_WORDS)
-    )
 
 
 def _words(body: ErrorBody) -> str:

@@ -85,7 +85,7 @@ def body_of(error: Exception) -> object:
 
 
 def _limit(status: int, told: ErrorBody) -> NamedLimit | None:
-    if status not in _LENGTH_STATUSES or told.shows_generation:
+    if status not in _LENGTH_STATUSES:
         return None
     window = {name: told.number(name) for name in ("n_ctx", "n_prompt_tokens")}
     said = " ".join([told.sentence, *sorted(told.codes)])
@@ -116,6 +116,8 @@ def _sentence(
         return f"the endpoint refused the key (401 from {where.url}): check OPENAI_API_KEY or api_key"
     if status == 402:
         return f"the account has no credit left (402 from {where.url}){because}; add credit at the provider"
+    if status == 403 and told.says_that_it_ran:
+        return f"the endpoint forbids what was sent to {model!r} or what it answers (403){because}; change the prompt"
     if status == 403:
         return f"the endpoint refused the key for {model!r} (403 from {where.url}){because}"
     if status == 404:

@@ -36,6 +36,9 @@ _PICODOLLARS = 10**12
 _PICODOLLARS_PER_TICK = 100  # xAI's unit: a ten-thousand-millionth of a dollar
 
 
+_SEARCHES = ("num_search_queries", "num_sources_used", "web_search_requests")
+
+
 @dataclass(frozen=True)
 class UsageNames:
     """What an API calls the parts of its usage."""
@@ -71,6 +74,8 @@ def usage_of(reply: dict[str, Any], where: Where, names: UsageNames, *, has_text
     if not sent or output is None or cached is None or written is None or cost is None:
         return None
     if cached + written > sent or (has_text and not output) or _has_another_price(of_input, of_output):
+        return None
+    if not cost and _has_searched(usage):
         return None
     return Usage(
         input_tokens=sent,
@@ -144,6 +149,8 @@ def _reported_picodollars(usage: dict[str, Any]) -> int | None:
     """What the endpoint says that the call cost, rounded up; 0 where it does not say. None where it cannot be true."""
     cost, details = usage.get("cost"), usage.get("cost_details")
     ticks = usage.get("cost_in_usd_ticks")
+    if cost is None:  # DeepInfra's (https://deepinfra.com/docs/openai_api)
+        cost = usage.get("estimated_cost")
     if isinstance(cost, dict):  # Perplexity's, by kinds
         cost = cost.get("total_cost")
     amounts = [0 if cost is None else _picodollars(cost)]
@@ -167,6 +174,13 @@ def _has_another_price(of_input: dict[str, Any], of_output: dict[str, Any]) -> b
     lifetimes = of_input.get("cache_write_tokens_details")
     long = lifetimes.get("ttl_12h_tokens") if isinstance(lifetimes, dict) else None
     return any(each not in (None, 0) for each in (of_input.get("audio_tokens"), of_output.get("audio_tokens"), long))
+
+
+def _has_searched(usage: dict[str, Any]) -> bool:
+    """Whether it says that the model searched, which costs a fee that no rate has (Perplexity, xAI, Anthropic)."""
+    of_tools = usage.get("server_tool_use")
+    inner = of_tools.values() if isinstance(of_tools, dict) else [of_tools]
+    return any(each not in (None, 0, False) for each in (*(usage.get(name) for name in _SEARCHES), *inner))
 
 
 def _largest(*reported: object) -> int | None:

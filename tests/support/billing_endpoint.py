@@ -74,6 +74,31 @@ WAYS: dict[str, Way] = {
         metadata={"raw": '{"error": {"message": "Failed to generate JSON", "code": "json_validate_failed"}}'}
     ),
     "403 for the safety of the answer": lambda usage: error(403, "Content violates usage guidelines."),
+    "a window that was full as it wrote": lambda usage: error(400, "Reached maximum context length while generating"),
+    "a window, and a piece of what was written": lambda usage: _body(
+        message="The maximum context length is 8192 tokens", completion="Well, "
+    ),
+    "a tool call that does not fit, of a gateway that drops its code": lambda usage: error(
+        400,
+        "Tool call validation failed: parameters for tool search did not match schema: errors: "
+        "[additionalProperties 'x' not allowed]",
+    ),
+    "a field of what was written": lambda usage: error(400, "Model called tool with unexpected parameter 'city'"),
+    "a schema that the answer does not fit": lambda usage: error(
+        400, "json_schema validation failed: additional properties are not allowed ('b' was unexpected)"
+    ),
+    "usage as Google names it": lambda usage: _body(
+        code="invalid_value", outside={"usageMetadata": {"totalTokenCount": 20}}
+    ),
+    "usage in texts": lambda usage: _body(code="invalid_value", usage={"completion_tokens": "20"}),
+    "a filter in the second of two errors": lambda usage: Reply(
+        status=400, body={"errors": [{"message": "unknown parameter"}, {"code": "content_filter"}]}
+    ),
+    "a reply that its own server cannot check": lambda usage: Reply(
+        status=422, body={"detail": [{"type": "missing", "loc": ["response", "choices"], "msg": "Field required"}]}
+    ),
+    "429 in the middle": lambda usage: error(429, "Rate limit reached while generating, after 200 tokens"),
+    "402 in the middle": lambda usage: error(402, "Insufficient credits: completion cut at 300 tokens"),
     "422 without a reason": lambda usage: Reply(status=422, body={"detail": "Unprocessable"}),
 }
 """Ways to refuse a call that was generated and billed. The usage, where it is told, is what was billed."""

@@ -96,12 +96,15 @@ class Budget:
     depth: int = 1
     """How deep children may go: 0 for none, so that rlm_query is a plain llm_query; 1 for children without children."""
 
-    def __new__(cls, *values: Any, **_limits: Any) -> "Budget":  # what __init__ says of one is no help
+    def __new__(cls, *values: Any, **limits: Any) -> "Budget":  # what __init__ says of one is no help
         if values:
             raise ConfigurationError(
                 f'a Budget needs the names of its limits, as Budget(dollars="0.30") or Budget(calls=20), not '
                 f"Budget({shown(values[0])})"
             )
+        known = [field.name for field in fields(cls)]
+        if unknown := [name for name in limits if name not in known]:
+            raise ConfigurationError(f"a Budget has no limit {shown(unknown[0])}: it has {', '.join(known)}")
         return super().__new__(cls)
 
     def __repr__(self) -> str:

@@ -131,6 +131,10 @@ class Rate:
         request_fee: dollars for each request, on top. tier_percents: what other service tiers cost, in percent of these
         prices, for example {"priority": 200, "flex": 50}.
         """
+        if not isinstance(tier_percents, Mapping | None):
+            raise ConfigurationError(
+                f'tier_percents is a dict such as {{"priority": 200}}, not a {type(tier_percents).__name__}'
+            )
         return cls(
             _picodollars_per_token(input, "the input rate"),
             _picodollars_per_token(output, "the output rate"),

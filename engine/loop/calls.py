@@ -420,12 +420,14 @@ async def _completed(meter: Meter, model: Model, request: Request, call_seconds:
     return replace(completion, finish_reason=ending)
 
 
-async def patiently(operation: Callable[[], _T], *, also_unavailable: bool = False) -> _T:
+async def patiently(
+    operation: Callable[[], _T], *, also_unavailable: bool = False, seconds: float = LEDGER_PATIENCE_SECONDS
+) -> _T:
     """The ledger's operation, tried again while another process is writing to it. LedgerBusy if that does not end.
 
     also_unavailable: also while it cannot be written for another reason, because a run that was paid for would end.
     """
-    for pause in pauses(LEDGER_PATIENCE_SECONDS):
+    for pause in pauses(min(seconds, LEDGER_PATIENCE_SECONDS)):
         try:
             return operation()
         except LedgerBusy:

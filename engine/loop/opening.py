@@ -78,7 +78,7 @@ class Opening:
             )  # fmt: skip
 
         try:
-            return await patiently(meter)
+            return await patiently(meter, seconds=WAIT_SECONDS if seconds is None else seconds)
         except BudgetExceeded as refusal:
             if not (refusal.waiting_helps and may_wait):
                 raise

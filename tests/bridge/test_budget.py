@@ -132,6 +132,15 @@ def test_a_budget_without_names_is_refused_with_the_way_to_write_it(values: tupl
         Budget(*values)  # type: ignore[call-arg,misc]
 
 
+@pytest.mark.parametrize("name", ["dolars", "budget", "max_calls", "x" * 1_000])
+def test_a_budget_says_which_limits_there_are(name: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"no limit .*: it has dollars, tokens, calls, seconds, depth"
+    ) as refused:
+        Budget(**{name: 3})
+    assert len(str(refused.value)) < 200
+
+
 def test_a_budget_can_be_copied_and_sent_to_another_process() -> None:
     budget = Budget(dollars="0.30", calls=3, depth=2)
     assert copy.deepcopy(budget) == pickle.loads(pickle.dumps(budget)) == dataclasses.replace(budget) == budget

@@ -1,8 +1,9 @@
 """Keeping keys out of texts: what an endpoint or an adapter says may repeat the key that it was called with.
 
-Guaranteed: what `clean` returns holds no known secret, neither as it is, nor percent-encoded, in JSON's escapes, or in
-base64 (alone or inside of something longer), nor a beginning or an end of one of SEED_CHARACTERS or more, which is what
-masked and truncated keys show. Not guaranteed: other encodings, and pieces out of the middle. Linear in the text.
+Guaranteed: what `clean` returns holds no known secret, neither as it is, nor percent-encoded, in JSON's escapes, in
+hexadecimal digits, or in base64 (alone or inside of something longer), nor a beginning or an end of one of
+SEED_CHARACTERS or more, which is what masked and truncated keys show, nor any other piece of that length (of a secret
+over 384 characters, of a 32nd of it). Not guaranteed: other encodings, and shorter pieces. Linear in the text.
 """
 
 import json
@@ -14,6 +15,7 @@ MIN_SECRET_CHARACTERS = 8
 """What is shorter is no key, but what endpoints without one are told ("EMPTY", "none"): it would wipe out words."""
 MAX_SECRET_CHARACTERS = 10_000
 SEED_CHARACTERS = 12
+MAX_BLOCKS = 64  # of a secret, for each of which a text is searched
 SECRET = "[secret]"  # noqa: S105
 _STABLE_FROM = (0, 2, 3)  # of base64, behind so many bytes of something else: the first character that is the secret's
 
@@ -47,6 +49,7 @@ class SecretTexts:
                 if secret[-seed:] in text
                 else text
             )
+            text = _without_pieces(text, secret, seed, instead)
         return text
 
 
@@ -70,6 +73,7 @@ def _is_secret(text: str) -> bool:
 def _forms(secret: str) -> Iterable[str]:
     yield from (secret, quote(secret, safe=""), json.dumps(secret)[1:-1])
     data = secret.encode("utf-8", "surrogatepass")
+    yield from (data.hex(), data.hex().upper())
     for offset, start in enumerate(_STABLE_FROM):
         whole_bytes = (offset + len(data)) // 3 * 3 - offset  # what is behind it shares its last character
         for encode in (b64encode, urlsafe_b64encode):
@@ -94,3 +98,39 @@ def _without_beginnings(text: str, secret: str, seed: int, instead: str) -> str:
         done = end
         at = text.find(begins, done)
     return "".join([*kept, text[done:]])
+
+
+def _without_pieces(text: str, secret: str, seed: int, instead: str) -> str:
+    """The text without pieces of the secret, from wherever in it, that have so many characters or more. Such a piece
+    has a whole block in it, if the secret is cut into blocks of half that length."""
+    block = max((seed + 1) // 2, -(-len(secret) // MAX_BLOCKS))
+    least = max(seed, 2 * block - 1)
+    spans: list[tuple[int, int]] = []
+    for offset in range(0, len(secret) - block + 1, block):
+        spans += _pieces_around(text, secret, (offset, offset + block), least)
+    kept: list[str] = []
+    done = 0
+    for start, end in sorted(spans):
+        if start >= done:
+            kept += [text[done:start], instead]
+        done = max(done, end)
+    return "".join([*kept, text[done:]]) if spans else text
+
+
+def _pieces_around(text: str, secret: str, block: tuple[int, int], least: int) -> Iterable[tuple[int, int]]:
+    """Where in the text that block of the secret is, with so much around it as is the secret's, too."""
+    known = secret[block[0] : block[1]]
+    done = 0
+    at = text.find(known)
+    while at >= 0:
+        start, end = at, at + len(known)
+        before, after = block
+        while start > done and before > 0 and text[start - 1] == secret[before - 1]:
+            start, before = start - 1, before - 1
+        while end < len(text) and after < len(secret) and text[end] == secret[after]:
+            end, after = end + 1, after + 1
+        is_piece = end - start >= least
+        if is_piece:
+            yield start, end
+            done = end
+        at = text.find(known, end if is_piece else at + 1)

@@ -25,6 +25,11 @@ FORMS = {
     "its end": "****" + KEY[-13:],
     "masked in the middle": f"{KEY[:12]}****{KEY[-12:]}",
     "twice": KEY + KEY,
+    "out of its middle": KEY[5:19],
+    "in two pieces": f"{KEY[:13]} and then {KEY[12:]}",
+    "broken over lines": f"{KEY[:12]}\n{KEY[12:]}",
+    "in hexadecimal digits": KEY.encode().hex(),
+    "in hexadecimal digits, as openssl has them": KEY.encode().hex().upper(),
 }
 
 
@@ -59,6 +64,19 @@ def test_what_is_no_key_wipes_out_nothing(word: object) -> None:
 
 def test_a_text_full_of_beginnings_is_cleaned_in_one_pass() -> None:
     assert KNOWN.clean(KEY[:12] * 100_000) == "[secret]" * 100_000
+
+
+def test_a_text_full_of_pieces_too_short_to_tell_stays_and_is_read_in_one_pass() -> None:
+    text = f"{KEY[5:14]} " * 50_000
+    assert KNOWN.clean(text) == text
+
+
+@given(start=st.integers(0, 988), length=st.integers(40, 1_000), before=st.text(max_size=5))
+def test_pieces_of_a_long_secret_are_found_wherever_they_are_from(start: int, length: int, before: str) -> None:
+    secret = "".join(f"{number * 7_919:05x}" for number in range(200))[:1_000]
+    piece = secret[start : start + length]
+    cleaned = SecretTexts([secret]).clean(f"{before} {piece}")
+    assert piece not in cleaned or len(piece) < 1_000 // 32
 
 
 def test_a_model_names_its_secrets_if_it_has_any() -> None:

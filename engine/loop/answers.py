@@ -197,4 +197,6 @@ def _gave_no_value(cell: Cell) -> bool:
 
 
 def _as_text(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)

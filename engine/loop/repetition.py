@@ -27,6 +27,6 @@ class Repetition:
 
 
 def _normalised(reply: str) -> str:
-    """The reply's letters and digits: case, space, punctuation and markup make no difference."""
+    """The reply's letters and digits: case, space, punctuation and markup make no difference, where there are any."""
     folded = unicodedata.normalize("NFKC", reply).casefold()
-    return " ".join("".join(mark if mark.isalnum() else " " for mark in folded).split())
+    return " ".join("".join(mark if mark.isalnum() else " " for mark in folded).split()) or folded.strip()

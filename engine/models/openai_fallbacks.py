@@ -134,7 +134,7 @@ _FALLBACKS = (
         "no system role",
         re.compile(
             r"\b(?:system|developer)['`\"]? (?:role|message|prompt|instruction)"
-            r"|role['`\"]?:? (?:does not support )?['`\"]?(?:system|developer)"
+            r"|role['`\"]?:? (?:does not support )?['`\"]?(?:system|developer)|conversation roles must alternate"
         ),
         _has_system,
         _without_system,

@@ -80,12 +80,15 @@ _FIELD = (
 _NOT_TAKEN = (
     r"(?:unsupported|not supported|unknown|unrecogni[sz]ed|unexpected|extra (?:inputs|fields)|not permitted|not allowed"
     r"|not enabled|does not support|doesn't support|cannot find field|is deprecated for this model"
-    r"|additional properties|invalid schema|only the default|type is unavailable)"
+    r"|additional properties|invalid schema|only the default|type is unavailable"
+    r"|only [\w.]{1,10} is (?:allowed|supported)|may only be set)"
 )
 # Any other field, where that is how the sentence begins: further on it may be a field of what the model wrote.
 _OF_REQUEST = r"\A\W*(?:unsupported|unknown|unrecogni[sz]ed|unexpected) (?:request )?(?:param(?:eter)?s?|fields?)\b"
+# The chat templates of Gemma and Mistral, before the model is given anything.
+_ROLES_IN_TURNS = r"\bconversation roles must alternate\b"
 _NOT_TAKEN_FIELD = re.compile(
-    rf"{_FIELD}.{{0,80}}?{_NOT_TAKEN}|{_NOT_TAKEN}.{{0,80}}?{_FIELD}|{_OF_REQUEST}", re.DOTALL
+    rf"{_FIELD}.{{0,80}}?{_NOT_TAKEN}|{_NOT_TAKEN}.{{0,80}}?{_FIELD}|{_OF_REQUEST}|{_ROLES_IN_TURNS}", re.DOTALL
 )
 
 

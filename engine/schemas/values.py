@@ -113,7 +113,7 @@ def parse_json(text: str) -> object:
     ):
         try:
             value = attempt()
-        except (AnswerError, ValueError, RecursionError):
+        except (AnswerError, TypeError, ValueError, RecursionError):
             continue
         if value is not None:
             return value
@@ -141,11 +141,21 @@ def _loads(text: str) -> object:
 
 
 def _literal(text: str) -> object:
-    """A dict or list as Python writes it, with single quotes and True."""
+    """A dict or list as Python writes it, with single quotes and True. Sets and tuples are lists, as for code."""
     if len(text) > MAX_LITERAL_CHARACTERS or not text.startswith(("[", "{", "(")):
         return None
     tree = parsed_expression(text)
-    return None if tree is None else ast.literal_eval(tree)
+    return None if tree is None else ast.literal_eval(_Lists().visit(tree))
+
+
+class _Lists(ast.NodeTransformer):
+    """Makes lists of sets and tuples, in the order in which they were written."""
+
+    def visit_Set(self, node: ast.Set) -> ast.List:
+        return ast.List([self.visit(each) for each in node.elts], ast.Load())
+
+    def visit_Tuple(self, node: ast.Tuple) -> ast.List:
+        return ast.List([self.visit(each) for each in node.elts], ast.Load())
 
 
 def shown(value: object) -> str:

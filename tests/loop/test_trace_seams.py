@@ -79,13 +79,13 @@ class Echoing(OpenAIChatModel):
 
 
 @pytest.mark.parametrize("place", ["model", "sub_model", "models"])
-def test_a_key_of_a_model_that_its_endpoint_says_back_is_in_no_trace(place: str, tmp_path: Path) -> None:
+def test_a_key_of_a_model_that_its_endpoint_says_back_is_in_no_answer_or_trace(place: str, tmp_path: Path) -> None:
     hostile = Echoing("m", api_key=KEY, base_url="http://127.0.0.1:1/v1")
     call = "FINAL(llm_query('x', model='other'))" if place == "models" else "FINAL(llm_query('x'))"
     models: dict[str, Any] = {"model": ScriptedModel("root", [block(call)])}
     models[place] = {"other": hostile} if place == "models" else hostile
     result = RLM(**models, trace="full", trace_folder=tmp_path).run("hay", "q")
-    assert KEY in result.answer
+    assert result.answer == ("[secret]" if place == "model" else "FINAL([secret])")  # code gives a sub-reply as it is
     assert result.trace_file is not None
     assert KEY not in result.trace_file.read_text()
 

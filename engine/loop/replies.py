@@ -30,12 +30,13 @@ from divebell.loop.python_text import compiles, parsed
 from divebell.loop.thoughts import strip_thought, with_marks
 from divebell.loop.tool_calls import calls_in_data, calls_in_python, calls_of_field, code_of, data_in, react_call
 
-__all__ = ["Final", "Note", "Reply", "parse_reply", "strip_thinking"]
+__all__ = ["Final", "Note", "Reply", "answers_in_code", "parse_reply", "strip_thinking"]
 
 MAX_CODE_BLOCKS = 64
 MAX_REPLY_CHARACTERS = 8 << 20
 
 _CONTRACT_NAMES = contract.NAMES | {"print"}
+_ANSWERS = re.compile(rf"\b(?:{'|'.join(sorted(contract.ANSWERING))})\s*\(")
 _LABEL_LINE = re.compile(r"\s*+(?:%%)?(?:repl|python3?|py)[ \t]*+:?[ \t]*+\n", re.IGNORECASE)
 
 
@@ -67,6 +68,11 @@ def parse_reply(text: str, *, is_cut: bool = False, tool_calls: Sequence[Mapping
     """
     pieces = pieces_of(with_marks(with_tokens(text[:MAX_REPLY_CHARACTERS].replace("\r\n", "\n"))))
     return _Reading(pieces, is_cut=is_cut, tool_calls=tool_calls).reply()
+
+
+def answers_in_code(code: str) -> bool:
+    """Whether a block of code calls one of the functions that give the answer."""
+    return _ANSWERS.search(code) is not None
 
 
 class _Reading:

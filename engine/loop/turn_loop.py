@@ -23,7 +23,7 @@ from divebell.loop.notes import Note
 from divebell.loop.pace import Pace
 from divebell.loop.prompts import Turns
 from divebell.loop.repetition import SAME_REPLIES, Repetition
-from divebell.loop.replies import Reply, parse_reply
+from divebell.loop.replies import Reply, answers_in_code, parse_reply
 from divebell.loop.result import Turn
 from divebell.loop.root_calls import RootCalls, RootReply, Tell
 from divebell.loop.services import RunServices
@@ -261,8 +261,8 @@ class TurnLoop:
 
     async def _best_answer(self, box: Sandbox, reply: RootReply, stop: Stop) -> Ending:
         """The last reply as an answer: what its FINAL says, or else all of it. RunError if it must fit and does not."""
-        final = parse_reply(reply.text, is_cut=reply.is_cut).final
-        attempt = await self.answers.of_text(final) if final is not None else None
+        parsed = parse_reply(reply.text, is_cut=reply.is_cut)
+        attempt = await self._attempt_of_last(box, parsed)
         if isinstance(attempt, Answer):
             return Ending(answer=attempt, stop=stop)
         text = reply.text.strip()
@@ -272,10 +272,26 @@ class TurnLoop:
             return await self._end_with_draft(box, error, stop, cut_text=text)
         if not text and not self._settings.journal.is_by_older_rules:
             return await self._end_with_draft(box, RunError("the model's last answer was empty"), stop)
+        if attempt is not None and not self.answers.has_schema and not self._settings.journal.is_by_older_rules:
+            why = " ".join(attempt.problem.split())[:1000] or "its code failed"
+            return await self._end_with_draft(box, RunError(f"the last reply gave no answer: {why}"), stop)
         attempt = self.answers.of_plain(text)
         if isinstance(attempt, Answer):
             return Ending(answer=attempt, stop=stop, is_cut=reply.is_cut)
         raise RunError(f"the answer does not fit the schema: {'; '.join(self.answers.last_errors)}"[:2000])
+
+    async def _attempt_of_last(self, box: Sandbox, parsed: Reply) -> Answer | NoAnswer | None:
+        """The answer that the last reply gives with one of its functions, in its text or in code, which runs for that;
+        None where it calls none of them."""
+        blocks = parsed.code_blocks if any(map(answers_in_code, parsed.code_blocks)) else ()
+        cells: list[Cell] = []
+        if blocks and not self._settings.journal.is_by_older_rules:
+            with anyio.move_on_after(landing.seconds_for_last_call(self._meter.seconds_left)):
+                cells = await self._run_cells(box, blocks)
+            attempt = await self.answers.of_turn(cells, None)
+            if isinstance(attempt, Answer) or parsed.final is None:
+                return attempt
+        return await self.answers.of_text(parsed.final) if parsed.final is not None else None
 
     async def _end_with_draft(
         self, box: Sandbox, error: DivebellError, stop: Stop | None = None, *, cut_text: str = ""

@@ -177,6 +177,7 @@ def test_replies_that_differ_or_have_code_are_not_repetitions() -> None:
     assert RLM(root).run(CONTEXT, "q").status == "answered"
     counts = Repetition()
     assert not any(counts.is_repeated(text) for text in ("", " ", "...", "", "", "!", "?"))
+    assert [counts.is_repeated(text) for text in ("🙂", " 🙂\n", "🙂")] == [False, False, True]
 
 
 def test_with_a_schema_a_repeated_reply_is_judged() -> None:
@@ -275,3 +276,35 @@ def test_a_run_of_a_small_budget_lands_on_what_was_kept_back() -> None:
     result = RLM(root, budget=Budget(dollars="0.06"), rates=rates).run("hay", "q")
     assert (result.answer, result.status) == ("landed", "exhausted")
     assert result.spend["dollars"] <= 0.06
+
+
+@pytest.mark.parametrize(
+    ("last", "answer"),
+    [
+        (block("FINAL(x)"), "17"),
+        (block("print(x)\nFINAL_VAR('x')"), "17"),
+        (block("SUBMIT(answer=x + 1)"), "18"),
+        ("I give it in code:\n" + block("y = x * 2") + "\n" + block("FINAL(y)"), "34"),
+        (block("answer['content'] = 'x'") + "\nFINAL(17)", "17"),
+    ],
+)
+def test_a_last_answer_in_code_is_what_the_code_gives(last: str, answer: str) -> None:
+    root = scripted(block("x = 17"), "I am not sure.", last=last)
+    result = RLM(root, max_iterations=2).run(CONTEXT, "q")
+    assert (result.answer, result.status) == (answer, "exhausted")
+    typed = RLM(scripted(block("x = 17"), last=last), max_iterations=1, output=int).run(CONTEXT, "q")
+    assert typed.value == int(answer)
+
+
+@pytest.mark.parametrize("last", [block("FINAL(nothing)"), block("FINAL(llm_query('x'))"), "FINAL_VAR(y)"])
+def test_where_the_last_reply_gives_no_answer_the_draft_counts(last: str) -> None:
+    root = scripted(block(f"x = 17\n{DRAFT}"), last=last)
+    result = RLM(root, max_iterations=1).run(CONTEXT, "q")
+    assert (result.answer, result.status) == ("probably 17", "failed")
+    assert "last reply" in str(result.error)
+
+
+def test_a_last_reply_of_code_that_gives_no_answer_may_be_the_answer() -> None:
+    code = "```python\ndef half(x):\n    return x / 2\n```"
+    result = RLM(scripted("Let me see.", last=code), max_iterations=1).run(CONTEXT, "write a function")
+    assert (result.answer, result.status) == (code, "exhausted")

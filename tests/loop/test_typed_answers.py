@@ -195,3 +195,13 @@ def test_a_guests_schema_that_could_harm_the_host_is_refused(schema: str) -> Non
     code = f"try:\n    llm_query('x', schema={schema})\nexcept Exception as error:\n    FINAL(type(error).__name__)"
     assert ask(code).answer in ("ModelError", "BadRequest")
     assert not sub.requests
+
+
+@pytest.mark.parametrize("reply", ["FINAL({1, 2})", "FINAL((1, 2))", "FINAL([1, 2, 2])", "```repl\nFINAL({2, 1})\n```"])
+def test_sets_may_be_written_in_any_way(reply: str) -> None:
+    assert RLM(ScriptedModel("root", [reply]), output=set[int]).run("abc", "q").value == {1, 2}
+
+
+def test_bytes_are_shown_as_their_text() -> None:
+    result = RLM(ScriptedModel("root", ["```repl\nFINAL(b'abc')\n```"]), output=bytes).run("abc", "q")
+    assert (result.answer, result.value) == ("abc", b"abc")

@@ -32,11 +32,13 @@ class Limits:
 
     @property
     def time_sentence(self) -> str:
-        """The limits of a cell's time in words: "10 s of processor time, or 200 s by the clock"."""
+        """The limits of a cell's time in words: "10 s of processor time, sleep included, or 200 s by the clock"."""
         seconds = f"{self.cell_seconds:g} s"
         if not can_read_threads:
             return seconds
-        return f"{seconds} of processor time, or {self.cell_seconds * self.wall_factor:g} s by the clock"
+        return (
+            f"{seconds} of processor time, sleep included, or {self.cell_seconds * self.wall_factor:g} s by the clock"
+        )
 
     def __post_init__(self) -> None:
         upper: dict[str, float] = {

@@ -159,7 +159,33 @@ def test_the_error_names_both_limits() -> None:
     assert cell.error is not None
     assert "0.25 s" in cell.error.message
     if thread_clock.can_read_threads:
-        assert cell.error.message.endswith("its limit of 0.25 s of processor time, or 2 s by the clock")
+        assert cell.error.message.endswith("its limit of 0.25 s of processor time, sleep included, or 2 s by the clock")
+
+
+SQLITE = "import sqlite3\ndb = sqlite3.connect(':memory:')\ndef endless(*_):\n    while True: pass\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (f"{SQLITE}db.create_function('f', 0, endless)\ndb.execute('select f()')", "OperationalError"),
+        (f"{SQLITE}db.set_progress_handler(endless, 1)\ndb.execute('select 1')", "OperationalError"),
+        ("try:\n    while True: pass\nexcept TimeoutError: pass\n1 / 0", "ZeroDivisionError"),
+        (
+            "class Odd:\n    def __del__(self):\n        while True: pass\nodd = Odd(); del odd\n1 / 0",
+            "ZeroDivisionError",
+        ),
+        ("try:\n    while True: pass\nexcept TimeoutError: 1 / 0", "ZeroDivisionError"),
+    ],
+)
+def test_an_error_in_the_place_of_the_interrupt_names_the_limit(code: str, kind: str) -> None:
+    with Sandbox(limits=Limits(cell_seconds=0.25, grace_seconds=60)) as box:
+        cell, next_cell = box.run(code), box.run("1 / 0")
+    assert cell.error is not None
+    assert next_cell.error is not None
+    assert cell.error.kind == kind
+    assert cell.error.traceback.count("the cell ran longer than its limit of 0.25 s") == 1
+    assert "limit" not in next_cell.error.traceback
 
 
 @pytest.mark.parametrize("factor", [0.5, 0, -1, 10_001, float("nan"), True, "2"])

@@ -96,6 +96,10 @@ def _describe(error: BaseException) -> dict[str, str]:
         )
         _leave_out_machinery(report)
         text = "".join(report.format())
+        over = interruption.raised
+        if hint is None and over is not None and over is not error and str(over) not in text:
+            # Something put an error of its own in its place, as sqlite3 does where a function of a cell is interrupted.
+            hint = f"Before that, {over}."
         if hint is not None:
             message, text = f"{message}. {hint}", f"{text.rstrip()}\n{hint}\n"
     except BaseException as second:  # a __str__ that raises, or the interrupt while it runs
@@ -169,6 +173,8 @@ def run(code: str, number: int, output_characters: int, limit: str) -> dict[str,
     if getattr(sys, "stdout", None) is not stdout or getattr(sys, "stderr", None) is not stderr:
         sys.stdout, sys.stderr = stdout, stderr
     interruption.limit = limit
+    if interruption.raised is not None:  # of a cell before
+        interruption.raised = None
     if signal.getsignal(signal.SIGALRM) is not on_interrupt:  # a cell's doing
         signal.signal(signal.SIGALRM, on_interrupt)
     value: object = _ABSENT

@@ -35,6 +35,8 @@ from tests.contract.conftest import value
         ("tqdm", ["print"]),
         ("pypdf", ["context"]),
         ("pytz", ["zoneinfo", "dateutil"]),
+        ("tzlocal", ["zoneinfo"]),
+        ("tzdata", ["all time zones are there", "zoneinfo.ZoneInfo("]),
         ("chardet", ["errors='replace'"]),
         ("networkx", ["graphlib"]),
         ("sqlalchemy", ["in memory"]),

@@ -163,6 +163,12 @@ PROGRAMS = {
         "os.getcwd(), os.path.exists('/tmp/d/x'), os.listdir('..'), os.path.abspath('x')",
         ["/tmp/d", True, ["d"], "/tmp/d/x"],
     ),
+    "the way back out of a folder that is removed then": (
+        "import os\nos.makedirs('d/e'); os.chdir('d/e'); places = []\n"
+        "for path in ['..', '..', 'd/./e/..', '/tmp/../tmp/d', '../..', b'tmp']: os.chdir(path); places.append(os.getcwd())\n"
+        "os.removedirs('d/e'); open('x', 'w').close()\nplaces, os.getcwd(), os.listdir('.')",
+        [["/tmp/d", "/tmp", "/tmp/d", "/tmp/d", "/", "/tmp"], "/tmp", ["x"]],
+    ),
     "dots": (
         "import os\nos.mkdir('d'); open('d/x', 'w').write('x')\n"
         "open('d/../d/./x').read(), os.path.realpath('../../tmp/d/x'), open('//tmp///d//x').read()",
@@ -246,12 +252,34 @@ def test_what_cannot_be_is_refused_as_elsewhere(box: Sandbox, name: str) -> None
         ("open('/x', 'w')", "in /tmp alone"),
         ("files = [open(f'{i}', 'w') for i in range(300)]", "255 files can be open at a time"),
         ("open('x', 'wb').truncate(2**40)", "1 GiB"),
+        ("import sqlite3; sqlite3.connect('/data/sales.db')", "the input is the variable `context`"),
+        ("import sqlite3; sqlite3.connect('/x.db')", "the input is the variable `context`"),
+        ("import sqlite3; sqlite3.connect(':memory:').execute(\"attach '/x.db' as x\")", "in /tmp"),
+        ("import urllib.request as u; u.urlopen('file:///etc/passwd')", "the input is the variable `context`"),
+        ("import os; os.symlink('/tmp/a', '/tmp/b')", "There are no links here"),
+        ("import os; os.link('/tmp/a', '/tmp/b')", "There are no links here"),
     ],
 )
 def test_the_traceback_says_what_is_particular_here(box: Sandbox, code: str, sentence: str) -> None:
     error = box.run(code).error
     assert error is not None
     assert sentence in error.traceback
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import sqlite3; sqlite3.connect(':memory:').execute('select * from nothing')",
+        "error = ValueError('x'); error.sqlite_errorname = ['SQLITE_CANTOPEN']; raise error",
+        "error = OSError('x'); error.reason = 44; raise error",
+        "class Odd(Exception):\n    def __getattr__(self, name): raise ValueError(name)\nraise Odd('x')",
+    ],
+)
+def test_other_errors_get_no_word_about_files(box: Sandbox, code: str) -> None:
+    error = box.run(code).error
+    assert error is not None
+    assert "Traceback" in error.traceback
+    assert "files" not in error.traceback
 
 
 def test_error_numbers_and_texts_stay_python_s_own(box: Sandbox) -> None:

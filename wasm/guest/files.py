@@ -2,6 +2,8 @@
 
 import errno
 import os
+import posixpath
+from builtins import isinstance, type, vars  # noqa: UP029  (cells may replace them)
 from typing import Any
 
 _HINTS = {
@@ -9,6 +11,7 @@ _HINTS = {
     "the input is the variable `context`.",
     errno.EACCES: "Files can be written in /tmp alone; "
     "a name without a folder, such as open('notes.txt', 'w'), is one there.",
+    errno.EPERM: "There are no links here: copy the file, as shutil.copy(old, new) does.",
     errno.ENOSPC: "Files are kept in this sandbox's memory: at most 16,384 of them, 64 folders deep, 1 GiB in all, "
     "and no more than the memory that is left; remove what is not needed any more.",
     errno.EFBIG: "A file can have 1 GiB at most, and no more than the memory that is left.",
@@ -16,11 +19,38 @@ _HINTS = {
 }
 
 
+_OF_SQLITE = {"SQLITE_CANTOPEN": errno.ENOENT, "SQLITE_READONLY": errno.EACCES, "SQLITE_FULL": errno.ENOSPC}
+"""What sqlite3 says of files, which has names of its own for that."""
+
+_attributes_of = vars(BaseException)["__dict__"].__get__  # those that were set, without code of the error's class
+
+
 def hint_of(error: BaseException) -> str | None:
     """A sentence for whoever wrote the code that raised this; None where there is nothing to add."""
-    if not isinstance(error, OSError) or type(error.errno) is not int:
-        return None
-    return _HINTS.get(error.errno)
+    attributes = _attributes_of(error)
+    if not isinstance(error, OSError):
+        name = attributes.get("sqlite_errorname")
+        return _hint(_OF_SQLITE.get(name)) if type(name) is str else None
+    reason = attributes.get("reason")  # of a urllib.error.URLError
+    return _hint(error.errno) or (_hint(reason.errno) if isinstance(reason, OSError) else None)
+
+
+def _hint(number: object) -> str | None:
+    return _HINTS.get(number) if type(number) is int else None
+
+
+_original_chdir = os.chdir
+
+
+def _chdir(path: Any) -> None:
+    """Change the current working directory to the specified path."""
+    # The C library puts the path behind the folder before, so that ".." would grow into "/tmp/a/.." and stay there
+    # when /tmp/a is gone. There are no links here, so what is there has one plain name.
+    _original_chdir(path)
+    here = os.getcwd()
+    plain = "/" + posixpath.normpath(here).lstrip("/")
+    if plain != here:
+        _original_chdir(plain)
 
 
 def _chmod(path: Any, mode: int, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> None:
@@ -29,5 +59,8 @@ def _chmod(path: Any, mode: int, *, dir_fd: int | None = None, follow_symlinks: 
 
 
 def install() -> None:
-    """WASI has no permissions, so CPython's os has no chmod; but shutil and tarfile do not go without."""
-    vars(os).update(chmod=_chmod, fchmod=_chmod, umask=lambda mask: 0)
+    """Put these in their places.
+
+    WASI has no permissions, so CPython's os has no chmod; but shutil and tarfile do not go without.
+    """
+    vars(os).update(chdir=_chdir, chmod=_chmod, fchmod=_chmod, umask=lambda mask: 0)

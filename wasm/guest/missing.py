@@ -104,7 +104,12 @@ _KINDS: tuple[tuple[str, str, str], ...] = (
     (
         "for dates there are {}",
         "datetime dateutil zoneinfo calendar time",
-        "pytz arrow pendulum dateparser maya delorean ciso8601 parsedatetime holidays humanize babel",
+        "pytz arrow pendulum dateparser maya delorean ciso8601 parsedatetime holidays humanize babel tzlocal",
+    ),
+    (
+        "all time zones are there: zoneinfo.ZoneInfo('Europe/Paris'), dateutil.tz.gettz('Europe/Paris')",
+        "",
+        "tzdata",
     ),
     (
         "for encodings there is bytes.decode(encoding, errors='replace'), and {}",

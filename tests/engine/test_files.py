@@ -249,6 +249,7 @@ def test_what_cannot_be_is_refused_as_elsewhere(box: Sandbox, name: str) -> None
         ("open('data.csv')", "the input is the variable `context`"),
         ("import os; os.listdir('/data')", "the input is the variable `context`"),
         ("open('/etc/x', 'w')", "those that this code wrote, in /tmp"),
+        ("open('out/x.txt', 'w')", "os.makedirs makes folders"),
         ("open('/x', 'w')", "in /tmp alone"),
         ("files = [open(f'{i}', 'w') for i in range(300)]", "255 files can be open at a time"),
         ("open('x', 'wb').truncate(2**40)", "1 GiB"),

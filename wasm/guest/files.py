@@ -7,8 +7,8 @@ from builtins import isinstance, type, vars  # noqa: UP029  (cells may replace t
 from typing import Any
 
 _HINTS = {
-    errno.ENOENT: "There are no files here but those that this code wrote, in /tmp; "
-    "the input is the variable `context`.",
+    errno.ENOENT: "There are no files here but those that this code wrote, in /tmp, "
+    "where os.makedirs makes folders; the input is the variable `context`.",
     errno.EACCES: "Files can be written in /tmp alone; "
     "a name without a folder, such as open('notes.txt', 'w'), is one there.",
     errno.EPERM: "There are no links here: copy the file, as shutil.copy(old, new) does.",

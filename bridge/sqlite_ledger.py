@@ -29,7 +29,7 @@ from divebell.bridge.liveness import LifeLine, is_alive, is_same_file, life_path
 from divebell.bridge.sqlite_books import SQLiteBooks, now_text
 from divebell.bridge.sqlite_file import OPEN_BUSY_SECONDS, connect, explained, migrate, transaction
 from divebell.bridge.sqlite_forget import OPENING_PIECES, forget_piece
-from divebell.bridge.sqlite_place import check_names, check_place
+from divebell.bridge.sqlite_place import check_names, check_place, newest_entries
 
 BUSY_SECONDS = 0.1
 FORGET_AGAIN_SECONDS = 3_600.0
@@ -69,6 +69,7 @@ class SQLiteLedger(Ledger):
                 self._seen = check_place(self.path)
                 self._db.execute(f"PRAGMA synchronous = {'FULL' if survive_power_loss else 'NORMAL'}")
                 self._register()
+                self._newest = newest_entries(self.path)
                 self.recover()
                 self._forget(OPENING_PIECES)
                 self._db.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
@@ -105,6 +106,12 @@ class SQLiteLedger(Ledger):
                 raise LedgerError(
                     f"the ledger {self.path} was deleted, moved or replaced while it was open: open it anew"
                 )
+            for file, seen in self._newest.items():
+                if not is_same_file(file, seen):
+                    raise LedgerError(
+                        f"{file}, which has the ledger's newest entries, was deleted or replaced while it was open: "
+                        "others do not see them, and would spend them once more. Open the ledger anew"
+                    )
             if not opening:
                 check_names(self.path)
                 return

@@ -7,7 +7,8 @@ damage each other's file. Symbolic links are no matter: they are followed before
 
 Guaranteed, on Linux: a file with a second name, and one that is a mount point, are refused. Elsewhere only the second
 name is seen. Not guaranteed: anything of the other place, which cannot be seen from here; nor of network drives, where
-what is beside the file may be there, and the locks on it not work.
+what is beside the file may be there, and the locks on it not work. Where what is beside the file is removed while it
+is open, this is seen before more is lent; by whoever opens it then, it is not.
 """
 
 import os
@@ -30,6 +31,13 @@ def check_place(path: Path) -> os.stat_result:
             "whole of every cap. Mount the folder that it is in"
         )
     return status
+
+
+def newest_entries(path: Path) -> dict[Path, os.stat_result]:
+    """The files beside a ledger that is open and was written to, in which SQLite keeps its newest entries and the locks
+    of those who write them. They stay the same ones until the last who has the ledger open closes it."""
+    files = [path.with_name(path.name + ending) for ending in ("-wal", "-shm")]
+    return {file: file.stat() for file in files}
 
 
 def check_names(path: Path) -> os.stat_result:

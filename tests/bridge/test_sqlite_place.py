@@ -51,6 +51,21 @@ NEXT: dict[str, Callable[[SQLiteLedger], object]] = {
 }
 
 
+@pytest.mark.parametrize("endings", [("-wal",), ("-shm",), ("-wal", "-shm")], ids="".join)
+@pytest.mark.parametrize("following", NEXT)
+def test_a_ledger_whose_newest_entries_are_removed_by_hand_lends_nothing_more(
+    following: str, endings: tuple[str, ...], tmp_path: Path
+) -> None:
+    with SQLiteLedger(tmp_path / "ledger.db") as ledger:
+        ledger.open("run", kind="run", path="run", parent=None, wanted=Caps(100, None, None))
+        ledger.hold("run", "before", Fixed(Amounts(10, 10, 1)), model="m")
+        for ending in endings:
+            (tmp_path / f"ledger.db{ending}").unlink()
+        with pytest.raises(LedgerError, match="newest entries, was deleted or replaced while it was open"):
+            NEXT[following](ledger)
+        ledger.settle("before", Amounts(5, 5, 1))
+
+
 @pytest.mark.parametrize("following", NEXT)
 def test_a_hard_link_that_is_made_while_the_ledger_is_open_ends_its_lending(
     following: str, tmp_path: Path, elsewhere: Path

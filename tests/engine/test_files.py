@@ -169,6 +169,13 @@ PROGRAMS = {
         "os.removedirs('d/e'); open('x', 'w').close()\nplaces, os.getcwd(), os.listdir('.')",
         [["/tmp/d", "/tmp", "/tmp/d", "/tmp/d", "/", "/tmp"], "/tmp", ["x"]],
     ),
+    "descriptors that are opened without saying what for": (
+        "import os\nopen('x', 'w').write('hi')\ngot = []\n"
+        "for flags in (0, os.O_RDONLY, os.O_CREAT, os.O_RDWR): fd = os.open('x', flags); got.append(os.read(fd, 9)); os.close(fd)\n"
+        "fd = os.open('new', os.O_CREAT | os.O_EXCL)\ntry: os.write(fd, b'x')\nexcept OSError as error: got.append(type(error).__name__)\n"
+        "got, os.listdir('.'), os.open in os.supports_dir_fd",
+        [[b"hi"] * 4 + ["OSError"], ["x", "new"], True],
+    ),
     "dots": (
         "import os\nos.mkdir('d'); open('d/x', 'w').write('x')\n"
         "open('d/../d/./x').read(), os.path.realpath('../../tmp/d/x'), open('//tmp///d//x').read()",

@@ -40,6 +40,7 @@ def _hint(number: object) -> str | None:
 
 
 _original_chdir = os.chdir
+_original_open = os.open
 
 
 def _chdir(path: Any) -> None:
@@ -53,6 +54,14 @@ def _chdir(path: Any) -> None:
         _original_chdir(plain)
 
 
+def _open(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+    """Open a file for low level IO. Returns a file descriptor (integer)."""
+    # Elsewhere reading is what no flag means; WASI has a bit for it, and refuses a call that has none.
+    if isinstance(flags, int) and not flags & os.O_RDWR:
+        flags |= os.O_RDONLY
+    return _original_open(path, flags, mode, dir_fd=dir_fd)
+
+
 def _chmod(path: Any, mode: int, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> None:
     """Nothing, where there is such a file: all that is here may be read, and what is below /tmp written."""
     os.stat(path) if dir_fd is None else os.stat(path, dir_fd=dir_fd)
@@ -63,4 +72,6 @@ def install() -> None:
 
     WASI has no permissions, so CPython's os has no chmod; but shutil and tarfile do not go without.
     """
-    vars(os).update(chdir=_chdir, chmod=_chmod, fchmod=_chmod, umask=lambda mask: 0)
+    if _original_open in os.supports_dir_fd:
+        os.supports_dir_fd.add(_open)
+    vars(os).update(open=_open, chdir=_chdir, chmod=_chmod, fchmod=_chmod, umask=lambda mask: 0)

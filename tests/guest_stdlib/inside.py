@@ -137,6 +137,11 @@ def name_of(test):
     return short(test.id().removeprefix(type(test).__module__ + "."))
 
 
+def source_of(module):
+    stem = "test/" + module.replace(".", "/")
+    return context.get(f"{stem}.py") or context.get(f"{stem}/__init__.py", b"")  # noqa: F821
+
+
 def lay_out(stem):
     """Put into files what a test module may open: itself, its package, and the data that it names."""
     package = stem.rpartition("/")[0] + "/" if stem.count("/") > 1 else stem
@@ -158,8 +163,9 @@ def load(module):
     support.use_resources = []
     # Those of a package's modules are run module by module, and there is no folder to look into.
     support.load_package_tests = lambda folder, loader, tests, pattern: tests
-    # asyncio's tests ask for sockets all together; most work without.
-    support.has_socket_support = module.startswith("test_asyncio.")
+    # Tests that use asyncio ask for sockets; most work without, but for those that make some.
+    source = source_of(module)
+    support.has_socket_support = b"asyncio" in source and b"import socket" not in source
     with contextlib.suppress(OSError):
         lay_out(f"test/{module.replace('.', '/')}")
     try:

@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from divebell import Cell, Context, Limits, Sandbox
+from divebell.services import CallableServices
 
 from .sources import test_sources
 
 MEMORY_BYTES = 1 << 30
-CELL_SECONDS = 30.0  # of processor time: of the tests of a class together; over it they run one by one
-MODULE_SECONDS = 300.0  # of a module; what has not run by then counts as over its time
+CELL_SECONDS = 10.0  # of processor time: of the tests of a class together; over it they run one by one
+MODULE_SECONDS = 200.0  # of a module; what has not run by then counts as over its time
 SEED = 13  # a virtual clock, the same hashes and random numbers each time: the outcomes repeat
+CLOCK_STEP_NANOSECONDS = (
+    100_000  # of the virtual clock, at each reading: tests that look at it until it is time end soon
+)
 WHOLE_MODULE = "*"
 
 _INSIDE = Path(__file__).with_name("inside.py")
@@ -37,6 +41,14 @@ class Outcome:
     details: str = ""
 
 
+class _Services(CallableServices):
+    """A virtual clock with larger steps than a seeded sandbox's own."""
+
+    def clock(self) -> tuple[int, int]:
+        self.virtual_nanoseconds += CLOCK_STEP_NANOSECONDS
+        return super().clock()
+
+
 @functools.cache
 def _context() -> Context:
     """The sources, prepared once: every sandbox maps the same pages."""
@@ -46,7 +58,7 @@ def _context() -> Context:
 def run_module(module: str, *, with_details: bool = False) -> list[Outcome]:
     """Run a module's tests in a sandbox of their own. Whatever they do there is an outcome; nothing is raised."""
     limits = Limits(memory_bytes=MEMORY_BYTES, cell_seconds=CELL_SECONDS, door_calls=10_000_000)
-    with Sandbox(_context(), limits=limits, seed=SEED) as box:
+    with Sandbox(_context(), limits=limits, seed=SEED, services=_Services(None, seeded=True)) as box:
         prepared = box.run(_INSIDE.read_text() + f"\nDETAILS[0] = {with_details}\n")
         if prepared.error:
             raise RuntimeError(f"the sandbox could not be prepared: {prepared.error}")

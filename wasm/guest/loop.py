@@ -123,6 +123,8 @@ class Loop(base_events.BaseEventLoop):
 
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]
         self._check_closed()  # type: ignore[attr-defined]
+        if self.get_debug():
+            self._check_callback(func, "run_in_executor")  # type: ignore[attr-defined]
         if executor is None:
             if self._executor is None:
                 self._executor = Executor()

@@ -10,6 +10,7 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import os
+import re
 import sys
 import traceback
 import types
@@ -142,17 +143,27 @@ def source_of(module):
     return context.get(f"{stem}.py") or context.get(f"{stem}/__init__.py", b"")  # noqa: F821
 
 
-def lay_out(stem):
-    """Put into files what a test module may open: itself, its package, and the data that it names."""
-    package = stem.rpartition("/")[0] + "/" if stem.count("/") > 1 else stem
-    own = [file for file in context if file.startswith((f"{package}/", package, f"{stem}.", f"{stem}/"))]  # noqa: F821
+def lay_out(module):
+    """Put into files what a test module may open: itself, its package, and the data that it or its helpers name."""
+    stem = "test/" + module.replace(".", "/")
+    package = stem.rpartition("/")[0] if stem.count("/") > 1 else stem
+    own = {file for file in context if file.startswith((f"{package}/", f"{stem}.", f"{stem}/"))}  # noqa: F821
     text = b"".join(context[file] for file in own if file.endswith(".py"))  # noqa: F821
-    named = {folder for folder in DATA if folder.rstrip("/").rpartition("/")[2].encode() in text}
-    for file in context:  # noqa: F821
-        if file in own or file.startswith(tuple(named)):
-            os.makedirs(ROOT + file.rpartition("/")[0], exist_ok=True)
-            with open(ROOT + file, "wb") as out:
-                out.write(context[file])  # noqa: F821
+    helpers = {name for pair in HELPERS.findall(text) for name in pair if name}
+    text += b"".join(source_of(name.decode()) for name in helpers)
+    for folder in DATA:
+        files = [file for file in context if file.startswith(folder)]  # noqa: F821
+        if any(name_in(file).encode() in text for file in (folder, *files)):
+            own.update(files)
+    for file in own:
+        os.makedirs(ROOT + file.rpartition("/")[0], exist_ok=True)
+        with open(ROOT + file, "wb") as out:
+            out.write(context[file])  # noqa: F821
+    sys.__stdout__ = open(ROOT + "stdout", "w")  # noqa: SIM115 - some tests ask for its descriptor
+
+
+def name_in(path):
+    return path.rstrip("/").rpartition("/")[2]
 
 
 def load(module):
@@ -167,7 +178,7 @@ def load(module):
     source = source_of(module)
     support.has_socket_support = b"asyncio" in source and b"import socket" not in source
     with contextlib.suppress(OSError):
-        lay_out(f"test/{module.replace('.', '/')}")
+        lay_out(module)
     try:
         loaded = importlib.import_module(f"test.{module}")
         tests = list(flattened(unittest.defaultTestLoader.loadTestsFromModule(loaded)))
@@ -192,13 +203,17 @@ def run_tests(group, first, last):
     return [outcomes.of.get(id(test)) or outcomes.parts.get(id(test), holder) for test in tests]
 
 
-# The folders and files of data beside the test modules: `test/mathdata/`, `test/levenshtein_examples.json`.
+# What lies beside the test modules: `test/mathdata/`, `test/levenshtein_examples.json`.
 DATA = {
     "test/" + parts[1] + "/" * (len(parts) > 2)
     for parts in (file.split("/") for file in context)  # noqa: F821
-    if parts[0] == "test" and not parts[-1].endswith(".py") and not parts[1].startswith("test_")
+    if parts[0] == "test"
+    and not parts[1].startswith("test_")
+    and parts[1] not in ("support", "libregrtest")
+    and (len(parts) > 2 or not parts[1].endswith(".py"))
 }
+HELPERS = re.compile(rb"\bfrom test(?:\.(\w+))? import (\w+)|'test\.(test_\w+)'")
 groups = []
-for name in ("_testinternalcapi", "_testsinglephase"):
+for name in ("_testinternalcapi", "_testlimitedcapi", "_testsinglephase"):
     sys.modules[name] = StandIn(name)
 sys.meta_path.append(Sources())

@@ -23,6 +23,7 @@ CLOCK_STEP_NANOSECONDS = (
     100_000  # of the virtual clock, at each reading: tests that look at it until it is time end soon
 )
 WHOLE_MODULE = "*"
+OVER_ITS_TIME = "the cell ran longer than its limit"
 
 _INSIDE = Path(__file__).with_name("inside.py")
 # What ends a cell, apart from its tests: the outcome that its test gets.
@@ -103,6 +104,8 @@ class _Run:
 
 def _outcome(test: str, row: list[str]) -> Outcome:
     outcome, message, *details = map(str, row)
+    if OVER_ITS_TIME in message:  # unittest takes the interruption for the test's own error
+        outcome = "timeout"
     return Outcome(test, outcome, message, *details)
 
 

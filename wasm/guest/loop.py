@@ -113,6 +113,7 @@ class Loop(base_events.BaseEventLoop):
             handle = ready.popleft()
             if not handle._cancelled:
                 handle._run()
+            handle = None  # else an error that it holds would hold its frames, and so itself
             ended = cell.interruption.raised
             if ended is not None and ended is not before:  # a task took it for its own error
                 raise ended

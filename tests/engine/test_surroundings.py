@@ -170,6 +170,18 @@ def test_help_without_a_thing_says_what_there_is(box: Sandbox) -> None:
     assert "llm_query" in shown
 
 
+def test_help_with_a_name_that_is_none_says_so(box: Sandbox) -> None:
+    cell = box.run("help('nonsense')")
+    assert cell.ok
+    assert "No Python documentation found for 'nonsense'" in cell.stdout
+
+
+def test_a_module_that_a_cell_writes_can_be_imported(box: Sandbox) -> None:
+    box.run("with open('helper.py', 'w') as file: file.write('def double(n): return 2 * n')")
+    assert box.run("import helper\nhelper.double(21)").value == 42
+    assert box.run("import inspect\ninspect.getsource(helper.double)").value == "def double(n): return 2 * n\n"
+
+
 def test_a_warning_is_shown_once_a_cell(box: Sandbox) -> None:
     code = "import warnings\nfor _ in range(3): warnings.warn('careful')"
     for _ in range(2):

@@ -28,7 +28,7 @@ MAX_VALUE_MESSAGE_BYTES = 1 << 20  # a last value larger than this comes back as
 
 _VALUE = "__divebell_value__"
 _CO_COROUTINE = inspect.CO_COROUTINE
-_OUR_FRAMES = ("<divebell_guest", "<frozen>/asyncio/", "<frozen>/concurrent/")
+_OUR_FRAMES = ("<divebell_guest", "<frozen>/asyncio/", "<frozen>/concurrent/", "<frozen importlib._bootstrap")
 _ABSENT = object()
 
 stdout = Output("<stdout>")

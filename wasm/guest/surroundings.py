@@ -80,7 +80,10 @@ def _help(*things: object) -> None:
         names = ", ".join(name for name in models.CONTRACT if not isinstance(models.CONTRACT[name], type))
         print(f"help(thing) prints what the thing's documentation says. Here without an import: {names}.")
     for thing in things:
-        print(pydoc.render_doc(thing, renderer=pydoc.plaintext))  # type: ignore[attr-defined]
+        try:
+            print(pydoc.render_doc(thing, renderer=pydoc.plaintext))  # type: ignore[attr-defined]
+        except ImportError as error:  # a name without documentation
+            print(error)
 
 
 def _setlocale(category: int, name: str | None = None, /) -> str:

@@ -1,6 +1,6 @@
 """Twenty of CPython's own test modules, broad and quick, come out in the guest as the list says.
 
-The whole list takes an hour: `./build.sh guest-stdlib` runs it.
+All of them take a quarter of an hour or so: `./build.sh guest-stdlib` runs them.
 """
 
 import os

@@ -113,7 +113,8 @@ def test_it_is_told_what_went_wrong(name: str) -> None:
 
 
 def test_a_model_that_never_gives_code_has_its_turns_and_then_its_last_word() -> None:
-    result, root = run(*["Let me think."] * 5, "It is 17.", max_iterations=5)
+    thoughts = ("Let me think.", "Where could it be?", "Perhaps at the end.", "It is long.", "I should look.")
+    result, root = run(*thoughts, "It is 17.", max_iterations=5)
     assert (result.answer, result.status, result.iterations) == ("It is 17.", "exhausted", 5)
     assert len(root.requests) == 6
 

@@ -346,8 +346,8 @@ class Calls:
             clean_error(error, self._secrets_with(model))
             if error.never_ran:
                 end = _refund(meter, hold)
-            elif error.usage is not None:
-                end = _settlement(meter, hold, error.usage)
+            elif (usage := _readable(error.usage)) is not None:
+                end = _settlement(meter, hold, usage)
             raise
         finally:
             booked = end()
@@ -366,6 +366,11 @@ def _settlement(meter: Meter, hold: Hold, usage: Usage | None) -> Callable[[], T
 
 def _foreseen(meter: Meter, hold: Hold, usage: Usage | None) -> Tally:
     return whole(hold) if usage is None else meter.foreseen(hold, *_numbers(usage), **_price(usage))
+
+
+def _readable(usage: object) -> Usage | None:
+    """What an adapter says was used, if it is of the right types: an answer is not lost to what is not."""
+    return usage if isinstance(usage, Usage) and isinstance(usage.service_tier, str) else None
 
 
 def _numbers(usage: Usage) -> tuple[int, int, int, int]:
@@ -417,7 +422,7 @@ async def _completed(meter: Meter, model: Model, request: Request, call_seconds:
     if ending == INTERRUPTED:
         sentence = f"{model.name} broke off its reply in the middle"
         raise ModelUnavailable(sentence, model=model.name, may_retry=True, usage=completion.usage)
-    return replace(completion, finish_reason=ending)
+    return replace(completion, finish_reason=ending, usage=_readable(completion.usage))
 
 
 async def patiently(

@@ -11,14 +11,18 @@ if TYPE_CHECKING:
 def parse_budget(
     dollars: str | None, tokens: int | None, calls: int | None, seconds: float | None, depth: int
 ) -> "Budget":
-    """The Budget of a run. Exit with a sentence where the amount is not one: typer has checked the others."""
+    """The Budget of a run. Exit with a sentence where the dollars or seconds are none."""
     from divebell.bridge.budget import Budget
+    from divebell.cli.wording import for_a_terminal
     from divebell.errors import ConfigurationError
 
+    option = "--budget"
     try:
+        Budget(dollars=dollars)
+        option = "--seconds"  # the others are whole numbers that typer has checked
         return Budget(dollars=dollars, tokens=tokens, calls=calls, seconds=seconds, depth=depth)
     except ConfigurationError as error:
-        raise Exit(USAGE, f"--budget: {error}") from None
+        raise Exit(USAGE, f"{option}: {for_a_terminal(str(error))}") from None
 
 
 def parse_cap(option: str, dollars: str | None) -> "Budget | None":

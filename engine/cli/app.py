@@ -49,7 +49,7 @@ def run() -> None:
         except TyperException as error:
             if not error.format_message():  # the help that stands for a command that was not named
                 raise Exit(USAGE) from None
-            raise Exit(USAGE, f"{error.format_message()} Try --help.") from None
+            raise Exit(USAGE, f"{error.format_message().rstrip('.')}. Try --help.") from None
     raise SystemExit(status or 0)
 
 
@@ -199,10 +199,11 @@ def prompts(
     small: Annotated[bool, typer.Option("--small", help="The prompts for small models.")] = False,
     preview: Annotated[bool, typer.Option(help="Whether the model sees how the context begins.")] = True,
     instructions: Annotated[
-        str | None, typer.Option(help="Your own words in the prompt: RLM's instructions, or child_instructions.")
+        str | None, typer.Option(help="Your own words in the prompt, for the root or a child; @FILE reads them.")
     ] = None,
 ) -> None:
     """Print what a model sees at the beginning of a run. Nothing is sent."""
+    from divebell.cli.inputs import read_words
     from divebell.cli.prompts import prompts as work
 
     work(
@@ -214,7 +215,7 @@ def prompts(
         schema=schema,
         small=small,
         preview=preview,
-        instructions=instructions,
+        instructions=read_words("--instructions", instructions),
     )
 
 

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,7 @@ def ask(
             result = rlm.run(context, question, journal=files.journal, resume=files.resume)
         # Before ledger and trace are closed: what may go wrong there must not take the answer with it.
         if as_json:
-            print_answer(json.dumps(_as_json(result), indent=2, default=str))
+            print_answer(json.dumps(result.to_dict(), indent=2))
         else:
             print_answer(safe(result.answer) if sys.stdout.isatty() else result.answer)
     if not quiet:
@@ -142,16 +142,3 @@ def _note(stop: Stop) -> str:
         return f"the {stop.cap} turns ran out: this is the model's best answer so far (--max-iterations gives it more)"
     cap = f"${stop.cap}" if stop.limit == "dollars" else f"{stop.cap} {stop.limit}"
     return f"the budget of {cap} ({stop.path}) is used up: this is the model's best answer so far"
-
-
-def _as_json(result: Result) -> dict[str, object]:
-    return {
-        "answer": result.answer,
-        "status": result.status,
-        "is_cut": result.is_cut,
-        "error": None if result.error is None else str(result.error),
-        "stopped_by": None if result.stopped_by is None else asdict(result.stopped_by),
-        "iterations": result.iterations,
-        "seconds": round(result.seconds, 3),
-        "spend": result.spend,
-    }

@@ -79,7 +79,10 @@ class _StatusLine:
         if self.calls:
             parts.append(f"{self.calls:,} sub-call{'' if self.calls == 1 else 's'}")
         spent = "price unknown" if self.has_unknown_price else money(self.spent_picodollars)
-        return Text(" · ".join([*parts, spent, f"{now - self.began:.0f} s in all"]))
+        # In one line, however narrow the terminal: one that breaks makes what is above it jump.
+        return Text(
+            " · ".join([*parts, spent, f"{now - self.began:.0f} s in all"]), no_wrap=True, overflow="ellipsis", end=""
+        )
 
 
 class Display:
@@ -193,8 +196,9 @@ def summary_line(result: Result) -> str:
     """What a run took, in one line."""
     spend: dict[str, Any] = result.spend
     turns = "turn" if result.iterations == 1 else "turns"
+    calls = "model call" if spend["calls"] == 1 else "model calls"
     return (
-        f"{result.iterations} {turns}, {spend['calls']:,} model calls, "
+        f"{result.iterations} {turns}, {spend['calls']:,} {calls}, "
         f"{spend['input_tokens']:,} + {spend['output_tokens']:,} tokens, "
         f"{cost_text(format(spend['dollars'], '.6f'), spend['unpriced_calls'])}, {result.seconds:.2f} s"
     )

@@ -12,14 +12,28 @@ from divebell.cli.inputs import read_context, show_notes
 from divebell.limits import Limits
 from divebell.sandbox import Sandbox
 
+MAX_CODE_BYTES = 16 << 20
+
 
 def read_code(path: Path) -> str:
+    """The code in a file or in standard input. Exit where it cannot be read, is too long or is no text."""
+    is_stdin = str(path) == "-"
+    what = "standard input" if is_stdin else str(path)
+    if is_stdin and sys.stdin is None:
+        raise Exit(USAGE, "standard input is closed, and `exec -` reads it")
     try:
-        return sys.stdin.buffer.read().decode("utf-8") if str(path) == "-" else path.read_text("utf-8")
+        if is_stdin:
+            code = sys.stdin.buffer.read(MAX_CODE_BYTES + 1)
+        else:
+            with path.open("rb") as file:
+                code = file.read(MAX_CODE_BYTES + 1)  # a device may have no end
     except OSError as error:
-        raise Exit(USAGE, f"cannot read {path}: {error.strerror}") from None
+        raise Exit(USAGE, f"cannot read {what}: {error.strerror}") from None
+    if len(code) > MAX_CODE_BYTES:
+        raise Exit(USAGE, f"{what} is over {MAX_CODE_BYTES:,} bytes, the most that code may have")
+    try:
+        return code.decode("utf-8")
     except UnicodeDecodeError:
-        what = "standard input" if str(path) == "-" else path
         raise Exit(USAGE, f"{what} is not UTF-8 text") from None
 
 

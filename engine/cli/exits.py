@@ -11,7 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from divebell.cli.wording import for_a_terminal
-from divebell.errors import BudgetExceeded, ConfigurationError, ContextError, DivebellError, TraceError
+from divebell.errors import (
+    BudgetExceeded,
+    ConfigurationError,
+    ContextError,
+    DivebellError,
+    JournalError,
+    ReplayDiverged,
+    TraceError,
+)
 from divebell.wasm import GuestError
 
 FAILED, USAGE, BUDGET, INTERRUPTED = 1, 2, 3, 130
@@ -29,7 +37,9 @@ def status_of(error: BaseException) -> int:
     """The exit status for an error of Divebell's."""
     if isinstance(error, BudgetExceeded):
         return BUDGET
-    if isinstance(error, (ConfigurationError, ContextError, TraceError)):
+    if isinstance(error, ReplayDiverged):
+        return FAILED
+    if isinstance(error, (ConfigurationError, ContextError, JournalError, TraceError)):
         return USAGE
     return FAILED
 

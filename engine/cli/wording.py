@@ -24,10 +24,16 @@ _PHRASES = (
     ("narrow the pattern, or raise max_files", "narrow the pattern, or name a folder inside it"),
     ("narrow the pattern, or raise max_bytes", "narrow the pattern, or name a folder inside it"),
     ("memo='tenant' needs a tenant: engine.tenant(...).rlm(...)", "--memo tenant needs --tenant NAME --ledger FILE"),
+    ("Retries.attempts", "--attempts"),
+    ("Budget.seconds", "--seconds"),
+    ("seconds must be a number over 0 or None", "seconds must be a number over 0"),
+    ("already: resume from it, or name another", "already: go on from it with --resume, or name another"),
     ("check OPENAI_API_KEY or api_key", "check OPENAI_API_KEY"),
     ("give the key as api_key", "give the key in OPENAI_API_KEY"),
 )
 _ARGUMENT = re.compile(rf"(?<![\w.-])(?:Limits\.)?({'|'.join(FLAGS)})\b=?")
+_SUBJECT = re.compile(r"^(concurrency|instructions|child_instructions)(?= must be | has )")
+_METADATA = re.compile(r"^metadata\['([^']*)'\]")
 _RATES = re.compile(r"\brates=\{.*?\)\} or (?=--rate)")
 
 
@@ -35,5 +41,7 @@ def for_a_terminal(sentence: str) -> str:
     """The sentence with the command line's options in the place of Python's."""
     for python, option in _PHRASES:
         sentence = sentence.replace(python, option)
+    sentence = _SUBJECT.sub(lambda found: f"--{found[1].replace('_', '-')}", sentence)
+    sentence = _METADATA.sub(lambda found: f"--metadata {found[1]}", sentence)
     sentence = _RATES.sub("", sentence)
     return _ARGUMENT.sub(lambda found: FLAGS[found[1]], sentence)

@@ -183,11 +183,12 @@ class Context:
 
     @classmethod
     def _of_data(cls, value: Any, notes: tuple[str, ...], path: "Path | str") -> "Context":
+        """What was read of a path. A list or dict is emptied, so that no text is in memory twice for long."""
         if isinstance(value, str):
             return cls._of_text(value, notes)
         if not isinstance(value, (list, dict)):
             raise ContextError(f"{path} holds {structured.name_of(value)}; a context is a text, a list or an object")
-        return cls._of_value(value, notes)
+        return cls._of_skeleton(*lay_out(value, consume=True), notes)
 
     @classmethod
     def _of_bytes(cls, data: bytes) -> "Context":

@@ -49,9 +49,17 @@ class OpenFile:
 
     def text(self, encoding: str | None = None) -> tuple[str, tuple[str, ...]]:
         """Its text and what to know of how it was read: decoding.py."""
+        pieces, notes = self.pieces(encoding)
+        return decoding.join(pieces), notes
+
+    def pieces(self, encoding: str | None = None) -> tuple[Iterator[str], tuple[str, ...]]:
+        """The same, piece by piece, to be read while the file is open."""
         found = decoding.choose_decoding(self, encoding)
+        return self._decoded(found), found.notes
+
+    def _decoded(self, found: decoding.Decoding) -> Iterator[str]:
         try:
-            return "".join(found.pieces(self)), found.notes
+            yield from found.pieces(self)
         except UnicodeDecodeError:
             raise self.changed() from None
 

@@ -160,8 +160,8 @@ def _write(region: Region, offset: int, pending: "list[bytes | memoryview]") -> 
 def lay_out(value: Any, *, consume: bool = False) -> tuple[Any, Region | None]:
     """The skeleton and the region of plain data. Raises ContextError where it is none.
 
-    consume: the value is a dict of the caller's own, which is emptied before its texts are copied, so that they are in
-    memory twice only one by one.
+    consume: the value is a list or dict of the caller's own, which is emptied before its texts are copied, so that they
+    are in memory twice only one by one.
     """
     try:
         wire.check_plain(value)

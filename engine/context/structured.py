@@ -8,6 +8,7 @@ takes quadratic time), numbers beyond a float's range, and nesting deeper than c
 import json
 import math
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -44,19 +45,36 @@ def read_json(path: Path) -> tuple[Any, tuple[str, ...]]:
     with opened(path) as file:
         if file.size > MAX_JSON_BYTES:
             raise ContextError(f"{path} has {file.size:,} bytes, and JSON may have {MAX_JSON_BYTES:,}: {_HINT}")
+        if is_lines(path):
+            pieces, notes = file.pieces()
+            records = parse_lines(pieces, shown(path.name))
+            return records, (*notes, f"{shown(path.name)} was read as JSON Lines: a list of {len(records):,} records")
         text, notes = file.text()
-    if is_lines(path):
-        records = parse_lines(text, shown(path.name))
-        return records, (*notes, f"{shown(path.name)} was read as JSON Lines: a list of {len(records):,} records")
     return parse(text, shown(path.name)), (*notes, f"{shown(path.name)} was read as JSON")
 
 
-def parse_lines(text: str, name: str) -> list[Any]:
-    """The values of JSON Lines. Empty lines are passed over."""
-    lines = text.split("\n")
-    if len(lines) > MAX_LINES + 1:
-        raise ContextError(f"{name} has {len(lines):,} lines, and JSON Lines may have {MAX_LINES:,}: {_HINT}")
-    return [parse(line, name, number) for number, line in enumerate(lines, 1) if line.strip()]
+def parse_lines(pieces: Iterable[str], name: str) -> list[Any]:
+    """The values of JSON Lines, whose text comes in pieces. Empty lines are passed over."""
+    values = []
+    for number, line in enumerate(_lines_of(pieces), 1):
+        if number > MAX_LINES and line:
+            raise ContextError(f"{name} has over {MAX_LINES:,} lines, the most that JSON Lines may have: {_HINT}")
+        if line.strip():
+            values.append(parse(line, name, number))
+    return values
+
+
+def _lines_of(pieces: Iterable[str]) -> Iterator[str]:
+    """The lines of a text that is never whole in memory: one character outside of Latin-1 would make it four times as
+    long there, while it touches one record only."""
+    begun: list[str] = []
+    for piece in pieces:
+        first, *others = piece.split("\n")
+        begun.append(first)
+        for other in others:
+            yield "".join(begun)
+            begun = [other]
+    yield "".join(begun)
 
 
 def parse(text: str, name: str, line: int | None = None) -> Any:

@@ -208,7 +208,7 @@ def read(path: Path, *, until_turn: int | None = None) -> Recorded:
     except OSError as error:
         raise JournalError(f"cannot read the journal {path}: {error.strerror}") from None
     if recorded is None:
-        raise JournalError(f"{path} is empty, or no journal")
+        raise JournalError(f"{path} is not a journal: it is empty")
     return recorded
 
 
@@ -247,7 +247,7 @@ def _opened(path: Path) -> BinaryIO:
     file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | not_blocking))  # noqa: SIM115 (returned)
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise JournalError(f"{path} is no file")
+        raise JournalError(f"{path} is not a file")
     return file
 
 

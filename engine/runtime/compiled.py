@@ -43,7 +43,9 @@ def owned_folder(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         status = folder.lstat()
     except OSError as error:
-        raise CacheError(f"the cache folder {folder} cannot be used: {error.strerror}; set DIVEBELL_CACHE") from None
+        raise CacheError(
+            f"the cache folder {folder} cannot be used: {error.strerror}; set DIVEBELL_CACHE to one that can be written"
+        ) from None
     if os.name == "posix":
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
             raise CacheError(f"the cache folder {folder} is not a folder of this user's; set DIVEBELL_CACHE to one")

@@ -121,6 +121,8 @@ def test_json(server: ChatServer, text_file: Path) -> None:
     told = json.loads(done.stdout)
     assert told["answer"] == "4711"
     assert told["status"] == "answered"
+    assert re.fullmatch("[0-9a-f]{32}", told["run_id"])  # as in the trace, the journal and the ledger
+    assert (told["metadata"], told["value"], told["notes"]) == ({}, "4711", [])
     assert told["iterations"] == 2
     assert told["spend"]["calls"] == 3
     assert float(told["spend"]["dollars"]) > 0

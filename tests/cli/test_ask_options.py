@@ -98,6 +98,14 @@ def test_files_are_read_as_one_says(server: ChatServer, tmp_path: Path) -> None:
         (["--metadata", "customer"], "--metadata must look like customer=acme, not 'customer'"),
         (["--metadata", "a=1", "--metadata", "a=2"], "--metadata names 'a' twice"),
         (["--window-tokens", "1000000000"], "--window-tokens must be a whole number from 1 to 100,000,000, not 1000000000"),
+        (["--seconds", "inf"], "--seconds: seconds must be a number over 0, not inf"),
+        (["--budget", "much"], "--budget: dollars must be a number such as \"0.30\", not 'much'"),
+        (["--attempts", "1000"], "--attempts must be a whole number from 1 to 100"),
+        (["--concurrency", "99999"], "--concurrency must be a whole number from 1 to 10,000, not 99999"),
+        (["--metadata", "a=" + "x" * 600], f"--metadata a must be a text of up to 512 characters, not '{'x' * 99}"),
+        (["--calls", "none"], "Invalid value for '--calls': Input should be a valid integer, unable to parse string "
+                              "as an integer. Try --help."),
+        (["--seconds", "inf", "--attempts", "1000"], "--attempts must be a whole number from 1 to 100"),
         (["--memo", "tenant"], "--memo tenant needs --tenant NAME --ledger FILE"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -135,6 +143,8 @@ def test_refusals_name_what_a_person_can_type(server: ChatServer, tmp_path: Path
         ("no answer after 20 turns: max_iterations allows more", "no answer after 20 turns: --max-iterations allows more"),
         ("set base_url to the new address", "set --base-url to the new address"),
         ("Limits.cell_seconds must be a number", "--cell-seconds must be a number"),
+        ("the concurrency of a run", "the concurrency of a run"),
+        ("child_instructions must be a text", "--child-instructions must be a text"),
         ("the seed of a small budget is in the trace", "the seed of a small budget is in the trace"),
         ("cannot read my_max_iterations.txt", "cannot read my_max_iterations.txt"),
         (

@@ -185,3 +185,10 @@ def test_a_reader_that_went_away(tmp_path: Path) -> None:
     assert command.stderr is not None
     with command.stderr as said:
         assert "Traceback" not in said.read()
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no file without an end")
+def test_code_without_an_end_is_refused() -> None:
+    done = run("exec", "/dev/zero")
+    assert (done.status, done.stdout) == (2, "")
+    assert done.stderr == "divebell: /dev/zero is over 16,777,216 bytes, the most that code may have\n"

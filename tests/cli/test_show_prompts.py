@@ -7,7 +7,7 @@ import pytest
 
 from divebell import RLM, Request, ScriptedModel
 from divebell.loop.prompts import PromptFacts, opening_messages
-from tests.support.command import run
+from tests.support.command import Done, run
 
 
 def printed(messages: list[dict[str, str]]) -> str:
@@ -21,6 +21,14 @@ def test_prints_the_first_messages_of_a_run() -> None:
     done = run("prompts", "How many?")
     assert (done.status, done.stderr) == (0, "")
     assert done.stdout == printed(opening_messages(facts, "How many?"))  # type: ignore[arg-type]
+
+
+def test_instructions_may_be_in_a_file_as_for_ask(tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("Answer in French.", "utf-8")
+    assert run("prompts", "--instructions", f"@{words}") == run("prompts", "--instructions", "Answer in French.")
+    missing = run("prompts", "--instructions", "@no/such/file")
+    assert missing == Done(2, "", "divebell: --instructions: cannot read no/such/file: No such file or directory\n")
 
 
 def test_prints_the_situation_that_was_asked_for(tmp_path: Path) -> None:

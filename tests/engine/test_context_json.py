@@ -112,7 +112,7 @@ def test_sizes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(structured, "MAX_LINES", 10)
     with pytest.raises(ContextError, match="has 101 bytes, and JSON may have 100: read it as text"):
         Context.of(write(tmp_path, "a.json", "[" + " " * 99 + "]"))
-    with pytest.raises(ContextError, match="has 12 lines, and JSON Lines may have 10"):
+    with pytest.raises(ContextError, match="has over 10 lines, the most that JSON Lines may have"):
         Context.of(write(tmp_path, "a.jsonl", "1\n" * 11))
     assert contents(Context.of(write(tmp_path, "a.jsonl", "1\n" * 10))) == [1] * 10
 

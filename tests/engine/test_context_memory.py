@@ -1,5 +1,6 @@
 """A text is in memory once: in the form in which it is kept. Files are decoded piece by piece."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,6 +62,47 @@ def test_a_folder_takes_little_more_than_the_texts_that_are_kept(
         (folder / f"{number}.txt").write_text("a" * (2 * MEBIBYTE) + "é", "utf-8")
     # All of them are decoded before the first is written: then they are in memory once, and no more than that.
     assert beside_what_is_kept(alone, f"from_folder({str(folder)!r})", small) < 1.3
+    assert beside_what_is_kept(alone, f"of(Path({str(folder)!r}))", small) < 1.3
+
+
+@pytest.mark.parametrize("character", ["é", "й", "😀"])
+def test_a_folder_of_one_large_file_takes_little_more_too(
+    character: str, alone: Callable[..., str], small: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "large.txt").write_text("a" * (32 * MEBIBYTE) + character + "a" * (32 * MEBIBYTE), "utf-8")
+    assert beside_what_is_kept(alone, f"of(Path({str(folder)!r}))", small) < 1.3
+
+
+@pytest.mark.parametrize("character", ["é", "й", "😀"])
+@pytest.mark.parametrize("make", ["of(Path({path!r}))", "from_json({path!r})"])
+def test_json_lines_are_never_one_text_in_memory(
+    character: str, make: str, alone: Callable[..., str], small: Path, tmp_path: Path
+) -> None:
+    """One wide character in one record would make that text four times as long as all records."""
+    path = tmp_path / "records.jsonl"
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(640):
+            text = "a" * 100_000 + character * (number == 320)
+            file.write(json.dumps({"number": number, "text": text}, ensure_ascii=False) + "\n")
+    assert beside_what_is_kept(alone, make.format(path=str(path)), small) < 1.3
+
+
+@pytest.mark.parametrize("length", [1, 2, decoding.CHUNK_BYTES - 2, decoding.CHUNK_BYTES + 3, 4 * decoding.CHUNK_BYTES])
+def test_records_are_the_same_wherever_a_piece_of_the_file_ends(length: int, tmp_path: Path) -> None:
+    records = [{"text": "a" * length}, {"text": "é"}, {"text": "\u2028😀" + "b" * length}, {}]
+    path = tmp_path / "records.jsonl"
+    path.write_bytes("\r\n\n".join(json.dumps(record, ensure_ascii=False) for record in records).encode())
+    assert Context.of(path).copy_out() == records
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [[], [""], ["a", "", "é"], ["a"] * 1_000, ["a", "й" * 50, "b" * 500, "😀"], ["ab" * 5_000, "c", "d" * 9_999]],
+)
+def test_pieces_are_joined_in_their_order(pieces: list[str]) -> None:
+    assert decoding.join(iter(pieces)) == "".join(pieces)
 
 
 @pytest.mark.parametrize("at", [0, 1, 5, decoding.CHUNK_BYTES - 1, decoding.CHUNK_BYTES, 3 * decoding.CHUNK_BYTES - 2])

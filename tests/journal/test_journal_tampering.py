@@ -244,7 +244,7 @@ def test_no_file_a_folder_a_pipe(tmp_path: Path) -> None:
         replay(tmp_path)
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe")
-        with pytest.raises(JournalError, match="is no file"):
+        with pytest.raises(JournalError, match="is not a file"):
             replay(tmp_path / "pipe")
 
 

@@ -166,7 +166,8 @@ def lay_out(value: Any, *, consume: bool = False) -> tuple[Any, Region | None]:
     try:
         wire.check_plain(value)
     except wire.WireError as error:
-        raise ContextError(f"the context cannot be carried into the sandbox: {error}") from None
+        hint = "; Context.from_paths(...) reads several paths" if "Path is not plain data" in str(error) else ""
+        raise ContextError(f"the context cannot be carried into the sandbox: {error}{hint}") from None
     layout = Layout()
     try:
         skeleton = layout.skeleton(value)

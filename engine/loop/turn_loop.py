@@ -260,7 +260,7 @@ class TurnLoop:
         raise failure
 
     async def _best_answer(self, box: Sandbox, reply: RootReply, stop: Stop) -> Ending:
-        """The last reply as an answer: what its FINAL says, or else all of it. RunError if it must fit and does not."""
+        """The last reply as an answer: what its FINAL says, or else all of it. A draft, if it must fit and does not."""
         parsed = parse_reply(reply.text, is_cut=reply.is_cut)
         attempt = await self._attempt_of_last(box, parsed)
         if isinstance(attempt, Answer):
@@ -269,7 +269,7 @@ class TurnLoop:
         if reply.is_cut and (not text or self.answers.has_schema):
             limit = f"at its output limit of {reply.limit_tokens:,} tokens" if reply.is_at_its_limit else "by a filter"
             error = RunError(f"the last answer was cut off {limit}: max_output_tokens or the budget allows more")
-            return await self._end_with_draft(box, error, stop, cut_text=text)
+            return await self._end_with_draft(box, error, stop, text=text, is_cut=bool(text))
         if not text and not self._settings.journal.is_by_older_rules:
             return await self._end_with_draft(box, RunError("the model's last answer was empty"), stop)
         if attempt is not None and not self.answers.has_schema and not self._settings.journal.is_by_older_rules:
@@ -278,7 +278,9 @@ class TurnLoop:
         attempt = self.answers.of_plain(text)
         if isinstance(attempt, Answer):
             return Ending(answer=attempt, stop=stop, is_cut=reply.is_cut)
-        raise RunError(f"the answer does not fit the schema: {'; '.join(self.answers.last_errors)}"[:2000])
+        misfit = RunError(f"the answer does not fit the schema: {'; '.join(self.answers.last_errors)}"[:2000])
+        given = text if parsed.final is None else parsed.final.text or parsed.final.value
+        return await self._end_with_draft(box, misfit, stop, text=given)
 
     async def _attempt_of_last(self, box: Sandbox, parsed: Reply) -> Answer | NoAnswer | None:
         """The answer that the last reply gives with one of its functions, in its text or in code, which runs for that;
@@ -294,18 +296,18 @@ class TurnLoop:
         return await self.answers.of_text(parsed.final) if parsed.final is not None else None
 
     async def _end_with_draft(
-        self, box: Sandbox, error: DivebellError, stop: Stop | None = None, *, cut_text: str = ""
+        self, box: Sandbox, error: DivebellError, stop: Stop | None = None, *, text: str = "", is_cut: bool = False
     ) -> Ending:
-        """What there is, with the error: `cut_text`, if there is some, or the draft. Raises the error where there is
+        """What there is, with the error: `text`, if there is some, or the draft. Raises the error where there is
         nothing, or where that is asked for."""
         if self._settings.on_exhausted == "raise" or self._settings.journal.is_by_older_rules:
             raise error
-        if not cut_text:
+        if not text:
             await self._read_draft(box)
-        draft = cut_text or self.draft()
+        draft = text or self.draft()
         if not draft:
             raise error
-        return Ending(answer=Answer(draft, None), stop=stop, is_cut=bool(cut_text), error=error)
+        return Ending(answer=Answer(draft, None), stop=stop, is_cut=is_cut, error=error)
 
     async def _run_cells(self, box: Sandbox, blocks: tuple[str, ...]) -> list[Cell]:
         """All blocks in order, up to the first that fails, or that gives the answer with SUBMIT."""

@@ -4,6 +4,7 @@ import hashlib
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -255,3 +256,11 @@ def test_a_guest_that_misuses_the_maker_of_shared_texts_hurts_itself_only() -> N
             box.run(f"x = _divebell.shared(2, struct.pack('<BII', {kind}, 0, 0x7FFFFFFF)); hash(x)")
         for one in (box, neighbour):
             assert one["context"] == documents()
+
+
+@pytest.mark.parametrize("paths", [[Path("a.txt")], {"a": Path("a.txt")}, (Path("a.txt"), "text")], ids=name_value)
+def test_paths_inside_of_a_value_are_refused_with_what_reads_them(paths: Any) -> None:
+    with pytest.raises(
+        ContextError, match=r"Path is not plain data.*Context\.from_paths\(\.\.\.\) reads several paths"
+    ):
+        Context.of(paths)

@@ -117,9 +117,14 @@ def test_repairs_are_bounded_and_then_the_run_lands() -> None:
     assert len(root.requests) == 4
 
 
-def test_an_answer_that_never_fits_is_an_error_that_says_how() -> None:
-    with pytest.raises(RunError, match="does not fit the schema"):
-        run(*["FINAL(nope)"] * 5, output=People, max_repairs=1)
+def test_an_answer_that_never_fits_is_a_draft_beside_an_error_that_says_how() -> None:
+    for last in ("FINAL(nope)", "nope"):
+        result, _ = run(*["FINAL(nope)"] * 2, last, output=People, max_repairs=1)
+        assert (result.answer, result.value, result.status) == ("nope", None, "failed")
+        assert isinstance(result.error, RunError)
+        assert "does not fit the schema" in str(result.error)
+    with pytest.raises(RunError, match=r"does not fit the schema|no answer after 2 turns"):
+        run(*["FINAL(nope)"] * 5, output=People, max_repairs=1, on_exhausted="raise")
 
 
 def test_the_model_is_told_what_is_asked_for() -> None:

@@ -166,8 +166,7 @@ def lay_out(value: Any, *, consume: bool = False) -> tuple[Any, Region | None]:
     try:
         wire.check_plain(value)
     except wire.WireError as error:
-        hint = "; Context.from_paths(...) reads several paths" if "Path is not plain data" in str(error) else ""
-        raise ContextError(f"the context cannot be carried into the sandbox: {error}{hint}") from None
+        raise _cannot_be_carried(error) from None
     layout = Layout()
     try:
         skeleton = layout.skeleton(value)
@@ -176,6 +175,11 @@ def lay_out(value: Any, *, consume: bool = False) -> tuple[Any, Region | None]:
     if consume:
         value.clear()
     return skeleton, layout.write()
+
+
+def _cannot_be_carried(error: wire.WireError) -> ContextError:
+    hint = "; Context.from_paths(...) reads several paths" if "Path is not plain data" in str(error) else ""
+    return ContextError(f"the context cannot be carried into the sandbox: {error}{hint}")
 
 
 def references(skeleton: Any) -> Iterator[Reference]:
@@ -205,7 +209,7 @@ def shared(skeleton: Any, region: Region | None) -> SharedContext:
     try:
         packed = wire.encode(skeleton, is_plain=True)  # it is; and a look at its parts would refuse the references
     except wire.WireError as error:
-        raise ContextError(f"the context cannot be carried into the sandbox: {error}") from None
+        raise _cannot_be_carried(error) from None
     return replace(seen, packed=packed)
 
 

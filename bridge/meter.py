@@ -186,6 +186,10 @@ class Meter:
         name = f"run {self.run_id[:12]}"
         return name if self._parent is None else f"{name}, child {self.path}"
 
+    def is_of_run(self, where: str) -> bool:
+        """Whether that is the `where` of this run, or of one of its children."""
+        return where.startswith(f"run {self.run_id[:12]}")
+
     @property
     def seconds_left(self) -> float | None:
         return None if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)

@@ -11,6 +11,8 @@ from typing import TypeVar
 from divebell.bridge.errors import LedgerBusy
 
 PATIENCE_SECONDS = 30.0
+MONEY_WAIT_SECONDS = 600.0
+"""How long a run without a budget of seconds waits for money that others of its tenant hold."""
 UNAVAILABLE_PAUSE_SECONDS = 0.25
 """Between tries at a ledger that cannot be written for another reason, such as a full disk."""
 

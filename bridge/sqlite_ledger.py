@@ -25,7 +25,7 @@ from pathlib import Path
 
 from divebell.bridge.errors import LedgerError
 from divebell.bridge.ledger import MAX_TREE_DEPTH, Books, Ledger, close_open_account
-from divebell.bridge.liveness import LifeLine, is_alive, is_same_file, life_path
+from divebell.bridge.liveness import LifeLine, is_alive, life_path
 from divebell.bridge.sqlite_books import SQLiteBooks, now_text
 from divebell.bridge.sqlite_file import OPEN_BUSY_SECONDS, connect, explained, migrate, transaction
 from divebell.bridge.sqlite_forget import OPENING_PIECES, forget_piece
@@ -102,7 +102,10 @@ class SQLiteLedger(Ledger):
         would not be seen there. Who opens an account is known as alive, and forgets some of what is too old."""
         with self._lock, explained(self.path):
             self._check_open()
-            if not is_same_file(self.path, self._seen):
+            now: os.stat_result | None = None
+            with suppress(FileNotFoundError):
+                now = check_place(self.path) if opening else check_names(self.path)
+            if now is None or (now.st_dev, now.st_ino) != (self._seen.st_dev, self._seen.st_ino):
                 raise LedgerError(
                     f"the ledger {self.path} was deleted, moved or replaced while it was open: open it anew"
                 )
@@ -113,9 +116,7 @@ class SQLiteLedger(Ledger):
                         "others do not see them, and would spend them once more. Open the ledger anew"
                     )
             if not opening:
-                check_names(self.path)
                 return
-            check_place(self.path)
             if self._life is None or not self._life.is_in_place():
                 self._register()
             self._forget(1)

@@ -173,6 +173,8 @@ class Engine:
         self.clients.close()
         if self._owns_ledger:
             self.ledger.close()
+        else:
+            self.ledger.backlog.finish_all()
 
     async def aclose(self) -> None:
         """As `close`, for asyncio: the connections of this event loop are closed when this returns."""

@@ -23,7 +23,7 @@ import anyio
 from divebell.bridge.errors import BudgetExceeded, DivebellError, LedgerBusy, LedgerError, LedgerUnavailable
 from divebell.bridge.ledger import Ledger
 from divebell.bridge.meter import Hold, Meter, whole
-from divebell.bridge.patience import PATIENCE_SECONDS, UNAVAILABLE_PAUSE_SECONDS, pauses
+from divebell.bridge.patience import MONEY_WAIT_SECONDS, PATIENCE_SECONDS, UNAVAILABLE_PAUSE_SECONDS, pauses
 from divebell.bridge.tally import Tally
 from divebell.concurrency import FairLimit
 from divebell.errors import ContextTooLong, JournalError, ModelError, ModelUnavailable, UnknownModel
@@ -275,7 +275,7 @@ class Calls:
         texts = request.sent_texts()
         image_tokens = sum(worst_case_image_tokens(image, model.name) for image in request.sent_images())
         async with self._gates.setdefault(meter, anyio.Lock()):
-            waiting_since = time.monotonic()
+            waiting_since = began = time.monotonic()
             has_waited = False
             while True:
                 await self._take_place()
@@ -300,6 +300,11 @@ class Calls:
                 except BudgetExceeded as refusal:
                     self._give_place()
                     if not refusal.waiting_helps:
+                        raise
+                    if meter.is_of_run(refusal.path):
+                        began = time.monotonic()  # its own calls and children end, and however long they take
+                    elif time.monotonic() - began > MONEY_WAIT_SECONDS:
+                        refusal.args = (f"{refusal}; the call has waited {MONEY_WAIT_SECONDS:g} s for it",)
                         raise
                     if not has_waited:
                         log_waiting(meter.run_id, model.name, refusal)

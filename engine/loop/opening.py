@@ -28,11 +28,11 @@ from divebell.bridge.budget import Budget
 from divebell.bridge.errors import BudgetExceeded, LedgerError
 from divebell.bridge.ledger import STALE_TICKET_SECONDS, Ledger
 from divebell.bridge.meter import Meter
+from divebell.bridge.patience import MONEY_WAIT_SECONDS
 from divebell.bridge.rates import RateCard
 from divebell.loop.calls import RECOVER_SECONDS, patiently
 
-WAIT_SECONDS = 600.0
-"""How long a run without a budget of seconds waits for its tenant's money."""
+WAIT_SECONDS = MONEY_WAIT_SECONDS
 IN_FULL_FRACTION = 0.5
 """For which part of that it waits for all that it wants, rather than to take what is free."""
 LOOK_AGAIN_SECONDS = (0.05, 0.25)

@@ -14,10 +14,12 @@ from typing import Any
 import anyio
 import pytest
 
+from divebell.bridge import escrow
 from divebell.bridge.budget import Budget
 from divebell.bridge.errors import BudgetExceeded, LedgerBusy
 from divebell.bridge.escrow import Caps
 from divebell.bridge.meter import Hold, Meter
+from divebell.bridge.patience import wait_and_do
 from divebell.bridge.rates import Rate, RateCard
 from divebell.bridge.sqlite_ledger import SQLiteLedger
 from divebell.loop.calls import Calls
@@ -183,3 +185,47 @@ def test_four_processes_race_for_one_cap_in_one_file(kind: str, tmp_path: Path) 
         assert account.spent.calls == made
         assert cap - HELD < spent <= cap
         assert account.held.picodollars == account.overdrawn.picodollars == 0
+
+
+def in_use(ledger: SQLiteLedger) -> int:
+    """What all calls for the tenant cost or hold, whoever was given what, at one moment."""
+    with ledger._reading() as books:
+        tenant = books.account("tenant:acme")
+        assert tenant is not None
+        bound = escrow.in_use(tenant, 0, 0, lambda account: books.open_below(account.id))
+        return bound.spent + bound.held
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_cap_lowered_in_the_middle_of_a_race_is_kept_from_that_moment_on(seed: int, tmp_path: Path) -> None:
+    """Each of four ledgers on one file has a run with a budget of its own, and spends as fast as it can."""
+    path, low = tmp_path / "ledger.db", 2_000
+    ledgers = [SQLiteLedger(path) for _ in range(4)]
+    day = ledgers[0].tenant("acme", total=Caps(40_000, None, None))
+    meters = [
+        Meter(Budget(dollars="0.00000001"), CARD, ledger=each, parent_account=day, run_id=str(number))
+        for number, each in enumerate(ledgers)
+    ]
+    sums: list[tuple[int, int]] = []
+    threads = [
+        threading.Thread(target=caller, args=(meter, 400, seed * 10 + at, sums)) for at, meter in enumerate(meters)
+    ]
+    for thread in threads:
+        thread.start()
+    with SQLiteLedger(path) as operators:
+        while in_use(operators) < 1_000 * (seed + 1):  # lowered under what is in use already, and over it
+            time.sleep(0.001)
+        wait_and_do(lambda: operators.tenant("acme", total=Caps(low, None, None)))
+        just_after = in_use(operators)
+        for thread in threads:
+            thread.join()
+        assert in_use(operators) <= max(low, just_after)
+        for meter in meters:
+            meter.close()
+        for each in ledgers:
+            each.close()
+        tenant = operators.account("tenant:acme")
+        assert tenant is not None
+        assert tenant.held.picodollars == 0
+        assert tenant.spent.picodollars == sum(spent for _, spent in sums) <= max(low, just_after)
+        assert tenant.spent.picodollars > low - HELD

@@ -11,6 +11,7 @@ import pytest
 
 from divebell import RLM, Budget, BudgetExceeded, Completion, Engine, Rate, Request, SQLiteLedger, Tenant, Usage
 from divebell.bridge.escrow import Amounts, Caps, Fixed
+from divebell.loop import calls as calls_module
 from divebell.loop import opening
 
 RATES = {"gate": Rate.per_million("0", "10000")}  # a cent a token of output
@@ -316,3 +317,15 @@ def test_a_place_that_others_took_for_abandoned_is_taken_anew(engine: Engine, mo
     anyio.run(main)
     assert len(gate.at_work) == 1
     assert is_left_over(engine) == (0, 0)
+
+
+def test_a_call_of_a_run_without_a_budget_does_not_wait_for_ever_for_what_others_hold(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls_module, "MONEY_WAIT_SECONDS", 0.1)
+    tenant = acme(engine, "0.10")
+    day = engine.ledger.tenant("acme")
+    engine.ledger.open("holder", kind="run", path="holder", parent=day, wanted=Caps(10**11, None, None))
+    with pytest.raises(BudgetExceeded, match=r"\$0 spent, \$0\.1 set aside \(acme.*has waited 0\.1 s") as refused:
+        rlm(tenant, Gate(is_open=True), Budget(), on_exhausted="raise").run("context", "question")
+    assert refused.value.waiting_helps

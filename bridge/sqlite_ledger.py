@@ -25,7 +25,7 @@ from pathlib import Path
 
 from divebell.bridge.errors import LedgerError
 from divebell.bridge.ledger import MAX_TREE_DEPTH, Books, Ledger, close_open_account
-from divebell.bridge.liveness import LifeLine, is_alive, life_path
+from divebell.bridge.liveness import LifeLine, is_alive, is_same_file, life_path
 from divebell.bridge.sqlite_books import SQLiteBooks, now_text
 from divebell.bridge.sqlite_file import OPEN_BUSY_SECONDS, connect, explained, migrate, transaction
 from divebell.bridge.sqlite_forget import OPENING_PIECES, forget_piece

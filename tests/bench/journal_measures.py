@@ -43,7 +43,7 @@ def lines(times: int) -> Iterator[tuple[str, list[float], str]]:
             name, hold = f"sub-call {number}", f"{number:040x}"
             started = time.perf_counter()
             journal.keep_sent("0", name, "sub", hold, Tally(input_tokens=1_000, output_tokens=100))
-            journal.keep_call("0", name, "sub", request, reply, hold, Tally(input_tokens=250, output_tokens=50))
+            journal.keep_call("0", name, "sub", request, reply, hold, Tally(input_tokens=250, output_tokens=50), 100)
             called = time.perf_counter()
             journal.tell("0", "query", b"x" * 1_100, [{"text": "y" * 200}])
             told = time.perf_counter()

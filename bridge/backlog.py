@@ -25,6 +25,8 @@ from divebell.bridge.errors import LedgerBusy, LedgerError, LedgerUnavailable
 
 FIRST_RETRY_SECONDS = 0.05
 MAX_RETRY_SECONDS = 15.0
+MAX_BUSY_RETRY_SECONDS = 0.5
+"""Where it is only that another process is writing."""
 WARN_AFTER_SECONDS = 2.0
 """A ledger that another process is writing to is no news before."""
 LAST_SECONDS = 5.0
@@ -136,7 +138,7 @@ class Backlog:
                     self.catch_up()
                 except LedgerUnavailable:
                     self._warn()
-                    pause = min(pause * 2, MAX_RETRY_SECONDS)
+                    pause = min(pause * 2, MAX_BUSY_RETRY_SECONDS if self.is_busy else MAX_RETRY_SECONDS)
                     continue
                 self._thread = None
                 atexit.unregister(self.finish_all)

@@ -37,6 +37,7 @@ MAX_REPLY_CHARACTERS = 8 << 20
 
 _CONTRACT_NAMES = contract.NAMES | {"print"}
 _ANSWERS = re.compile(rf"\b(?:{'|'.join(sorted(contract.ANSWERING))})\s*\(")
+_ASKS = re.compile(rf"\b(?:{'|'.join(sorted(contract.ASKING))})\s*\(")
 _LABEL_LINE = re.compile(r"\s*+(?:%%)?(?:repl|python3?|py)[ \t]*+:?[ \t]*+\n", re.IGNORECASE)
 
 
@@ -73,6 +74,11 @@ def parse_reply(text: str, *, is_cut: bool = False, tool_calls: Sequence[Mapping
 def answers_in_code(code: str) -> bool:
     """Whether a block of code calls one of the functions that give the answer."""
     return _ANSWERS.search(code) is not None
+
+
+def asks_in_code(code: str) -> bool:
+    """Whether a block of code calls one of the functions that ask a model."""
+    return _ASKS.search(code) is not None
 
 
 class _Reading:

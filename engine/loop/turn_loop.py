@@ -23,7 +23,7 @@ from divebell.loop.notes import Note
 from divebell.loop.pace import Pace
 from divebell.loop.prompts import Turns
 from divebell.loop.repetition import SAME_REPLIES, Repetition
-from divebell.loop.replies import Reply, answers_in_code, parse_reply
+from divebell.loop.replies import Reply, answers_in_code, asks_in_code, parse_reply
 from divebell.loop.result import Turn
 from divebell.loop.root_calls import RootCalls, RootReply, Tell
 from divebell.loop.services import RunServices
@@ -279,13 +279,16 @@ class TurnLoop:
         if isinstance(attempt, Answer):
             return Ending(answer=attempt, stop=stop, is_cut=reply.is_cut)
         misfit = RunError(f"the answer does not fit the schema: {'; '.join(self.answers.last_errors)}"[:2000])
-        given = text if parsed.final is None else parsed.final.text or parsed.final.value
+        said = "" if parsed.code_blocks else text
+        given = said if parsed.final is None else parsed.final.text or parsed.final.value
         return await self._end_with_draft(box, misfit, stop, text=given)
 
     async def _attempt_of_last(self, box: Sandbox, parsed: Reply) -> Answer | NoAnswer | None:
         """The answer that the last reply gives with one of its functions, in its text or in code, which runs for that;
         None where it calls none of them."""
         blocks = parsed.code_blocks if any(map(answers_in_code, parsed.code_blocks)) else ()
+        if any(map(asks_in_code, blocks)) and not self._settings.journal.is_by_older_rules:
+            return NoAnswer("its code asks a model, and the run has ended.")  # what it was told would be in no journal
         cells: list[Cell] = []
         if blocks and not self._settings.journal.is_by_older_rules:
             with anyio.move_on_after(landing.seconds_for_last_call(self._meter.seconds_left)):

@@ -219,7 +219,7 @@ def test_a_run_that_did_not_end(tmp_path: Path, lines: Lines) -> None:
     ("content", "says"),
     [
         (b"", "empty"),
-        (b"no journal", "empty, or no journal"),
+        (b"no journal", "is not a journal: it is empty"),
         (b"no journal\n", "line 1 of the journal is not JSON"),
         (b"{}\n", "line 1 of the journal is no record"),
         (b'{"kind":["header"]}\n', "line 1 of the journal is no record"),

@@ -308,3 +308,14 @@ def test_a_last_reply_of_code_that_gives_no_answer_may_be_the_answer() -> None:
     code = "```python\ndef half(x):\n    return x / 2\n```"
     result = RLM(scripted("Let me see.", last=code), max_iterations=1).run(CONTEXT, "write a function")
     assert (result.answer, result.status) == (code, "exhausted")
+
+
+def test_code_of_the_last_reply_that_asks_a_model_is_not_run() -> None:
+    """The run has nothing left to ask with; what it was told then would not be in the journal, and a replay differ."""
+    last = "```repl\nprint(llm_query('one'))\n```\n```repl\nFINAL('after')\n```"
+    root = ScriptedModel("root", ["```repl\nprint('so far')\n```", last])
+    sub = ScriptedModel("sub", lambda request: "yes")
+    result = RLM(root, sub, max_iterations=1).run("hay", "What?")
+    assert not sub.requests
+    assert (result.answer, result.status) == ("so far", "failed")
+    assert "its code asks a model" in str(result.error)

@@ -82,6 +82,7 @@ class Journal:
         self._has_other_prompts = recorded is not None and recorded.header.get("prompts") != prompts_digest()
         self._at_door: dict[str, int] = {}
         self._cells: dict[str, int] = {}
+        self._stopped: set[str] = set()  # paths whose turns have ended here
         self._failure: JournalError | None = None
         self._paid: dict[tuple[str, str], Tally] = {}
         for cost in self._costs():
@@ -320,16 +321,28 @@ class Journal:
             raise self._differs(f"how the run failed: {first_difference(str(recorded), str(error))}")
 
     def keep_stop(self, path: str, refusal: BudgetExceeded) -> None:
-        """Write down why the turns ended."""
+        """Write down why the turns ended, and after how many cells: the last reply may have code, too, and in a replay
+        the cell that the limit ended must not be taken for it."""
+        self._stopped.add(path)
         if self._stop(path) is None:
+            cells = self._cells.get(path, 0)
+            self._write({"kind": "fact", "path": path, "name": "cells at stop", "value": cells})
             self._write({"kind": "fact", "path": path, "name": "stop", "value": error_as_record(refusal)})
 
     def _has_cell(self, path: str) -> bool:
         return self._recorded is not None and (path, self._cells.get(path, 0) + 1) in self._recorded.cells
 
+    def _is_past_stop(self, path: str) -> bool:
+        """Whether the recorded turns ended in the next cell, and this run has not come to its last answer yet."""
+        recorded = self._recorded
+        if recorded is None or path in self._stopped or (path, "last answer 1") not in recorded.calls:
+            return False
+        cells = recorded.facts.get((path, "cells at stop"))
+        return type(cells) is int and self._cells.get(path, 0) >= cells
+
     def before_cell(self, path: str) -> None:
         """Raise what ended the run in its next cell, if something did: it has no outcome to repeat."""
-        if self._recorded is None or self._has_cell(path):
+        if self._recorded is None or (self._has_cell(path) and not self._is_past_stop(path)):
             return
         ended = self._stop(path) or self._failed(path)
         if ended is not None:

@@ -95,3 +95,13 @@ def test_a_refusal_at_the_door_is_told_again_in_its_place(tmp_path: Path) -> Non
     made = rlm.run("hay", "What?", journal=journal)
     assert "may call tools 1 times" in made.trace[0].cells[0].stdout
     assert outputs(replay(journal)) == outputs(made)
+
+
+def test_a_cell_that_the_budget_ended_is_not_taken_for_the_last_replys_in_a_replay(tmp_path: Path) -> None:
+    endless, last = "```repl\nwhile True: pass\n```", "```repl\nFINAL('the last')\n```"
+    journal = tmp_path / "journal"
+    rlm = RLM(ScriptedModel("root", [endless, last]), budget=Budget(seconds=3), limits=Limits(cell_seconds=60))
+    made = rlm.run("hay", "What?", journal=journal)
+    assert (made.answer, made.status, made.iterations) == ("the last", "exhausted", 0)
+    again = replay(journal)
+    assert (again.answer, again.status, again.iterations) == ("the last", "exhausted", 0)

@@ -8,7 +8,7 @@ usage() {
 usage: ./build.sh VERB [ARGUMENTS]
 
   demo    find a magic number in a million lines, offline, with the sandbox and a scripted model
-  test    run the tests (arguments go to pytest); test --under-load [--rounds 5] runs them on a busy machine
+  test    run the tests (arguments go to pytest); test --under-load [--short] [--rounds 5] on a busy machine
   check   lint (ruff), format (ruff), types (mypy --strict on the installed package; mypy and pyright on an application)
   bench   print the figures of the README (arguments: --quick, or names of benchmarks)
   bench-rlm  run the field's benchmarks (S-NIAH, OOLONG, OOLONG-Pairs); --help says what there is

@@ -1,6 +1,6 @@
 """Run the tests while other processes burn every core: a busy machine must not end an innocent cell, nor fail a test.
 
-    python scripts/under_load.py [--rounds N] [--burners N] [arguments of pytest ...]
+    python scripts/under_load.py [--short] [--rounds N] [--burners N] [arguments of pytest ...]
 
 Stops at the first round that fails, with its exit status. Ctrl-C ends the burners too.
 """
@@ -12,6 +12,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+TIMED_TESTS = (
+    "tests/engine/test_limits.py",
+    "tests/engine/test_watchdog.py",
+    "tests/engine/test_sandbox_life.py",
+    "tests/engine/test_sandbox_waiting.py",
+    "tests/engine/test_many.py",
+    "tests/contract/test_policies.py",
+    "tests/contract/test_awaiting.py",
+    "tests/contract/test_threads.py",
+    "tests/hostile/test_time_attacks.py",
+    "tests/journal/test_time_limits.py",
+    "tests/loop/test_run_budget.py",
+)
+"""Tests in which time passes: those that a busy machine would fail first."""
 MAX_ROUNDS = 1_000
 MAX_BURNERS = 1_000
 _BURN = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    for _ in range(10**6): pass"
@@ -35,9 +49,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Run the tests while other processes burn every core.")
     parser.add_argument("--rounds", type=int, default=5, help="how often the tests are run, one after the other (5)")
     parser.add_argument("--burners", type=int, default=os.cpu_count() or 1, help="how many processes (one per core)")
+    parser.add_argument("--short", action="store_true", help="once, and only the tests in which time passes")
     options, pytest_arguments = parser.parse_known_args()
     if not 1 <= options.rounds <= MAX_ROUNDS or not 0 <= options.burners <= MAX_BURNERS:
         parser.error(f"--rounds must be from 1 to {MAX_ROUNDS:,}, --burners from 0 to {MAX_BURNERS:,}")
+    if options.short:
+        options.rounds = 1
+        pytest_arguments += TIMED_TESTS
     with burning(options.burners):
         for number in range(1, options.rounds + 1):
             print(f"round {number} of {options.rounds}, with {options.burners} burners", flush=True)

@@ -28,7 +28,7 @@ DivebellError
 └── TraceError              a trace cannot be written, or a file is not one; says which line
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from divebell.bridge.errors import (
     BudgetExceeded,
@@ -39,9 +39,7 @@ from divebell.bridge.errors import (
     LedgerUnavailable,
     UnknownPrice,
 )
-
-if TYPE_CHECKING:
-    from divebell.models.protocol import Usage
+from divebell.usage import Usage
 
 
 class CacheError(ConfigurationError):
@@ -100,7 +98,7 @@ class ModelError(DivebellError):
         never_ran: bool = False,
         may_retry: bool = False,
         retry_after_seconds: float | None = None,
-        usage: "Usage | None" = None,
+        usage: Usage | None = None,
     ) -> None:
         super().__init__(message)
         self.model = model

@@ -9,7 +9,8 @@ from divebell.bridge.wire import BAD_REQUEST, MODEL_ERROR
 from divebell.errors import ContextTooLong, DivebellError, IncompleteReply, JournalError, ModelError, RequestError
 from divebell.journal.records import MAX_COUNT, Record, digest, pack, text_of
 from divebell.models.openai_endings import bounded_tool_calls
-from divebell.models.protocol import Completion, Request, Usage, images_of
+from divebell.models.protocol import Completion, Request, images_of
+from divebell.usage import Usage
 
 _SHOWN = 200
 _USAGE = frozenset({"input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens"})

@@ -35,8 +35,9 @@ from divebell.loop.memo import Memo, identity_of
 from divebell.loop.retries import ATTEMPTS, CALL_SECONDS, FIRST_SECONDS, MAX_SECONDS, Retries
 from divebell.models.images import worst_case_image_tokens
 from divebell.models.openai_endings import INTERRUPTED, ending_of
-from divebell.models.protocol import DEFAULT_TIMEOUT_SECONDS, Completion, Model, Request, Usage
+from divebell.models.protocol import DEFAULT_TIMEOUT_SECONDS, Completion, Model, Request
 from divebell.models.secret_texts import SecretTexts, secrets_of
+from divebell.usage import Usage
 
 ADAPTER_GRACE_SECONDS = 1.0
 MAX_REPLY_CHARACTERS = 16 << 20

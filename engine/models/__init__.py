@@ -12,11 +12,11 @@ from divebell.models.protocol import (
     Part,
     Request,
     TextPart,
-    Usage,
     images_of,
     texts_of,
 )
 from divebell.models.scripted import ScriptedModel
+from divebell.usage import Usage
 
 __all__ = [
     "Completion",

@@ -13,8 +13,8 @@ from divebell.models.openai_limits import NamedLimit, named_limit
 from divebell.models.openai_refunds import is_malformed, surely_never_ran
 from divebell.models.openai_usage import CHAT_NAMES, RESPONSES_NAMES, usage_of
 from divebell.models.openai_where import Where
-from divebell.models.protocol import Usage
 from divebell.models.retry_after import retry_after_seconds
+from divebell.usage import Usage
 
 MAY_RETRY = frozenset({408, 409, 429, 500, 502, 503, 504, 529})
 

@@ -11,8 +11,9 @@ from divebell.models.openai_endings import INTERRUPTED, ending_of, tool_calls_of
 from divebell.models.openai_refusals import of_body
 from divebell.models.openai_usage import CHAT_NAMES, usage_of
 from divebell.models.openai_where import Where
-from divebell.models.protocol import CONTENT_FILTER, Completion, Usage
+from divebell.models.protocol import CONTENT_FILTER, Completion
 from divebell.models.text import encodable
+from divebell.usage import Usage
 
 MAX_REPLY_CHARACTERS = 16 << 20
 MAX_JSON_PARTS = 1_000_000

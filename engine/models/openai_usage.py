@@ -25,7 +25,7 @@ from decimal import Decimal
 from typing import Any
 
 from divebell.models.openai_where import Where
-from divebell.models.protocol import Usage
+from divebell.usage import Usage
 
 TIER = "default"
 STANDARD_TIERS = frozenset({TIER, "standard", "on_demand", ""})

@@ -9,7 +9,8 @@ import anyio
 
 from divebell.errors import ConfigurationError, ModelError
 from divebell.models.images import worst_case_image_tokens
-from divebell.models.protocol import Completion, Request, Usage
+from divebell.models.protocol import Completion, Request
+from divebell.usage import Usage
 
 BYTES_PER_TOKEN = 4
 Policy = Callable[[Request], "str | Completion | Awaitable[str | Completion]"]

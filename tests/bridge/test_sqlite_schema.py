@@ -3,12 +3,11 @@
 import multiprocessing
 import sqlite3
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 
 import pytest
 
-from divebell.bridge.errors import BudgetExceeded, LedgerError
+from divebell.bridge.errors import LedgerError
 from divebell.bridge.escrow import Amounts, Caps, Fixed
 from divebell.bridge.sqlite_file import check_version, connect, migrate
 from divebell.bridge.sqlite_ledger import SQLiteLedger
@@ -131,34 +130,6 @@ def test_a_file_of_version_0_becomes_a_ledger_of_this_version(tmp_path: Path) ->
     migrate(db, path)
     assert _tables(db) == tables
     db.close()
-
-
-def test_a_ledger_of_version_1_opens_with_all_that_it_had(tmp_path: Path) -> None:
-    """Its process died with a call in flight, which is posted as spent; and it may be used like any other."""
-    path = tmp_path / "ledger.db"
-    old = sqlite3.connect(path)
-    old.executescript((Path(__file__).parent / "ledger_version_1.sql").read_text(encoding="utf-8"))
-    old.close()
-    with SQLiteLedger(path) as ledger:
-        assert check_version(ledger._db, path) == VERSION
-        tenant = ledger.account("tenant:acme")
-        assert tenant is not None
-        assert (tenant.caps, tenant.spent, tenant.held) == (Caps(100, None, 50), Amounts(19, 19, 2), Amounts())
-        day = ledger.tenant("acme", today=date(2026, 11, 26))
-        assert ledger.room(day) == Caps(80, None, 48)
-        ticket = ledger.stand_in_line(day)
-        wanted = Caps(30, None, None)
-        assert ledger.open("new", kind="run", path="new", parent=day, wanted=wanted, ticket=ticket) == wanted
-        ledger.tenant("acme", total=Caps(20, None, None), today=date(2026, 11, 26))
-        with pytest.raises(BudgetExceeded):
-            ledger.hold("new", "one", CALL, model="m")
-    with SQLiteLedger(path) as again:
-        assert _tables(again._db) == _tables_of_new(tmp_path / "new.db")
-
-
-def _tables_of_new(path: Path) -> list[tuple[str, str]]:
-    with SQLiteLedger(path) as ledger:
-        return _tables(ledger._db)
 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,11 +54,11 @@ check_types() {
     rm -rf build
     (cd "$target" && MYPYPATH=. ../bin/python -m mypy --config-file ../../pyproject.toml -p divebell)
     mkdir -p "$target/inside/divebell_guest"
-    cp wasm/guest/*.py bridge/wire.py bridge/contract.py bridge/bounds.py "$target/inside/divebell_guest"
-    cp wasm/guest/_divebell.pyi "$target/inside"
+    cp wasm/guest/*.py bridge/divebell_bridge/door/wire.py bridge/divebell_bridge/door/contract.py bridge/divebell_bridge/door/bounds.py "$target/inside/divebell_guest"
+    cp wasm/divebell_wasm/guest/_divebell.pyi "$target/inside"
     (cd "$target/inside" && MYPYPATH=. ../../bin/python -m mypy --config-file ../../../pyproject.toml \
         --python-version 3.13 -p divebell_guest)
-    .venv/bin/python -m mypy --config-file pyproject.toml wasm/build wasm/sections.py scripts
+    .venv/bin/python -m mypy --config-file pyproject.toml wasm/divebell_wasm/build wasm/divebell_wasm/sections.py scripts
 }
 
 # The types that an application sees, by both checkers that applications use, on the package that check_types installed.
@@ -111,7 +111,7 @@ guest-stdlib)
     exec .venv/bin/python -m tests.guest_stdlib "$@"
     ;;
 guest)
-    exec "$(find_python)" -m wasm.build "$@"
+    exec "$(find_python)" -m divebell_wasm.build "$@"
     ;;
 setup)
     setup

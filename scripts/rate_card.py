@@ -1,4 +1,4 @@
-"""Writes bridge/rate_card.json, the pinned rate card, from the prices in the package genai-prices. No network.
+"""Writes bridge/divebell_bridge/money/rate_card.json, the pinned rate card, from the prices in the package genai-prices. No network.
 
     python scripts/rate_card.py [--date YYYY-MM-DD]   write the card for that day, by default today
     python scripts/rate_card.py --check               exit 1 if the committed card is not what this would write

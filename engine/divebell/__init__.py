@@ -3,11 +3,8 @@
 `RLM` answers questions about contexts of any size; `Sandbox` is its sealed Python alone. README.md shows both.
 """
 
-from divebell.bridge.budget import Budget
-from divebell.bridge.ledger import Ledger
-from divebell.bridge.memory_ledger import MemoryLedger
-from divebell.bridge.rates import LongPrompt, Rate, RateCard
-from divebell.bridge.sqlite_ledger import SQLiteLedger
+from divebell.calls.memo import Memo
+from divebell.calls.retries import Retries
 from divebell.cell import Cell, CellError
 from divebell.context import Context, Source
 from divebell.engine import Engine
@@ -41,11 +38,6 @@ from divebell.errors import (
 )
 from divebell.events import Event, EventListener
 from divebell.limits import Limits
-from divebell.loop.memo import Memo
-from divebell.loop.result import Result, Turn
-from divebell.loop.retries import Retries
-from divebell.loop.settings import Level
-from divebell.loop.stop import Stop
 from divebell.models import (
     Completion,
     ImagePart,
@@ -60,13 +52,21 @@ from divebell.models import (
 )
 from divebell.options import RLMOptions
 from divebell.rlm import RLM
-from divebell.sandbox import Sandbox
+from divebell.run.result import Result, Turn
+from divebell.run.settings import Level
+from divebell.run.stop import Stop
+from divebell.run.streaming import RunStream
+from divebell.sandbox.sandbox import Sandbox
+from divebell.sandbox.snapshot import Snapshot
+from divebell.sandbox.tools import Tools
+from divebell.sandbox.variables import Variable
 from divebell.session import Session
-from divebell.snapshot import Snapshot
-from divebell.streaming import RunStream
 from divebell.tenant import Tenant
-from divebell.tools import Tools
-from divebell.variables import Variable
+from divebell_bridge.money.budget import Budget
+from divebell_bridge.money.ledger import Ledger
+from divebell_bridge.money.memory_ledger import MemoryLedger
+from divebell_bridge.money.rates import LongPrompt, Rate, RateCard
+from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 
 __version__ = "0.1.0"
 

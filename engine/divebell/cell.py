@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from divebell.context.escape import plain, shown
 from divebell.limits import Limits
+from divebell.text import plain, shown
 
 MAX_ERROR_CHARACTERS = 50_000
 MAX_NOTICES = 50
@@ -45,7 +45,7 @@ class Cell:
     final: str | None = None
     """The answer that the code gave, as text: with FINAL, FINAL_VAR, `answer` or SUBMIT."""
     final_value: object = None
-    """The data of what FINAL, FINAL_VAR or `answer` was given, of up to 16 MB, as wasm/guest/answerable.py says; a text
+    """The data of what FINAL, FINAL_VAR or `answer` was given, of up to 16 MB, as wasm/divebell_wasm/guest/answerable.py says; a text
     of up to 1 MB. None where there is none."""
     has_final_value: bool = False
     """Whether `final_value` is there: None may be the value."""

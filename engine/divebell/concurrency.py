@@ -15,8 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from divebell.bridge.budget import shown
 from divebell.errors import ConfigurationError
+from divebell_bridge.money.budget import shown
 
 MAX_PLACES = 1_000_000
 

@@ -11,20 +11,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
-from divebell.bridge.budget import Budget
-from divebell.bridge.ledger import Ledger
-from divebell.bridge.memory_ledger import MemoryLedger
-from divebell.bridge.patience import wait_and_do
-from divebell.bridge.rates import Rate, RateCard
 from divebell.concurrency import FairLimit, check_places
 from divebell.errors import ConfigurationError
 from divebell.limits import Limits
-from divebell.models.client_pool import ClientPool
+from divebell.models.openai.client_pool import ClientPool
 from divebell.runtime import compiled, native
 from divebell.runtime.ctrl_c import without_ctrl_c
 from divebell.runtime.image import REPRODUCIBLE_KEY, Image, boot
 from divebell.runtime.pages import can_protect
 from divebell.runtime.watchdog import Watchdog
+from divebell_bridge.money.budget import Budget
+from divebell_bridge.money.ledger import Ledger
+from divebell_bridge.money.memory_ledger import MemoryLedger
+from divebell_bridge.money.patience import wait_and_do
+from divebell_bridge.money.rates import Rate, RateCard
 
 if TYPE_CHECKING:
     from divebell.models.protocol import Model
@@ -226,7 +226,7 @@ def _opened(ledger: "Path | str | None") -> Ledger:
         return MemoryLedger()
     if not isinstance(ledger, (str, os.PathLike)) or not os.fspath(ledger):
         raise ConfigurationError(f"ledger must be a Ledger or the path of its file, not {str(ledger)[:50]!r}")
-    from divebell.bridge.sqlite_ledger import SQLiteLedger
+    from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 
     return SQLiteLedger(ledger)
 

@@ -30,7 +30,8 @@ DivebellError
 
 from typing import Any
 
-from divebell.bridge.errors import (
+from divebell.usage import Usage
+from divebell_bridge.money.errors import (
     BudgetExceeded,
     ConfigurationError,
     DivebellError,
@@ -39,7 +40,6 @@ from divebell.bridge.errors import (
     LedgerUnavailable,
     UnknownPrice,
 )
-from divebell.usage import Usage
 
 
 class CacheError(ConfigurationError):

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, fields
 
-from divebell.bridge.budget import shown
 from divebell.errors import ConfigurationError
-from divebell.runtime.thread_clock import can_read_threads
+from divebell.thread_clock import can_read_threads
+from divebell_bridge.money.budget import shown
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,21 +11,21 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from divebell.bridge.budget import Budget, shown
-from divebell.bridge.ledger import Ledger
-from divebell.bridge.rates import Rate
+from divebell.calls.memo import Memo
+from divebell.calls.retries import CALL_SECONDS, Retries
 from divebell.engine import Engine, default_engine
 from divebell.errors import ConfigurationError
 from divebell.events import EventListener
 from divebell.limits import Limits
-from divebell.loop.listeners import guard_listener
-from divebell.loop.memo import Memo
-from divebell.loop.retries import CALL_SECONDS, Retries
-from divebell.loop.settings import Level
 from divebell.metadata import check_metadata
 from divebell.models.protocol import Model
+from divebell.run.listeners import guard_listener
+from divebell.run.settings import Level
+from divebell.sandbox.tools import Tools
 from divebell.tenant import Tenant
-from divebell.tools import Tools
+from divebell_bridge.money.budget import Budget, shown
+from divebell_bridge.money.ledger import Ledger
+from divebell_bridge.money.rates import Rate
 
 _MOST = {
     "max_iterations": 10_000, "max_repairs": 100, "window_tokens": 100_000_000, "max_output_tokens": 10_000_000,

@@ -11,9 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from divebell.bridge.budget import Budget
-from divebell.bridge.meter import Meter
-from divebell.bridge.rates import RateCard
+from divebell.calls.metered_calls import Calls
 from divebell.context import Context, Source
 from divebell.engine import Engine, default_engine
 from divebell.errors import ConfigurationError, ContextError, DivebellError, JournalError, ModelError, SandboxError
@@ -22,14 +20,16 @@ from divebell.journal.header import COPIED, check_header
 from divebell.journal.journal import Journal
 from divebell.journal.records import Recorded, read, unpack
 from divebell.limits import Limits
-from divebell.loop.calls import Calls
-from divebell.loop.result import Result
-from divebell.loop.run import Run
-from divebell.loop.settings import Resolved, Settings
 from divebell.models.protocol import Completion, Model, Request
+from divebell.run.result import Result
+from divebell.run.run import Run
+from divebell.run.settings import Resolved, Settings
+from divebell.sandbox.tools import Tools
 from divebell.schemas import AnswerSchema
 from divebell.session import run_to_the_end
-from divebell.tools import Tools
+from divebell_bridge.money.budget import Budget
+from divebell_bridge.money.meter import Meter
+from divebell_bridge.money.rates import RateCard
 
 CONCURRENCY = 64
 

@@ -4,23 +4,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Unpack, cast, get_args, overload
 
-from divebell.bridge.budget import Budget, checked_budget
+from divebell.calls.spending import Spending
 from divebell.context import Source
-from divebell.context.escape import shown
 from divebell.events import EventListener
 from divebell.journal.journal import Journal
-from divebell.loop.levels import levels_of
-from divebell.loop.listeners import Tracing, combine_listeners, guard_listener, secrets_known
-from divebell.loop.result import Answer_co, Result
-from divebell.loop.settings import Settings
 from divebell.models import OpenAIChatModel
 from divebell.models.protocol import Model
 from divebell.options import Options, RLMOptions
-from divebell.questions import Questions, check_query, prepared
+from divebell.run.levels import levels_of
+from divebell.run.listeners import Tracing, combine_listeners, guard_listener, secrets_known
+from divebell.run.question import Questions, check_query, prepared
+from divebell.run.result import Answer_co, Result
+from divebell.run.settings import Settings
+from divebell.run.streaming import RunStream
 from divebell.schemas import AnswerSchema
 from divebell.session import Session, run_to_the_end
-from divebell.spending import Spending
-from divebell.streaming import RunStream
+from divebell.text import shown
+from divebell_bridge.money.budget import Budget, checked_budget
 
 
 class RLM(Generic[Answer_co]):

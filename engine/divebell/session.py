@@ -11,14 +11,14 @@ import sniffio
 from divebell.context import Context, Source
 from divebell.errors import ConfigurationError, SandboxClosed
 from divebell.events import EventListener
-from divebell.loop.history import History
-from divebell.loop.listeners import combine_listeners, guard_listener
-from divebell.loop.result import Answer_co, Result
-from divebell.loop.session_state import SessionState
 from divebell.metadata import check_metadata
 from divebell.models.protocol import Message
-from divebell.questions import Questions, check_query, prepared
-from divebell.streaming import RunStream
+from divebell.run.history import History
+from divebell.run.listeners import combine_listeners, guard_listener
+from divebell.run.question import Questions, check_query, prepared
+from divebell.run.result import Answer_co, Result
+from divebell.run.session_state import SessionState
+from divebell.run.streaming import RunStream
 
 _T = TypeVar("_T")
 

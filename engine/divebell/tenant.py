@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
-from divebell.bridge.budget import Budget, checked_budget
-from divebell.bridge.escrow import Caps
-from divebell.bridge.patience import wait_and_do
-from divebell.bridge.rates import Rate
+from divebell.calls.memo import Memo
 from divebell.errors import ConfigurationError
-from divebell.loop.memo import Memo
+from divebell_bridge.money.budget import Budget, checked_budget
+from divebell_bridge.money.escrow import Caps
+from divebell_bridge.money.patience import wait_and_do
+from divebell_bridge.money.rates import Rate
 
 if TYPE_CHECKING:
     from divebell.engine import Engine

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from divebell.bridge.budget import Budget
-from divebell.bridge.rates import Rate
-from divebell.bridge.tally import Tally
 from divebell.cell import Cell
 from divebell.journal.file import JournalFile
 from divebell.journal.journal import Journal
 from divebell.models.protocol import Completion, Request, Usage
 from divebell.rlm import RLM
 from divebell.testing import ScriptedModel, replay
+from divebell_bridge.money.budget import Budget
+from divebell_bridge.money.rates import Rate
+from divebell_bridge.money.tally import Tally
 
 TURNS = [
     *(

@@ -11,22 +11,22 @@ from pathlib import Path
 import journal_measures
 import ratio
 
-from divebell.bridge import wire
-from divebell.bridge.budget import Budget
-from divebell.bridge.escrow import Caps
-from divebell.bridge.ledger import Ledger
-from divebell.bridge.memory_ledger import MemoryLedger
-from divebell.bridge.meter import Meter
-from divebell.bridge.rates import Rate, RateCard
-from divebell.bridge.sqlite_ledger import SQLiteLedger
 from divebell.context import Context
 from divebell.engine import default_engine
 from divebell.limits import Limits
 from divebell.rlm import RLM
 from divebell.runtime import compiled, native
 from divebell.runtime.image import boot as boot_image
-from divebell.sandbox import Sandbox
+from divebell.sandbox.sandbox import Sandbox
 from divebell.testing import ScriptedModel
+from divebell_bridge.door import wire
+from divebell_bridge.money.budget import Budget
+from divebell_bridge.money.escrow import Caps
+from divebell_bridge.money.ledger import Ledger
+from divebell_bridge.money.memory_ledger import MemoryLedger
+from divebell_bridge.money.meter import Meter
+from divebell_bridge.money.rates import Rate, RateCard
+from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 
 _MIB = 1 << 20
 

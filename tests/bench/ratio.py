@@ -13,7 +13,7 @@ from pathlib import Path
 import programs
 
 from divebell.limits import Limits
-from divebell.sandbox import Sandbox
+from divebell.sandbox.sandbox import Sandbox
 
 _HERE = Path(__file__).resolve().parent
 _GUESTS_VERSION = "3.13"

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from divebell import RLM, Budget, Context, ContextError, RequestError, Sandbox, SchemaRefused, ScriptedModel
-from divebell.bridge import bounds, reading, wire
-from divebell.bridge.reading import Refused
 from divebell.models.image_headers import SIZES
 from divebell.schemas import GuestSchema
+from divebell_bridge.door import bounds, reading, wire
+from divebell_bridge.door.reading import Refused
 from tests.support.images import png
 
 

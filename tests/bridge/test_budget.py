@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from divebell.bridge.budget import MAX_COUNT, Budget, dollars, picodollars
-from divebell.bridge.errors import ConfigurationError
+from divebell_bridge.money.budget import MAX_COUNT, Budget, dollars, picodollars
+from divebell_bridge.money.errors import ConfigurationError
 from tests.support.names import name_value
 
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from divebell import Budget, BudgetExceeded, ConfigurationError, LongPrompt, Rate
-from divebell.bridge.meter import Meter
-from divebell.bridge.rates import RateCard
 from divebell.models import OpenAIChatModel
+from divebell_bridge.money.meter import Meter
+from divebell_bridge.money.rates import RateCard
 
 PLAIN = Rate.per_million("1", "10", "0.1")
 WITH_FEE = Rate.per_million("1", "10", request_fee="0.012")

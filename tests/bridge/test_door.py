@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from divebell.bridge import wire
-from divebell.bridge.bounds import MAX_IMAGE_BYTES, MAX_PROMPT_IMAGES, MAX_SCHEMA_CHARACTERS, MAX_SCHEMA_NESTING
-from divebell.bridge.door import MAX_ANSWER_BYTES, MAX_BATCH, MAX_MODEL_NAME, Door, Refused
-from divebell.bridge.reading import MAX_KEYWORD_ARGUMENTS
-from divebell.bridge.requests import (
+from divebell_bridge.door import wire
+from divebell_bridge.door.bounds import MAX_IMAGE_BYTES, MAX_PROMPT_IMAGES, MAX_SCHEMA_CHARACTERS, MAX_SCHEMA_NESTING
+from divebell_bridge.door.door import MAX_ANSWER_BYTES, MAX_BATCH, MAX_MODEL_NAME, Door, Refused
+from divebell_bridge.door.reading import MAX_KEYWORD_ARGUMENTS
+from divebell_bridge.door.requests import (
     Call,
     ChildQuery,
     ContextItem,
@@ -21,7 +21,7 @@ from divebell.bridge.requests import (
     Query,
     ToolCall,
 )  # fmt: skip
-from divebell.bridge.tickets import MAX_OPEN, Started
+from divebell_bridge.door.tickets import MAX_OPEN, Started
 from tests.support.names import name_value
 
 ERRORS: list[BaseException] = [

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from divebell.bridge import escrow
-from divebell.bridge.errors import BudgetExceeded
-from divebell.bridge.escrow import NOTHING, Account, Amounts, Caps, Fixed, nothing_below
-from divebell.bridge.meter import CallBid
-from divebell.bridge.rates import LongPrompt, Rate
+from divebell_bridge.money import escrow
+from divebell_bridge.money.errors import BudgetExceeded
+from divebell_bridge.money.escrow import NOTHING, Account, Amounts, Caps, Fixed, nothing_below
+from divebell_bridge.money.meter import CallBid
+from divebell_bridge.money.rates import LongPrompt, Rate
 
 
 def account(name: str, caps: Caps = Caps(), *, carved: bool = False, **amounts: Amounts) -> Account:  # noqa: B008

@@ -14,13 +14,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from divebell.bridge.errors import BudgetExceeded
-from divebell.bridge.escrow import Amounts, Bid, Caps, Fixed
-from divebell.bridge.ledger import Ledger
-from divebell.bridge.memory_ledger import MemoryLedger
-from divebell.bridge.meter import CallBid
-from divebell.bridge.rates import Rate
-from divebell.bridge.sqlite_ledger import SQLiteLedger
+from divebell_bridge.money.errors import BudgetExceeded
+from divebell_bridge.money.escrow import Amounts, Bid, Caps, Fixed
+from divebell_bridge.money.ledger import Ledger
+from divebell_bridge.money.memory_ledger import MemoryLedger
+from divebell_bridge.money.meter import CallBid
+from divebell_bridge.money.rates import Rate
+from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 
 EXAMPLES = int(os.environ.get("DIVEBELL_LEDGER_EXAMPLES", "60"))
 STEPS = 50

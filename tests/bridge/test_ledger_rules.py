@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from divebell.bridge.budget import dollars
-from divebell.bridge.errors import BudgetExceeded, ConfigurationError, LedgerError
-from divebell.bridge.escrow import NO_CAPS, NOTHING, Amounts, Caps, Fixed
-from divebell.bridge.ledger import MAX_TREE_DEPTH, Ledger
-from divebell.bridge.memory_ledger import MemoryLedger
-from divebell.bridge.meter import CallBid
-from divebell.bridge.rates import Rate
-from divebell.bridge.sqlite_ledger import SQLiteLedger
+from divebell_bridge.money.budget import dollars
+from divebell_bridge.money.errors import BudgetExceeded, ConfigurationError, LedgerError
+from divebell_bridge.money.escrow import NO_CAPS, NOTHING, Amounts, Caps, Fixed
+from divebell_bridge.money.ledger import MAX_TREE_DEPTH, Ledger
+from divebell_bridge.money.memory_ledger import MemoryLedger
+from divebell_bridge.money.meter import CallBid
+from divebell_bridge.money.rates import Rate
+from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 
 CALL = Fixed(Amounts(10, 10, 1))
 DAY = date(2026, 11, 25)
@@ -310,7 +310,7 @@ def test_a_place_in_the_line_that_nobody_renews_is_nobodys(ledger: Ledger, monke
     """The event loop of one who waited has ended, and its process goes on."""
     day = ledger.tenant("acme", today=DAY)
     for module in ("memory_ledger", "sqlite_books"):
-        monkeypatch.setattr(f"divebell.bridge.{module}.STALE_TICKET_SECONDS", -1.0)
+        monkeypatch.setattr(f"divebell_bridge.{module}.STALE_TICKET_SECONDS", -1.0)
     lost, second = ledger.stand_in_line(day), ledger.stand_in_line(day)
     assert ledger.is_first_in_line(day, second)
     assert not ledger.renew_ticket(lost)

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from divebell.bridge import meter as meter_module
-from divebell.bridge.budget import Budget, picodollars
-from divebell.bridge.errors import BudgetExceeded, UnknownPrice
-from divebell.bridge.meter import TOKENS_PER_MESSAGE, TOKENS_PER_REQUEST, Hold, Meter, worst_case_input_tokens
-from divebell.bridge.rates import Rate, RateCard
+from divebell_bridge.money import meter as meter_module
+from divebell_bridge.money.budget import Budget, picodollars
+from divebell_bridge.money.errors import BudgetExceeded, UnknownPrice
+from divebell_bridge.money.meter import TOKENS_PER_MESSAGE, TOKENS_PER_REQUEST, Hold, Meter, worst_case_input_tokens
+from divebell_bridge.money.rates import Rate, RateCard
 
 RATE = Rate.per_million("1.00", "10.00", "0.10")
 CARD = RateCard({"m": RATE, "free": Rate(0, 0), "dear": Rate.per_million("100", "1000")})

@@ -25,8 +25,8 @@ from genai_prices.types import (
     Usage,
 )
 
-from divebell.bridge import pinned_rates
-from divebell.bridge.rates import LongPrompt, Rate, RateCard
+from divebell_bridge.money import pinned_rates
+from divebell_bridge.money.rates import LongPrompt, Rate, RateCard
 from scripts import rate_card
 
 ROOT = Path(__file__).parent.parent.parent
@@ -179,7 +179,7 @@ def test_the_card_is_sorted_a_line_a_model() -> None:
 
 def test_the_card_is_not_read_before_a_price_is_asked_for_and_never_from_genai_prices() -> None:
     code = (
-        "import sys, divebell; from divebell.bridge import pinned_rates as pinned, rates;"
+        "import sys, divebell; from divebell_bridge import pinned_rates as pinned, rates;"
         "card = rates.RateCard({'mine': rates.FREE}); card.rate('mine');"
         "assert pinned._card.cache_info().currsize == 0;"
         "assert card.rate('gpt-5') is not None;"

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from divebell.bridge.budget import shown
-from divebell.bridge.errors import ConfigurationError
-from divebell.bridge.rates import FREE, LongPrompt, Rate, RateCard
+from divebell_bridge.money.budget import shown
+from divebell_bridge.money.errors import ConfigurationError
+from divebell_bridge.money.rates import FREE, LongPrompt, Rate, RateCard
 
 tokens = st.integers(0, 10**9)
 prices = st.integers(0, 10**9)

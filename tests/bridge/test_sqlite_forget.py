@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from divebell.bridge.escrow import Amounts, Caps, Fixed
-from divebell.bridge.sqlite_ledger import SQLiteLedger
+from divebell_bridge.money.escrow import Amounts, Caps, Fixed
+from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 
 
 def figures(ledger: SQLiteLedger) -> tuple[int, int]:
@@ -28,7 +28,7 @@ def test_what_ended_long_ago_is_forgotten_but_for_what_it_cost(tmp_path: Path, m
 
     with monkeypatch.context() as long_ago:
         for module in ("sqlite_books", "sqlite_ledger"):
-            long_ago.setattr(f"divebell.bridge.{module}.now_text", lambda: "2020-01-01T00:00:00.000+00:00")
+            long_ago.setattr(f"divebell_bridge.{module}.now_text", lambda: "2020-01-01T00:00:00.000+00:00")
         with SQLiteLedger(path) as ledger:
             used(ledger, "old")
             ledger.close_account("old")
@@ -58,7 +58,7 @@ def test_what_is_too_old_is_forgotten_in_small_pieces(tmp_path: Path, monkeypatc
 
     with monkeypatch.context() as patch:
         for module in ("sqlite_books", "sqlite_ledger"):
-            patch.setattr(f"divebell.bridge.{module}.now_text", long_ago)
+            patch.setattr(f"divebell_bridge.{module}.now_text", long_ago)
         with SQLiteLedger(path) as ledger:
             for number in range(12):
                 ledger.open(f"run {number}", kind="run", path="r", parent=ledger.tenant("acme"), wanted=Caps())
@@ -74,8 +74,8 @@ def test_what_is_too_old_is_forgotten_in_small_pieces(tmp_path: Path, monkeypatc
         assert holds == 0 or runs >= 24  # no account goes before the holds
         return int(holds + runs)
 
-    monkeypatch.setattr("divebell.bridge.sqlite_forget.PIECE_ROWS", 10)
-    monkeypatch.setattr("divebell.bridge.sqlite_ledger.OPENING_PIECES", 2)
+    monkeypatch.setattr("divebell_bridge.money.sqlite.forget.PIECE_ROWS", 10)
+    monkeypatch.setattr("divebell_bridge.money.sqlite.ledger.OPENING_PIECES", 2)
     with SQLiteLedger(path) as ledger:
         left = [rows(ledger)]
         assert left == [12 * 7 - 20]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from divebell.bridge import liveness
-from divebell.bridge.errors import BudgetExceeded, LedgerBusy, LedgerError
-from divebell.bridge.escrow import Amounts, Caps, Fixed
-from divebell.bridge.sqlite_ledger import SQLiteLedger
+from divebell_bridge.money import liveness
+from divebell_bridge.money.errors import BudgetExceeded, LedgerBusy, LedgerError
+from divebell_bridge.money.escrow import Amounts, Caps, Fixed
+from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 
 Alone = Callable[..., str]
 CALL = Fixed(Amounts(10, 10, 1))
@@ -20,8 +20,8 @@ ONLY_POSIX = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no for
 
 HELD = """
 import os, signal, sys
-from divebell.bridge.escrow import Amounts, Caps, Fixed
-from divebell.bridge.sqlite_ledger import SQLiteLedger
+from divebell_bridge.money.escrow import Amounts, Caps, Fixed
+from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 ledger = SQLiteLedger(sys.argv[1] if len(sys.argv) > 1 else os.environ["LEDGER"])
 day = ledger.tenant("acme", total=Caps(100, None, None))
 """
@@ -72,7 +72,7 @@ def test_a_forked_child_is_told_to_open_its_own_even_if_a_thread_held_the_lock(t
         HELD
         + """
 import threading
-from divebell.bridge.errors import LedgerError
+from divebell_bridge.money.errors import LedgerError
 entered, leave = threading.Event(), threading.Event()
 def hog():
     with ledger._lock:
@@ -140,7 +140,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 parent = subprocess.Popen([sys.executable, "-c", script, os.environ["LEDGER"]], stdout=subprocess.PIPE, text=True)
 child = int(parent.stdout.readline())
 parent.wait()
-from divebell.bridge.sqlite_ledger import SQLiteLedger
+from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 ledger = SQLiteLedger(os.environ["LEDGER"])
 os.kill(child, 0)
 print(ledger.account("tenant:acme").spent.picodollars, ledger.account("tenant:acme").held.picodollars)
@@ -317,7 +317,7 @@ def test_a_full_disk_is_a_clear_error_that_changes_nothing_and_passes(tmp_path: 
         HELD
         + """
 import resource
-from divebell.bridge.errors import LedgerBusy, LedgerError
+from divebell_bridge.money.errors import LedgerBusy, LedgerError
 ledger.open("run", kind="run", path="run", parent=day, wanted=Caps(60, None, None))
 full = os.stat(str(ledger.path) + "-wal").st_size
 resource.setrlimit(resource.RLIMIT_FSIZE, (full, resource.RLIM_INFINITY))

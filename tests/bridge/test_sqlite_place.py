@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from divebell.bridge import sqlite_place
-from divebell.bridge.errors import LedgerError
-from divebell.bridge.escrow import Amounts, Caps, Fixed
-from divebell.bridge.sqlite_ledger import SQLiteLedger
-from divebell.bridge.sqlite_report import LedgerReader
+from divebell_bridge.money.errors import LedgerError
+from divebell_bridge.money.escrow import Amounts, Caps, Fixed
+from divebell_bridge.money.sqlite import place as sqlite_place
+from divebell_bridge.money.sqlite.ledger import SQLiteLedger
+from divebell_bridge.money.sqlite.report import LedgerReader
 
 ONLY_LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells what is mounted where")
 
@@ -152,7 +152,7 @@ def test_a_real_mount_of_the_file_alone_is_refused_and_one_of_its_folder_is_not(
     script = (
         f"mount --bind {path} {elsewhere}/ledger.db && mount --bind {tmp_path} {folder} || exit 77\n"
         f"exec {sys.executable} -c '\n"
-        "from divebell.bridge.sqlite_ledger import SQLiteLedger\n"
+        "from divebell_bridge.money.sqlite.ledger import SQLiteLedger\n"
         f'SQLiteLedger("{folder}/ledger.db").close()\n'
         f'SQLiteLedger("{elsewhere}/ledger.db")\'\n'
     )

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from divebell.bridge import sqlite_report
-from divebell.bridge.errors import BudgetExceeded, LedgerBusy, LedgerError
-from divebell.bridge.escrow import Amounts, Bid, Caps, Fixed
-from divebell.bridge.ledger_report import AccountReport
-from divebell.bridge.sqlite_ledger import SQLiteLedger
-from divebell.bridge.sqlite_reconcile import reconcile
-from divebell.bridge.sqlite_report import LedgerReader
+from divebell_bridge.money.errors import BudgetExceeded, LedgerBusy, LedgerError
+from divebell_bridge.money.escrow import Amounts, Bid, Caps, Fixed
+from divebell_bridge.money.report import AccountReport
+from divebell_bridge.money.sqlite import report as sqlite_report
+from divebell_bridge.money.sqlite.ledger import SQLiteLedger
+from divebell_bridge.money.sqlite.reconcile import reconcile
+from divebell_bridge.money.sqlite.report import LedgerReader
 from tests.support.ledger_files import DOLLAR, TEXT, die, open_run, tamper, worker
 from tests.support.names import name_value
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from divebell.bridge.errors import LedgerError
-from divebell.bridge.escrow import Amounts, Caps, Fixed
-from divebell.bridge.sqlite_file import check_version, connect, migrate
-from divebell.bridge.sqlite_ledger import SQLiteLedger
-from divebell.bridge.sqlite_schema import APPLICATION_ID, MIGRATIONS, VERSION
+from divebell_bridge.money.errors import LedgerError
+from divebell_bridge.money.escrow import Amounts, Caps, Fixed
+from divebell_bridge.money.sqlite.file import check_version, connect, migrate
+from divebell_bridge.money.sqlite.ledger import SQLiteLedger
+from divebell_bridge.money.sqlite.schema import APPLICATION_ID, MIGRATIONS, VERSION
 
 CALL = Fixed(Amounts(10, 10, 1))
 
@@ -136,7 +136,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkey
     path = tmp_path / "ledger.db"
     db = connect(path)
     with monkeypatch.context() as patch:
-        patch.setattr("divebell.bridge.sqlite_file.MIGRATIONS", ((*MIGRATIONS[0], "CREATE NONSENSE"),))
+        patch.setattr("divebell_bridge.money.sqlite.file.MIGRATIONS", ((*MIGRATIONS[0], "CREATE NONSENSE"),))
         with pytest.raises(sqlite3.OperationalError):
             migrate(db, path)
     assert (check_version(db, path), _tables(db)) == (0, [])

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from divebell.bridge import tickets, wire
-from divebell.bridge.reading import Refused
-from divebell.bridge.requests import Call, Outcome, Query
-from divebell.bridge.tickets import Started, Tickets
+from divebell_bridge.door import tickets, wire
+from divebell_bridge.door.reading import Refused
+from divebell_bridge.door.requests import Call, Outcome, Query
+from divebell_bridge.door.tickets import Started, Tickets
 
 
 class Counter:

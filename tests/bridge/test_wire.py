@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from divebell.bridge import wire
+from divebell_bridge.door import wire
 from tests.support.names import name_value
 
 scalars = (
@@ -238,7 +238,7 @@ def test_keys_that_fill_each_others_places_do_not_stop_the_host(alone: Callable[
     fill it, and each further key that lands on it walks to its end. 640,000 such keys are a message of 4.5 MB."""
     script = """
 import msgpack
-from divebell.bridge import wire
+from divebell_bridge import wire
 place, keys = 1, []
 for _ in range(448_000):
     keys.append(place)

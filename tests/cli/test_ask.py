@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from divebell.bridge.rates import Rate
 from divebell.cli.inputs import parse_rates
+from divebell_bridge.money.rates import Rate
 from tests.support.chat_server import KEY, ChatServer, Reply, error
 from tests.support.command import Done, run, start
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from divebell.bridge.escrow import Caps
-from divebell.bridge.sqlite_ledger import SQLiteLedger
+from divebell_bridge.money.escrow import Caps
+from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 from tests.support.command import COMMAND, Done, environment, run
 from tests.support.ledger_files import DOLLAR, TEXT, die, open_run, tamper, worker
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from divebell.bridge.errors import BudgetExceeded
-from divebell.bridge.escrow import Amounts, Caps, Fixed
-from divebell.bridge.sqlite_ledger import SQLiteLedger
+from divebell_bridge.money.errors import BudgetExceeded
+from divebell_bridge.money.escrow import Amounts, Caps, Fixed
+from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 from tests.support.command import run
 
 DOLLAR = 10**12

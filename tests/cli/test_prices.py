@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from divebell.bridge.rates import RateCard
+from divebell_bridge.money.rates import RateCard
 from tests.support.command import run
 
 DATED = f"on {RateCard().card_date}, from {RateCard().card_source}"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from divebell import RLM, Request, ScriptedModel
-from divebell.loop.prompts import PromptFacts, opening_messages
+from divebell.prompts import PromptFacts, opening_messages
 from tests.support.command import Done, run
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from divebell import Limits, Sandbox
-from divebell.services import CallableServices
+from divebell.sandbox.host import CallableServices
 from tests.contract.conftest import kind, value
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from divebell import Sandbox
-from divebell.bridge import contract
-from divebell.bridge.contract import CONTRACT, ContractName
-from divebell.tools import RESERVED_NAMES
+from divebell.sandbox.tools import RESERVED_NAMES
+from divebell_bridge.door import contract
+from divebell_bridge.door.contract import CONTRACT, ContractName
 from tests.contract.test_names import Family
 from tests.loop.test_prompts import SITUATIONS, system_prompt
 
@@ -81,7 +81,7 @@ def test_no_text_tells_of_a_name_that_is_not_in_the_list(text: str) -> None:
 
 
 def test_the_guests_own_table_of_awaited_names_is_this_one() -> None:
-    source = ast.parse((ROOT / "wasm/guest/queries.py").read_text("utf-8"))
+    source = ast.parse((ROOT / "wasm/divebell_wasm/guest/queries.py").read_text("utf-8"))
     [table] = [
         node.value
         for node in source.body

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from divebell import NotPlainData, Sandbox
-from divebell.bridge.contract import FUNCTIONS
-from divebell.bridge.door import Started
-from divebell.bridge.requests import Call, ChildQuery, ContextItem, ContextReference, Outcome
-from divebell.services import CallableServices
+from divebell.sandbox.host import CallableServices
+from divebell_bridge.door.contract import FUNCTIONS
+from divebell_bridge.door.door import Started
+from divebell_bridge.door.requests import Call, ChildQuery, ContextItem, ContextReference, Outcome
 from tests.contract.conftest import Meeting, kind, value
 from tests.support.names import name_value
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from divebell.loop.result import Result
+from divebell.run.result import Result
 from divebell.trace import build_tree, read_trace, walk
 from tests.support import command
 

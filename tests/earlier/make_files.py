@@ -21,10 +21,11 @@ from typing import Any
 import pytest
 
 from divebell import RLM, Budget, Completion, DivebellError, Limits, ModelError, Rate, Request, Usage
-from divebell.bridge import sqlite_books, sqlite_ledger
-from divebell.bridge.escrow import Amounts, Caps, Fixed
-from divebell.bridge.sqlite_ledger import SQLiteLedger
 from divebell.testing import ScriptedModel, replay
+from divebell_bridge.money.escrow import Amounts, Caps, Fixed
+from divebell_bridge.money.sqlite import books as sqlite_books
+from divebell_bridge.money.sqlite import ledger as sqlite_ledger
+from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 from tests.earlier import figures
 from tests.support.ledger_files import die
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from divebell.bridge.errors import BudgetExceeded
-from divebell.bridge.escrow import Account, Amounts, Caps, Fixed
-from divebell.bridge.sqlite_ledger import SQLiteLedger
+from divebell_bridge.money.errors import BudgetExceeded
+from divebell_bridge.money.escrow import Account, Amounts, Caps, Fixed
+from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 from tests.earlier.figures import LEDGERS, expected, ledger_figures
 
 CALL = Fixed(Amounts(10, 10, 1))

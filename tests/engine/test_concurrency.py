@@ -12,7 +12,7 @@ import pytest
 from divebell.concurrency import ConcurrencyLimit, FairLimit
 from divebell.errors import ConfigurationError, ModelUnavailable
 from divebell.models import OpenAIChatModel, OpenAIResponsesModel, Request
-from divebell.models.openai_base import OpenAIModel
+from divebell.models.openai.base import OpenAIModel
 from tests.support.chat_server import ChatServer
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from divebell import ConfigurationError, Sandbox, Tools
-from divebell.services import CallableServices
-from divebell.tools import REPLACEABLE_NAMES
-from divebell.variables import MAX_LISTED, Variable, read_variables
+from divebell.sandbox.host import CallableServices
+from divebell.sandbox.tools import REPLACEABLE_NAMES
+from divebell.sandbox.variables import MAX_LISTED, Variable, read_variables
 
 
 def kind(cell: Any) -> str | None:

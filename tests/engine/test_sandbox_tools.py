@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from divebell import Cell, ConfigurationError, DivebellError, Limits, Sandbox
-from divebell.services import CallableServices
-from divebell.tools import RESERVED_NAMES
+from divebell.sandbox.host import CallableServices
+from divebell.sandbox.tools import RESERVED_NAMES
 
 TABLE = {"a": 1, "b": 2}
 

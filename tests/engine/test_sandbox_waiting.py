@@ -8,10 +8,10 @@ import anyio
 import pytest
 
 from divebell import Cell, Limits, Sandbox
-from divebell.bridge.requests import Image, Query
 from divebell.errors import ModelError
-from divebell.loop.services import RunServices
-from divebell.tools import Tools
+from divebell.run.host import RunServices
+from divebell.sandbox.tools import Tools
+from divebell_bridge.door.requests import Image, Query
 
 GATHER = "import asyncio\nawait asyncio.gather(*[allm_query(str(n)) for n in range(3)])"
 POOL = "from concurrent.futures import ThreadPoolExecutor\nlist(ThreadPoolExecutor().map(lambda n: llm_query(str(n)), range(3)))"

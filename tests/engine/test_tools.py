@@ -7,9 +7,9 @@ from typing import Any, Literal
 import pydantic
 import pytest
 
-from divebell.bridge.requests import ToolCall
 from divebell.errors import ConfigurationError
-from divebell.tools import MAX_TOOLS, RESERVED_NAMES, Tools
+from divebell.sandbox.tools import MAX_TOOLS, RESERVED_NAMES, Tools
+from divebell_bridge.door.requests import ToolCall
 from tests.support.names import name_value
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from divebell import ConfigurationError, Limits, Sandbox
-from divebell.runtime import thread_clock, watchdog
+from divebell import ConfigurationError, Limits, Sandbox, thread_clock
+from divebell.runtime import watchdog
 from divebell.runtime.watchdog import REPEAT_SECONDS, Guard, State, Watchdog
 
 

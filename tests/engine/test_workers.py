@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 
-from divebell.workers import LoopThread, Workers
+from divebell.sandbox.workers import LoopThread, Workers
 
 
 def named(name: str) -> list[threading.Thread]:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-from wasm.build.work import BuildError
+from divebell_wasm.build.work import BuildError
 
 from . import expected, sources
 from .runner import Outcome, run_module

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from divebell import Cell, Context, Limits, Sandbox
-from divebell.services import CallableServices
+from divebell.sandbox.host import CallableServices
 
 from .sources import test_sources
 

@@ -4,9 +4,9 @@ import functools
 import tarfile
 from pathlib import Path
 
-from wasm.build import fetch
-from wasm.build.sources import sources
-from wasm.build.work import Work, default_folder
+from divebell_wasm.build import fetch
+from divebell_wasm.build.sources import sources
+from divebell_wasm.build.work import Work, default_folder
 
 LIBRARY = "Lib/"
 TESTS = "test/"

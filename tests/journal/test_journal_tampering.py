@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from divebell import RLM, BudgetExceeded, ConfigurationError, JournalError, ModelError, ReplayDiverged, RunError
-from divebell.bridge import wire
 from divebell.journal import records
 from divebell.journal.records import pack, read, to_line, unpack
 from divebell.testing import replay
+from divebell_bridge.door import wire
 from tests.support.journal_lines import without_checks
 from tests.support.journal_runs import Provider, rlm_of
 

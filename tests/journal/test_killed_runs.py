@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from divebell.bridge.escrow import NOTHING
-from divebell.bridge.meter import account_of
-from divebell.bridge.sqlite_ledger import SQLiteLedger
 from divebell.journal.records import has_begun, read
 from divebell.testing import replay
+from divebell_bridge.money.escrow import NOTHING
+from divebell_bridge.money.meter import account_of
+from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 
 GIVEN_UP = {"0/sub-call 13"}
 """asyncio's task that the code cancels: it may never begin."""

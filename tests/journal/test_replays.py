@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from divebell import DivebellError
+from divebell.calls import metered_calls as calls_module
 from divebell.journal.records import read
-from divebell.loop import calls as calls_module
-from divebell.loop.result import Result
+from divebell.run.result import Result
 from divebell.testing import replay
 from tests.support.random_runs import Plan
 

@@ -29,13 +29,13 @@ from divebell import (
     Request,
     Usage,
 )
-from divebell.bridge.meter import Meter
-from divebell.bridge.rates import RateCard
-from divebell.bridge.tally import Tally
 from divebell.journal.file import JournalFile
 from divebell.journal.header import EMBEDDED_BYTES
 from divebell.journal.records import has_begun, read
 from divebell.testing import ScriptedModel, replay
+from divebell_bridge.money.meter import Meter
+from divebell_bridge.money.rates import RateCard
+from divebell_bridge.money.tally import Tally
 from tests.support.journal_lines import without_checks
 
 RATES = {"m": Rate.per_million("0", "1000000")}  # a dollar a token of output

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from divebell import RLM, Budget, Limits, ReplayDiverged, Request
-from divebell.loop.result import Result
+from divebell.run.result import Result
 from divebell.testing import ScriptedModel, replay
 
 LIMITS = Limits(cell_seconds=0.3, grace_seconds=0.2)
@@ -67,7 +67,7 @@ def test_a_run_that_landed_while_its_cell_was_at_work(
     tmp_path: Path, cell: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With two seconds of four for the last answer, so that a busy machine gives it too."""
-    monkeypatch.setattr("divebell.loop.pace.LEAST_SECONDS", 2.0)
+    monkeypatch.setattr("divebell.run.pace.LEAST_SECONDS", 2.0)
     made = run(tmp_path / "journal", cell, budget=Budget(seconds=4, depth=1), limits=Limits(cell_seconds=60))
     assert (made.status, made.stopped_by and made.stopped_by.limit) == ("exhausted", "seconds")
     again = replay(tmp_path / "journal")

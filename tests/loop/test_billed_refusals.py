@@ -7,10 +7,10 @@ import anyio
 import pytest
 
 from divebell import Budget, BudgetExceeded, ModelError, OpenAIChatModel, Request
-from divebell.bridge.budget import picodollars
-from divebell.bridge.meter import Meter
-from divebell.bridge.rates import RateCard
-from divebell.loop.calls import Calls
+from divebell.calls.metered_calls import Calls
+from divebell_bridge.money.budget import picodollars
+from divebell_bridge.money.meter import Meter
+from divebell_bridge.money.rates import RateCard
 from tests.support.billing_endpoint import RATE, WAYS, BillingEndpoint
 from tests.support.chat_server import KEY, ChatServer, Reply, error
 

@@ -11,15 +11,15 @@ import anyio.lowlevel
 import pytest
 
 from divebell import Budget, BudgetExceeded, Completion, ModelError, Request, Usage
-from divebell.bridge.errors import LedgerBusy
-from divebell.bridge.escrow import NOTHING, Amounts, Bid, Caps, HoldEntry
-from divebell.bridge.ledger import Ledger
-from divebell.bridge.memory_ledger import MemoryLedger
-from divebell.bridge.meter import Meter
-from divebell.bridge.rates import RateCard
-from divebell.bridge.sqlite_ledger import SQLiteLedger
-from divebell.loop import calls as calls_module
-from divebell.loop.calls import Calls
+from divebell.calls import metered_calls as calls_module
+from divebell.calls.metered_calls import Calls
+from divebell_bridge.money.errors import LedgerBusy
+from divebell_bridge.money.escrow import NOTHING, Amounts, Bid, Caps, HoldEntry
+from divebell_bridge.money.ledger import Ledger
+from divebell_bridge.money.memory_ledger import MemoryLedger
+from divebell_bridge.money.meter import Meter
+from divebell_bridge.money.rates import RateCard
+from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 from tests.support.names import name_value
 from tests.support.played import (
     CARD,

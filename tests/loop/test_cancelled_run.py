@@ -9,16 +9,16 @@ import anyio
 import pytest
 
 from divebell import RLM, Budget, Completion, Engine, Event, Rate, Request, ScriptedModel, Usage
-from divebell.bridge.errors import LedgerBusy
-from divebell.bridge.escrow import NOTHING, Amounts, HoldEntry
-from divebell.bridge.memory_ledger import MemoryLedger
-from divebell.bridge.meter import Meter
-from divebell.bridge.rates import RateCard
-from divebell.bridge.requests import Outcome, Query
-from divebell.loop import run as run_module
-from divebell.loop.calls import Calls
-from divebell.loop.services import RunServices
-from divebell.sandbox import Sandbox
+from divebell.calls.metered_calls import Calls
+from divebell.run import run as run_module
+from divebell.run.host import RunServices
+from divebell.sandbox.sandbox import Sandbox
+from divebell_bridge.door.requests import Outcome, Query
+from divebell_bridge.money.errors import LedgerBusy
+from divebell_bridge.money.escrow import NOTHING, Amounts, HoldEntry
+from divebell_bridge.money.memory_ledger import MemoryLedger
+from divebell_bridge.money.meter import Meter
+from divebell_bridge.money.rates import RateCard
 
 CENT = 10**10
 RATES = {"root": Rate(0, CENT), "sub": Rate(0, CENT)}

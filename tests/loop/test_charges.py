@@ -13,12 +13,12 @@ import anyio
 import pytest
 
 from divebell import Budget, BudgetExceeded, ModelError, Rate, SQLiteLedger, Usage
-from divebell.bridge.escrow import NOTHING
-from divebell.bridge.meter import Meter
-from divebell.bridge.rates import RateCard
-from divebell.loop import calls as calls_module
-from divebell.loop.calls import Call, Calls
-from divebell.loop.retries import Retries
+from divebell.calls import metered_calls as calls_module
+from divebell.calls.metered_calls import Call, Calls
+from divebell.calls.retries import Retries
+from divebell_bridge.money.escrow import NOTHING
+from divebell_bridge.money.meter import Meter
+from divebell_bridge.money.rates import RateCard
 from tests.support.chat_server import ChatServer, Reply
 from tests.support.misbehaviour import (
     GIVEN_BACK,

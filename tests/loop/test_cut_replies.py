@@ -2,7 +2,7 @@
 
 import pytest
 
-from divebell.loop.replies import Final, parse_reply
+from divebell.replies.replies import Final, parse_reply
 
 CODE = "```repl\nx = 1\n```\n"
 

@@ -21,8 +21,8 @@ from divebell import (
     Usage,
 )
 from divebell.errors import ContextTooLong, IncompleteReply, ModelRefused
-from divebell.loop.pace import Pace
-from divebell.loop.repetition import SAME_REPLIES, Repetition
+from divebell.run.pace import Pace
+from divebell.run.repetition import SAME_REPLIES, Repetition
 from divebell.testing import replay
 from tests.support.endings import all_are_strict, block, said, scripted, strict_problem
 
@@ -244,7 +244,7 @@ def test_an_empty_prompt_is_an_error_of_the_codes_and_is_not_sent(prompt: str) -
 
 def test_the_time_that_is_kept_back_is_what_the_slowest_call_took(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr("divebell.loop.pace.time.monotonic", lambda: now)
+    monkeypatch.setattr("divebell.run.pace.time.monotonic", lambda: now)
     pace, changes = Pace(6.0), []
     pace.changed = lambda: changes.append(pace.kept_back_seconds)
     assert pace.kept_back_seconds == pytest.approx(0.6)

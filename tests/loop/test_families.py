@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from divebell.loop.meanings import Final
-from divebell.loop.replies import parse_reply, strip_thinking
+from divebell.replies.meanings import Final
+from divebell.replies.replies import parse_reply, strip_thinking
 
 LOOK = "print(context[:100])"
 JSON_CALL = json.dumps({"name": "python", "arguments": {"code": LOOK}})

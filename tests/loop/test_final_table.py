@@ -6,8 +6,8 @@ The paper (arXiv:2512.24601) reports that 16% of turns misused FINAL and 13% FIN
 import pytest
 
 from divebell import Sandbox
-from divebell.loop.finals import Final
-from divebell.loop.replies import parse_reply
+from divebell.replies.final_parser import Final
+from divebell.replies.replies import parse_reply
 
 
 def text(value: str) -> Final:

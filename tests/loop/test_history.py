@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from divebell.errors import ConfigurationError
-from divebell.loop.history import KEPT_FRACTION, LEAST_TURN_TOKENS, MAX_KEPT_TURNS, NOTHING, History
 from divebell.models.protocol import Message
+from divebell.run.history import KEPT_FRACTION, LEAST_TURN_TOKENS, MAX_KEPT_TURNS, NOTHING, History
 
 OPENING: list[Message] = [
     {"role": "system", "content": "You answer a question."},

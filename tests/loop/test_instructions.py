@@ -6,7 +6,7 @@ import pytest
 
 from divebell import RLM, ConfigurationError, ScriptedModel
 from divebell.journal.records import read
-from divebell.loop.prompts import PromptFacts, system_prompt
+from divebell.prompts import PromptFacts, system_prompt
 from divebell.testing import replay
 from tests.support.command import run
 from tests.support.endings import block, scripted

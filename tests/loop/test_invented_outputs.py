@@ -4,9 +4,9 @@ import pytest
 
 from divebell import RLM, ScriptedModel
 from divebell.cell import Cell
-from divebell.loop.invented import invented_output
-from divebell.loop.meanings import Final
 from divebell.models.protocol import texts_of
+from divebell.replies.meanings import Final
+from divebell.run.invented import invented_output
 
 CODE = "```repl\nprint(59 * 50)\n```"
 

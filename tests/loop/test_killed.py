@@ -14,11 +14,11 @@ import anyio
 import pytest
 
 from divebell import Budget, Completion, Rate, Request, ScriptedModel, SQLiteLedger, Usage
-from divebell.bridge.escrow import NOTHING, Caps
-from divebell.bridge.meter import Meter
-from divebell.bridge.rates import RateCard
-from divebell.loop import calls as calls_module
-from divebell.loop.calls import Calls
+from divebell.calls import metered_calls as calls_module
+from divebell.calls.metered_calls import Calls
+from divebell_bridge.money.escrow import NOTHING, Caps
+from divebell_bridge.money.meter import Meter
+from divebell_bridge.money.rates import RateCard
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here")
 
@@ -30,8 +30,8 @@ WORKER = """
 import os, signal, sys
 import anyio
 from divebell import RLM, Budget, Completion, Engine, Rate, ScriptedModel, SQLiteLedger, Usage
-from divebell.bridge import sqlite_ledger
-from divebell.bridge.sqlite_books import SQLiteBooks
+from divebell_bridge import sqlite_ledger
+from divebell_bridge.money.sqlite.books import SQLiteBooks
 
 path, point = sys.argv[1:]
 C_IS_THE_HOLD_NUMBER = 4
@@ -157,8 +157,8 @@ def test_a_worker_killed(point: str, tmp_path: Path) -> None:
 HOLDER = """
 import sys, time
 from divebell import Budget, Rate, SQLiteLedger
-from divebell.bridge.meter import Meter
-from divebell.bridge.rates import RateCard
+from divebell_bridge.money.meter import Meter
+from divebell_bridge.money.rates import RateCard
 ledger = SQLiteLedger(sys.argv[1])
 meter = Meter(Budget(dollars="0.08"), RateCard({"m": Rate.per_million("0", "10000")}), ledger=ledger,
               parent_account=ledger.tenant("acme"))
@@ -209,8 +209,8 @@ import os, sys
 sys.path.insert(0, os.getcwd())
 from tests.loop.test_races import CARD, THREADS, in_threads
 from divebell import Budget, SQLiteLedger
-from divebell.bridge.meter import Meter
-from divebell.bridge.patience import wait_and_do
+from divebell_bridge.money.meter import Meter
+from divebell_bridge.money.patience import wait_and_do
 ledger = SQLiteLedger(sys.argv[1])
 day = wait_and_do(lambda: ledger.tenant("acme"))
 meters = [wait_and_do(lambda: Meter(Budget(), CARD, ledger=ledger, parent_account=day)) for _ in range(THREADS)]

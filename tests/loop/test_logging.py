@@ -20,8 +20,8 @@ from divebell import (
     Sandbox,
     ScriptedModel,
     Usage,
-    spending,
 )
+from divebell.calls import spending
 
 
 def block(code: str) -> str:

@@ -12,9 +12,7 @@ import pytest
 
 import divebell
 from divebell import RLM, Sandbox
-from divebell.loop.history import History
-from divebell.loop.notes import Note
-from divebell.loop.prompts import (
+from divebell.prompts import (
     PromptFacts,
     ToolFacts,
     Turns,
@@ -24,8 +22,10 @@ from divebell.loop.prompts import (
     reply_schema,
     system_prompt,
 )
-from divebell.loop.prompts.system import MAX_PREVIEW_CHARACTERS, submit_call
-from divebell.loop.replies import parse_reply
+from divebell.prompts.system import MAX_PREVIEW_CHARACTERS, submit_call
+from divebell.replies.notes import Note
+from divebell.replies.replies import parse_reply
+from divebell.run.history import History
 from tests.support.names import name_value
 
 ROOT = Path(divebell.__file__).parent
@@ -264,7 +264,7 @@ def rendered_names() -> set[str]:
 
 def test_every_template_is_used_and_listed() -> None:
     assert set(TEMPLATES) <= rendered_names()
-    from divebell.loop import prompts
+    from divebell import prompts
 
     assert prompts.__doc__ is not None
     assert set(TEMPLATES) <= set(re.findall(r"`(\w+)`", prompts.__doc__))

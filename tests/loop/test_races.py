@@ -14,16 +14,16 @@ from typing import Any
 import anyio
 import pytest
 
-from divebell.bridge import escrow
-from divebell.bridge.budget import Budget
-from divebell.bridge.errors import BudgetExceeded, LedgerBusy
-from divebell.bridge.escrow import Caps
-from divebell.bridge.meter import Hold, Meter
-from divebell.bridge.patience import wait_and_do
-from divebell.bridge.rates import Rate, RateCard
-from divebell.bridge.sqlite_ledger import SQLiteLedger
-from divebell.loop.calls import Calls
+from divebell.calls.metered_calls import Calls
 from divebell.models.protocol import Completion, Request, Usage
+from divebell_bridge.money import escrow
+from divebell_bridge.money.budget import Budget
+from divebell_bridge.money.errors import BudgetExceeded, LedgerBusy
+from divebell_bridge.money.escrow import Caps
+from divebell_bridge.money.meter import Hold, Meter
+from divebell_bridge.money.patience import wait_and_do
+from divebell_bridge.money.rates import Rate, RateCard
+from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 
 CALLS = int(os.environ.get("DIVEBELL_LEDGER_CALLS", "1200"))
 PROCESSES = 4

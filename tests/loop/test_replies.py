@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from divebell.loop.replies import MAX_CODE_BLOCKS, Final, Note, Reply, parse_reply, strip_thinking
+from divebell.replies.replies import MAX_CODE_BLOCKS, Final, Note, Reply, parse_reply, strip_thinking
 
 
 def text(value: str) -> Final:

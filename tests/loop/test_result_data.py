@@ -14,11 +14,11 @@ import pydantic
 import pytest
 
 from divebell import RLM, Budget, Cell, Engine, Event, ModelError, Rate, Result, Sandbox, ScriptedModel
-from divebell.bridge.meter import account_of
 from divebell.journal.records import read
 from divebell.plain import to_plain
 from divebell.testing import replay
 from divebell.trace import read_trace
+from divebell_bridge.money.meter import account_of
 
 
 def block(code: str) -> str:

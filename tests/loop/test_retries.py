@@ -9,11 +9,11 @@ import anyio.lowlevel
 import pytest
 
 from divebell import Budget, Completion, ModelError, Request, Usage
-from divebell.bridge.escrow import Amounts, Bid, HoldEntry
-from divebell.bridge.memory_ledger import MemoryLedger
-from divebell.bridge.meter import Meter
-from divebell.loop import calls as calls_module
-from divebell.loop.calls import MAX_ATTEMPTS, Calls
+from divebell.calls import metered_calls as calls_module
+from divebell.calls.metered_calls import MAX_ATTEMPTS, Calls
+from divebell_bridge.money.escrow import Amounts, Bid, HoldEntry
+from divebell_bridge.money.memory_ledger import MemoryLedger
+from divebell_bridge.money.meter import Meter
 from tests.support.played import (
     CARD,
     Played,

@@ -145,7 +145,7 @@ def test_a_fault_of_the_host_too_ends_a_trace_with_an_answer(tmp_path: Path, mon
     def broken(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("divebell.loop.run.Sandbox", broken)
+    monkeypatch.setattr("divebell.run.run.Sandbox", broken)
     with pytest.raises(MemoryError):
         RLM(ScriptedModel("root", []), trace="full", trace_folder=tmp_path).run("hay", "q")
     told = [event for event in read_trace(only_file(tmp_path)).events if event.kind == "answer"]

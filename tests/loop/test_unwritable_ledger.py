@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from divebell import RLM, Budget, Completion, Engine, LedgerUnavailable, Rate, Request, Result, ScriptedModel, Usage
-from divebell.bridge import backlog
-from divebell.bridge.escrow import Amounts, Caps, Fixed
-from divebell.bridge.sqlite_ledger import SQLiteLedger
-from divebell.loop import calls as calls_module
+from divebell.calls import metered_calls as calls_module
+from divebell_bridge.money import backlog
+from divebell_bridge.money.escrow import Amounts, Caps, Fixed
+from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 
 RATES = {"root": Rate.per_million("0", "10000"), "sub": Rate.per_million("0", "10000")}  # a cent a token of output
 CALL = Fixed(Amounts(10, 10, 1))
@@ -242,12 +242,12 @@ def test_a_process_that_exits_writes_what_it_kept(tmp_path: Path, alone: Callabl
     alone(
         """
 import os
-from divebell.bridge.escrow import Amounts, Caps, Fixed
-from divebell.bridge.sqlite_ledger import SQLiteLedger
+from divebell_bridge.money.escrow import Amounts, Caps, Fixed
+from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 ledger = SQLiteLedger(os.environ["LEDGER"])
 ledger.open("run", kind="run", path="run", parent=ledger.tenant("acme"), wanted=Caps())
 ledger.hold("run", "call", Fixed(Amounts(10, 10, 1)), model="m")
-from divebell.bridge import backlog
+from divebell_bridge import backlog
 backlog.FIRST_RETRY_SECONDS = 3600.0
 ledger._db.execute("PRAGMA query_only = ON")
 ledger.settle_eventually("call", Amounts(4, 4, 1))

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from divebell.bridge.bounds import MAX_IMAGE_BYTES
 from divebell.errors import ModelError
 from divebell.models import Request, ScriptedModel, worst_case_image_tokens
 from divebell.models.images import data_url, detail_of, image_size
+from divebell_bridge.door.bounds import MAX_IMAGE_BYTES
 from tests.support.images import gif, jpeg, jpeg_frame, jpeg_segment, png, vp8, vp8l, vp8x, webp
 
 MAKERS = {"image/png": png, "image/jpeg": jpeg, "image/gif": gif}

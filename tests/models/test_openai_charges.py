@@ -9,7 +9,7 @@ import pytest
 
 from divebell.errors import ModelError, ModelUnavailable
 from divebell.models import Completion, OpenAIChatModel
-from divebell.models.openai_base import OpenAIModel
+from divebell.models.openai.base import OpenAIModel
 from tests.support.chat_server import KEY, ChatServer, Reply, error
 from tests.support.misbehaviour import FAILED as FAILED_ROWS
 from tests.support.misbehaviour import (

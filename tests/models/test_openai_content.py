@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from divebell.bridge.bounds import MAX_REQUEST_IMAGES
 from divebell.errors import ConfigurationError, ModelError
 from divebell.models import Completion, OpenAIChatModel, OpenAIResponsesModel, Request
-from divebell.models.openai_base import OpenAIModel
-from divebell.models.openai_content import MAX_PARTS
+from divebell.models.openai.base import OpenAIModel
+from divebell.models.openai.content import MAX_PARTS
+from divebell_bridge.door.bounds import MAX_REQUEST_IMAGES
 from tests.support.chat_server import KEY, ChatServer
 from tests.support.images import png
 

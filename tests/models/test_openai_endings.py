@@ -9,7 +9,7 @@ import pytest
 from divebell.errors import ModelUnavailable
 from divebell.journal.outcomes import completion_as_record, completion_of
 from divebell.models import Completion, OpenAIChatModel, OpenAIResponsesModel, Request, Usage
-from divebell.models.openai_endings import (
+from divebell.models.endings import (
     INTERRUPTED,
     MAX_TOOL_CALL_CHARACTERS,
     MAX_TOOL_CALL_DEPTH,

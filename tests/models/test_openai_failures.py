@@ -14,9 +14,9 @@ import pytest
 
 from divebell.errors import ContextTooLong, ModelError, ModelRefused, ModelUnavailable
 from divebell.models import Completion, OpenAIChatModel, Request
-from divebell.models.openai_client import MAX_ERROR_BYTES
-from divebell.models.openai_errors import EXPLAINED, translate
-from divebell.models.openai_where import MAX_PROVIDER_CHARACTERS, Where
+from divebell.models.openai.client import MAX_ERROR_BYTES
+from divebell.models.openai.errors import EXPLAINED, translate
+from divebell.models.openai.where import MAX_PROVIDER_CHARACTERS, Where
 from tests.support.chat_server import KEY, ChatServer, Reply, error
 
 # What would lead the client elsewhere. Proxies too: they would be asked for 127.0.0.1.
@@ -234,7 +234,7 @@ def test_an_unforeseen_error_of_the_client_is_a_model_error(
     async def broken(*_arguments: object) -> bytes:
         raise ZeroDivisionError(KEY)
 
-    monkeypatch.setattr("divebell.models.openai_client.post", broken)
+    monkeypatch.setattr("divebell.models.openai.client.post", broken)
     assert str(failure(model_at(server))) == "the call of 'local' failed (ZeroDivisionError)"
 
 

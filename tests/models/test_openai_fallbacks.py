@@ -8,7 +8,7 @@ import pytest
 
 from divebell.errors import ModelError
 from divebell.models import OpenAIChatModel, OpenAIResponsesModel, Request
-from divebell.models.openai_base import OpenAIModel
+from divebell.models.openai.base import OpenAIModel
 from tests.support.chat_server import KEY, ChatServer, Reply, error
 
 SCHEMA = {

@@ -359,13 +359,13 @@ def test_replies_that_are_none(server: ChatServer, reply: Reply, says: str) -> N
 
 
 def test_an_endless_reply_is_not_kept(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("divebell.models.openai_client.MAX_BODY_BYTES", 100_000)
+    monkeypatch.setattr("divebell.models.openai.client.MAX_BODY_BYTES", 100_000)
     server.policy = lambda _asked: Reply(body=b" " * 200_000)
     assert "longer than 100,000 bytes" in str(failure(model_at(server)))
 
 
 def test_a_small_body_cannot_become_a_large_one(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("divebell.models.openai_client.MAX_BODY_BYTES", 100_000)
+    monkeypatch.setattr("divebell.models.openai.client.MAX_BODY_BYTES", 100_000)
     bomb = gzip.compress(b" " * 50_000_000)
     assert len(bomb) < 100_000
     server.policy = lambda _asked: Reply(body=bomb, headers={"Content-Encoding": "gzip"})
@@ -373,6 +373,6 @@ def test_a_small_body_cannot_become_a_large_one(server: ChatServer, monkeypatch:
 
 
 def test_a_reply_over_the_bound_of_characters(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("divebell.models.openai_reply.MAX_REPLY_CHARACTERS", 10)
+    monkeypatch.setattr("divebell.models.openai.reply.MAX_REPLY_CHARACTERS", 10)
     server.policy = lambda _asked: "x" * 11
     assert "replied with 11 characters, at most 10" in str(failure(model_at(server)))

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from divebell.models import Usage
-from divebell.models.openai_usage import CHAT_NAMES, MAX_COST_DOLLARS, RESPONSES_NAMES, usage_of
-from divebell.models.openai_where import Where
+from divebell.models.openai.usage import CHAT_NAMES, MAX_COST_DOLLARS, RESPONSES_NAMES, usage_of
+from divebell.models.openai.where import Where
 
 ELSEWHERE = Where("m", "https://llm.example.org/v1", official=False)
 GOOGLE = Where("m", "https://generativelanguage.googleapis.com/v1beta/openai", official=False, hides_reasoning=True)

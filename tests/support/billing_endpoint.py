@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from divebell.bridge.rates import Rate
+from divebell_bridge.money.rates import Rate
 from tests.support.chat_server import Reply, error
 
 RATE = Rate.per_million("2.00", "8.00")

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from divebell.bridge.budget import Budget
-from divebell.bridge.escrow import Caps
-from divebell.bridge.ledger import Ledger
-from divebell.bridge.meter import Meter
-from divebell.bridge.rates import Rate, RateCard
+from divebell_bridge.money.budget import Budget
+from divebell_bridge.money.escrow import Caps
+from divebell_bridge.money.ledger import Ledger
+from divebell_bridge.money.meter import Meter
+from divebell_bridge.money.rates import Rate, RateCard
 
 DOLLAR = 10**12
 CARD = RateCard({"m": Rate.per_million("1.00", "10.00")})
@@ -19,9 +19,9 @@ TEXT = "x" * 920  # with the framing 1,000 tokens: a call with 100 tokens of out
 
 _WORKER = """
 import sys, time
-from divebell.bridge.budget import Budget
-from divebell.bridge.meter import Meter
-from divebell.bridge.sqlite_ledger import SQLiteLedger
+from divebell_bridge.money.budget import Budget
+from divebell_bridge.money.meter import Meter
+from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 from tests.support.ledger_files import CARD, TEXT, open_run
 ledger = SQLiteLedger(sys.argv[1])
 run = open_run(ledger, sys.argv[2], dollars="0.10")

@@ -20,8 +20,8 @@ from typing import Any, Literal
 
 from divebell.errors import ModelError, ModelRefused, ModelUnavailable
 from divebell.models import Completion, OpenAIChatModel, OpenAIResponsesModel, Request, Usage
-from divebell.models.openai_base import OpenAIModel
-from divebell.models.openai_client import MAX_BODY_BYTES
+from divebell.models.openai.base import OpenAIModel
+from divebell.models.openai.client import MAX_BODY_BYTES
 from tests.support.chat_server import ChatServer, Reply, error
 
 REQUEST = Request(

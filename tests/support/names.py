@@ -2,7 +2,7 @@
 
 import re
 
-from divebell.bridge.budget import shown
+from divebell_bridge.money.budget import shown
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 

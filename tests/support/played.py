@@ -8,10 +8,10 @@ import anyio
 import anyio.lowlevel
 
 from divebell import Completion, ModelError, Rate, Request, Usage
-from divebell.bridge.escrow import NOTHING
-from divebell.bridge.meter import Meter
-from divebell.bridge.rates import RateCard
-from divebell.loop.calls import Calls
+from divebell.calls.metered_calls import Calls
+from divebell_bridge.money.escrow import NOTHING
+from divebell_bridge.money.meter import Meter
+from divebell_bridge.money.rates import RateCard
 
 CENT_PER_TOKEN = Rate.per_million("0", "10000")
 CARD = RateCard({"m": CENT_PER_TOKEN, "other": CENT_PER_TOKEN})

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from divebell import RLM, Budget, Completion, DivebellError, ModelError, Rate, Request, Usage
-from divebell.loop.result import Result
+from divebell.run.result import Result
 from divebell.testing import ScriptedModel, count_tokens
 
 RATES = {"root": Rate.per_million("1", "1"), "sub": Rate.per_million("1", "1")}

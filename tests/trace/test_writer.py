@@ -13,7 +13,7 @@ import pytest
 
 from divebell import RLM, Cell, CellError, ConfigurationError, DivebellError, Event, ScriptedModel
 from divebell.errors import TraceError
-from divebell.loop.stop import Stop
+from divebell.run.stop import Stop
 from divebell.trace import TraceWriter, read_trace
 from divebell.trace.buffer import Buffer
 from divebell.trace.pump import Pump

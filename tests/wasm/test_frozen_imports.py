@@ -10,7 +10,7 @@ import msgpack
 import pytest
 import wasmtime
 
-from divebell import wasm
+import divebell_wasm as wasm
 
 NEEDS_SOMETHING_THAT_IS_NOT_FROZEN = {
     "bs4.builder._html5lib": "html5lib",

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import wasmtime
 
-from divebell import wasm
-from divebell.wasm.sections import FunctionType, Import, Module, parse
+import divebell_wasm as wasm
+from divebell_wasm.sections import FunctionType, Import, Module, parse
 
 FOLDER = Path(__file__).resolve().parents[2] / "wasm"
 EXPORTS = {
@@ -88,7 +88,7 @@ def test_manifest_describes_the_module(data: bytes) -> None:
 
 def test_the_module_was_built_from_the_c_that_is_here() -> None:
     here = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (FOLDER / "c").glob("*.[ch]")}
-    assert here == wasm.manifest().c_sources, "wasm/c changed: run ./build.sh guest --update"
+    assert here == wasm.manifest().c_sources, "wasm/divebell_wasm/c changed: run ./build.sh guest --update"
 
 
 def test_the_module_was_built_with_the_abi_that_is_here() -> None:
@@ -110,7 +110,7 @@ def test_the_module_was_built_from_the_sources_that_are_pinned() -> None:
 
 def test_the_module_was_built_with_the_patches_that_are_here() -> None:
     here = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (FOLDER / "build/patches").iterdir()}
-    assert here == wasm.manifest().patches, "wasm/build/patches changed: run ./build.sh guest --update"
+    assert here == wasm.manifest().patches, "wasm/divebell_wasm/build/patches changed: run ./build.sh guest --update"
 
 
 def test_what_cells_are_told_of_the_bounds_of_files_is_true() -> None:

@@ -3,7 +3,7 @@
 import pytest
 import wasmtime
 
-from divebell.wasm.sections import BULK_MEMORY, FunctionType, Global, Import, MalformedModule, Module, parse
+from divebell_wasm.sections import BULK_MEMORY, FunctionType, Global, Import, MalformedModule, Module, parse
 
 BULK_MEMORY_TEXT = {
     "memory.init": "(memory.init $data (i32.const 0) (i32.const 0) (i32.const 0))",

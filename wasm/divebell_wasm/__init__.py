@@ -37,11 +37,11 @@ class Manifest:
     """What the module was built from, as `./build.sh guest --update` wrote it.
 
     sources: downloaded inputs, by name: version and sha256.
-    patches: the sha256 of each change to CPython's source, by file name in wasm/build/patches.
+    patches: the sha256 of each change to CPython's source, by file name in wasm/divebell_wasm/build/patches.
     packages: frozen third-party packages, by name: version, sha256 of the wheel, imports, licence, why.
     flags: what the compiler, the linker and the optimiser were told, by step.
     toolchain: the version of each tool that had a hand in the bytes.
-    c_sources: the sha256 of each file in wasm/c, by file name.
+    c_sources: the sha256 of each file in wasm/divebell_wasm/c, by file name.
     frozen_modules: every module that imports without a file, sorted.
     """
 
@@ -94,7 +94,7 @@ def guest_sources() -> dict[str, str]:
     folder = resources.files(__name__) / "guest"
     sources = {"divebell_guest": (folder / "__init__.py").read_text("utf-8")}
     for stem in SHARED_MODULES:
-        sources[f"divebell_guest.{stem}"] = (resources.files("divebell.bridge") / f"{stem}.py").read_text("utf-8")
+        sources[f"divebell_guest.{stem}"] = (resources.files("divebell_bridge") / f"{stem}.py").read_text("utf-8")
     for stem in GUEST_MODULES:
         sources[f"divebell_guest.{stem}"] = (folder / f"{stem}.py").read_text("utf-8")
     return sources

@@ -1,6 +1,6 @@
 """Bounds that both sides of the door, and several files on each, must agree on.
 
-One file for both sides, as wire.py is: the host imports it as `divebell.bridge.bounds`, the guest as
+One file for both sides, as wire.py is: the host imports it as `divebell_bridge.door.bounds`, the guest as
 `divebell_guest.bounds`. It imports nothing of ours, and its functions take plain data, of exact types.
 """
 

@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from divebell.bridge import reading, wire
-from divebell.bridge.reading import MAX_BATCH, MAX_MODEL_NAME, Refused
-from divebell.bridge.requests import Call, ChildQuery, Outcome, Query
-from divebell.bridge.tickets import LATE, MAX_OPEN, Started, Tickets
+from divebell_bridge.door import reading, wire
+from divebell_bridge.door.reading import MAX_BATCH, MAX_MODEL_NAME, Refused
+from divebell_bridge.door.requests import Call, ChildQuery, Outcome, Query
+from divebell_bridge.door.tickets import LATE, MAX_OPEN, Started, Tickets
 
 __all__ = ["MAX_BATCH", "MAX_MODEL_NAME", "Door", "Outcome", "Refused", "Services", "Started"]
 
@@ -46,7 +46,7 @@ class Services(Protocol):
         ...
 
     def tool_descriptions(self) -> list[dict[str, object]]:
-        """Name, signature and documentation of each tool that the guest may call; see engine/tools.py."""
+        """Name, signature and documentation of each tool that the guest may call; see engine/divebell/sandbox/tools.py."""
         ...
 
     def budget(self) -> dict[str, object]: ...

@@ -6,8 +6,8 @@ is raised. The messages are for the model that wrote the code.
 
 from typing import Any
 
-from divebell.bridge import bounds, wire
-from divebell.bridge.requests import ChildQuery, ContextItem, ContextReference, Image, Query, ToolCall
+from divebell_bridge.door import bounds, wire
+from divebell_bridge.door.requests import ChildQuery, ContextItem, ContextReference, Image, Query, ToolCall
 
 MAX_BATCH = 10_000  # prompts in one batch
 MAX_MODEL_NAME = 200

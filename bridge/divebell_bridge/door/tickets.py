@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from divebell.bridge import wire
-from divebell.bridge.reading import Refused
-from divebell.bridge.requests import Call, Outcome
+from divebell_bridge.door import wire
+from divebell_bridge.door.reading import Refused
+from divebell_bridge.door.requests import Call, Outcome
 
 MAX_OPEN = wire.MAX_OPEN_CALLS
 MAX_REQUEST_BYTES = 256 << 20

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from divebell.bridge.errors import LedgerBusy, LedgerError, LedgerUnavailable
+from divebell_bridge.money.errors import LedgerBusy, LedgerError, LedgerUnavailable
 
 FIRST_RETRY_SECONDS = 0.05
 MAX_RETRY_SECONDS = 15.0

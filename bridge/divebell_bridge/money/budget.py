@@ -1,6 +1,6 @@
 """`Budget`: what a run may use. Amounts of money are exact: whole pico-dollars inside, str or Decimal outside.
 
-A budget is a plan; bridge/meter.py keeps the accounts.
+A budget is a plan; bridge/divebell_bridge/money/meter.py keeps the accounts.
 """
 
 import re
@@ -8,10 +8,10 @@ from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from divebell.bridge.errors import ConfigurationError
+from divebell_bridge.money.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from divebell.bridge.tally import Tally
+    from divebell_bridge.money.tally import Tally
 
 _PICODOLLAR_DIGITS = 12
 _PICODOLLARS_PER_DOLLAR = 10**12

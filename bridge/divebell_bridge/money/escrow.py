@@ -28,8 +28,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 
-from divebell.bridge.budget import dollars
-from divebell.bridge.errors import BudgetExceeded
+from divebell_bridge.money.budget import dollars
+from divebell_bridge.money.errors import BudgetExceeded
 
 
 class Amounts(NamedTuple):

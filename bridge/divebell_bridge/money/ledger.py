@@ -20,11 +20,11 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Protocol
 
-from divebell.bridge import escrow
-from divebell.bridge.backlog import Backlog
-from divebell.bridge.changes import Changes
-from divebell.bridge.errors import BudgetExceeded, ConfigurationError, LedgerError
-from divebell.bridge.escrow import NOTHING, Account, Amounts, Below, Bid, Caps, HoldEntry
+from divebell_bridge.money import escrow
+from divebell_bridge.money.backlog import Backlog
+from divebell_bridge.money.changes import Changes
+from divebell_bridge.money.errors import BudgetExceeded, ConfigurationError, LedgerError
+from divebell_bridge.money.escrow import NOTHING, Account, Amounts, Below, Bid, Caps, HoldEntry
 
 MAX_TENANT_NAME = 100
 STALE_TICKET_SECONDS = 60.0

@@ -11,7 +11,7 @@ import os
 import re
 from pathlib import Path
 
-from divebell.bridge.errors import LedgerError
+from divebell_bridge.money.errors import LedgerError
 
 try:
     import fcntl

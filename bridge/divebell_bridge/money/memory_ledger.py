@@ -5,8 +5,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from divebell.bridge.escrow import Account, HoldEntry
-from divebell.bridge.ledger import STALE_TICKET_SECONDS, Books, Ledger
+from divebell_bridge.money.escrow import Account, HoldEntry
+from divebell_bridge.money.ledger import STALE_TICKET_SECONDS, Books, Ledger
 
 
 class MemoryLedger(Ledger):

@@ -11,7 +11,7 @@ any number of threads (ledger.py); so that a run's cost never exceeds its cap un
 honours the output limit it was sent and bills by byte-level tokens. Where a provider reports more than it was allowed,
 the truth is booked, and the run takes no more calls.
 
-Not guaranteed: to use the budget up. Whoever calls `hold` waits where `waiting_helps` says so (engine/loop/calls.py).
+Not guaranteed: to use the budget up. Whoever calls `hold` waits where `waiting_helps` says so (engine/divebell/calls/metered_calls.py).
 """
 
 import logging
@@ -22,13 +22,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from divebell.bridge.budget import Budget, dollars
-from divebell.bridge.errors import BudgetExceeded, ConfigurationError, LedgerError, UnknownPrice
-from divebell.bridge.escrow import NOTHING, Amounts, Caps, Fixed
-from divebell.bridge.ledger import Ledger
-from divebell.bridge.memory_ledger import MemoryLedger
-from divebell.bridge.rates import FREE, Rate, RateCard
-from divebell.bridge.tally import Tally
+from divebell_bridge.money.budget import Budget, dollars
+from divebell_bridge.money.errors import BudgetExceeded, ConfigurationError, LedgerError, UnknownPrice
+from divebell_bridge.money.escrow import NOTHING, Amounts, Caps, Fixed
+from divebell_bridge.money.ledger import Ledger
+from divebell_bridge.money.memory_ledger import MemoryLedger
+from divebell_bridge.money.rates import FREE, Rate, RateCard
+from divebell_bridge.money.tally import Tally
 
 TOKENS_PER_MESSAGE = 16  # framing: role, separators
 TOKENS_PER_REQUEST = 64

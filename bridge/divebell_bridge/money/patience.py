@@ -1,6 +1,6 @@
 """Waiting for a ledger that another process is writing to: how long, and how it is done where nothing else must go on.
 
-On an event loop, engine/loop/calls.py waits as long without blocking it.
+On an event loop, engine/divebell/calls/metered_calls.py waits as long without blocking it.
 """
 
 import random
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from divebell.bridge.errors import LedgerBusy
+from divebell_bridge.money.errors import LedgerBusy
 
 PATIENCE_SECONDS = 30.0
 MONEY_WAIT_SECONDS = 600.0

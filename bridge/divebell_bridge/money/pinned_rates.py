@@ -8,7 +8,7 @@ from functools import cache
 from importlib import resources
 from typing import TypedDict
 
-from divebell.bridge.token_prices import LongPrompt, Rate
+from divebell_bridge.money.token_prices import LongPrompt, Rate
 
 CARD_FILE = "rate_card.json"
 
@@ -40,7 +40,7 @@ class _Card(TypedDict):
 
 @cache
 def _card() -> _Card:
-    card: _Card = json.loads((resources.files("divebell.bridge") / CARD_FILE).read_text("utf-8"))
+    card: _Card = json.loads((resources.files("divebell_bridge") / CARD_FILE).read_text("utf-8"))
     return card
 
 

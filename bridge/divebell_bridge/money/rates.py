@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from divebell.bridge import pinned_rates
-from divebell.bridge.errors import ConfigurationError
-from divebell.bridge.token_prices import FREE, LongPrompt, Rate
+from divebell_bridge.money import pinned_rates
+from divebell_bridge.money.errors import ConfigurationError
+from divebell_bridge.money.token_prices import FREE, LongPrompt, Rate
 
 __all__ = ["FREE", "LongPrompt", "Rate", "RateCard"]
 

@@ -10,8 +10,8 @@ sqlite_report.py reads it. Nothing here opens a file.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from divebell.bridge.escrow import NO_CAPS, NOTHING, Account, Amounts, Below, Caps, room
-from divebell.bridge.ledger import MAX_TREE_DEPTH
+from divebell_bridge.money.escrow import NO_CAPS, NOTHING, Account, Amounts, Below, Caps, room
+from divebell_bridge.money.ledger import MAX_TREE_DEPTH
 
 ACCOUNT_KINDS = ("tenant", "daily", "day", "run", "child")
 _LIMITS = range(3)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from divebell.bridge.budget import dollars
+from divebell_bridge.money.budget import dollars
 
 
 @dataclass(slots=True)

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from divebell.bridge.budget import MAX_COUNT, MAX_PICODOLLARS, picodollars, shown
-from divebell.bridge.errors import ConfigurationError
+from divebell_bridge.money.budget import MAX_COUNT, MAX_PICODOLLARS, picodollars, shown
+from divebell_bridge.money.errors import ConfigurationError
 
 MAX_LONG_PROMPTS = 16
 MAX_TOKENS_PER_BYTE = 64

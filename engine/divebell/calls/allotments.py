@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from divebell.bridge.meter import Meter
-from divebell.loop.calls import patiently
+from divebell.calls.metered_calls import patiently
+from divebell_bridge.money.meter import Meter
 
 
 class Allotments:

@@ -12,8 +12,8 @@ changed MAX_CHANGES times at most.
 import threading
 from dataclasses import dataclass, replace
 
+from divebell.calls.memo import identity_of
 from divebell.errors import ContextTooLong, ModelError, ModelRefused, OutputTooLong
-from divebell.loop.memo import identity_of
 from divebell.models.protocol import Model, Request
 
 MAX_CHANGES = 4

@@ -9,12 +9,12 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from divebell.bridge.budget import dollars
+from divebell.calls.spending import cost_text
 from divebell.cell import Cell
-from divebell.context.escape import shown
 from divebell.events import Event, EventListener
-from divebell.spending import cost_text
+from divebell.text import shown
 from divebell.trace.schema import with_outcome
+from divebell_bridge.money.budget import dollars
 
 MAX_SENTENCE_CHARACTERS = 300
 

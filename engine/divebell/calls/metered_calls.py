@@ -20,24 +20,24 @@ from weakref import WeakKeyDictionary
 
 import anyio
 
-from divebell.bridge.errors import BudgetExceeded, DivebellError, LedgerBusy, LedgerError, LedgerUnavailable
-from divebell.bridge.ledger import Ledger
-from divebell.bridge.meter import Hold, Meter, whole
-from divebell.bridge.patience import MONEY_WAIT_SECONDS, PATIENCE_SECONDS, UNAVAILABLE_PAUSE_SECONDS, pauses
-from divebell.bridge.tally import Tally
+from divebell.calls.cleaning import clean_completion, clean_error
+from divebell.calls.fitting import MAX_CHANGES, KnownLimits
+from divebell.calls.logs import log_failure, log_retry, log_waiting
+from divebell.calls.memo import Memo, identity_of
+from divebell.calls.retries import ATTEMPTS, CALL_SECONDS, FIRST_SECONDS, MAX_SECONDS, Retries
 from divebell.concurrency import FairLimit
 from divebell.errors import ContextTooLong, JournalError, ModelError, ModelUnavailable, UnknownModel
 from divebell.journal.journal import Journal
-from divebell.loop.cleaning import clean_completion, clean_error
-from divebell.loop.fitting import MAX_CHANGES, KnownLimits
-from divebell.loop.logs import log_failure, log_retry, log_waiting
-from divebell.loop.memo import Memo, identity_of
-from divebell.loop.retries import ATTEMPTS, CALL_SECONDS, FIRST_SECONDS, MAX_SECONDS, Retries
+from divebell.models.endings import INTERRUPTED, ending_of
 from divebell.models.images import worst_case_image_tokens
-from divebell.models.openai_endings import INTERRUPTED, ending_of
 from divebell.models.protocol import DEFAULT_TIMEOUT_SECONDS, Completion, Model, Request
 from divebell.models.secret_texts import SecretTexts, secrets_of
 from divebell.usage import Usage
+from divebell_bridge.money.errors import BudgetExceeded, DivebellError, LedgerBusy, LedgerError, LedgerUnavailable
+from divebell_bridge.money.ledger import Ledger
+from divebell_bridge.money.meter import Hold, Meter, whole
+from divebell_bridge.money.patience import MONEY_WAIT_SECONDS, PATIENCE_SECONDS, UNAVAILABLE_PAUSE_SECONDS, pauses
+from divebell_bridge.money.tally import Tally
 
 ADAPTER_GRACE_SECONDS = 1.0
 MAX_REPLY_CHARACTERS = 16 << 20
@@ -46,7 +46,9 @@ MAX_ATTEMPTS, FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = ATTEMPTS, FIRST_SECONDS, 
 LOOK_AGAIN_SECONDS = 0.05  # where others share the ledger, nobody tells us that they settled
 RECOVER_SECONDS = 2.0  # waiting for so long, look whether somebody died holding what we wait for
 LEDGER_PATIENCE_SECONDS = PATIENCE_SECONDS
-ENDING_PATIENCE_SECONDS = 2.0  # an answer waits no longer for the ledger, which is told later (bridge/backlog.py)
+ENDING_PATIENCE_SECONDS = (
+    2.0  # an answer waits no longer for the ledger, which is told later (bridge/divebell_bridge/money/backlog.py)
+)
 
 _log = logging.getLogger("divebell.budget")
 _T = TypeVar("_T")

@@ -24,13 +24,13 @@ from dataclasses import dataclass
 
 import anyio
 
-from divebell.bridge.budget import Budget
-from divebell.bridge.errors import BudgetExceeded, LedgerError
-from divebell.bridge.ledger import STALE_TICKET_SECONDS, Ledger
-from divebell.bridge.meter import Meter
-from divebell.bridge.patience import MONEY_WAIT_SECONDS
-from divebell.bridge.rates import RateCard
-from divebell.loop.calls import RECOVER_SECONDS, patiently
+from divebell.calls.metered_calls import RECOVER_SECONDS, patiently
+from divebell_bridge.money.budget import Budget
+from divebell_bridge.money.errors import BudgetExceeded, LedgerError
+from divebell_bridge.money.ledger import STALE_TICKET_SECONDS, Ledger
+from divebell_bridge.money.meter import Meter
+from divebell_bridge.money.patience import MONEY_WAIT_SECONDS
+from divebell_bridge.money.rates import RateCard
 
 WAIT_SECONDS = MONEY_WAIT_SECONDS
 IN_FULL_FRACTION = 0.5

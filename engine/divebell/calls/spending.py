@@ -5,10 +5,10 @@ import threading
 from decimal import Decimal
 from typing import Any
 
-from divebell.bridge.rates import RateCard
-from divebell.context.escape import shown
 from divebell.models.protocol import Model
 from divebell.models.scripted import ScriptedModel
+from divebell.text import shown
+from divebell_bridge.money.rates import RateCard
 
 MAX_WARNED_NAMES = 1_000
 

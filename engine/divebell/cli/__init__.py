@@ -5,8 +5,8 @@ def main() -> None:
     """Run the command line and exit."""
     import logging
 
+    from divebell.calls.spending import PRICES
     from divebell.cli.app import run
-    from divebell.spending import PRICES
 
     logging.getLogger(PRICES).setLevel(logging.ERROR)  # the commands' own lines say it: "price unknown"
     run()

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 from divebell.cli.exits import USAGE, Exit
 
 if TYPE_CHECKING:
-    from divebell.bridge.budget import Budget
+    from divebell_bridge.money.budget import Budget
 
 
 def parse_budget(
     dollars: str | None, tokens: int | None, calls: int | None, seconds: float | None, depth: int
 ) -> "Budget":
     """The Budget of a run. Exit with a sentence where the dollars or seconds are none."""
-    from divebell.bridge.budget import Budget
     from divebell.cli.wording import for_a_terminal
     from divebell.errors import ConfigurationError
+    from divebell_bridge.money.budget import Budget
 
     option = "--budget"
     try:
@@ -27,8 +27,8 @@ def parse_budget(
 
 def parse_cap(option: str, dollars: str | None) -> "Budget | None":
     """A cap in dollars. Exit with a sentence where the amount is not one."""
-    from divebell.bridge.budget import Budget
     from divebell.errors import ConfigurationError
+    from divebell_bridge.money.budget import Budget
 
     try:
         return None if dollars is None else Budget(dollars=dollars)

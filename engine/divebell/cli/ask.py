@@ -10,19 +10,19 @@ from typing import Any
 
 from rich.console import Console
 
-from divebell.bridge.budget import Budget
 from divebell.cli.display import Display, one_line, safe, summary_line
 from divebell.cli.exits import USAGE, Exit, status_of
 from divebell.cli.inputs import Reading, read_context, read_schema, show_notes
 from divebell.cli.streams import check_stdout, print_answer
 from divebell.engine import Engine, default_engine
 from divebell.errors import LedgerBusy, LedgerError
-from divebell.loop.listeners import combine_listeners, secrets_known
-from divebell.loop.result import Result
-from divebell.loop.stop import Stop
 from divebell.rlm import RLM
+from divebell.run.listeners import combine_listeners, secrets_known
+from divebell.run.result import Result
+from divebell.run.stop import Stop
 from divebell.tenant import Tenant
 from divebell.trace.writer import TraceWriter
+from divebell_bridge.money.budget import Budget
 
 
 @dataclass(frozen=True, kw_only=True)

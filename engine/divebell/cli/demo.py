@@ -11,14 +11,14 @@ import time
 
 from rich.console import Console
 
-from divebell.bridge.budget import Budget
-from divebell.bridge.rates import Rate
 from divebell.cli.display import Display, summary_line
 from divebell.cli.exits import FAILED, Exit
 from divebell.engine import default_engine
 from divebell.models.protocol import Request, texts_of
 from divebell.models.scripted import ScriptedModel
 from divebell.rlm import RLM
+from divebell_bridge.money.budget import Budget
+from divebell_bridge.money.rates import Rate
 
 QUESTION = "What is the magic number?"
 DECOYS = 40

@@ -16,12 +16,12 @@ from rich.status import Status
 from rich.syntax import Syntax
 from rich.text import Text
 
-from divebell.bridge.budget import dollars
+from divebell.calls.spending import cost_text
 from divebell.cell import Cell
 from divebell.events import Event
-from divebell.loop.observation import shortened
-from divebell.loop.result import Result
-from divebell.spending import cost_text
+from divebell.run.observation import shortened
+from divebell.run.result import Result
+from divebell_bridge.money.budget import dollars
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 CODE_CHARACTERS = 4_000

@@ -10,15 +10,15 @@ from importlib.metadata import version
 from rich.console import Console
 from rich.table import Table
 
-from divebell import wasm
+import divebell_wasm as wasm
 from divebell.cli.exits import FAILED, Exit
 from divebell.engine import Engine
 from divebell.errors import CacheError, DivebellError
 from divebell.runtime import compiled, dirty
 from divebell.runtime.pages import can_map, can_protect
 from divebell.runtime.stack import stack_bytes
-from divebell.sandbox import Sandbox
-from divebell.wasm import GuestError
+from divebell.sandbox.sandbox import Sandbox
+from divebell_wasm import GuestError
 
 Row = tuple[str, str, str]  # what, how it is, what that means
 GOOD, SLOW, BAD = "good", "slower", "problem"

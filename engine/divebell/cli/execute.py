@@ -10,7 +10,7 @@ from divebell.cli.display import safe
 from divebell.cli.exits import FAILED, USAGE, Exit
 from divebell.cli.inputs import read_context, show_notes
 from divebell.limits import Limits
-from divebell.sandbox import Sandbox
+from divebell.sandbox.sandbox import Sandbox
 
 MAX_CODE_BYTES = 16 << 20
 

@@ -20,7 +20,7 @@ from divebell.errors import (
     ReplayDiverged,
     TraceError,
 )
-from divebell.wasm import GuestError
+from divebell_wasm import GuestError
 
 FAILED, USAGE, BUDGET, INTERRUPTED = 1, 2, 3, 130
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from divebell.bridge.rates import Rate
+from divebell.calls.retries import Retries
 from divebell.cli.exits import USAGE, Exit
 from divebell.context import Context
 from divebell.context.decoding import decode
@@ -15,8 +15,8 @@ from divebell.context.folders import is_glob
 from divebell.context.paths import load_several
 from divebell.errors import ConfigurationError, ContextError
 from divebell.limits import Limits
-from divebell.loop.retries import Retries
 from divebell.schemas import AnswerSchema
+from divebell_bridge.money.rates import Rate
 
 STDIN = Path("-")
 MAX_STDIN_BYTES = 2 << 30

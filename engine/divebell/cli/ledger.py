@@ -48,8 +48,8 @@ def show(
 
     Tokens and calls have a line where they have a cap. --json has all figures, to the last digit.
     """
-    from divebell.bridge.sqlite_report import LedgerReader
     from divebell.cli import ledger_json, ledger_tables
+    from divebell_bridge.money.sqlite.report import LedgerReader
 
     with _readable(), LedgerReader(_named(file)) as reader:
         accounts = reader.accounts(closed_runs=MAX_SHOWN if every else recent, every_day=every)
@@ -66,8 +66,8 @@ def tenants(file: LedgerFile = None, as_json: AsJson = False) -> None:
 
     Tokens and calls have a line where they have a cap.
     """
-    from divebell.bridge.sqlite_report import LedgerReader
     from divebell.cli import ledger_json, ledger_tables
+    from divebell_bridge.money.sqlite.report import LedgerReader
 
     with _readable(), LedgerReader(_named(file)) as reader:
         found = reader.tenants()
@@ -94,9 +94,9 @@ def holds(
     Its process is named by its number, and as one that died where nobody has closed what it left.
     Holds that have ended are forgotten after 90 days; what they cost stays in the accounts.
     """
-    from divebell.bridge.sqlite_report import LedgerReader
     from divebell.cli import ledger_json, ledger_tables
     from divebell.cli.display import one_line
+    from divebell_bridge.money.sqlite.report import LedgerReader
 
     with _readable(), LedgerReader(_named(file)) as reader:
         if tenant is not None and not reader.has_tenant(tenant):
@@ -116,8 +116,8 @@ def reconcile(file: LedgerFile = None, as_json: AsJson = False) -> None:
     What was kept back for last calls, and what is left of allotments, is free again.
     Processes that are alive are left alone. Doing it again changes nothing.
     """
-    from divebell.bridge.sqlite_reconcile import reconcile as work
     from divebell.cli import ledger_json, ledger_tables
+    from divebell_bridge.money.sqlite.reconcile import reconcile as work
 
     with _readable():
         done = work(_named(file))
@@ -146,10 +146,10 @@ def cap(
 
     Calls in flight are paid. Caps in tokens and calls stay as they are, but for --stop, and --total after it.
     """
-    from divebell.bridge.sqlite_report import LedgerReader
     from divebell.cli import ledger_json, ledger_tables
     from divebell.cli.display import one_line
     from divebell.cli.ledger_caps import change_caps
+    from divebell_bridge.money.sqlite.report import LedgerReader
 
     if stop and total is not None:
         raise Exit(USAGE, "--stop and --total are two ways to set one cap: give one of them")

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from divebell.bridge.budget import picodollars
-from divebell.bridge.escrow import Caps
-from divebell.bridge.patience import wait_and_do
-from divebell.bridge.sqlite_ledger import SQLiteLedger
+from divebell_bridge.money.budget import picodollars
+from divebell_bridge.money.escrow import Caps
+from divebell_bridge.money.patience import wait_and_do
+from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 
 LIFT = "none"
 STOPPED = Caps(0, 0, 0)

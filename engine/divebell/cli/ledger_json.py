@@ -5,11 +5,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from divebell.bridge.budget import dollars
-from divebell.bridge.escrow import Amounts, Caps
-from divebell.bridge.ledger_report import AccountReport, HoldReport, TenantReport, Totals, Worker
-from divebell.bridge.sqlite_reconcile import Reconciled
-from divebell.bridge.sqlite_report import LedgerReader
+from divebell_bridge.money.budget import dollars
+from divebell_bridge.money.escrow import Amounts, Caps
+from divebell_bridge.money.report import AccountReport, HoldReport, TenantReport, Totals, Worker
+from divebell_bridge.money.sqlite.reconcile import Reconciled
+from divebell_bridge.money.sqlite.report import LedgerReader
 
 
 def _print(told: Mapping[str, Any]) -> None:

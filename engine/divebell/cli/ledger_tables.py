@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 
 from rich.text import Text
 
-from divebell.bridge.escrow import NO_CAPS, Amounts, Caps
-from divebell.bridge.ledger_report import AccountReport, HoldReport, TenantReport, Totals, Worker
-from divebell.bridge.sqlite_reconcile import Reconciled
-from divebell.bridge.sqlite_report import LedgerReader
 from divebell.cli.columns import Page, Row, names, numbers, words
 from divebell.cli.display import money, one_line
+from divebell_bridge.money.escrow import NO_CAPS, Amounts, Caps
+from divebell_bridge.money.report import AccountReport, HoldReport, TenantReport, Totals, Worker
+from divebell_bridge.money.sqlite.reconcile import Reconciled
+from divebell_bridge.money.sqlite.report import LedgerReader
 
 NAME_CHARACTERS = 60
 MAX_INDENT = 10

@@ -7,10 +7,10 @@ from decimal import Decimal
 from rich.console import Console
 from rich.table import Table
 
-from divebell.bridge import pinned_rates
-from divebell.bridge.rates import Rate, RateCard
 from divebell.cli.display import one_line
 from divebell.cli.exits import USAGE, Exit
+from divebell_bridge.money import pinned_rates
+from divebell_bridge.money.rates import Rate, RateCard
 
 MAX_SUGGESTIONS = 3
 MAX_NAME_CHARACTERS = 100  # of a name that is compared with those on the card

@@ -8,10 +8,10 @@ from divebell.cli.display import safe
 from divebell.cli.exits import USAGE, Exit
 from divebell.cli.inputs import read_context, read_schema
 from divebell.context import Context
-from divebell.loop.prompts import PromptFacts, ToolFacts, opening_messages
 from divebell.models.protocol import texts_of
 from divebell.options import check_instructions
-from divebell.questions import check_query
+from divebell.prompts import PromptFacts, ToolFacts, opening_messages
+from divebell.run.question import check_query
 
 _TOOL = re.compile(r"([A-Za-z_]\w*)(\([^()]*\)(?: *-> *[^:]+)?)(?:: *(.*))?")
 

@@ -8,15 +8,15 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from divebell.bridge.budget import dollars
+from divebell.calls.spending import cost_text
 from divebell.cli.display import CODE_CHARACTERS, LINE_CHARACTERS, both_ends, one_line, safe
 from divebell.cli.exits import USAGE, Exit
-from divebell.loop.observation import shortened
-from divebell.spending import cost_text
+from divebell.run.observation import shortened
 from divebell.trace.html import write_page
 from divebell.trace.reader import Trace, read_trace
 from divebell.trace.schema import body_text
 from divebell.trace.tree import Span, Totals, build_tree
+from divebell_bridge.money.budget import dollars
 
 MAX_CODE_LINES = 4
 MAX_SHOWN_CALLS = 6

@@ -5,8 +5,8 @@ from collections import UserString
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from divebell.bridge import wire
 from divebell.errors import ContextError
+from divebell_bridge.door import wire
 
 _TEXTS = (str, bytes, bytearray, memoryview)
 

@@ -16,9 +16,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from divebell.context.escape import shown
 from divebell.context.texts import kind_of
 from divebell.errors import ContextError
+from divebell.text import shown
 
 SAMPLE_BYTES = 64 << 10
 MANY_ZEROS = 0.1  # of a sample: then it is binary, or UTF-16 without a mark

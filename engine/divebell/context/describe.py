@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from divebell.context.escape import plain, shown, some
 from divebell.context.layout import Reference, fields_of, type_and_length
 from divebell.context.texts import read
 from divebell.runtime.pages import Region
+from divebell.text import plain, shown, some
 
 MAX_DESCRIPTION_CHARACTERS = 1_200
 LOOKED_AT_RECORDS = 1_000

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from divebell.context import decoding
-from divebell.context.escape import shown
 from divebell.context.layout import check_size
 from divebell.context.texts import WIDTH, kind_of, pieces_of
 from divebell.errors import ContextError
 from divebell.runtime.pages import Region, can_map
 from divebell.runtime.signals import survive_cut_files
+from divebell.text import shown
 
 
 class OpenFile:

@@ -14,9 +14,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from divebell.context.decoding import BinaryData
-from divebell.context.escape import some
 from divebell.context.files import is_folder, opened
 from divebell.errors import ContextError
+from divebell.text import some
 
 MAX_FILES = 10_000
 MAX_BYTES = 1 << 30

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from divebell.bridge.bounds import IMAGE_KINDS, MAX_IMAGE_BYTES, image_kind
-from divebell.context.escape import shown
 from divebell.context.files import opened
 from divebell.errors import ContextError
+from divebell.text import shown
+from divebell_bridge.door.bounds import IMAGE_KINDS, MAX_IMAGE_BYTES, image_kind
 
 _KIND_OF_SUFFIX = {suffix: kind for kind, (_, suffixes) in IMAGE_KINDS.items() for suffix in suffixes}
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import msgpack
 
-from divebell.bridge import wire
 from divebell.context.containers import as_plain, is_container
 from divebell.context.texts import WIDTH, kind_of, pieces_of
 from divebell.errors import ContextError
 from divebell.runtime.pages import PAGE_BYTES, Region, round_up
 from divebell.runtime.shared import BYTES, SharedContext
+from divebell_bridge.door import wire
 
 MAX_CONTEXT_BYTES = (2 << 30) - (1 << 20)
 """What one context may take in memory. CPython's lengths are 31 bits in the guest."""

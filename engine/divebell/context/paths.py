@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from divebell.context import folders, images, structured
-from divebell.context.escape import shown
 from divebell.context.files import is_folder, opened
 from divebell.errors import ContextError
+from divebell.text import shown
 
 MAX_PATH_CHARACTERS = 1_000
 _log = logging.getLogger("divebell.context")

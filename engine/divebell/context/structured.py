@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from divebell.bridge import wire
-from divebell.context.escape import shown
 from divebell.context.files import opened
 from divebell.errors import ContextError
+from divebell.text import shown
+from divebell_bridge.door import wire
 
 MAX_JSON_BYTES = 512 << 20
 """Of a JSON file. As Python objects it takes several times that."""

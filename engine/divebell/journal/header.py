@@ -10,12 +10,12 @@ from divebell.errors import ConfigurationError, JournalError
 from divebell.journal.file import JournalFile
 from divebell.journal.journal import Journal
 from divebell.journal.records import VERSION, Record, Recorded, has_begun, pack, read
-from divebell.loop.prompts.templates import prompts_digest
 from divebell.metadata import check_metadata
-from divebell.tools import Tools
+from divebell.prompts.templates import prompts_digest
+from divebell.sandbox.tools import Tools
 
 if TYPE_CHECKING:
-    from divebell.loop.settings import Settings
+    from divebell.run.settings import Settings
 
 EMBEDDED_BYTES = 4 << 20
 """A context of up to so many bytes is in the journal itself, so that it can be replayed without its file. A larger one

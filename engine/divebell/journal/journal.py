@@ -27,9 +27,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from divebell.bridge import wire
-from divebell.bridge.errors import BudgetExceeded
-from divebell.bridge.tally import Tally
 from divebell.cell import Cell
 from divebell.errors import DivebellError, JournalError, ModelError, ReplayDiverged
 from divebell.journal.file import JournalFile
@@ -45,8 +42,11 @@ from divebell.journal.outcomes import (
     with_costs,
 )
 from divebell.journal.records import Cost, Record, Recorded, digest, numbers_of, pack, to_line, unpack
-from divebell.loop.prompts.templates import prompts_digest
 from divebell.models.protocol import STOP, Completion, Request
+from divebell.prompts.templates import prompts_digest
+from divebell_bridge.door import wire
+from divebell_bridge.money.errors import BudgetExceeded
+from divebell_bridge.money.tally import Tally
 
 _TIMED = frozenset({"TimeoutError", "Killed"})
 QUERY_PATH = "0"

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from divebell.bridge.errors import BudgetExceeded
-from divebell.bridge.tally import Tally
-from divebell.bridge.wire import BAD_REQUEST, MODEL_ERROR
 from divebell.errors import ContextTooLong, DivebellError, IncompleteReply, JournalError, ModelError, RequestError
 from divebell.journal.records import MAX_COUNT, Record, digest, pack, text_of
-from divebell.models.openai_endings import bounded_tool_calls
+from divebell.models.endings import bounded_tool_calls
 from divebell.models.protocol import Completion, Request, images_of
 from divebell.usage import Usage
+from divebell_bridge.door.wire import BAD_REQUEST, MODEL_ERROR
+from divebell_bridge.money.errors import BudgetExceeded
+from divebell_bridge.money.tally import Tally
 
 _SHOWN = 200
 _USAGE = frozenset({"input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens"})

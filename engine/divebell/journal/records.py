@@ -29,10 +29,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from divebell.bridge import wire
-from divebell.bridge.tally import Tally
 from divebell.errors import JournalError
 from divebell.journal.seals import SealReader
+from divebell_bridge.door import wire
+from divebell_bridge.money.tally import Tally
 
 VERSION = 1
 MAX_JOURNAL_BYTES = 4 << 30

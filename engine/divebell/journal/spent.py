@@ -6,10 +6,10 @@ completion that was written down just before the death, but not settled, is post
 of the two, the accounts of all the run's processes together never have more than its cap.
 """
 
-from divebell.bridge.ledger import Ledger
-from divebell.bridge.meter import account_of
-from divebell.bridge.tally import Tally
 from divebell.journal.journal import Journal
+from divebell_bridge.money.ledger import Ledger
+from divebell_bridge.money.meter import account_of
+from divebell_bridge.money.tally import Tally
 
 
 def already_spent(journal: Journal, ledger: Ledger) -> Tally:

@@ -1,8 +1,8 @@
 """Models: the protocol, the adapters for OpenAI's two APIs, and one that plays a script."""
 
 from divebell.models.images import worst_case_image_tokens
-from divebell.models.openai_chat import OpenAIChatModel
-from divebell.models.openai_responses import OpenAIResponsesModel
+from divebell.models.openai.chat import OpenAIChatModel
+from divebell.models.openai.responses import OpenAIResponsesModel
 from divebell.models.protocol import (
     Completion,
     Content,

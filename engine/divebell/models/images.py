@@ -18,10 +18,10 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping
 
-from divebell.bridge.bounds import IMAGE_KINDS_IN_WORDS, MAX_IMAGE_BYTES
 from divebell.errors import RequestError
 from divebell.models.image_headers import SIZES, UnreadableImage
 from divebell.models.protocol import Detail, ImagePart
+from divebell_bridge.door.bounds import IMAGE_KINDS_IN_WORDS, MAX_IMAGE_BYTES
 
 MAX_SIDE_PIXELS = 65_535
 

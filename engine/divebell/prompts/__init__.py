@@ -25,9 +25,9 @@ What is filled in may be hostile (a preview, an error's text): it is never read 
 question, the observation and the application's own texts is short.
 """
 
-from divebell.loop.prompts.system import PromptFacts, ToolFacts, budget_line, opening_messages, system_prompt
-from divebell.loop.prompts.templates import render
-from divebell.loop.prompts.turns import Turns, bad_reply, long_question, output_limit, reply_schema
+from divebell.prompts.system import PromptFacts, ToolFacts, budget_line, opening_messages, system_prompt
+from divebell.prompts.templates import render
+from divebell.prompts.turns import Turns, bad_reply, long_question, output_limit, reply_schema
 
 __all__ = [
     "PromptFacts",

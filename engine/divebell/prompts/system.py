@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from divebell.loop.prompts.templates import render
 from divebell.models.protocol import Message
+from divebell.prompts.templates import render
 
 MAX_PREVIEW_CHARACTERS = 2_000
 MAX_TOOL_LINES = 40

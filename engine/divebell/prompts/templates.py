@@ -8,7 +8,7 @@ from string import Template
 
 @cache
 def template(name: str) -> Template:
-    return Template((resources.files("divebell.loop.prompts") / f"{name}.md").read_text("utf-8"))
+    return Template((resources.files("divebell.prompts") / f"{name}.md").read_text("utf-8"))
 
 
 def render(name: str, **values: object) -> str:
@@ -19,6 +19,6 @@ def render(name: str, **values: object) -> str:
 @cache
 def prompts_digest() -> str:
     """What tells this folder's texts from those of another Divebell."""
-    folder = resources.files("divebell.loop.prompts")
+    folder = resources.files("divebell.prompts")
     texts = sorted((file.name, file.read_bytes()) for file in folder.iterdir() if file.name.endswith(".md"))
     return sha256(repr(texts).encode()).hexdigest()[:32]

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from divebell.loop.notes import Note
-from divebell.loop.prompts.system import submit_call
-from divebell.loop.prompts.templates import render
+from divebell.prompts.system import submit_call
+from divebell.prompts.templates import render
+from divebell.replies.notes import Note
 
 MAX_SHOWN_CHARACTERS = 300
 MAX_NOTES = 5

@@ -8,7 +8,7 @@ has one `)` too many at the end of a line, the call goes on to that: no other re
 import re
 from dataclasses import dataclass
 
-from divebell.loop.scanning import Scan, line_end
+from divebell.replies.scanning import Scan, line_end
 
 INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
 SYMBOLS = "\u2190-\u27bf\u2b00-\u2bff\ufe0f\U0001f000-\U0001faff"

@@ -9,9 +9,9 @@ import re
 import textwrap
 from dataclasses import dataclass
 
-from divebell.loop import languages
-from divebell.loop.python_text import compiles, does_something
-from divebell.loop.scanning import line_end
+from divebell.replies import languages
+from divebell.replies.python_text import compiles, does_something
+from divebell.replies.scanning import line_end
 
 MAX_FENCE_TRIES = 8  # fence lines inside a code block that are tried as its end
 

@@ -11,11 +11,11 @@ import re
 from collections import deque
 from dataclasses import dataclass
 
-from divebell.bridge import contract
-from divebell.loop.closing import INVISIBLE, NEVER_CLOSED, SYMBOLS, end_of_call
-from divebell.loop.meanings import Final, meaning_of, stripped
-from divebell.loop.notes import Note
-from divebell.loop.scanning import Scan, line_end
+from divebell.replies.closing import INVISIBLE, NEVER_CLOSED, SYMBOLS, end_of_call
+from divebell.replies.meanings import Final, meaning_of, stripped
+from divebell.replies.notes import Note
+from divebell.replies.scanning import Scan, line_end
+from divebell_bridge.door import contract
 
 MAX_LABEL_CHARACTERS = 100
 

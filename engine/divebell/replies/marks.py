@@ -6,7 +6,7 @@ A mark that is only spoken of stands in quotes or backticks, or holds nothing th
 import re
 from dataclasses import dataclass
 
-from divebell.loop.thoughts import CLOSING, OPENING
+from divebell.replies.thoughts import CLOSING, OPENING
 
 _SPACE_NAME = r"(?:\w{1,16}:|[|\uff5c]DSML[|\uff5c])?"
 _WRAPPERS = r"tool_calls?|function_calls?|toolcall|tool_use|tools?_code_call"

@@ -12,9 +12,9 @@ import keyword
 import re
 from dataclasses import dataclass
 
-from divebell.bridge import contract
-from divebell.loop.closing import INVISIBLE
-from divebell.loop.python_text import parsed_expression
+from divebell.replies.closing import INVISIBLE
+from divebell.replies.python_text import parsed_expression
+from divebell_bridge.door import contract
 
 MAX_EXPRESSION_CHARACTERS = 20_000
 

@@ -9,14 +9,14 @@ import re
 import textwrap
 from dataclasses import dataclass, field, replace
 
-from divebell.loop import languages, marks
-from divebell.loop.fences import FencedBlock, Opening, block_at, fence_on, opening_on, quotation_at
-from divebell.loop.finals import find_at
-from divebell.loop.notes import Note
-from divebell.loop.python_text import compiles, does_something
-from divebell.loop.scanning import Finder, Scan, line_end
-from divebell.loop.thoughts import CLOSING, closes_thought, is_spoken_of, opens_thought, thought_end
-from divebell.loop.tool_calls import WrittenCall, calls_in_data, calls_in_text, code_of, data_in
+from divebell.replies import languages, marks
+from divebell.replies.fences import FencedBlock, Opening, block_at, fence_on, opening_on, quotation_at
+from divebell.replies.final_parser import find_at
+from divebell.replies.notes import Note
+from divebell.replies.python_text import compiles, does_something
+from divebell.replies.scanning import Finder, Scan, line_end
+from divebell.replies.thoughts import CLOSING, closes_thought, is_spoken_of, opens_thought, thought_end
+from divebell.replies.tool_calls import WrittenCall, calls_in_data, calls_in_text, code_of, data_in
 
 MAX_MARKS_ON_A_LINE = 100
 """After so many the rest of the line is prose: each costs the reading of its line."""

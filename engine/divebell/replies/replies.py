@@ -19,16 +19,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from divebell.bridge import contract
-from divebell.loop import languages
-from divebell.loop.channels import with_tokens, without_channels
-from divebell.loop.finals import labelled_final, last_final, only_final, why_not
-from divebell.loop.meanings import Final
-from divebell.loop.notes import Note
-from divebell.loop.pieces import Block, Pieces, pieces_of
-from divebell.loop.python_text import compiles, parsed
-from divebell.loop.thoughts import strip_thought, with_marks
-from divebell.loop.tool_calls import calls_in_data, calls_in_python, calls_of_field, code_of, data_in, react_call
+from divebell.replies import languages
+from divebell.replies.channels import with_tokens, without_channels
+from divebell.replies.final_parser import labelled_final, last_final, only_final, why_not
+from divebell.replies.meanings import Final
+from divebell.replies.notes import Note
+from divebell.replies.pieces import Block, Pieces, pieces_of
+from divebell.replies.python_text import compiles, parsed
+from divebell.replies.thoughts import strip_thought, with_marks
+from divebell.replies.tool_calls import calls_in_data, calls_in_python, calls_of_field, code_of, data_in, react_call
+from divebell_bridge.door import contract
 
 __all__ = ["Final", "Note", "Reply", "answers_in_code", "parse_reply", "strip_thinking"]
 

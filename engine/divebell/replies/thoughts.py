@@ -10,7 +10,7 @@ for, such as `<scratchpad>`. The channels of gpt-oss are read in channels.py.
 import re
 from functools import lru_cache
 
-from divebell.loop.scanning import Finder, line_end
+from divebell.replies.scanning import Finder, line_end
 
 _VARIED = r"(?:\w{1,20}_)?(?:think(?:ing)?|thoughts?)(?:_\w{1,60})?"
 _NAMES = (

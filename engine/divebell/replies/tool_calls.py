@@ -25,8 +25,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from divebell.bridge import contract
-from divebell.loop.python_text import compiles, does_something, parsed_expression
+from divebell.replies.python_text import compiles, does_something, parsed_expression
+from divebell_bridge.door import contract
 
 MAX_CALL_CHARACTERS = 1 << 20
 MAX_CALLS = 64

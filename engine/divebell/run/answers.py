@@ -13,14 +13,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from divebell.bridge import wire
 from divebell.cell import Cell
 from divebell.errors import AnswerError
-from divebell.loop.invented import invented_output
-from divebell.loop.prompts import Turns
-from divebell.loop.python_text import stated_values
-from divebell.loop.replies import Final
+from divebell.prompts import Turns
+from divebell.replies.python_text import stated_values
+from divebell.replies.replies import Final
+from divebell.run.invented import invented_output
 from divebell.schemas import AnswerSchema
+from divebell_bridge.door import wire
 
 RunCell = Callable[[str], Awaitable[Cell]]
 

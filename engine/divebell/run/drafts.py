@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import anyio
 
 from divebell.errors import DivebellError
-from divebell.loop.result import Turn
-from divebell.loop.threads import in_thread
-from divebell.sandbox import Sandbox
+from divebell.run.result import Turn
+from divebell.run.threads import in_thread
+from divebell.sandbox.sandbox import Sandbox
 
 MAX_READ_SECONDS = 5.0
 MAX_TURNS_SHOWN = 3

@@ -19,9 +19,9 @@ import math
 from collections.abc import Sequence
 
 from divebell.errors import ConfigurationError
-from divebell.loop.observation import shortened
-from divebell.loop.prompts import render
 from divebell.models.protocol import Content, Message, images_of, texts_of
+from divebell.prompts import render
+from divebell.run.observation import shortened
 
 MESSAGE_TOKENS = 16
 """What a message's frame may take besides its content."""

@@ -13,15 +13,15 @@ import anyio
 import anyio.from_thread
 import anyio.lowlevel
 
-from divebell.bridge import wire
-from divebell.bridge.door import Refused, Started
-from divebell.bridge.errors import BudgetExceeded
-from divebell.bridge.requests import Call, ChildQuery, Outcome, Query, ToolCall
-from divebell.bridge.tickets import late
 from divebell.errors import DivebellError, IncompleteReply, RequestError
 from divebell.journal.journal import Journal
-from divebell.services import ToolServices
-from divebell.tools import Tools
+from divebell.sandbox.host import ToolServices
+from divebell.sandbox.tools import Tools
+from divebell_bridge.door import wire
+from divebell_bridge.door.door import Refused, Started
+from divebell_bridge.door.requests import Call, ChildQuery, Outcome, Query, ToolCall
+from divebell_bridge.door.tickets import late
+from divebell_bridge.money.errors import BudgetExceeded
 
 AnswerQuery = Callable[..., Awaitable[object]]
 """query(prompt, model): the reply. Where the code gave them, `schema=` (a JSON Schema; the reply is plain data then)

@@ -12,8 +12,8 @@ import re
 from collections.abc import Sequence
 
 from divebell.cell import Cell
-from divebell.loop.meanings import Final
-from divebell.loop.python_text import stated_values
+from divebell.replies.meanings import Final
+from divebell.replies.python_text import stated_values
 
 MAX_READ_CHARACTERS = 200_000  # of the reply
 MAX_CLAIM_LINES = 40

@@ -7,9 +7,9 @@ and if that does not fit, with less and less of it.
 
 from collections.abc import Iterator, Sequence
 
-from divebell.bridge.meter import worst_case_input_tokens
-from divebell.loop.observation import shortened
 from divebell.models.protocol import Message, texts_of
+from divebell.run.observation import shortened
+from divebell_bridge.money.meter import worst_case_input_tokens
 
 BUDGETS = frozenset({"dollars", "tokens", "calls", "seconds"})
 """The limits that are a budget's; the others are the loop's own."""

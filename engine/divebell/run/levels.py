@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from divebell.errors import ConfigurationError
-from divebell.loop.settings import Level, Resolved
 from divebell.models.protocol import Model
-from divebell.tools import Tools
+from divebell.run.settings import Level, Resolved
+from divebell.sandbox.tools import Tools
 
 MAX_LEVELS = 33  # the budget's depths, from 0 to 32
 MAX_TEMPERATURE = 2.0

@@ -13,30 +13,30 @@ from typing import Literal
 
 import anyio
 
-from divebell.bridge.budget import Budget
-from divebell.bridge.errors import BudgetExceeded
-from divebell.bridge.ledger import Ledger
-from divebell.bridge.rates import RateCard
+from divebell.calls.cache_key import cache_key
+from divebell.calls.fitting import KnownLimits
+from divebell.calls.logs import debug_listener
+from divebell.calls.memo import Memo
+from divebell.calls.metered_calls import Calls, patiently, until_written
+from divebell.calls.opening import Opening, running_for
+from divebell.calls.retries import Retries
+from divebell.calls.spending import Spending, warn_of_unknown_price
 from divebell.context import Context, Source
 from divebell.context.paths import warn_if_a_path
 from divebell.errors import ConfigurationError, ContextError, DivebellError
 from divebell.events import EventListener
 from divebell.journal.header import header_of, open_journal
 from divebell.journal.spent import already_spent
-from divebell.loop.cache_key import cache_key
-from divebell.loop.calls import Calls, patiently, until_written
-from divebell.loop.fitting import KnownLimits
-from divebell.loop.listeners import Tracing, combine_listeners
-from divebell.loop.logs import debug_listener
-from divebell.loop.memo import Memo
-from divebell.loop.opening import Opening, running_for
-from divebell.loop.result import Result
-from divebell.loop.retries import Retries
-from divebell.loop.run import Run, SessionState
-from divebell.loop.settings import Settings
 from divebell.metadata import merge_metadata
-from divebell.spending import Spending, warn_of_unknown_price
+from divebell.run.listeners import Tracing, combine_listeners
+from divebell.run.result import Result
+from divebell.run.run import Run, SessionState
+from divebell.run.settings import Settings
 from divebell.tenant import Tenant
+from divebell_bridge.money.budget import Budget
+from divebell_bridge.money.errors import BudgetExceeded
+from divebell_bridge.money.ledger import Ledger
+from divebell_bridge.money.rates import RateCard
 
 MAX_QUERY_CHARACTERS = 100_000
 UNWRITTEN = (

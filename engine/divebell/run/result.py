@@ -5,12 +5,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic
 
+from divebell.calls.spending import cost_text
 from divebell.cell import Cell
-from divebell.context.escape import shown
 from divebell.errors import DivebellError
-from divebell.loop.stop import Stop
 from divebell.plain import to_plain
-from divebell.spending import cost_text
+from divebell.run.stop import Stop
+from divebell.text import shown
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar

@@ -8,15 +8,15 @@ refusal, so a repeated run compacts at the same places.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from divebell.bridge.meter import Meter
+from divebell.calls.metered_calls import Call, Calls
 from divebell.errors import ContextTooLong
-from divebell.loop import landing
-from divebell.loop.calls import Call, Calls
-from divebell.loop.history import History
-from divebell.loop.pace import Pace
-from divebell.loop.replies import strip_thinking
-from divebell.loop.settings import Resolved, Settings
 from divebell.models.protocol import LENGTH, Completion, Message, Request
+from divebell.replies.replies import strip_thinking
+from divebell.run import landing
+from divebell.run.history import History
+from divebell.run.pace import Pace
+from divebell.run.settings import Resolved, Settings
+from divebell_bridge.money.meter import Meter
 
 LEAST_OUTPUT_TOKENS = 1_024
 """How far the root's output limit is lowered where the budget or the window has no room for more; under it the call is

@@ -12,26 +12,26 @@ from hashlib import sha256
 
 import anyio
 
-from divebell.bridge.meter import Meter
+from divebell.calls.allotments import Allotments
+from divebell.calls.metered_calls import Calls
 from divebell.context import Context
 from divebell.errors import DivebellError
 from divebell.events import Event
-from divebell.loop.allotments import Allotments
-from divebell.loop.answers import Answer, Answers
-from divebell.loop.calls import Calls
-from divebell.loop.history import History
-from divebell.loop.pace import Pace
-from divebell.loop.prompts import PromptFacts, ToolFacts, Turns, budget_line, opening_messages
-from divebell.loop.result import Result
-from divebell.loop.root_calls import RootCalls
-from divebell.loop.services import RunServices
-from divebell.loop.session_state import SessionState
-from divebell.loop.settings import Resolved, Settings
-from divebell.loop.subcalls import Numbers, SubCalls
-from divebell.loop.threads import in_thread
-from divebell.loop.turn_loop import Ending, TurnLoop
-from divebell.sandbox import Sandbox
-from divebell.tools import Tools
+from divebell.prompts import PromptFacts, ToolFacts, Turns, budget_line, opening_messages
+from divebell.run.answers import Answer, Answers
+from divebell.run.history import History
+from divebell.run.host import RunServices
+from divebell.run.pace import Pace
+from divebell.run.result import Result
+from divebell.run.root_calls import RootCalls
+from divebell.run.session_state import SessionState
+from divebell.run.settings import Resolved, Settings
+from divebell.run.subcalls import Numbers, SubCalls
+from divebell.run.threads import in_thread
+from divebell.run.turns import Ending, TurnLoop
+from divebell.sandbox.sandbox import Sandbox
+from divebell.sandbox.tools import Tools
+from divebell_bridge.money.meter import Meter
 
 __all__ = ["Run", "SessionState"]
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from divebell.loop.history import History
-from divebell.sandbox import Sandbox
+from divebell.run.history import History
+from divebell.sandbox.sandbox import Sandbox
 
 
 @dataclass

@@ -9,8 +9,8 @@ from divebell.events import EventListener
 from divebell.journal.journal import Journal
 from divebell.limits import Limits
 from divebell.models.protocol import Model
+from divebell.sandbox.tools import Tools
 from divebell.schemas import AnswerSchema
-from divebell.tools import Tools
 
 
 @dataclass(frozen=True, kw_only=True)

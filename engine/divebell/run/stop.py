@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from divebell.bridge.errors import BudgetExceeded
+from divebell_bridge.money.errors import BudgetExceeded
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any, Generic
 
 from divebell.errors import ConfigurationError
 from divebell.events import Event, EventListener
-from divebell.loop.result import Answer_co, Result
+from divebell.run.result import Answer_co, Result
 from divebell.trace.stream import EventStream
 
 

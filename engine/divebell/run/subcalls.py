@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from divebell.bridge.meter import Meter
-from divebell.bridge.requests import ChildQuery, ContextItem, ContextReference, Image, Query
+from divebell.calls.allotments import Allotments
+from divebell.calls.metered_calls import Call, Calls
 from divebell.context import Context
 from divebell.errors import (
     AnswerError,
@@ -26,16 +26,16 @@ from divebell.errors import (
     ModelError,
     RequestError,
 )
-from divebell.loop.allotments import Allotments
-from divebell.loop.calls import Call, Calls
-from divebell.loop.history import NOTHING, has_content
-from divebell.loop.observation import shortened
-from divebell.loop.prompts import bad_reply, long_question, output_limit, reply_schema
-from divebell.loop.replies import strip_thinking
-from divebell.loop.result import Result
-from divebell.loop.settings import Resolved, Settings
 from divebell.models.protocol import LENGTH, ImagePart, Message, Part, Request
+from divebell.prompts import bad_reply, long_question, output_limit, reply_schema
+from divebell.replies.replies import strip_thinking
+from divebell.run.history import NOTHING, has_content
+from divebell.run.observation import shortened
+from divebell.run.result import Result
+from divebell.run.settings import Resolved, Settings
 from divebell.schemas import GuestSchema
+from divebell_bridge.door.requests import ChildQuery, ContextItem, ContextReference, Image, Query
+from divebell_bridge.money.meter import Meter
 
 LEAST_OUTPUT_TOKENS = 256
 """How far a sub-call's output limit is lowered where the budget has no room for more; under it the call is refused."""

@@ -11,27 +11,27 @@ from dataclasses import dataclass, replace
 
 import anyio
 
-from divebell.bridge.errors import BudgetExceeded, LedgerError
-from divebell.bridge.meter import Meter
+from divebell.calls.metered_calls import patiently
 from divebell.cell import Cell
 from divebell.errors import ContextTooLong, DivebellError, ModelError, RunError
-from divebell.loop import drafts, landing, observation
-from divebell.loop.answers import Answer, Answers, NoAnswer
-from divebell.loop.calls import patiently
-from divebell.loop.history import History
-from divebell.loop.notes import Note
-from divebell.loop.pace import Pace
-from divebell.loop.prompts import Turns
-from divebell.loop.repetition import SAME_REPLIES, Repetition
-from divebell.loop.replies import Reply, answers_in_code, asks_in_code, parse_reply
-from divebell.loop.result import Turn
-from divebell.loop.root_calls import RootCalls, RootReply, Tell
-from divebell.loop.services import RunServices
-from divebell.loop.session_state import SessionState
-from divebell.loop.settings import Resolved, Settings
-from divebell.loop.stop import Stop
-from divebell.loop.threads import in_thread
-from divebell.sandbox import Sandbox
+from divebell.prompts import Turns
+from divebell.replies.notes import Note
+from divebell.replies.replies import Reply, answers_in_code, asks_in_code, parse_reply
+from divebell.run import drafts, landing, observation
+from divebell.run.answers import Answer, Answers, NoAnswer
+from divebell.run.history import History
+from divebell.run.host import RunServices
+from divebell.run.pace import Pace
+from divebell.run.repetition import SAME_REPLIES, Repetition
+from divebell.run.result import Turn
+from divebell.run.root_calls import RootCalls, RootReply, Tell
+from divebell.run.session_state import SessionState
+from divebell.run.settings import Resolved, Settings
+from divebell.run.stop import Stop
+from divebell.run.threads import in_thread
+from divebell.sandbox.sandbox import Sandbox
+from divebell_bridge.money.errors import BudgetExceeded, LedgerError
+from divebell_bridge.money.meter import Meter
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import wasmtime
 
-from divebell import wasm
+import divebell_wasm as wasm
 from divebell.errors import CacheError
 from divebell.runtime import native
 from divebell.runtime.ctrl_c import leaving_at_ctrl_c

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import msgpack
 
-from divebell import wasm
-from divebell.bridge import wire
+import divebell_wasm as wasm
 from divebell.errors import SandboxError
 from divebell.runtime import native
 from divebell.runtime.pages import Region
+from divebell_bridge.door import wire
 
 _BOOT_MEMORY_BYTES = 256 << 20
 # What boot needs of the clock; a fixed time, so that two images from one key are byte for byte the same.

@@ -1,7 +1,7 @@
 """One living guest: an instance of the image, the context in it, and the conversation with it.
 
 Everything read from guest memory here is untrusted: addresses and lengths are checked against the memory's size, sizes
-against the bounds of bridge/wire.py, and the bytes are decoded by its bounded reader.
+against the bounds of bridge/divebell_bridge/door/wire.py, and the bytes are decoded by its bounded reader.
 """
 
 import ctypes
@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from divebell.bridge import wire
 from divebell.limits import Limits
 from divebell.runtime import image as images
 from divebell.runtime import native
@@ -17,8 +16,9 @@ from divebell.runtime.ctrl_c import CtrlC
 from divebell.runtime.pages import copy_runs, give_back, lay_runs, protect_nothing
 from divebell.runtime.shared import SharedContext
 from divebell.runtime.stack import with_guest_stack
-from divebell.runtime.thread_clock import can_read_threads
 from divebell.runtime.watchdog import Guard, State, Watchdog, set_bits, write_word
+from divebell.thread_clock import can_read_threads
+from divebell_bridge.door import wire
 
 _OUT_OF_MEMORY = -2 & 0xFFFFFFFF  # wasm/ABI.md, divebell_attach_value
 Handler = Callable[[bytes], bytes]  # answers one request of the guest; never raises

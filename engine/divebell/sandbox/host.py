@@ -15,13 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
 
-from divebell.bridge import wire
-from divebell.bridge.door import Refused, Started
-from divebell.bridge.requests import Call, ChildQuery, Outcome, Query, ToolCall
 from divebell.errors import IncompleteReply
 from divebell.runtime.watchdog import Guard
-from divebell.tools import Tools
-from divebell.workers import LoopThread, Workers
+from divebell.sandbox.tools import Tools
+from divebell.sandbox.workers import LoopThread, Workers
+from divebell_bridge.door import wire
+from divebell_bridge.door.door import Refused, Started
+from divebell_bridge.door.requests import Call, ChildQuery, Outcome, Query, ToolCall
 
 MAX_THREADS = 16  # that call a plain `llm` function, or plain tools, at once
 MAX_ASYNC_CALLS = 64  # of an async one

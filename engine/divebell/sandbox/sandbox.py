@@ -15,8 +15,6 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, cast
 
-from divebell.bridge import wire
-from divebell.bridge.door import Door, Services
 from divebell.cell import Cell, CellError, cell_from_guest
 from divebell.context import Context, Source
 from divebell.context.paths import warn_if_a_path
@@ -24,10 +22,12 @@ from divebell.engine import Engine, default_engine
 from divebell.errors import ConfigurationError, ContextError, NotPlainData, SandboxClosed, SandboxError
 from divebell.limits import Limits
 from divebell.runtime.instance import Checkpoint, Instance, InstanceLost
-from divebell.services import CallableServices, Clock, ToolServices
-from divebell.snapshot import Snapshot, form_of
-from divebell.tools import Tools
-from divebell.variables import Variable, check_name, kind_of, read_variables, reason_of, variable_error
+from divebell.sandbox.host import CallableServices, Clock, ToolServices
+from divebell.sandbox.snapshot import Snapshot, form_of
+from divebell.sandbox.tools import Tools
+from divebell.sandbox.variables import Variable, check_name, kind_of, read_variables, reason_of, variable_error
+from divebell_bridge.door import wire
+from divebell_bridge.door.door import Door, Services
 
 _Reply = str | Awaitable[str]
 AnswerFunction = Callable[[str], _Reply] | Callable[[str, str | None], _Reply]

@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from divebell.bridge import contract, wire
-from divebell.bridge.reading import MAX_TOOL_NAME
-from divebell.bridge.requests import Outcome, ToolCall
 from divebell.errors import ConfigurationError
+from divebell_bridge.door import contract, wire
+from divebell_bridge.door.reading import MAX_TOOL_NAME
+from divebell_bridge.door.requests import Outcome, ToolCall
 
 MAX_TOOLS = 100
 MAX_SIGNATURE_CHARACTERS = 2_000

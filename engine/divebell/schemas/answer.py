@@ -14,11 +14,11 @@ from operator import or_
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from divebell.bridge import wire
 from divebell.errors import AnswerError, ConfigurationError
 from divebell.schemas.checking import Checker
 from divebell.schemas.describe import fields_of, in_words, resolved
 from divebell.schemas.values import line, measure, parse_json, path_of, printable, shown
+from divebell_bridge.door import wire
 
 
 class AnswerSchema:

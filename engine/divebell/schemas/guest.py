@@ -8,11 +8,11 @@ is run or fetched. What is left is checked as any other schema, under the same b
 from collections.abc import Callable
 from typing import Any
 
-from divebell.bridge import bounds
 from divebell.errors import AnswerError, ConfigurationError, SchemaRefused
 from divebell.schemas.checking import Checker
 from divebell.schemas.describe import in_words
 from divebell.schemas.values import as_json, measure, parse_json, shown
+from divebell_bridge.door import bounds
 
 MAX_STEPS = 250_000
 MAX_ENUM = 200

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from divebell.errors import AnswerError
-from divebell.loop.python_text import parsed_expression
+from divebell.replies.python_text import parsed_expression
 
 MAX_DEPTH = 64
 MAX_PARTS = 200_000

@@ -28,10 +28,10 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, Literal, get_args
 
-from divebell.bridge.budget import dollars
 from divebell.cell import Cell
 from divebell.errors import ConfigurationError
 from divebell.models.secret_texts import MIN_SECRET_CHARACTERS, SecretTexts
+from divebell_bridge.money.budget import dollars
 
 SCHEMA = "divebell.trace"
 VERSION = 1

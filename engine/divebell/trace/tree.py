@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from divebell.bridge.budget import picodollars
 from divebell.errors import ConfigurationError
 from divebell.trace.reader import TraceEvent
+from divebell_bridge.money.budget import picodollars
 
 KINDS = {
     "run": "run",

@@ -1,4 +1,4 @@
-"""`python -m wasm.build`: build the guest, and say whether it is the module that the repository carries.
+"""`python -m divebell_wasm.build`: build the guest, and say whether it is the module that the repository carries.
 
 Exit status: 0 if it is (or was updated), 1 if it differs or the build failed.
 """

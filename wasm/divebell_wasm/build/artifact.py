@@ -73,7 +73,7 @@ def abi_version() -> int:
     """The version that the C was compiled with, as divebell.h defines it."""
     found = re.search(r"^#define DIVEBELL_ABI_VERSION (\d+)$", (WASM / "c" / "divebell.h").read_text(), re.MULTILINE)
     if found is None:
-        raise BuildError("wasm/c/divebell.h no longer defines DIVEBELL_ABI_VERSION on a line of its own")
+        raise BuildError("wasm/divebell_wasm/c/divebell.h no longer defines DIVEBELL_ABI_VERSION on a line of its own")
     return int(found[1])
 
 

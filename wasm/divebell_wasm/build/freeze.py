@@ -1,6 +1,6 @@
 """Turns the standard library and the packages into one blob of byte code, and the C table that finds modules in it.
 
-Run by the native CPython (`python -m wasm.build.freeze WORK_FOLDER`), as byte code belongs to one version. The table
+Run by the native CPython (`python -m divebell_wasm.build.freeze WORK_FOLDER`), as byte code belongs to one version. The table
 takes the place of `PyImport_FrozenModules`, so an import in the guest reads no file.
 
 Deterministic: modules come in sorted order, file names are those of `file_name`, and each code object is written, read

@@ -47,7 +47,7 @@ PRELOADED = (
 
 
 def reseed() -> None:
-    """Start all randomness anew from the key that the host has written (wasm/c/random.c)."""
+    """Start all randomness anew from the key that the host has written (wasm/divebell_wasm/c/random.c)."""
     # What random.seed does, less its writes of what is there already: each would copy a page in every sandbox.
     generator: Any = random._inst
     _random.Random.seed(generator, int.from_bytes(os.urandom(32), "big"))
@@ -58,7 +58,7 @@ def reseed() -> None:
 
 
 def attach(context: object) -> None:
-    """`context` is the object that wasm/c/context.c made in front of the shared pages."""
+    """`context` is the object that wasm/divebell_wasm/c/context.c made in front of the shared pages."""
     models.bind("context", context)
 
 
@@ -117,7 +117,7 @@ OPERATIONS: dict[str, Callable[..., object]] = {
 
 
 def dispatch(request: memoryview) -> bytes:
-    """Answer one request of the host. Called by wasm/c/guest.c."""
+    """Answer one request of the host. Called by wasm/divebell_wasm/c/guest.c."""
     if not sandbox.is_seeded:
         sandbox.is_seeded = True
         reseed()
@@ -156,7 +156,7 @@ def _use_streams(stdout: output.Output, stderr: output.Output) -> None:
 
 
 def settle() -> None:
-    """Arrange the image so that a sandbox copies few of its pages. Called by wasm/c/guest.c, after all else of boot.
+    """Arrange the image so that a sandbox copies few of its pages. Called by wasm/divebell_wasm/c/guest.c, after all else of boot.
 
     A sandbox copies each page that it writes to, which costs it 4 KB and the first cell about 2 us. So what a cell
     writes to is put together: its new objects by filling the heap's holes, the image's own by making them anew after

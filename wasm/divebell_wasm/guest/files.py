@@ -1,4 +1,4 @@
-"""What to say of files: those here are the code's own, in memory, below /tmp (wasm/c/files.c)."""
+"""What to say of files: those here are the code's own, in memory, below /tmp (wasm/divebell_wasm/c/files.c)."""
 
 import errno
 import os

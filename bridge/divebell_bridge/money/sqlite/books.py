@@ -4,8 +4,8 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from divebell.bridge.escrow import Account, Amounts, Caps, HoldEntry
-from divebell.bridge.ledger import STALE_TICKET_SECONDS
+from divebell_bridge.money.escrow import Account, Amounts, Caps, HoldEntry
+from divebell_bridge.money.ledger import STALE_TICKET_SECONDS
 
 MAX_MODEL_NAME = 200
 

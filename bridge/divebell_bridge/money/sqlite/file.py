@@ -8,9 +8,9 @@ from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from divebell.bridge.errors import LedgerBusy, LedgerError, LedgerUnavailable
-from divebell.bridge.sqlite_place import check_place
-from divebell.bridge.sqlite_schema import APPLICATION_ID, MIGRATIONS, VERSION
+from divebell_bridge.money.errors import LedgerBusy, LedgerError, LedgerUnavailable
+from divebell_bridge.money.sqlite.place import check_place
+from divebell_bridge.money.sqlite.schema import APPLICATION_ID, MIGRATIONS, VERSION
 
 OPEN_BUSY_SECONDS = 10.0  # another process may be creating the file, or migrating it
 

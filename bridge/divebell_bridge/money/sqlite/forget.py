@@ -11,8 +11,8 @@ that stays refers to what goes. SQLite need not look for that, by reading all ho
 import sqlite3
 from datetime import UTC, datetime, timedelta
 
-from divebell.bridge.sqlite_books import text_of_time
-from divebell.bridge.sqlite_file import transaction
+from divebell_bridge.money.sqlite.books import text_of_time
+from divebell_bridge.money.sqlite.file import transaction
 
 KEPT_DAYS = 90
 """How long closed runs and their holds are kept, for people to look at."""

@@ -23,13 +23,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from divebell.bridge.errors import LedgerError
-from divebell.bridge.ledger import MAX_TREE_DEPTH, Books, Ledger, close_open_account
-from divebell.bridge.liveness import LifeLine, is_alive, is_same_file, life_path
-from divebell.bridge.sqlite_books import SQLiteBooks, now_text
-from divebell.bridge.sqlite_file import OPEN_BUSY_SECONDS, connect, explained, migrate, transaction
-from divebell.bridge.sqlite_forget import OPENING_PIECES, forget_piece
-from divebell.bridge.sqlite_place import check_names, check_place, newest_entries
+from divebell_bridge.money.errors import LedgerError
+from divebell_bridge.money.ledger import MAX_TREE_DEPTH, Books, Ledger, close_open_account
+from divebell_bridge.money.liveness import LifeLine, is_alive, is_same_file, life_path
+from divebell_bridge.money.sqlite.books import SQLiteBooks, now_text
+from divebell_bridge.money.sqlite.file import OPEN_BUSY_SECONDS, connect, explained, migrate, transaction
+from divebell_bridge.money.sqlite.forget import OPENING_PIECES, forget_piece
+from divebell_bridge.money.sqlite.place import check_names, check_place, newest_entries
 
 BUSY_SECONDS = 0.1
 FORGET_AGAIN_SECONDS = 3_600.0

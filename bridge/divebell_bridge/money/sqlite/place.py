@@ -16,7 +16,7 @@ import re
 import stat
 from pathlib import Path
 
-from divebell.bridge.errors import LedgerError
+from divebell_bridge.money.errors import LedgerError
 
 MOUNTS = Path("/proc/self/mountinfo")
 _ESCAPED = re.compile(rb"\\([0-7]{3})")

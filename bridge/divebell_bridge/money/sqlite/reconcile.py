@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from divebell.bridge.escrow import Amounts
-from divebell.bridge.ledger_report import HoldReport, total
-from divebell.bridge.sqlite_ledger import SQLiteLedger
-from divebell.bridge.sqlite_report import LedgerReader
+from divebell_bridge.money.escrow import Amounts
+from divebell_bridge.money.report import HoldReport, total
+from divebell_bridge.money.sqlite.ledger import SQLiteLedger
+from divebell_bridge.money.sqlite.report import LedgerReader
 
 
 @dataclass(frozen=True, slots=True)

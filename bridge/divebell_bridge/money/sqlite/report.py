@@ -15,10 +15,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from divebell.bridge.errors import LedgerError
-from divebell.bridge.escrow import Account, Amounts, Caps
-from divebell.bridge.ledger import MAX_TREE_DEPTH
-from divebell.bridge.ledger_report import (
+from divebell_bridge.money.errors import LedgerError
+from divebell_bridge.money.escrow import Account, Amounts, Caps
+from divebell_bridge.money.ledger import MAX_TREE_DEPTH
+from divebell_bridge.money.liveness import is_alive, life_path
+from divebell_bridge.money.report import (
     ACCOUNT_KINDS,
     AccountReport,
     HoldReport,
@@ -29,8 +30,7 @@ from divebell.bridge.ledger_report import (
     total,
     tree_of,
 )
-from divebell.bridge.liveness import is_alive, life_path
-from divebell.bridge.sqlite_file import check_version, connect, explained
+from divebell_bridge.money.sqlite.file import check_version, connect, explained
 
 MAX_ROWS = 20_000
 """Of each kind that is read. `LedgerReader.is_cut` tells that there were more."""

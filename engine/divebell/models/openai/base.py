@@ -20,18 +20,18 @@ import anyio.to_thread
 
 from divebell.concurrency import ConcurrencyLimit
 from divebell.errors import ConfigurationError, ModelError
-from divebell.models.client_pool import ClientPool
-from divebell.models.openai_errors import Progress, translate
-from divebell.models.openai_fallbacks import MAX_FALLBACKS, REMEMBERED, changed, next_fallback
-from divebell.models.openai_refusals import complaint
-from divebell.models.openai_usage import TIER
-from divebell.models.openai_where import Where
+from divebell.models.openai.client_pool import ClientPool
+from divebell.models.openai.errors import Progress, translate
+from divebell.models.openai.fallbacks import MAX_FALLBACKS, REMEMBERED, changed, next_fallback
+from divebell.models.openai.refusals import complaint
+from divebell.models.openai.usage import TIER
+from divebell.models.openai.where import Where
 from divebell.models.protocol import Completion, Request
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-    from divebell.models.openai_client import Api, LoopClients
+    from divebell.models.openai.client import Api, LoopClients
 
 OFFICIAL_URL = "https://api.openai.com/v1"
 OFFICIAL_HOST = "api.openai.com"  # and its regional subdomains
@@ -202,7 +202,7 @@ class OpenAIModel(ABC):
         if client is None:
             clients = await self._loop_clients()
             client = await clients.current()
-        from divebell.models.openai_client import post
+        from divebell.models.openai.client import post
 
         progress.phase = "connecting" if self._given is None else "unknown"
         left_seconds = max(deadline - time.monotonic(), 0.001)
@@ -210,7 +210,7 @@ class OpenAIModel(ABC):
 
     async def _loop_clients(self) -> "LoopClients":
         """The first time, this imports the client: on a thread, or all other tasks would stand still."""
-        if "divebell.models.openai_client" in sys.modules:
+        if "divebell.models.openai.client" in sys.modules:
             return self._pool.get(self._base_url, self._where.key)
         return await anyio.to_thread.run_sync(self._pool.get, self._base_url, self._where.key)
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from divebell.errors import ConfigurationError
-from divebell.models.client_pool import ClientPool
-from divebell.models.openai_base import OpenAIModel
-from divebell.models.openai_content import chat_messages, schema_format
-from divebell.models.openai_reply import read_completion
+from divebell.models.openai.base import OpenAIModel
+from divebell.models.openai.client_pool import ClientPool
+from divebell.models.openai.content import chat_messages, schema_format
+from divebell.models.openai.reply import read_completion
 from divebell.models.protocol import Completion, Request
 
 if TYPE_CHECKING:

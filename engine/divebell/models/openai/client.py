@@ -21,7 +21,7 @@ from typing import Any, Literal
 import httpx2
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-from divebell.models.openai_errors import Progress, ReplyTooLong
+from divebell.models.openai.errors import Progress, ReplyTooLong
 
 NO_KEY = "none"  # the client insists on a key; endpoints that need none ignore this one
 CONNECT_SECONDS = 20.0

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from divebell.models.openai_client import LoopClients
+    from divebell.models.openai.client import LoopClients
 
 MAX_ENDPOINTS = 1_000
 """Of a pool. Beyond it the one that was not used for longest is let go; models that hold it still use it."""
@@ -28,7 +28,7 @@ class ClientPool:
 
     def get(self, base_url: str, key: str) -> "LoopClients":
         """The clients for an endpoint and a key, made if there are none. Imports `openai`: not on an event loop."""
-        from divebell.models.openai_client import LoopClients
+        from divebell.models.openai.client import LoopClients
 
         with self._lock:
             found = self._endpoints.pop((base_url, key), None) or LoopClients(base_url, key)

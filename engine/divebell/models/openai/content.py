@@ -6,12 +6,12 @@ Lone surrogates, which UTF-8 cannot hold, become "?". Images are sent as data: U
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from divebell.bridge.bounds import MAX_REQUEST_IMAGES
 from divebell.errors import RequestError
 from divebell.models.images import data_url, detail_of
 from divebell.models.protocol import ImagePart, Message, Request
 from divebell.models.schema import SCHEMA_NAME, is_strict, schema_text
 from divebell.models.text import encodable
+from divebell_bridge.door.bounds import MAX_REQUEST_IMAGES
 
 MAX_PARTS = 1_000  # in one message
 

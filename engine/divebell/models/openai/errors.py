@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from divebell.errors import ModelError, ModelRefused, ModelUnavailable
-from divebell.models.openai_refusals import body_of, refused
-from divebell.models.openai_where import Where
+from divebell.models.openai.refusals import body_of, refused
+from divebell.models.openai.where import Where
 
 MAX_CAUSES = 10
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from divebell.models.openai_error_body import ErrorBody
+from divebell.models.openai.error_body import ErrorBody
 
 Fields = dict[str, Any]
 MAX_REMEMBERED = 10_000
@@ -65,7 +65,7 @@ def _format(fields: Fields) -> dict[str, Any]:
 
 
 def _without_format(fields: Fields) -> None:
-    """The schema is in the prompt, too (engine/loop/subcalls.py); and the reply is checked, whoever wrote it."""
+    """The schema is in the prompt, too (engine/divebell/run/subcalls.py); and the reply is checked, whoever wrote it."""
     text = {name: value for name, value in fields.pop("text", {}).items() if name != "format"}
     fields.pop("response_format", None)
     if text:

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from divebell.errors import ContextTooLong, ModelError, ModelRefused, ModelUnavailable, OutputTooLong
-from divebell.models.openai_error_body import ErrorBody, read_error
-from divebell.models.openai_limits import NamedLimit, named_limit
-from divebell.models.openai_refunds import is_malformed, surely_never_ran
-from divebell.models.openai_usage import CHAT_NAMES, RESPONSES_NAMES, usage_of
-from divebell.models.openai_where import Where
-from divebell.models.retry_after import retry_after_seconds
+from divebell.models.openai.error_body import ErrorBody, read_error
+from divebell.models.openai.limits import NamedLimit, named_limit
+from divebell.models.openai.refunds import is_malformed, surely_never_ran
+from divebell.models.openai.retry_after import retry_after_seconds
+from divebell.models.openai.usage import CHAT_NAMES, RESPONSES_NAMES, usage_of
+from divebell.models.openai.where import Where
 from divebell.usage import Usage
 
 MAY_RETRY = frozenset({408, 409, 429, 500, 502, 503, 504, 529})

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from divebell.errors import ConfigurationError
-from divebell.models.openai_base import OpenAIModel
-from divebell.models.openai_content import response_items, schema_format
-from divebell.models.openai_responses_reply import read_response
+from divebell.models.openai.base import OpenAIModel
+from divebell.models.openai.content import response_items, schema_format
+from divebell.models.openai.responses_reply import read_response
 from divebell.models.protocol import Completion, Request
 
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from divebell.models.openai_where import Where
+from divebell.models.openai.where import Where
 from divebell.usage import Usage
 
 TIER = "default"

@@ -1,1 +1,1 @@
-"""The page's template, style and scripts, as package data: engine/trace/html.py puts them together."""
+"""The page's template, style and scripts, as package data: engine/divebell/trace/html.py puts them together."""

@@ -1,0 +1,1 @@
+"""Metered calls of models: hold, call, settle, in one place."""

@@ -9,7 +9,7 @@ usage: ./build.sh VERB [ARGUMENTS]
 
   demo    find a magic number in a million lines, offline, with the sandbox and a scripted model
   test    run the tests (arguments go to pytest); test --under-load [--short] [--rounds 5] on a busy machine
-  check   lint (ruff), format (ruff), types (mypy --strict on the installed package; mypy and pyright on an application)
+  check   lint (ruff), format (ruff), types (mypy --strict; mypy and pyright on an application)
   bench   print the figures of the README (arguments: --quick, or names of benchmarks)
   bench-rlm  run the field's benchmarks (S-NIAH, OOLONG, OOLONG-Pairs); --help says what there is
   guest-stdlib  run CPython's own tests in the guest and compare with the list (arguments: modules; --help)
@@ -46,26 +46,23 @@ setup() {
     echo "$wanted" >"$stamp"
 }
 
-# The types are checked on the package as users install it, because an editable install hides its layout from mypy.
 check_types() {
-    local target=.venv/check
-    rm -rf "$target"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target "$target" .
-    rm -rf build
-    (cd "$target" && MYPYPATH=. ../bin/python -m mypy --config-file ../../pyproject.toml -p divebell)
-    mkdir -p "$target/inside/divebell_guest"
-    cp wasm/guest/*.py bridge/divebell_bridge/door/wire.py bridge/divebell_bridge/door/contract.py bridge/divebell_bridge/door/bounds.py "$target/inside/divebell_guest"
-    cp wasm/divebell_wasm/guest/_divebell.pyi "$target/inside"
-    (cd "$target/inside" && MYPYPATH=. ../../bin/python -m mypy --config-file ../../../pyproject.toml \
+    .venv/bin/python -m mypy -p divebell -p divebell_command -p divebell_bridge -p divebell_wasm
+    .venv/bin/python -m mypy scripts
+    # The guest's files are the package divebell_guest, with the door's facts among them, under the guest's own Python.
+    local inside=.venv/guest_types
+    rm -rf "$inside"
+    mkdir -p "$inside/divebell_guest"
+    cp wasm/divebell_wasm/guest/*.py bridge/divebell_bridge/door/{wire,contract,bounds}.py "$inside/divebell_guest"
+    cp wasm/divebell_wasm/guest/_divebell.pyi "$inside"
+    (cd "$inside" && MYPYPATH=. ../bin/python -m mypy --config-file ../../pyproject.toml \
         --python-version 3.13 -p divebell_guest)
-    .venv/bin/python -m mypy --config-file pyproject.toml wasm/divebell_wasm/build wasm/divebell_wasm/sections.py scripts
 }
 
-# The types that an application sees, by both checkers that applications use, on the package that check_types installed.
-# tests/typing/wrong_uses.py has what they must refuse: an ignore that nothing needs is an error there.
+# The types that an application sees, by both checkers that applications use. tests/typing/wrong_uses.py has what they
+# must refuse: an ignore that nothing needs is an error there.
 check_application_types() {
-    MYPYPATH=.venv/check .venv/bin/python -m mypy --config-file pyproject.toml \
-        tests/typing/application.py tests/typing/wrong_uses.py
+    .venv/bin/python -m mypy tests/typing/application.py tests/typing/wrong_uses.py
     .venv/bin/basedpyright --project tests/typing/pyrightconfig.json
 }
 
@@ -111,7 +108,7 @@ guest-stdlib)
     exec .venv/bin/python -m tests.guest_stdlib "$@"
     ;;
 guest)
-    exec "$(find_python)" -m divebell_wasm.build "$@"
+    PYTHONPATH=wasm exec "$(find_python)" -m divebell_wasm.build "$@"
     ;;
 setup)
     setup

@@ -1,4 +1,4 @@
-"""Writes bridge/divebell_bridge/money/rate_card.json, the pinned rate card, from the prices in the package genai-prices. No network.
+"""Writes the pinned rate card (divebell_bridge/money/rate_card.json) from the prices in genai-prices. No network.
 
     python scripts/rate_card.py [--date YYYY-MM-DD]   write the card for that day, by default today
     python scripts/rate_card.py --check               exit 1 if the committed card is not what this would write
@@ -48,7 +48,7 @@ from genai_prices.types import (
     TimeOfDateConstraint,
 )
 
-CARD = Path(__file__).resolve().parent.parent / "bridge" / "rate_card.json"
+CARD = Path(__file__).resolve().parent.parent / "bridge" / "divebell_bridge" / "money" / "rate_card.json"
 
 MAKERS = ("anthropic", "cohere", "deepseek", "google", "meta", "minimax", "mistral", "moonshotai", "openai", "x-ai")
 HOSTS = ("cerebras", "groq", "zai")  # zai makes GLM, and zhipuai sells it under the same names in another currency

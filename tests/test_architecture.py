@@ -15,7 +15,7 @@ def imports(path: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {name for name in found if name == "divebell" or name.startswith("divebell.")}
+    return {name for name in found if name.partition(".")[0] in ("divebell", "divebell_bridge", "divebell_wasm")}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "bridge").glob("**/*.py")), ids=lambda path: path.name)

@@ -309,8 +309,8 @@ def test_nobody_is_served_before_those_who_wait(ledger: Ledger) -> None:
 def test_a_place_in_the_line_that_nobody_renews_is_nobodys(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     """The event loop of one who waited has ended, and its process goes on."""
     day = ledger.tenant("acme", today=DAY)
-    for module in ("memory_ledger", "sqlite_books"):
-        monkeypatch.setattr(f"divebell_bridge.{module}.STALE_TICKET_SECONDS", -1.0)
+    for module in ("memory_ledger", "sqlite.books"):
+        monkeypatch.setattr(f"divebell_bridge.money.{module}.STALE_TICKET_SECONDS", -1.0)
     lost, second = ledger.stand_in_line(day), ledger.stand_in_line(day)
     assert ledger.is_first_in_line(day, second)
     assert not ledger.renew_ticket(lost)

@@ -179,7 +179,7 @@ def test_the_card_is_sorted_a_line_a_model() -> None:
 
 def test_the_card_is_not_read_before_a_price_is_asked_for_and_never_from_genai_prices() -> None:
     code = (
-        "import sys, divebell; from divebell_bridge import pinned_rates as pinned, rates;"
+        "import sys, divebell; from divebell_bridge.money import pinned_rates as pinned, rates;"
         "card = rates.RateCard({'mine': rates.FREE}); card.rate('mine');"
         "assert pinned._card.cache_info().currsize == 0;"
         "assert card.rate('gpt-5') is not None;"

@@ -27,8 +27,8 @@ def test_what_ended_long_ago_is_forgotten_but_for_what_it_cost(tmp_path: Path, m
         ledger.settle(f"hold of {name}", Amounts(30, 3, 1))
 
     with monkeypatch.context() as long_ago:
-        for module in ("sqlite_books", "sqlite_ledger"):
-            long_ago.setattr(f"divebell_bridge.{module}.now_text", lambda: "2020-01-01T00:00:00.000+00:00")
+        for module in ("books", "ledger"):
+            long_ago.setattr(f"divebell_bridge.money.sqlite.{module}.now_text", lambda: "2020-01-01T00:00:00.000+00:00")
         with SQLiteLedger(path) as ledger:
             used(ledger, "old")
             ledger.close_account("old")
@@ -57,8 +57,8 @@ def test_what_is_too_old_is_forgotten_in_small_pieces(tmp_path: Path, monkeypatc
         )
 
     with monkeypatch.context() as patch:
-        for module in ("sqlite_books", "sqlite_ledger"):
-            patch.setattr(f"divebell_bridge.{module}.now_text", long_ago)
+        for module in ("books", "ledger"):
+            patch.setattr(f"divebell_bridge.money.sqlite.{module}.now_text", long_ago)
         with SQLiteLedger(path) as ledger:
             for number in range(12):
                 ledger.open(f"run {number}", kind="run", path="r", parent=ledger.tenant("acme"), wanted=Caps())

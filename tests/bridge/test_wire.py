@@ -238,7 +238,7 @@ def test_keys_that_fill_each_others_places_do_not_stop_the_host(alone: Callable[
     fill it, and each further key that lands on it walks to its end. 640,000 such keys are a message of 4.5 MB."""
     script = """
 import msgpack
-from divebell_bridge import wire
+from divebell_bridge.door import wire
 place, keys = 1, []
 for _ in range(448_000):
     keys.append(place)
@@ -274,7 +274,7 @@ def test_answers_have_the_form_that_the_guest_expects() -> None:
 
 # What clock.c writes by hand
 
-CLOCK_C = Path(__file__).resolve().parents[2] / "wasm" / "c" / "clock.c"
+CLOCK_C = Path(__file__).resolve().parents[2] / "wasm" / "divebell_wasm" / "c" / "clock.c"
 
 
 def c_bytes(name: str) -> bytes:

@@ -64,7 +64,7 @@ def test_an_ignored_ctrl_c_stays_ignored() -> None:
 BOOTING = """
 import os, signal, sys
 import divebell_command
-from divebell_bridge import wire
+from divebell_bridge.door import wire
 
 left = int(sys.argv.pop(1))
 really_encode = wire.encode

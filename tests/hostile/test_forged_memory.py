@@ -135,7 +135,7 @@ def test_the_host_does_not_write_an_answer_into_the_shared_context(alone: Callab
     script = """
 import ctypes
 from divebell import Sandbox
-from divebell_bridge import wire
+from divebell_bridge.door import wire
 box = Sandbox("x" * 100_000)
 neighbour = Sandbox()
 instance = box._instance

@@ -30,7 +30,7 @@ WORKER = """
 import os, signal, sys
 import anyio
 from divebell import RLM, Budget, Completion, Engine, Rate, ScriptedModel, SQLiteLedger, Usage
-from divebell_bridge import sqlite_ledger
+from divebell_bridge.money.sqlite import ledger as sqlite_ledger
 from divebell_bridge.money.sqlite.books import SQLiteBooks
 
 path, point = sys.argv[1:]

@@ -29,7 +29,7 @@ from divebell.run.history import History
 from tests.support.names import name_value
 
 ROOT = Path(divebell.__file__).parent
-FOLDER = ROOT / "loop" / "prompts"
+FOLDER = ROOT / "prompts"
 TEMPLATES = {path.stem: path.read_text("utf-8") for path in FOLDER.glob("*.md")}
 
 PLAIN = PromptFacts(context_type="str", context_description="a str of 1,000,000 characters")
@@ -220,7 +220,7 @@ def test_what_a_run_says_afterwards() -> None:
 def rendered_notes() -> set[str]:
     """The notes that the readers of replies make: Note("name", ...)."""
     found: set[str] = set()
-    for path in (ROOT / "loop").glob("*.py"):
+    for path in [path for room in ("run", "replies") for path in (ROOT / room).glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Note" and node.args:
                 found |= {f"note_{part.value}" for part in ast.walk(node.args[0]) if isinstance(part, ast.Constant)}

@@ -247,7 +247,7 @@ from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 ledger = SQLiteLedger(os.environ["LEDGER"])
 ledger.open("run", kind="run", path="run", parent=ledger.tenant("acme"), wanted=Caps())
 ledger.hold("run", "call", Fixed(Amounts(10, 10, 1)), model="m")
-from divebell_bridge import backlog
+from divebell_bridge.money import backlog
 backlog.FIRST_RETRY_SECONDS = 3600.0
 ledger._db.execute("PRAGMA query_only = ON")
 ledger.settle_eventually("call", Amounts(4, 4, 1))

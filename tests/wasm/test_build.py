@@ -9,16 +9,16 @@ import pytest
 import wasmtime
 
 checks = pytest.importorskip("divebell_wasm.build.checks", reason="the build is not part of an installation")
-from divebell_wasm.build import (
-    c_libraries,  # noqa: E402 - needs the line above
-    fetch,  # noqa: E402 - needs the line above
-    freeze,  # noqa: E402 - needs the line above
-    link,  # noqa: E402 - needs the line above
-    sources,  # noqa: E402 - needs the line above
-    stdlib,  # noqa: E402 - needs the line above
-    toolchain,  # noqa: E402 - needs the line above
-    work,  # noqa: E402 - needs the line above
-    zones,  # noqa: E402 - needs the line above
+from divebell_wasm.build import (  # noqa: E402 - needs the line above
+    c_libraries,
+    fetch,
+    freeze,
+    link,
+    sources,
+    stdlib,
+    toolchain,
+    work,
+    zones,
 )
 
 DOOR = '(import "divebell" "call" (func (param i32 i32 i32 i32) (result i32)))'

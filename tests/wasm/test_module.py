@@ -11,7 +11,7 @@ import wasmtime
 import divebell_wasm as wasm
 from divebell_wasm.sections import FunctionType, Import, Module, parse
 
-FOLDER = Path(__file__).resolve().parents[2] / "wasm"
+FOLDER = Path(__file__).resolve().parents[2] / "wasm" / "divebell_wasm"
 EXPORTS = {
     "memory",
     "__stack_pointer",

@@ -94,7 +94,7 @@ def guest_sources() -> dict[str, str]:
     folder = resources.files(__name__) / "guest"
     sources = {"divebell_guest": (folder / "__init__.py").read_text("utf-8")}
     for stem in SHARED_MODULES:
-        sources[f"divebell_guest.{stem}"] = (resources.files("divebell_bridge") / f"{stem}.py").read_text("utf-8")
+        sources[f"divebell_guest.{stem}"] = (resources.files("divebell_bridge.door") / f"{stem}.py").read_text("utf-8")
     for stem in GUEST_MODULES:
         sources[f"divebell_guest.{stem}"] = (folder / f"{stem}.py").read_text("utf-8")
     return sources

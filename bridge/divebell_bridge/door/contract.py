@@ -1,8 +1,8 @@
 """The contract with the model that writes the code: each name that the guest gives it without an import, once.
 
-One file for both sides, as wire.py is: the host imports it as `divebell_bridge.door.contract`, and the same source is loaded
-into the guest as `divebell_guest.contract`. The guest takes from here which names it binds, the reader of replies which
-words make a text code, and tools which names they may not have. It imports nothing of ours.
+One file for both sides, as wire.py is: the host imports it as `divebell_bridge.door.contract`, and the same source is
+loaded into the guest as `divebell_guest.contract`. The guest takes from here which names it binds, the reader of
+replies which words make a text code, and tools which names they may not have. It imports nothing of ours.
 """
 
 from typing import NamedTuple

@@ -1,7 +1,7 @@
 """The wire format: what crosses between the guest and the host, as msgpack.
 
-One file for both sides: the host imports it as `divebell_bridge.door.wire`, and the same source is loaded into the guest as
-`divebell_guest.wire`. So an operation is added in one place, and the two sides cannot drift apart.
+One file for both sides: the host imports it as `divebell_bridge.door.wire`, and the same source is loaded into the
+guest as `divebell_guest.wire`. So an operation is added in one place, and the two sides cannot drift apart.
 
 A request is a map `{"v": 1, "op": name, ...arguments}`; an answer is `{"v": 1, "ok": value}` or
 `{"v": 1, "error": {"kind": ..., "message": ...}}`. Requests go both ways: the host asks the guest to run a cell, the
@@ -33,7 +33,7 @@ GET = "get"  # name -> plain data
 SET = "set"  # name, value -> None
 BIND = "bind"  # name, value: a name that the guest restores after every cell, as it does `context` -> None
 APPEND = "append"  # name, items: put at the end of a bound list -> None
-TOOLS = "tools"  # tools: [{"name", "signature", "documentation", "parameters", "returns"}] (engine/divebell/sandbox/tools.py) -> None
+TOOLS = "tools"  # tools: [{"name", "signature", "documentation", "parameters", "returns"}] (sandbox/tools.py) -> None
 FINAL_VARIABLE = "final_variable"  # name -> the variable as text, at full length
 ON_PURPOSE = "on_purpose"  # name -> whether a cell assigned the variable (guest/purpose.py)
 DRAFT = "draft"  # -> what `answer` holds, as text; None for nothing

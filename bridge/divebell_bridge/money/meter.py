@@ -11,7 +11,7 @@ any number of threads (ledger.py); so that a run's cost never exceeds its cap un
 honours the output limit it was sent and bills by byte-level tokens. Where a provider reports more than it was allowed,
 the truth is booked, and the run takes no more calls.
 
-Not guaranteed: to use the budget up. Whoever calls `hold` waits where `waiting_helps` says so (engine/divebell/calls/metered_calls.py).
+Not guaranteed: to use the budget up. Whoever calls `hold` waits where `waiting_helps` says so (calls/metered_calls.py).
 """
 
 import logging

@@ -40,7 +40,7 @@ class _Card(TypedDict):
 
 @cache
 def _card() -> _Card:
-    card: _Card = json.loads((resources.files("divebell_bridge") / CARD_FILE).read_text("utf-8"))
+    card: _Card = json.loads((resources.files("divebell_bridge.money") / CARD_FILE).read_text("utf-8"))
     return card
 
 

@@ -12,7 +12,7 @@ with). Elsewhere, or with DIVEBELL_EPOCHS=1, the module is compiled with epoch c
 Guaranteed: memory is taken away only while the guest itself runs. A `Guard` knows at each moment whether guest or host
 code is running; the host reads guest memory only in the states in which the watchdog keeps off, and a killed guard
 refuses the host's next access. This needs a guest without bulk-memory instructions, which wasmtime would carry out in
-host code (wasm/divebell_wasm/c/memory_operations.c). Not guaranteed: the moment. It is late by what scheduler and GIL make it.
+host code (memory_operations.c of the guest). Not guaranteed: the moment. It is late by what scheduler and GIL make it.
 
 Which clock: the processor time of the thread that runs the guest, so that a busy machine does not end an innocent cell
 (thread_clock.py). Beside it a wider bound in wall time, `wall_factor` times as long, for a guest that does not get to

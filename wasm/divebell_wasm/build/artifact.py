@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from .. import MANIFEST_FILE, MODULE_FILE, GuestError, manifest
 from . import c_libraries, cpython, fetch, licences, link
 from .sources import Package
-from .work import WASM, BuildError, Work, say, sha256_of
+from .work import PACKAGE, BuildError, Work, say, sha256_of
 
 LICENCES_FILE = "LICENCES.txt"
 
@@ -48,9 +48,9 @@ def update(
         "c_sources": {path.name: sha256_of(path) for path in link.c_sources()},
         "frozen_modules": json.loads((work.frozen / "modules.json").read_text()),
     }
-    (WASM / MODULE_FILE).write_bytes(compressed)
-    (WASM / MANIFEST_FILE).write_text(json.dumps(fields, indent=1) + "\n")
-    (WASM / LICENCES_FILE).write_text(licences.text(work, sources, packages), "utf-8")
+    (PACKAGE / MODULE_FILE).write_bytes(compressed)
+    (PACKAGE / MANIFEST_FILE).write_text(json.dumps(fields, indent=1) + "\n")
+    (PACKAGE / LICENCES_FILE).write_text(licences.text(work, sources, packages), "utf-8")
     say(f"wrote {MODULE_FILE} ({len(compressed):,} bytes of {len(module):,}), {MANIFEST_FILE} and {LICENCES_FILE}")
 
 
@@ -71,7 +71,7 @@ def flags() -> dict[str, tuple[str, ...]]:
 
 def abi_version() -> int:
     """The version that the C was compiled with, as divebell.h defines it."""
-    found = re.search(r"^#define DIVEBELL_ABI_VERSION (\d+)$", (WASM / "c" / "divebell.h").read_text(), re.MULTILINE)
+    found = re.search(r"^#define DIVEBELL_ABI_VERSION (\d+)$", (PACKAGE / "c" / "divebell.h").read_text(), re.MULTILINE)
     if found is None:
         raise BuildError("wasm/divebell_wasm/c/divebell.h no longer defines DIVEBELL_ABI_VERSION on a line of its own")
     return int(found[1])

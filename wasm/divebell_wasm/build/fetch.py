@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from . import debian
-from .work import WASM, BuildError, Work, run, say, sha256_of
+from .work import PACKAGE, BuildError, Work, run, say, sha256_of
 
 UPSTREAM_SECONDS = 10
-PATCHES = sorted((WASM / "build" / "patches").glob("*.patch"))
+PATCHES = sorted((PACKAGE / "build" / "patches").glob("*.patch"))
 """What the guest's CPython has other than upstream's; each says why in its first lines."""
 
 

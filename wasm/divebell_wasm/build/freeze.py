@@ -1,7 +1,7 @@
 """Turns the standard library and the packages into one blob of byte code, and the C table that finds modules in it.
 
-Run by the native CPython (`python -m divebell_wasm.build.freeze WORK_FOLDER`), as byte code belongs to one version. The table
-takes the place of `PyImport_FrozenModules`, so an import in the guest reads no file.
+Run by the native CPython (`python -m divebell_wasm.build.freeze WORK_FOLDER`), as byte code belongs to one version. The
+table takes the place of `PyImport_FrozenModules`, so an import in the guest reads no file.
 
 Deterministic: modules come in sorted order, file names are those of `file_name`, and each code object is written, read
 back and written again, because what marshal writes the first time depends on what else holds a reference to its parts.
@@ -17,7 +17,7 @@ from pathlib import Path
 from types import CodeType
 
 from . import stdlib
-from .work import REPOSITORY, Work, run
+from .work import PACKAGE, Work, run
 
 PYC_HEADER_BYTES = 16
 ALIGNMENT_BYTES = 8
@@ -49,7 +49,7 @@ class Frozen:
 
 def freeze(work: Work) -> None:
     """Have the native CPython run this file."""
-    run(work, [work.native_python, "-m", __name__, work.folder], folder=REPOSITORY)
+    run(work, [work.native_python, "-m", __name__, work.folder], folder=PACKAGE.parent)
 
 
 def from_library(work: Work) -> Iterator[Frozen]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from . import c_libraries
 from .cpython import GUEST_CODE_FLAGS, LIBRARIES, MACHINE_FLAGS
 from .toolchain import target_flags
-from .work import WASM, Work, run
+from .work import PACKAGE, Work, run
 
 TARGET = target_flags("../sysroot/usr")
 INCLUDES = ("-Ic", "-I../cpython/Include", "-I../cpython/Include/internal", "-I../cpython/wasi")
@@ -62,7 +62,7 @@ OPTIMISE_FLAGS = (
 
 def c_sources() -> list[Path]:
     """The guest's C files and headers, sorted."""
-    return sorted(path for path in (WASM / "c").iterdir() if path.suffix in (".c", ".h"))
+    return sorted(path for path in (PACKAGE / "c").iterdir() if path.suffix in (".c", ".h"))
 
 
 def link(work: Work) -> None:

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .work import WASM, BuildError
+from .work import PACKAGE, BuildError
 
-SOURCES_FILE = WASM / "build" / "sources.toml"
-PACKAGES_FILE = WASM / "packages.toml"
+SOURCES_FILE = PACKAGE / "build" / "sources.toml"
+PACKAGES_FILE = PACKAGE / "packages.toml"
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-WASM = REPOSITORY / "wasm"
+PACKAGE = Path(__file__).resolve().parents[1]
+REPOSITORY = PACKAGE.parents[1]
 SOURCE_DATE_EPOCH = "1750000000"
 LOG_LINES_SHOWN = 25
 WORK_FOLDER_VARIABLE = "DIVEBELL_GUEST_WORK"

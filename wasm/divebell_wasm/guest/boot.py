@@ -156,7 +156,7 @@ def _use_streams(stdout: output.Output, stderr: output.Output) -> None:
 
 
 def settle() -> None:
-    """Arrange the image so that a sandbox copies few of its pages. Called by wasm/divebell_wasm/c/guest.c, after all else of boot.
+    """Arrange the image so that a sandbox copies few of its pages. Called by c/guest.c, after all else of boot.
 
     A sandbox copies each page that it writes to, which costs it 4 KB and the first cell about 2 us. So what a cell
     writes to is put together: its new objects by filling the heap's holes, the image's own by making them anew after

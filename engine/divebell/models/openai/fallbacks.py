@@ -65,7 +65,7 @@ def _format(fields: Fields) -> dict[str, Any]:
 
 
 def _without_format(fields: Fields) -> None:
-    """The schema is in the prompt, too (engine/divebell/run/subcalls.py); and the reply is checked, whoever wrote it."""
+    """The schema is in the prompt, too (run/subcalls.py); and the reply is checked, whoever wrote it."""
     text = {name: value for name, value in fields.pop("text", {}).items() if name != "format"}
     fields.pop("response_format", None)
     if text:

@@ -62,13 +62,12 @@ from divebell.sandbox.tools import Tools
 from divebell.sandbox.variables import Variable
 from divebell.session import Session
 from divebell.tenant import Tenant
+from divebell.version import __version__ as __version__
 from divebell_bridge.money.budget import Budget
 from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.memory_ledger import MemoryLedger
 from divebell_bridge.money.rates import LongPrompt, Rate, RateCard
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
-
-__version__ = "0.1.0"
 
 __all__ = [
     "RLM",

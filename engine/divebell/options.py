@@ -13,16 +13,16 @@ from typing import Any, Literal, TypedDict
 
 from divebell.calls.memo import Memo
 from divebell.calls.retries import CALL_SECONDS, Retries
-from divebell.engine import Engine, default_engine
 from divebell.errors import ConfigurationError
 from divebell.events import EventListener
 from divebell.limits import Limits
 from divebell.metadata import check_metadata
 from divebell.models.protocol import Model
+from divebell.resources import EngineResources, default_engine
 from divebell.run.listeners import guard_listener
 from divebell.run.settings import Level
+from divebell.run.tenant_account import TenantAccount
 from divebell.sandbox.tools import Tools
-from divebell.tenant import Tenant
 from divebell_bridge.money.budget import Budget, shown
 from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.rates import Rate
@@ -81,8 +81,8 @@ class RLMOptions(TypedDict, total=False):
     seed: int | None
     base_url: str | None
     api_key: str | None
-    engine: Engine | None
-    tenant: Tenant | None
+    engine: EngineResources | None
+    tenant: TenantAccount | None
     ledger: Ledger | None
     on_exhausted: Literal["answer", "raise"]
     on_event: EventListener | None
@@ -121,8 +121,8 @@ class Options:
     seed: int | None = None
     base_url: str | None = None
     api_key: str | None = field(default=None, repr=False)
-    engine: Engine | None = None
-    tenant: Tenant | None = None
+    engine: EngineResources | None = None
+    tenant: TenantAccount | None = None
     ledger: Ledger | None = None
     on_exhausted: Literal["answer", "raise"] = "answer"
     on_event: EventListener | None = None
@@ -185,11 +185,11 @@ class Options:
         if self.memo == "tenant" and self.tenant is None:
             raise ConfigurationError("memo='tenant' needs a tenant: engine.tenant(...).rlm(...)")
 
-    def find_engine(self) -> Engine:
+    def find_engine(self) -> EngineResources:
         """The engine to run with. ConfigurationError where engine, tenant and ledger do not belong together."""
         engine, tenant, ledger = self.engine, self.tenant, self.ledger
-        _check_kind("engine", engine, Engine, "divebell.Engine(...)")
-        _check_kind("tenant", tenant, Tenant, "engine.tenant(NAME)")
+        _check_kind("engine", engine, EngineResources, "divebell.Engine(...)")
+        _check_kind("tenant", tenant, TenantAccount, "engine.tenant(NAME)")
         _check_kind("ledger", ledger, Ledger, "SQLiteLedger(PATH), or by Engine(ledger=PATH)")
         chosen = engine or (tenant.engine if tenant is not None else default_engine())
         if tenant is not None and tenant.engine is not chosen:

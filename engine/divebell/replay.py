@@ -13,7 +13,6 @@ from typing import Any
 
 from divebell.calls.metered_calls import Calls
 from divebell.context import Context, Source
-from divebell.engine import Engine, default_engine
 from divebell.errors import ConfigurationError, ContextError, DivebellError, JournalError, ModelError, SandboxError
 from divebell.events import EventListener
 from divebell.journal.header import COPIED, check_header
@@ -21,6 +20,7 @@ from divebell.journal.journal import Journal
 from divebell.journal.records import Recorded, read, unpack
 from divebell.limits import Limits
 from divebell.models.protocol import Completion, Model, Request
+from divebell.resources import EngineResources, default_engine
 from divebell.run.result import Result
 from divebell.run.run import Run
 from divebell.run.settings import Resolved, Settings
@@ -53,7 +53,7 @@ def replay(
     sub_model: Model | None = None,
     budget: Budget | None = None,
     rates: RateCard | None = None,
-    engine: Engine | None = None,
+    engine: EngineResources | None = None,
     on_event: EventListener | None = None,
 ) -> Result:
     """Run the journal at `path` again and return its Result.
@@ -146,7 +146,7 @@ def _run_id(recorded: Recorded) -> str:
 def _settings(
     recorded: Recorded,
     journal: Journal,
-    engine: Engine,
+    engine: EngineResources,
     on_event: EventListener | None,
     model: Model | None,
     sub_model: Model | None,

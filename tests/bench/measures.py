@@ -12,8 +12,8 @@ import journal_measures
 import ratio
 
 from divebell.context import Context
-from divebell.engine import default_engine
 from divebell.limits import Limits
+from divebell.resources import default_engine
 from divebell.rlm import RLM
 from divebell.runtime import compiled, native
 from divebell.runtime.image import boot as boot_image

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from divebell import Context, ContextError, Limits, Sandbox
 from divebell.context import layout
-from divebell.engine import default_engine
+from divebell.resources import default_engine
 from tests.support.names import name_value
 
 PAGE, WASM_PAGE = 4096, 65536

@@ -11,7 +11,7 @@ import pytest
 
 from divebell import Context, ContextError, Sandbox
 from divebell.context import decoding
-from divebell.engine import default_engine
+from divebell.resources import default_engine
 
 PAGE, WASM_PAGE = 4096, 65536
 

@@ -18,6 +18,7 @@ from divebell.cli.exits import INTERRUPTED, USAGE, Exit, clean_exit
 from divebell.cli.ledger import ledger as ledger_commands
 from divebell.cli.notices import show_notices
 from divebell.cli.streams import UnfailingStream
+from divebell.version import __version__
 from divebell_command import end_at_once
 
 app = typer.Typer(
@@ -69,8 +70,6 @@ def ctrl_c_raises() -> Iterator[None]:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from divebell import __version__
-
         typer.echo(f"divebell {__version__}")
         raise typer.Exit
 

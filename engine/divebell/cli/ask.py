@@ -14,8 +14,9 @@ from divebell.cli.display import Display, one_line, safe, summary_line
 from divebell.cli.exits import USAGE, Exit, status_of
 from divebell.cli.inputs import Reading, read_context, read_schema, show_notes
 from divebell.cli.streams import check_stdout, print_answer
-from divebell.engine import Engine, default_engine
+from divebell.engine import Engine
 from divebell.errors import LedgerBusy, LedgerError
+from divebell.resources import EngineResources, default_engine
 from divebell.rlm import RLM
 from divebell.run.listeners import combine_listeners, secrets_known
 from divebell.run.result import Result
@@ -35,7 +36,7 @@ class Purse:
     total: Budget | None
 
     @contextmanager
-    def opened(self) -> Iterator[tuple[Engine, Tenant | None]]:
+    def opened(self) -> Iterator[tuple[EngineResources, Tenant | None]]:
         """The engine to run with, and the tenant to run for."""
         if self.tenant is None and (self.per_day is not None or self.total is not None):
             raise Exit(USAGE, "--per-day and --total are caps of a tenant: name one with --tenant NAME --ledger FILE")

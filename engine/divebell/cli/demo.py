@@ -13,9 +13,9 @@ from rich.console import Console
 
 from divebell.cli.display import Display, summary_line
 from divebell.cli.exits import FAILED, Exit
-from divebell.engine import default_engine
 from divebell.models.protocol import Request, texts_of
 from divebell.models.scripted import ScriptedModel
+from divebell.resources import default_engine
 from divebell.rlm import RLM
 from divebell_bridge.money.budget import Budget
 from divebell_bridge.money.rates import Rate

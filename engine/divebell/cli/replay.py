@@ -12,11 +12,11 @@ from divebell.calls.spending import cost_text
 from divebell.cli.display import Display, one_line, safe, summary_line
 from divebell.cli.exits import FAILED, USAGE, Exit
 from divebell.cli.inputs import parse_rates, read_context
-from divebell.engine import default_engine
 from divebell.errors import BudgetExceeded, JournalError, ModelError, ReplayDiverged, RunError
 from divebell.events import Event
 from divebell.models import OpenAIChatModel
 from divebell.replay import replay as run_again
+from divebell.resources import default_engine
 from divebell.run.result import Result
 from divebell_bridge.money.budget import Budget
 from divebell_bridge.money.rates import RateCard

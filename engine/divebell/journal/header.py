@@ -13,6 +13,7 @@ from divebell.journal.records import VERSION, Record, Recorded, has_begun, pack,
 from divebell.metadata import check_metadata
 from divebell.prompts.templates import prompts_digest
 from divebell.sandbox.tools import Tools
+from divebell.version import __version__
 
 if TYPE_CHECKING:
     from divebell.run.settings import Settings
@@ -40,8 +41,6 @@ _MAX_LEVELS = 33
 
 def header_of(settings: "Settings", query: str, context: Context) -> Record:
     """The header for a run that begins now."""
-    from divebell import __version__
-
     return {
         "kind": "header",
         "version": VERSION,

@@ -44,6 +44,7 @@ from divebell.journal.outcomes import (
 from divebell.journal.records import Cost, Record, Recorded, digest, numbers_of, pack, to_line, unpack
 from divebell.models.protocol import STOP, Completion, Request
 from divebell.prompts.templates import prompts_digest
+from divebell.version import __version__
 from divebell_bridge.door import wire
 from divebell_bridge.money.errors import BudgetExceeded
 from divebell_bridge.money.tally import Tally
@@ -140,8 +141,6 @@ class Journal:
 
     def _differs(self, sentence: str) -> JournalError:
         """A difference. In a run that is resumed it is an error too: it would pay for another run."""
-        from divebell import __version__
-
         made_by = None if self._recorded is None else self._recorded.header.get("divebell")
         other = "" if made_by == __version__ else f" (the journal is by Divebell {made_by}, this is {__version__})"
         return self._fail(ReplayDiverged(sentence + other))

@@ -32,7 +32,7 @@ from divebell.run.listeners import Tracing, combine_listeners
 from divebell.run.result import Result
 from divebell.run.run import Run, SessionState
 from divebell.run.settings import Settings
-from divebell.tenant import Tenant
+from divebell.run.tenant_account import TenantAccount
 from divebell_bridge.money.budget import Budget
 from divebell_bridge.money.errors import BudgetExceeded
 from divebell_bridge.money.ledger import Ledger
@@ -77,7 +77,7 @@ class Questions:
     budget: Budget
     rates: RateCard
     ledger: Ledger
-    tenant: Tenant | None
+    tenant: TenantAccount | None
     concurrency: int
     retries: Retries | None
     call_seconds: float

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from divebell.engine import Engine
 from divebell.events import EventListener
 from divebell.journal.journal import Journal
 from divebell.limits import Limits
 from divebell.models.protocol import Model
+from divebell.resources import EngineResources
 from divebell.sandbox.tools import Tools
 from divebell.schemas import AnswerSchema
 
@@ -60,7 +60,7 @@ class Settings:
     limits: Limits
     tool_seconds: float
     seed: int | None
-    engine: Engine
+    engine: EngineResources
     listener: EventListener | None
     seconds: float | None
     on_exhausted: str

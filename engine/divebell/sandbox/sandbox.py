@@ -18,9 +18,9 @@ from typing import Any, cast
 from divebell.cell import Cell, CellError, cell_from_guest
 from divebell.context import Context, Source
 from divebell.context.paths import warn_if_a_path
-from divebell.engine import Engine, default_engine
 from divebell.errors import ConfigurationError, ContextError, NotPlainData, SandboxClosed, SandboxError
 from divebell.limits import Limits
+from divebell.resources import EngineResources, default_engine
 from divebell.runtime.instance import Checkpoint, Instance, InstanceLost
 from divebell.sandbox.host import CallableServices, Clock, ToolServices
 from divebell.sandbox.snapshot import Snapshot, form_of
@@ -61,7 +61,7 @@ class Sandbox:
         tools: "Tools | Mapping[str, Callable[..., Any]] | None" = None,
         replace: "Mapping[str, Callable[..., Any]] | None" = None,
         seed: int | None = None,
-        engine: Engine | None = None,
+        engine: EngineResources | None = None,
         services: Services | None = None,
     ) -> None:
         if services is not None and (tools is not None or replace is not None):
@@ -288,7 +288,7 @@ class Sandbox:
         llm: AnswerFunction | None = None,
         tools: "Tools | Mapping[str, Callable[..., Any]] | None" = None,
         replace: "Mapping[str, Callable[..., Any]] | None" = None,
-        engine: Engine | None = None,
+        engine: EngineResources | None = None,
         services: Services | None = None,
     ) -> "Sandbox":
         """A new sandbox in the snapshot's state. `context` must be what the first one was given, and so must `llm` and

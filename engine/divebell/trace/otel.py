@@ -30,6 +30,7 @@ from divebell.errors import ConfigurationError
 from divebell.events import Event
 from divebell.trace.pump import END_SECONDS, Pump
 from divebell.trace.schema import ERROR_KINDS, METADATA, Recorder, body_text, with_outcome
+from divebell.version import __version__
 
 try:
     from opentelemetry import metrics, trace
@@ -65,8 +66,6 @@ class OpenTelemetryListener:
         content: bool = False,
         secrets: "tuple[str, ...]" = (),
     ) -> None:
-        from divebell import __version__
-
         self._provider = provider
         self._recorder = Recorder("full" if content else "off", secrets)
         self._content = content

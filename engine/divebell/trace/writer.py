@@ -21,6 +21,7 @@ from divebell.events import Event
 from divebell.trace.parents import Parents
 from divebell.trace.pump import END_SECONDS, Pump
 from divebell.trace.schema import MAX_LINE_BYTES, SCHEMA, VERSION, Level, Recorder, line
+from divebell.version import __version__
 
 MAX_FILE_BYTES = 1 << 30
 """From here on bodies are left out; at twice as much nothing more is written."""
@@ -49,8 +50,6 @@ class TraceWriter:
         secrets: Iterable[str] = (),
         max_bytes: int = MAX_FILE_BYTES,
     ) -> None:
-        from divebell import __version__
-
         self.path = Path(path)
         self._recorder = Recorder(level, secrets)
         self._parents = Parents()

@@ -1,0 +1,145 @@
+"""What all sandboxes and runs of an application share: the compiled guest, its images and its watchdog; the ledger, the
+prices, the connections; the default models and limits.
+
+`Engine` is this with the methods that make RLMs and tenants. Sandboxes and runs need only what is here. It is created
+when something first needs it, or explicitly by an application, and costs nothing while no guest runs: no thread, no
+timer.
+"""
+
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from divebell.concurrency import FairLimit
+from divebell.errors import ConfigurationError
+from divebell.limits import Limits
+from divebell.models.openai.client_pool import ClientPool
+from divebell.models.protocol import Model
+from divebell.runtime import compiled, native
+from divebell.runtime.ctrl_c import without_ctrl_c
+from divebell.runtime.image import REPRODUCIBLE_KEY, Image, boot
+from divebell.runtime.pages import can_protect
+from divebell.runtime.watchdog import Watchdog
+from divebell_bridge.money.ledger import Ledger
+from divebell_bridge.money.memory_ledger import MemoryLedger
+from divebell_bridge.money.rates import Rate, RateCard
+
+
+class EngineResources:
+    """The resources of an Engine, which documents the arguments. Thread-safe."""
+
+    def __init__(
+        self,
+        *,
+        models: Mapping[str, str | Model] | None = None,
+        ledger: Ledger | Path | str | None = None,
+        limits: Limits | None = None,
+        rates: Mapping[str, Rate] | None = None,
+        concurrency: int | None = None,
+        epochs: bool | None = None,
+    ) -> None:
+        self.places = FairLimit(concurrency)
+        self.models = dict(models or {})
+        self.limits = limits or Limits()
+        self.rates = RateCard(rates)
+        self._owns_ledger = not isinstance(ledger, Ledger)
+        self.ledger = ledger if isinstance(ledger, Ledger) else _open_ledger(ledger)
+        wanted = os.environ.get("DIVEBELL_EPOCHS", "") in ("1", "true", "yes") if epochs is None else epochs
+        self.epochs = wanted or not can_protect()
+        self.clients = ClientPool()
+        self._lock = threading.Lock()
+        self._module: native.NativeModule | None = None
+        self._images: dict[bool, Image] = {}
+        self._watchdog: Watchdog | None = None
+
+    def __repr__(self) -> str:
+        models = ", ".join(list(self.models)[:10]) or "none of its own"
+        return f"<Engine models: {models}; ledger: {type(self.ledger).__name__}>"
+
+    def close(self) -> None:
+        """Close the connections to models that were named, and the ledger, if the engine opened it. Runs that are still
+        going then fail."""
+        self.clients.close()
+        if self._owns_ledger:
+            self.ledger.close()
+        else:
+            self.ledger.backlog.finish_all()
+
+    async def aclose(self) -> None:
+        """As `close`, for asyncio: the connections of this event loop are closed when this returns."""
+        await self.clients.aclose()
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.aclose()
+
+    def warm(self) -> None:
+        """Compile or load the guest and boot the image now, rather than with the first sandbox."""
+        self.image(reproducible=False)
+
+    def image(self, *, reproducible: bool) -> Image:
+        """The image for unseeded sandboxes (its hash secret is random) or for seeded ones (it is always the same)."""
+        with self._lock:
+            if reproducible not in self._images:
+                if self._module is None:
+                    with without_ctrl_c():
+                        engine = native.make_engine(epochs=self.epochs)
+                    loaded = compiled.load(engine, epochs=self.epochs)
+                    with without_ctrl_c():
+                        self._module = native.NativeModule(engine, loaded)
+                key = REPRODUCIBLE_KEY if reproducible else None
+                with without_ctrl_c():  # the boot calls back from the guest, where an exception would be lost
+                    self._images[reproducible] = boot(self._module, key)
+            return self._images[reproducible]
+
+    @property
+    def watchdog(self) -> Watchdog:
+        with self._lock:
+            if self._watchdog is None:
+                assert self._module is not None, "a sandbox asks for its image first"
+                self._watchdog = Watchdog(self._module.engine.increment_epoch if self.epochs else None)
+            return self._watchdog
+
+
+def _open_ledger(ledger: Path | str | None) -> Ledger:
+    if ledger is None:
+        return MemoryLedger()
+    if not isinstance(ledger, (str, os.PathLike)) or not os.fspath(ledger):
+        raise ConfigurationError(f"ledger must be a Ledger or the path of its file, not {str(ledger)[:50]!r}")
+    from divebell_bridge.money.sqlite.ledger import SQLiteLedger
+
+    return SQLiteLedger(ledger)
+
+
+_default: EngineResources | None = None
+_default_lock = threading.Lock()
+
+
+def default_engine() -> EngineResources:
+    """The process's own engine, made when it is first asked for (and again after a fork)."""
+    global _default
+    with _default_lock:
+        if _default is None:
+            _default = EngineResources()
+        return _default
+
+
+def _after_fork() -> None:
+    """A forked child shares no threads with its parent; its engine starts anew."""
+    global _default, _default_lock
+    _default, _default_lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

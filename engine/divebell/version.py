@@ -1,0 +1,3 @@
+"""The version of this package, which journals and traces carry."""
+
+__version__ = "0.1.0"

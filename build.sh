@@ -13,6 +13,7 @@ usage: ./build.sh VERB [ARGUMENTS]
   bench   print the figures of the README (arguments: --quick, or names of benchmarks)
   bench-rlm  run the field's benchmarks (S-NIAH, OOLONG, OOLONG-Pairs); --help says what there is
   guest-stdlib  run CPython's own tests in the guest and compare with the list (arguments: modules; --help)
+  measure  how far one question travels through the code, and circles of imports (--files names the files)
   guest   build the guest from source and compare it with the committed module (--update to replace it)
   setup   only set up .venv
 TEXT
@@ -106,6 +107,10 @@ bench-rlm)
 guest-stdlib)
     setup
     exec .venv/bin/python -m tests.guest_stdlib "$@"
+    ;;
+measure)
+    setup
+    exec .venv/bin/python scripts/measure_house.py "$@"
     ;;
 guest)
     PYTHONPATH=wasm exec "$(find_python)" -m divebell_wasm.build "$@"

@@ -8,8 +8,9 @@ from divebell.calls.spending import Spending
 from divebell.context import Source
 from divebell.events import EventListener
 from divebell.journal.journal import Journal
-from divebell.models import OpenAIChatModel
+from divebell.models.adapter import ModelAccess
 from divebell.models.protocol import Model
+from divebell.models.registry import ModelFinder
 from divebell.options import Options, RLMOptions
 from divebell.run.levels import levels_of
 from divebell.run.listeners import Tracing, combine_listeners, guard_listener, secrets_known
@@ -26,7 +27,8 @@ from divebell_bridge.money.budget import Budget, checked_budget
 class RLM(Generic[Answer_co]):
     """A Recursive Language Model (Zhang, Kraska and Khattab, arXiv:2512.24601).
 
-    model: the root model: a name for the OpenAI API or a compatible one, or any Model.
+    model: the root model: a name for the OpenAI API or a compatible one, or any Model. "openai-responses:gpt-5" names
+        the adapter, too; packages may bring others (models/registry.py).
     sub_model: answers llm_query and is the root of children; by default the same as `model`.
     models: as a list, who answers at each depth: [root, child, leaf], each a name, a Model or a Level; the last one
         stands for all that are deeper, and `model` and `sub_model` are left out. As a dict by name, further models
@@ -63,7 +65,7 @@ class RLM(Generic[Answer_co]):
         or RunError (if the turns ran out) instead.
     tenant: for whom this runs: its caps per run, per day and in total apply, and its prices; see Engine.tenant.
     ledger: where the budgets are kept; by default the engine's, which by default is in memory.
-    base_url, api_key: where names of models are looked up; by default the OpenAI API and $OPENAI_API_KEY.
+    base_url, api_key: where models that are given by name are called; by default the OpenAI API and $OPENAI_API_KEY.
     on_event: called with each Event. What it raises breaks no run; the first time it is logged as a WARNING.
     trace: what is written of each run, into a file of its own in trace_folder: "full", "redacted" (bodies as hashes)
         or "off". Result.trace_file names it; `divebell trace FILE --html PAGE` shows it.
@@ -256,9 +258,7 @@ def _settings(
         model,
         sub_model,
         options.models,
-        find=lambda name: OpenAIChatModel(
-            name, api_key=options.api_key, base_url=options.base_url, clients=engine.clients
-        ),
+        find=ModelFinder(ModelAccess(api_key=options.api_key, base_url=options.base_url, clients=engine.clients)).find,
         tools=options.tools or {},
         temperature=options.temperature,
         small=options.small,

@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from divebell import RLM, Budget, ConfigurationError, Engine, ModelError, OpenAIChatModel, Request, Retries
+from divebell.models.openai.base import open_clients
 from divebell.models.openai.client_pool import MAX_ENDPOINTS, ClientPool
 from tests.support.chat_server import KEY, ChatServer, Reply, error
 
@@ -30,7 +31,7 @@ def test_an_rlm_for_each_request_uses_one_connection() -> None:
             for _ in range(5):
                 rlm = engine.rlm("local", base_url=url, api_key=KEY)
                 assert (await rlm.arun("a context", "what?")).answer == "4"
-            assert len(engine.clients.get(url, KEY)._open) == 1
+            assert len(engine.clients.get(open_clients, url, KEY)._open) == 1
 
     with ChatServer("FINAL(4)") as server:
         asyncio.run(main(server.url))
@@ -40,19 +41,19 @@ def test_an_rlm_for_each_request_uses_one_connection() -> None:
 
 def test_another_key_or_endpoint_has_another_client() -> None:
     pool = ClientPool()
-    first = pool.get("http://127.0.0.1:1/v1", "one-key")
-    assert pool.get("http://127.0.0.1:1/v1", "one-key") is first
-    assert pool.get("http://127.0.0.1:1/v1", "two-key") is not first
-    assert pool.get("http://127.0.0.1:2/v1", "one-key") is not first
+    first = pool.get(open_clients, "http://127.0.0.1:1/v1", "one-key")
+    assert pool.get(open_clients, "http://127.0.0.1:1/v1", "one-key") is first
+    assert pool.get(open_clients, "http://127.0.0.1:1/v1", "two-key") is not first
+    assert pool.get(open_clients, "http://127.0.0.1:2/v1", "one-key") is not first
     assert "one-key" not in repr(pool) + repr(vars(pool)["_lock"])
 
 
 def test_a_pool_is_bounded_and_keeps_what_is_used() -> None:
     pool = ClientPool()
-    used = pool.get("http://127.0.0.1:1/v1", "used")
+    used = pool.get(open_clients, "http://127.0.0.1:1/v1", "used")
     for number in range(MAX_ENDPOINTS + 5):
-        pool.get("http://127.0.0.1:1/v1", f"key {number}")
-        assert pool.get("http://127.0.0.1:1/v1", "used") is used
+        pool.get(open_clients, "http://127.0.0.1:1/v1", f"key {number}")
+        assert pool.get(open_clients, "http://127.0.0.1:1/v1", "used") is used
     assert len(pool._endpoints) == MAX_ENDPOINTS
 
 
@@ -82,7 +83,7 @@ def test_a_closed_engine_closes_the_clients_of_this_loop_and_of_others() -> None
         def elsewhere() -> None:
             async def main() -> None:
                 await model.complete(request())
-                client = await engine.clients.get(server.url, KEY).current()
+                client = await engine.clients.get(open_clients, server.url, KEY).current()
                 called.set()
                 while not over.is_set():
                     await asyncio.sleep(0.01)
@@ -92,7 +93,7 @@ def test_a_closed_engine_closes_the_clients_of_this_loop_and_of_others() -> None
 
         async def here() -> None:
             await model.complete(request())
-            client = await engine.clients.get(server.url, KEY).current()
+            client = await engine.clients.get(open_clients, server.url, KEY).current()
             assert not client.is_closed()
             await engine.aclose()
             closed.append(client.is_closed())

@@ -15,6 +15,7 @@ import pytest
 
 from divebell.errors import ConfigurationError, ModelError, ModelUnavailable
 from divebell.models import Completion, OpenAIChatModel, Request
+from divebell.models.openai.base import open_clients
 from tests.support.chat_server import KEY, ChatServer, error
 
 # What would lead the client elsewhere. Proxies too: they would be asked for 127.0.0.1.
@@ -234,7 +235,7 @@ def test_old_loops_are_forgotten(server: ChatServer) -> None:
     model = model_at(server)
     for _ in range(5):
         complete(model)
-    assert len(model._pool.get(server.url, KEY)._open) == 1
+    assert len(model._pool.get(open_clients, server.url, KEY)._open) == 1
 
 
 def _python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:

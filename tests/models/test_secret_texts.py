@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from divebell.models.secret_texts import SecretTexts, secrets_of
+from divebell.models.secret_texts import SecretTexts
+from divebell.models.traits import secrets_of
 
 KEY = "own-key/7f3a9c+e1=b2d4&f6"
 KNOWN = SecretTexts([KEY])

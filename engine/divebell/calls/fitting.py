@@ -12,9 +12,9 @@ changed MAX_CHANGES times at most.
 import threading
 from dataclasses import dataclass, replace
 
-from divebell.calls.memo import identity_of
 from divebell.errors import ContextTooLong, ModelError, ModelRefused, OutputTooLong
 from divebell.models.protocol import Model, Request
+from divebell.models.traits import identity_of
 
 MAX_CHANGES = 4
 LEAST_BELIEVED_TOKENS = 64

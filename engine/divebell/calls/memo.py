@@ -12,7 +12,7 @@ from collections import OrderedDict
 
 from divebell.errors import ConfigurationError
 from divebell.journal.outcomes import request_digest
-from divebell.models.protocol import Completion, Model, Request
+from divebell.models.protocol import Completion, Request
 
 ENTRY_BYTES = 200  # what an entry takes beside its text
 
@@ -68,12 +68,6 @@ class Memo:
 
     def _key(self, tenant: str, model: str, request: Request) -> tuple[str, str]:
         return "" if self._across_tenants else tenant, request_digest(model, request)
-
-
-def identity_of(model: Model) -> str:
-    """What a memo knows the model by."""
-    identity = getattr(model, "identity", None)
-    return identity if isinstance(identity, str) else model.name
 
 
 def _size(completion: Completion) -> int:

@@ -23,15 +23,15 @@ import anyio
 from divebell.calls.cleaning import clean_completion, clean_error
 from divebell.calls.fitting import MAX_CHANGES, KnownLimits
 from divebell.calls.logs import log_failure, log_retry, log_waiting
-from divebell.calls.memo import Memo, identity_of
+from divebell.calls.memo import Memo
 from divebell.calls.retries import ATTEMPTS, CALL_SECONDS, FIRST_SECONDS, MAX_SECONDS, Retries
 from divebell.concurrency import FairLimit
 from divebell.errors import ContextTooLong, JournalError, ModelError, ModelUnavailable, UnknownModel
 from divebell.journal.journal import Journal
 from divebell.models.endings import INTERRUPTED, ending_of
-from divebell.models.images import worst_case_image_tokens
 from divebell.models.protocol import DEFAULT_TIMEOUT_SECONDS, Completion, Model, Request
-from divebell.models.secret_texts import SecretTexts, secrets_of
+from divebell.models.secret_texts import SecretTexts
+from divebell.models.traits import identity_of, image_tokens_of, secrets_of, surcharge_percent_of
 from divebell.usage import Usage
 from divebell_bridge.money.errors import BudgetExceeded, DivebellError, LedgerBusy, LedgerError, LedgerUnavailable
 from divebell_bridge.money.ledger import Ledger
@@ -276,7 +276,7 @@ class Calls:
         self, meter: Meter, model: Model, request: Request, least: int | None, name: str | None, is_last: bool
     ) -> Hold | None:
         texts = request.sent_texts()
-        image_tokens = sum(worst_case_image_tokens(image, model.name) for image in request.sent_images())
+        image_tokens = image_tokens_of(model, request.sent_images())
         async with self._gates.setdefault(meter, anyio.Lock()):
             waiting_since = began = time.monotonic()
             has_waited = False
@@ -296,7 +296,7 @@ class Calls:
                             other_input_tokens=image_tokens,
                             name=name,
                             is_last=is_last,
-                            surcharge_percent=_surcharge_percent(model),
+                            surcharge_percent=surcharge_percent_of(model),
                         ),
                         also_unavailable=True,
                     )
@@ -388,12 +388,6 @@ def _numbers(usage: Usage) -> tuple[int, int, int, int]:
 def _price(usage: Usage) -> dict[str, Any]:
     """What the endpoint says of the price."""
     return {"service_tier": usage.service_tier, "reported_picodollars": usage.reported_picodollars}
-
-
-def _surcharge_percent(model: Model) -> int:
-    """How much more than the list price the model's endpoint may cost, if it has a word on that."""
-    found = getattr(model, "surcharge_percent", 0)
-    return found if type(found) is int and found >= 0 else 0
 
 
 def _forfeit(meter: Meter, hold: Hold) -> Callable[[], Tally]:

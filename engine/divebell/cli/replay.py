@@ -14,7 +14,8 @@ from divebell.cli.exits import FAILED, USAGE, Exit
 from divebell.cli.inputs import parse_rates, read_context
 from divebell.errors import BudgetExceeded, JournalError, ModelError, ReplayDiverged, RunError
 from divebell.events import Event
-from divebell.models import OpenAIChatModel
+from divebell.models.adapter import ModelAccess
+from divebell.models.registry import ModelFinder
 from divebell.replay import replay as run_again
 from divebell.resources import default_engine
 from divebell.run.result import Result
@@ -61,13 +62,14 @@ def replay(
     if from_turn is None or model is None:
         raise Exit(USAGE, "going on with a model takes both: --from-turn N --model M")
     card: RateCard = default_engine().rates.with_overrides(parse_rates(rates))
+    models = ModelFinder(ModelAccess(base_url=base_url))
     with display:
         result = run_again(
             file,
             context,
             live_from_turn=from_turn,
-            model=OpenAIChatModel(model, base_url=base_url),
-            sub_model=None if sub_model is None else OpenAIChatModel(sub_model, base_url=base_url),
+            model=models.find(model),
+            sub_model=None if sub_model is None else models.find(sub_model),
             budget=budget,
             rates=card,
             on_event=watch.on_event,

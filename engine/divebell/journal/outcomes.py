@@ -5,8 +5,8 @@ from typing import Any
 
 from divebell.errors import ContextTooLong, DivebellError, IncompleteReply, JournalError, ModelError, RequestError
 from divebell.journal.records import MAX_COUNT, Record, digest, pack, text_of
-from divebell.models.endings import bounded_tool_calls
 from divebell.models.protocol import Completion, Request, images_of
+from divebell.models.tool_calls import bounded_tool_calls
 from divebell.usage import Usage
 from divebell_bridge.door.wire import BAD_REQUEST, MODEL_ERROR
 from divebell_bridge.money.errors import BudgetExceeded

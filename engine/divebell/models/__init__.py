@@ -1,5 +1,6 @@
-"""Models: the protocol, the adapters for OpenAI's two APIs, and one that plays a script."""
+"""Models: the protocol, the adapters for OpenAI's two APIs, the registry of adapters, and one that plays a script."""
 
+from divebell.models.adapter import ModelAccess, ModelAdapter
 from divebell.models.images import worst_case_image_tokens
 from divebell.models.openai.chat import OpenAIChatModel
 from divebell.models.openai.responses import OpenAIResponsesModel
@@ -24,6 +25,8 @@ __all__ = [
     "ImagePart",
     "Message",
     "Model",
+    "ModelAccess",
+    "ModelAdapter",
     "OpenAIChatModel",
     "OpenAIResponsesModel",
     "Part",

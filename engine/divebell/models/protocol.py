@@ -115,11 +115,11 @@ class Model(Protocol):
     it never retries by itself, because a retry is a new hold. It does not guarantee that a failed call cost nothing:
     only an error with `never_ran` says so.
 
-    A model may have further attributes, which are looked for and not demanded:
-    - `secrets`, a text or several: its keys. They are cleaned out of its replies and errors, and so are in no journal
-      and no trace, nor is what masks or encodes them (models/secret_texts.py).
-    - `identity`, a text: what a memo knows it by, beside its name.
-    - `surcharge_percent`, a whole number: how much more than the list price its endpoint may cost.
+    A model may have more, none of which is demanded (models/traits.py):
+    - `secrets: Sequence[str]`, its keys: they are kept out of every reply, error, log, journal and trace.
+    - `identity: str`, what tells it from other models of its name.
+    - `surcharge_percent: int`, how much more than the list price its endpoint may cost.
+    - `image_tokens(image) -> int`, at most how many input tokens an image is billed as.
     """
 
     @property

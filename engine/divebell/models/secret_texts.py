@@ -53,19 +53,6 @@ class SecretTexts:
         return text
 
 
-def secrets_of(models: Iterable[object]) -> tuple[str, ...]:
-    """The secrets that these models name: their attribute `secrets`, a text or several. It is no part of the protocol's
-    check, so that a model without any needs none."""
-    found: list[str] = []
-    for model in models:
-        named = getattr(model, "secrets", ())
-        if isinstance(named, str):
-            named = (named,)
-        if isinstance(named, (tuple, list, set, frozenset)):
-            found += [each for each in named if isinstance(each, str)]
-    return tuple(dict.fromkeys(found))
-
-
 def _is_secret(text: str) -> bool:
     return MIN_SECRET_CHARACTERS <= len(text) <= MAX_SECRET_CHARACTERS
 

@@ -16,7 +16,8 @@ import anyio.to_thread
 from divebell.errors import ConfigurationError, TraceError
 from divebell.events import Event, EventListener
 from divebell.models.protocol import Model
-from divebell.models.secret_texts import MIN_SECRET_CHARACTERS, secrets_of
+from divebell.models.secret_texts import MIN_SECRET_CHARACTERS
+from divebell.models.traits import secrets_of
 from divebell.trace.writer import TraceWriter
 
 _log = logging.getLogger("divebell.events")

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import nullcontext
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 import anyio
@@ -20,6 +20,7 @@ import anyio.to_thread
 
 from divebell.concurrency import ConcurrencyLimit
 from divebell.errors import ConfigurationError, ModelError
+from divebell.models.adapter import ModelAccess
 from divebell.models.openai.client_pool import ClientPool
 from divebell.models.openai.errors import Progress, translate
 from divebell.models.openai.fallbacks import MAX_FALLBACKS, REMEMBERED, changed, next_fallback
@@ -114,6 +115,11 @@ class OpenAIModel(ABC):
         self._surcharge_percent = REGIONAL_SURCHARGE_PERCENT if _REGIONAL_HOST.fullmatch(host) else 0
         self._owns_pool = clients is None
         self._pool = ClientPool() if clients is None else clients
+
+    @classmethod
+    def connect(cls, name: str, access: ModelAccess) -> Self:
+        """The model of that name, for the registry."""
+        return cls(name, api_key=access.api_key, base_url=access.base_url, clients=access.clients)
 
     @property
     def name(self) -> str:
@@ -211,8 +217,8 @@ class OpenAIModel(ABC):
     async def _loop_clients(self) -> "LoopClients":
         """The first time, this imports the client: on a thread, or all other tasks would stand still."""
         if "divebell.models.openai.client" in sys.modules:
-            return self._pool.get(self._base_url, self._where.key)
-        return await anyio.to_thread.run_sync(self._pool.get, self._base_url, self._where.key)
+            return self._pool.get(open_clients, self._base_url, self._where.key)
+        return await anyio.to_thread.run_sync(self._pool.get, open_clients, self._base_url, self._where.key)
 
     async def aclose(self) -> None:
         """Close the model's connections, if they are its own: those of an engine are closed with that, and a client
@@ -237,6 +243,13 @@ class OpenAIModel(ABC):
                 short = len(cache_key) <= MAX_IDENTIFIER_CHARACTERS
                 fields["prompt_cache_key"] = cache_key if short else _digest(cache_key)
         return fields
+
+
+def open_clients(base_url: str, key: str) -> "LoopClients":
+    """Clients for a ClientPool. Imports `openai`: not on an event loop."""
+    from divebell.models.openai.client import LoopClients
+
+    return LoopClients(base_url, key)
 
 
 def checked_url(url: str) -> str:

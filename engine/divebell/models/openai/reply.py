@@ -7,8 +7,9 @@ import json
 from typing import Any
 
 from divebell.errors import ModelError, ModelUnavailable
-from divebell.models.endings import INTERRUPTED, ending_of, tool_calls_of_message
+from divebell.models.endings import INTERRUPTED, ending_of
 from divebell.models.openai.refusals import of_body
+from divebell.models.openai.tool_calls import tool_calls_of_message
 from divebell.models.openai.usage import CHAT_NAMES, usage_of
 from divebell.models.openai.where import Where
 from divebell.models.protocol import CONTENT_FILTER, Completion

@@ -3,9 +3,10 @@
 from typing import Any
 
 from divebell.errors import ModelError, ModelUnavailable
-from divebell.models.endings import INTERRUPTED, ending_of, tool_calls_of_output
+from divebell.models.endings import INTERRUPTED, ending_of
 from divebell.models.openai.refusals import of_body
 from divebell.models.openai.reply import decoded, interrupted, passed_on
+from divebell.models.openai.tool_calls import tool_calls_of_output
 from divebell.models.openai.usage import RESPONSES_NAMES, usage_of
 from divebell.models.openai.where import Where
 from divebell.models.protocol import CONTENT_FILTER, LENGTH, STOP, Completion

@@ -15,7 +15,7 @@ from typing import Self
 from divebell.concurrency import FairLimit
 from divebell.errors import ConfigurationError
 from divebell.limits import Limits
-from divebell.models.openai.client_pool import ClientPool
+from divebell.models.client_pool import ClientPool
 from divebell.models.protocol import Model
 from divebell.runtime import compiled, native
 from divebell.runtime.ctrl_c import without_ctrl_c

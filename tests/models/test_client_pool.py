@@ -10,8 +10,8 @@ import threading
 import pytest
 
 from divebell import RLM, Budget, ConfigurationError, Engine, ModelError, OpenAIChatModel, Request, Retries
+from divebell.models.client_pool import MAX_ENDPOINTS, ClientPool
 from divebell.models.openai.base import open_clients
-from divebell.models.openai.client_pool import MAX_ENDPOINTS, ClientPool
 from tests.support.chat_server import KEY, ChatServer, Reply, error
 
 

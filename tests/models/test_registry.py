@@ -13,7 +13,7 @@ import pytest
 from divebell import RLM, ConfigurationError, ModelError, OpenAIChatModel, OpenAIResponsesModel
 from divebell.models import registry
 from divebell.models.adapter import ModelAccess
-from divebell.models.openai.client_pool import ClientPool
+from divebell.models.client_pool import ClientPool
 from divebell.models.registry import ModelFinder
 
 KEY = "acme-0a1b2c3d4e5f6a7b8c9d"

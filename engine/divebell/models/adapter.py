@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from divebell.models.openai.client_pool import ClientPool
+from divebell.models.client_pool import ClientPool
 from divebell.models.protocol import Model
 
 

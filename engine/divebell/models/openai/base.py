@@ -21,7 +21,7 @@ import anyio.to_thread
 from divebell.concurrency import ConcurrencyLimit
 from divebell.errors import ConfigurationError, ModelError
 from divebell.models.adapter import ModelAccess
-from divebell.models.openai.client_pool import ClientPool
+from divebell.models.client_pool import ClientPool
 from divebell.models.openai.errors import Progress, translate
 from divebell.models.openai.fallbacks import MAX_FALLBACKS, REMEMBERED, changed, next_fallback
 from divebell.models.openai.refusals import complaint

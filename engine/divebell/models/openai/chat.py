@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from divebell.errors import ConfigurationError
+from divebell.models.client_pool import ClientPool
 from divebell.models.openai.base import OpenAIModel
-from divebell.models.openai.client_pool import ClientPool
 from divebell.models.openai.content import chat_messages, schema_format
 from divebell.models.openai.reply import read_completion
 from divebell.models.protocol import Completion, Request

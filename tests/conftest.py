@@ -12,6 +12,7 @@ import pytest
 
 from divebell import Limits
 
+SETTINGS = {"OPENAI_API_KEY", "OPENAI_BASE_URL", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}
 LOOPBACK_NAMES = {None, "", "localhost", b"", b"localhost"}
 
 
@@ -51,6 +52,16 @@ def _no_network() -> Iterator[None]:
         patch.setattr(socket.socket, "connect", guarded_connect)
         patch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
         patch.setattr(socket, "getaddrinfo", guarded_getaddrinfo)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings() -> Iterator[None]:
+    """Nothing of who runs the tests leads a model's client elsewhere: no key, no address, no proxy."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [*os.environ]:
+            if name.upper() in SETTINGS:
+                patch.delenv(name)
         yield
 
 

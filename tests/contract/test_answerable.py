@@ -9,7 +9,8 @@ from typing import Any, Literal
 import pytest
 
 from divebell import RLM, Limits, Result, Sandbox, ScriptedModel
-from tests.contract.conftest import kind
+from tests.support.cells import error_kind
+from tests.support.scripts import block
 
 WAYS = {
     "FINAL": "FINAL({})",
@@ -93,7 +94,7 @@ def shared() -> Any:
 def test_what_is_no_answer_is_an_error_that_says_what_to_do(shared: Sandbox, name: str, way: str) -> None:
     expression, advice = REFUSED[name]
     cell = shared.run(WAYS[way].format(expression if "lambda" not in expression else f"({expression})"))
-    assert (kind(cell), cell.final, cell.submitted) == ("BadAnswer", None, None)
+    assert (error_kind(cell), cell.final, cell.submitted) == ("BadAnswer", None, None)
     assert cell.error is not None
     assert "this cannot be the answer: " in cell.error.message
     assert advice in cell.error.message
@@ -185,7 +186,7 @@ def test_what_has_a_text_and_no_data_is_an_answer_in_text_only(shared: Sandbox, 
     cell = shared.run(f"FINAL({expression})")
     assert (cell.error, cell.has_final_value) == (None, False)
     assert cell.final == shared.run(f"str({expression})").value
-    assert kind(shared.run(f"SUBMIT(f={expression})")) == "BadAnswer"
+    assert error_kind(shared.run(f"SUBMIT(f={expression})")) == "BadAnswer"
 
 
 @dataclass
@@ -196,10 +197,6 @@ class Person:
 
 class Colour(Enum):
     RED = "red"
-
-
-def block(code: str) -> str:
-    return f"```repl\n{code}\n```"
 
 
 def run(output: Any, *replies: str) -> Result[Any]:

@@ -6,7 +6,7 @@ import pytest
 
 from divebell import Limits, Sandbox
 from divebell.sandbox.host import CallableServices
-from tests.contract.conftest import kind, value
+from tests.support.cells import error_kind, value
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_submit_gives_fields_and_text(call: str, text: str, fields: dict[str, An
 def test_what_is_no_answer_is_refused_in_the_cell(call: str, error: str) -> None:
     with Sandbox() as box:
         cell = box.run(call)
-        assert kind(cell) == error
+        assert error_kind(cell) == error
         assert (cell.final, cell.submitted) == (None, None)
 
 
@@ -104,7 +104,7 @@ def test_only_an_answer_that_the_host_accepts_counts() -> None:
     strict = Strict()
     with Sandbox(services=strict) as box:
         cell = box.run("SUBMIT(n='many')")
-        assert kind(cell) == "BadAnswer"
+        assert error_kind(cell) == "BadAnswer"
         assert cell.error is not None
         assert cell.error.message == "n: must be a whole number"
         assert (cell.final, cell.submitted) == (None, None)
@@ -134,7 +134,7 @@ def test_an_answer_may_be_given_where_the_code_waits() -> None:
 def test_exit_in_a_task_group_ends_the_cell_with_its_status(box: Sandbox) -> None:
     code = "import asyncio, sys\nasync def f():\n    await llm_query('x')\n    FINAL(1)\n    sys.exit(3)\n"
     cell = box.run(code + "async with asyncio.TaskGroup() as group: group.create_task(f())\n1 / 0")
-    assert (kind(cell), cell.exit_status, cell.final) == (None, 3, "1")
+    assert (error_kind(cell), cell.exit_status, cell.final) == (None, 3, "1")
 
 
 def test_a_name_that_a_cell_took_is_the_contracts_again(box: Sandbox) -> None:
@@ -179,14 +179,14 @@ def test_ready_is_said_in_more_ways_than_one(ready: str) -> None:
 def test_an_answer_without_content_is_none(call: str) -> None:
     with Sandbox() as box:
         cell = box.run(call)
-        assert (kind(cell), cell.final) == ("NoContent", None)
+        assert (error_kind(cell), cell.final) == ("NoContent", None)
 
 
 @pytest.mark.parametrize("name", ["json", "re", "llm_query", "FINAL", "print", "SHOW_VARS", "__builtins__"])
 def test_final_var_of_a_name_that_no_cell_defined_is_no_answer(name: str) -> None:
     with Sandbox() as box:
         cell = box.run(f"x = 1\nFINAL_VAR('{name}')")
-        assert (kind(cell), cell.final) == ("NameError", None)
+        assert (error_kind(cell), cell.final) == ("NameError", None)
         assert cell.error is not None
         assert "variables so far: x" in cell.error.message
         assert box.run("json = 'mine'\nFINAL_VAR('json')").final == "mine"
@@ -238,7 +238,7 @@ class Liar:
 def test_nothing_in_the_place_of_answer_breaks_the_cell_or_the_next(code: str, fails: str) -> None:
     with Sandbox(limits=Limits(cell_seconds=1, grace_seconds=1)) as box:
         cell = box.run(HOSTILE + code + fails)
-        assert (kind(cell), cell.restored) == ("ZeroDivisionError" if fails else None, False)
+        assert (error_kind(cell), cell.restored) == ("ZeroDivisionError" if fails else None, False)
         box.run("answer = 'Paris'")
         assert box.run("FINAL(answer)").final == "Paris"
 

@@ -3,7 +3,8 @@
 import pytest
 
 from divebell import Sandbox
-from tests.contract.conftest import Meeting, kind, value
+from tests.support.cells import error_kind, value
+from tests.support.meeting import Meeting
 
 MAIN = "async def ask(n): return await allm_query(str(n) + 'x')\n"
 
@@ -119,18 +120,18 @@ def test_a_failed_call_raises_where_it_is_awaited_and_the_others_count(box: Sand
         "ValueError: no such luck",
     ]
     cell = box.run("await allm_query('bad')")
-    assert kind(cell) == "ModelError"
+    assert error_kind(cell) == "ModelError"
     assert cell.error is not None
     assert "<cell " in cell.error.traceback
     assert "divebell_guest" not in cell.error.traceback
     assert value(box.run("r = await allm_query_batched(['a', 'bad'])\nr[0], r[1].kind")) == ["A", "ModelError"]
-    assert kind(box.run("await allm_query_batched(['bad', 'bad'])")) == "ModelError"
+    assert error_kind(box.run("await allm_query_batched(['bad', 'bad'])")) == "ModelError"
 
 
 def test_a_call_that_is_given_up_leaves_the_loop_usable(box: Sandbox, meeting: Meeting) -> None:
     meeting.party = 2  # so that a call alone takes its 5 s
     cell = box.run("import asyncio\nawait asyncio.wait_for(allm_query('slow'), timeout=0.05)")
-    assert kind(cell) == "TimeoutError"
+    assert error_kind(cell) == "TimeoutError"
     assert cell.error is not None
     assert "the cell ran longer" not in cell.error.message
     meeting.party = 1
@@ -140,7 +141,7 @@ def test_a_call_that_is_given_up_leaves_the_loop_usable(box: Sandbox, meeting: M
 def test_what_waits_for_nothing_is_told_so_at_once(box: Sandbox) -> None:
     for code in ("await asyncio.Future()", "await asyncio.Event().wait()", "await asyncio.Queue().get()"):
         cell = box.run("import asyncio\n" + code)
-        assert kind(cell) == "RuntimeError", code
+        assert error_kind(cell) == "RuntimeError", code
         assert cell.error is not None
         assert "wait for ever" in cell.error.message
     assert value(box.run("await asyncio.sleep(0, 'fine')")) == "fine"
@@ -150,8 +151,8 @@ def test_a_long_sleep_ends_with_the_cells_time() -> None:
     from divebell import Limits
 
     with Sandbox(limits=Limits(cell_seconds=0.3, grace_seconds=3)) as box:
-        assert kind(box.run("import asyncio\nawait asyncio.sleep(1e6)")) == "TimeoutError"
-        assert kind(box.run("import time\ntime.sleep(1e6)")) == "TimeoutError"
+        assert error_kind(box.run("import asyncio\nawait asyncio.sleep(1e6)")) == "TimeoutError"
+        assert error_kind(box.run("import time\ntime.sleep(1e6)")) == "TimeoutError"
         assert value(box.run("await asyncio.sleep(0, 'fine')")) == "fine"
 
 
@@ -178,7 +179,7 @@ await asyncio.sleep(0.05)
     assert value(box.run(code)) == "end"
     meeting.party = 1
     assert value(box.run("seen, task.cancelled()")) == [["cancelled"], True]
-    assert kind(box.run("await task")) == "CancelledError"
+    assert error_kind(box.run("await task")) == "CancelledError"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from divebell import Sandbox
-from tests.contract.conftest import value
+from tests.support.cells import value
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from divebell.sandbox.host import CallableServices
 from divebell_bridge.door.contract import FUNCTIONS
 from divebell_bridge.door.door import Started
 from divebell_bridge.door.requests import Call, ChildQuery, ContextItem, ContextReference, Outcome
-from tests.contract.conftest import Meeting, kind, value
+from tests.support.cells import error_kind, value
+from tests.support.meeting import Meeting
 from tests.support.names import name_value
 
 
@@ -89,8 +90,8 @@ def test_children_get_their_contexts_and_answer_in_order() -> None:
         assert value(box.run("await arlm_query('q', 'other')")) == "q: str"
         assert value(box.run("await arlm_query_batched(['a', 'b'], [None, ('t',)])")) == ["a: NoneType", "b: list"]
         assert value(box.run("await rlm_query('q', 'x')")) == "q: str"
-        assert kind(box.run("rlm_query_batched(['a'], [1, 2])")) == "ValueError"
-        assert kind(box.run("rlm_query('a', {1, 2})")) == "BadRequest"
+        assert error_kind(box.run("rlm_query_batched(['a'], [1, 2])")) == "ValueError"
+        assert error_kind(box.run("rlm_query('a', {1, 2})")) == "BadRequest"
 
 
 TEXT = "".join(
@@ -176,7 +177,7 @@ def test_a_sandbox_whose_machinery_a_cell_broke_has_its_bound_names_again() -> N
         box.run("x = 1")
         box.append("history", [2])
         assert box.run("import divebell_guest.boot as b; b.OPERATIONS.clear()").error is None
-        assert kind(box.run("1")) == "BrokenGuest"
+        assert error_kind(box.run("1")) == "BrokenGuest"
         assert value(box.run("history")) == [1, 2]
 
 
@@ -204,13 +205,13 @@ def test_a_schema_makes_a_value_of_the_reply(schema: str, reply: str, expected: 
 )
 def test_a_reply_that_does_not_fit_its_schema_is_an_error(schema: str, reply: str) -> None:
     with Sandbox(llm=lambda prompt: reply) as box:
-        assert kind(box.run(f"llm_query('q', schema={schema})")) == "ModelError"
-        assert kind(box.run(f"await allm_query('q', schema={schema})")) == "ModelError"
+        assert error_kind(box.run(f"llm_query('q', schema={schema})")) == "ModelError"
+        assert error_kind(box.run(f"await allm_query('q', schema={schema})")) == "ModelError"
 
 
 @pytest.mark.parametrize("schema", ["5", "'object'", "set", "list[set]", "lambda: 1", "dict[int, int]"])
 def test_what_is_no_schema_is_refused_in_the_cell(box: Sandbox, schema: str) -> None:
-    assert kind(box.run(f"llm_query('q', schema={schema})")) == "TypeError"
+    assert error_kind(box.run(f"llm_query('q', schema={schema})")) == "TypeError"
 
 
 PNG = "b'\\x89PNG\\r\\n\\x1a\\n'"
@@ -226,15 +227,15 @@ def test_images_reach_a_function_that_takes_them() -> None:
         assert value(box.run(f"await allm_query('q', {image})")) == "image/png:8 image/webp:3"
         assert value(box.run(f"llm_query_batched(['a', 'b'], images=[[{PNG}], None])")) == ["image/png:8", ""]
         assert value(box.run(f"await allm_query_batched(['a', 'b'], images=[[{PNG}], None])")) == ["image/png:8", ""]
-        assert kind(box.run("llm_query('q', images=[b'what'])")) == "BadRequest"
-        assert kind(box.run("llm_query('q', images=['path.png'])")) == "TypeError"
-        assert kind(box.run(f"llm_query('q', images=[{PNG}] * 21)")) == "BadRequest"
-        assert kind(box.run(f"llm_query_batched(['a'], images=[[{PNG}], None])")) == "ValueError"
+        assert error_kind(box.run("llm_query('q', images=[b'what'])")) == "BadRequest"
+        assert error_kind(box.run("llm_query('q', images=['path.png'])")) == "TypeError"
+        assert error_kind(box.run(f"llm_query('q', images=[{PNG}] * 21)")) == "BadRequest"
+        assert error_kind(box.run(f"llm_query_batched(['a'], images=[[{PNG}], None])")) == "ValueError"
 
 
 def test_images_are_refused_by_a_function_that_does_not_take_them(box: Sandbox, meeting: Meeting) -> None:
     cell = box.run(f"llm_query('q', images=[{PNG}])")
-    assert kind(cell) == "ModelError"
+    assert error_kind(cell) == "ModelError"
     assert "images" in cell.output
     assert meeting.prompts == []
 

@@ -6,21 +6,19 @@ from typing import Any
 import pytest
 
 from divebell import RLM, Budget, Request, Result, ScriptedModel
-from divebell.models.protocol import texts_of
+from tests.support.scripts import request_text
 
 
 def block(code: str) -> str:
     return f"```repl\n{code.strip()}\n```"
 
 
-def said(request: Request) -> str:
-    return "\n".join(text for message in request.messages for text in texts_of(message))
-
-
 def played(*cells: str, context: Any, **options: Any) -> Result:
     """A run whose root model writes these cells, one a turn. Its sub-model says how long its prompt is."""
     root = ScriptedModel("root", [block(cell) for cell in cells])
-    return RLM(root, ScriptedModel("sub", lambda request: f"{len(said(request))} read"), **options).run(context, "q")
+    return RLM(root, ScriptedModel("sub", lambda request: f"{len(request_text(request))} read"), **options).run(
+        context, "q"
+    )
 
 
 SECTIONS = [f"Section {number}. " + "words " * 100 for number in range(25)]
@@ -87,14 +85,14 @@ def test_code_for_rlms(name: str) -> None:
 
 def test_a_child_of_rlms_finds_all_of_a_prompt_too_long_for_a_question_in_its_context() -> None:
     def policy(request: Request) -> str:
-        if "count the x" in said(request).rpartition("The question:")[2]:
+        if "count the x" in request_text(request).rpartition("The question:")[2]:
             return block("FINAL((len(context), context.count('x'), context.startswith('count the x')))")
         return block("data = 'x' * 200_000\nFINAL(rlm_query(f'count the x, then say it.\\n{data}\\nCount all of it.'))")
 
     model = ScriptedModel("m", policy)
     assert eval(RLM(model).run("c", "q").answer) == (200_000 + 43, 200_001, True)
-    assert all(len(said(request)) < 20_000 for request in model.requests)
-    assert "Count all of it." in said(model.requests[1])
+    assert all(len(request_text(request)) < 20_000 for request in model.requests)
+    assert "Count all of it." in request_text(model.requests[1])
 
 
 def test_a_question_that_is_too_long_beside_a_context_is_refused_in_one_sentence() -> None:

@@ -7,26 +7,20 @@ from typing import Any
 
 import pytest
 
-from divebell import RLM, Budget, Limits, Request, Result, ScriptedModel
-from divebell.models.protocol import texts_of
+from divebell import RLM, Budget, Limits, Result, ScriptedModel
 from tests.support.names import name_value
+from tests.support.scripts import block, request_text
 
 CONTEXT = "hay\n" * 2_000 + "the needle is 17\n" + "straw\n" * 2_000
 FIND = "hit = re.findall(r'needle is (\\d+)', context)[0]"
 
 
-def block(code: str, mark: str = "repl") -> str:
-    return f"```{mark}\n{code}\n```"
-
-
-def said(request: Request) -> str:
-    return "\n".join(text for message in request.messages for text in texts_of(message))
-
-
 def run(*replies: str, context: Any = CONTEXT, **options: Any) -> tuple[Result, ScriptedModel]:
     root = ScriptedModel("root", replies)
     options.setdefault("limits", Limits(cell_seconds=0.5, grace_seconds=0.5))
-    result = RLM(root, ScriptedModel("sub", lambda request: said(request).upper()), **options).run(context, "needle?")
+    result = RLM(root, ScriptedModel("sub", lambda request: request_text(request).upper()), **options).run(
+        context, "needle?"
+    )
     return result, root
 
 
@@ -76,7 +70,9 @@ def test_a_clumsy_model_gets_there(name: str) -> None:
     result, root = run(*CLUMSY[name])
     assert (result.answer, result.status) == ("17", "answered")
     assert len(root.requests) == len(CLUMSY[name])
-    assert all(len(said(request)) < 40_000 for request in root.requests), "a model is never shown all of a huge output"
+    assert all(len(request_text(request)) < 40_000 for request in root.requests), (
+        "a model is never shown all of a huge output"
+    )
 
 
 TOLD = {

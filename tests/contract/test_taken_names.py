@@ -6,7 +6,7 @@ import pytest
 
 from divebell import RLM, Sandbox, ScriptedModel
 from divebell.models.protocol import texts_of
-from tests.contract.conftest import kind, value
+from tests.support.cells import error_kind, value
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_every_way_to_take_a_name_is_noticed(box: Sandbox, code: str) -> None:
 
 def test_a_cell_that_fails_is_told_too_and_forks_remember(box: Sandbox) -> None:
     cell = box.run("budget = 1\n1 / 0")
-    assert (kind(cell), len(cell.notices)) == ("ZeroDivisionError", 1)
+    assert (error_kind(cell), len(cell.notices)) == ("ZeroDivisionError", 1)
     with box.fork() as twin:
         assert twin.run("budget = 2").notices == ()
         assert len(twin.run("history = 2").notices) == 1
@@ -115,7 +115,7 @@ def test_the_authors_form_works_whatever_answer_was_before(box: Sandbox, cells: 
     for code in before:
         assert box.run(code).final is None
     cell = box.run(last)
-    assert (kind(cell), cell.final) == (None, final)
+    assert (error_kind(cell), cell.final) == (None, final)
     assert box.run("1").final is None
 
 
@@ -128,7 +128,7 @@ def test_submitting_the_dict_itself_submits_its_content(box: Sandbox) -> None:
 @pytest.mark.parametrize("value", ["'Paris'", "5", "(1, 2)"])
 def test_ready_in_the_cell_that_made_a_text_of_it_is_an_error_that_says_what_to_do(box: Sandbox, value: str) -> None:
     cell = box.run(f"answer = {value}\nanswer['ready'] = True")
-    assert (kind(cell), cell.final) == ("TypeError", None)
+    assert (error_kind(cell), cell.final) == ("TypeError", None)
     assert "SUBMIT(answer=answer)" in cell.output
     assert "SUBMIT" not in box.run("x = (1,)\nx['ready'] = True").output
 
@@ -177,7 +177,7 @@ def test_a_name_of_another_engine_is_an_error_that_says_which_name_does_that_her
     box: Sandbox, code: str, says: str | None
 ) -> None:
     cell = box.run(code)
-    assert kind(cell) == "NameError"
+    assert error_kind(cell) == "NameError"
     assert cell.error is not None
     for shown in (cell.error.message, cell.output):
         assert ("There is no `" in shown) == (says is not None)
@@ -188,7 +188,7 @@ def test_a_name_of_another_engine_is_an_error_that_says_which_name_does_that_her
 def test_a_class_that_extends_system_exit_is_an_error_of_its_name(box: Sandbox, name: str) -> None:
     code = f"class {name}(SystemExit): pass\nFINAL(1)\nraise {name}('over')"
     cell = box.run(code)
-    assert (kind(cell), cell.exit_status, cell.final) == (name, None, None)
+    assert (error_kind(cell), cell.exit_status, cell.final) == (name, None, None)
     assert cell.error is not None
     assert cell.error.message == "over"
     assert box.run("import sys\nsys.exit(3)").exit_status == 3

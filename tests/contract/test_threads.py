@@ -3,7 +3,8 @@
 import pytest
 
 from divebell import Limits, Sandbox
-from tests.contract.conftest import Meeting, kind, value
+from tests.support.cells import error_kind, value
+from tests.support.meeting import Meeting
 
 POOL = "from concurrent.futures import ThreadPoolExecutor, ProcessPoolExecutor, as_completed, wait\nimport concurrent.futures, functools, threading, queue, time\n"
 
@@ -163,11 +164,11 @@ fs = [e.submit(f, 'bad') for f in (llm_query, lambda c: llm_query(c), int)]
 """
     assert value(box.run(POOL + code)) == [["ModelError", "ModelError", "ValueError"], "TypeError"]
     cell = box.run(POOL + "def f(c):\n    x = 1\n    return llm_query(c)\nlist(ThreadPoolExecutor().map(f, ['bad']))")
-    assert kind(cell) == "ModelError"
+    assert error_kind(cell) == "ModelError"
     assert cell.error is not None
     assert "return llm_query(c)" in cell.error.traceback
-    assert kind(box.run(POOL + "ThreadPoolExecutor(0)")) == "ValueError"
-    assert kind(box.run(POOL + "e = ThreadPoolExecutor()\ne.shutdown()\ne.submit(int)")) == "RuntimeError"
+    assert error_kind(box.run(POOL + "ThreadPoolExecutor(0)")) == "ValueError"
+    assert error_kind(box.run(POOL + "e = ThreadPoolExecutor()\ne.shutdown()\ne.submit(int)")) == "RuntimeError"
 
 
 def test_a_threads_exception_goes_to_its_hook_and_not_to_the_cell(box: Sandbox) -> None:
@@ -177,8 +178,8 @@ def test_a_threads_exception_goes_to_its_hook_and_not_to_the_cell(box: Sandbox) 
         assert "Exception in thread" in cell.stderr
     code = "seen = []\nthreading.excepthook = lambda a: seen.append(a.exc_type.__name__)\nt = threading.Thread(target=int, args='x')\nt.start(); t.join(); seen"
     assert value(box.run(POOL + code)) == ["ValueError"]
-    assert kind(box.run(POOL + "t = threading.Thread(target=int)\nt.start(); t.start()")) == "RuntimeError"
-    assert kind(box.run(POOL + "threading.Thread(target=int).join()")) == "RuntimeError"
+    assert error_kind(box.run(POOL + "t = threading.Thread(target=int)\nt.start(); t.start()")) == "RuntimeError"
+    assert error_kind(box.run(POOL + "threading.Thread(target=int).join()")) == "RuntimeError"
 
 
 def test_the_end_of_a_cell_waits_for_threads_and_executors_as_the_end_of_a_program_does(
@@ -211,7 +212,7 @@ def test_a_deadline_ends_a_cell_in_which_many_functions_wait_to_run(box: Sandbox
             "for n in range(1000): threading.Thread(target=f, args=(n,)).start()",
         ):
             cell = short.run(POOL + code + run)
-            assert (kind(cell), cell.restored) == ("TimeoutError", False)
+            assert (error_kind(cell), cell.restored) == ("TimeoutError", False)
             assert value(short.run("1 + 1")) == 2
 
 
@@ -221,7 +222,7 @@ def test_a_deadlock_is_told_at_once(box: Sandbox) -> None:
         "threading.Event().wait()",
         "concurrent.futures.wait([concurrent.futures.Future()])",
     ):
-        assert kind(box.run(POOL + code)) == "RuntimeError", code
+        assert error_kind(box.run(POOL + code)) == "RuntimeError", code
     assert value(box.run(POOL + "threading.Event().wait(0.01)")) is False
 
 

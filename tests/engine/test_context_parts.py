@@ -3,19 +3,14 @@
 import ctypes
 import os
 import random
-import sys
 from pathlib import Path
 
 import pytest
 
 from divebell import Context, ContextError, Engine, Sandbox
-from divebell.runtime import pages
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "hostile"))
-from forgery import FORGE
+from tests.support.forgery import FORGE
 
 PAGE = 4096
-ENGINES: dict[str, Engine] = {}
 TEXTS = {
     "ascii": "0123456789abcdef" * 6000,
     "latin1": "0123456789abcdéf" * 6000,
@@ -25,15 +20,6 @@ TEXTS = {
 }
 EDGES = [(0, PAGE), (PAGE, 2 * PAGE), (1, None), (None, -1), (PAGE - 1, PAGE * 3 + 1), (PAGE + 4, 60_000), (4, 20_000), (12, 30_000),
          (-50_000, -3), (4000, 90_000), (2 * PAGE - 16, 9 * PAGE), (2 * PAGE - 8, 9 * PAGE), (50_000, 200_000)]  # fmt: skip
-
-
-@pytest.fixture(params=["mapped", "copied", "epochs"])
-def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    if request.param == "copied":
-        monkeypatch.setenv("DIVEBELL_COPY_PAGES", "1")
-    elif not pages.can_map():
-        pytest.skip("this machine cannot map pages")
-    return ENGINES.setdefault(request.param, Engine(epochs=request.param == "epochs"))
 
 
 @pytest.mark.parametrize("kind", TEXTS)

@@ -12,25 +12,11 @@ from hypothesis import strategies as st
 
 from divebell import Context, ContextError, Engine, Limits, Sandbox
 from divebell.context import layout
-from divebell.runtime import pages
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "hostile"))
-from forgery import FORGE
-
+from tests.support.forgery import FORGE
 from tests.support.names import name_value
 
 PAGE = 4096
 KINDS = {"ascii": "a", "latin1": "é", "ucs2": "漢", "ucs4": "🤿"}
-ENGINES: dict[str, Engine] = {}
-
-
-@pytest.fixture(params=["mapped", "copied", "epochs"])
-def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    if request.param == "copied":
-        monkeypatch.setenv("DIVEBELL_COPY_PAGES", "1")
-    elif not pages.can_map():
-        pytest.skip("this machine cannot map pages")
-    return ENGINES.setdefault(request.param, Engine(epochs=request.param == "epochs"))
 
 
 def documents(count: int = 40, length: int = 3000) -> list[str]:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from divebell import Cell, Limits, Sandbox
+from divebell import Limits, Sandbox
+from tests.support.cells import error_kind
 
 
 @pytest.fixture(scope="module")
@@ -18,10 +19,6 @@ def box(shared_box: Sandbox) -> Any:
     """A sandbox without files; a fork is cheaper than a new one, and as empty."""
     with shared_box.fork() as made:
         yield made
-
-
-def kind_of(cell: Cell) -> str | None:
-    return cell.error.kind if cell.error else None
 
 
 # What each program prints on any other CPython.
@@ -246,7 +243,7 @@ REFUSALS = {
 @pytest.mark.parametrize("name", REFUSALS)
 def test_what_cannot_be_is_refused_as_elsewhere(box: Sandbox, name: str) -> None:
     code, kind = REFUSALS[name]
-    assert kind_of(box.run(code)) == kind
+    assert error_kind(box.run(code)) == kind
     assert box.run("open('/tmp/after', 'w').write('x'), open('/tmp/after').read()").value == [1, "x"]
 
 
@@ -301,7 +298,7 @@ def test_error_numbers_and_texts_stay_python_s_own(box: Sandbox) -> None:
 def test_a_failed_cell_leaves_its_files_and_a_killed_one_does_not(box: Sandbox) -> None:
     box.run("open('kept', 'w').write('1')\nf = open('kept', 'a')")
     killed = "import os\nopen('kept', 'w').write('2'); open('new', 'w').write('x'); os.abort()"
-    assert kind_of(box.run(killed)) in ("Crash", "Killed")
+    assert error_kind(box.run(killed)) in ("Crash", "Killed")
     assert box.run("import os\nos.listdir('.'), open('kept').read(), f.write('!'), f.flush(), open('kept').read()").value == [
         ["kept"], "1", 1, None, "1!",
     ]  # fmt: skip
@@ -352,7 +349,7 @@ def test_folders_within_folders_have_a_bound(box: Sandbox) -> None:
     assert box.run("os.chdir('/tmp'); shutil.rmtree('d'); os.listdir('.')").value == []
     # Nor can they be put together to a deeper one.
     code = "os.makedirs('a/' + '/'.join('a' * 40)); os.makedirs('b/' + '/'.join('b' * 40)); os.rename('b', 'a/' + '/'.join('a' * 40) + '/c')"
-    assert kind_of(box.run(code)) == "OSError"
+    assert error_kind(box.run(code)) == "OSError"
     assert box.run("sorted(os.listdir('.'))").value == ["a", "b"]
 
 

@@ -7,17 +7,14 @@ from typing import Any
 
 import pytest
 
-from divebell import Cell, Limits, Sandbox
+from divebell import Limits, Sandbox
+from tests.support.cells import error_kind
 
 
 @pytest.fixture(scope="module")
 def box() -> Any:
     with Sandbox() as made:
         yield made
-
-
-def kind_of(cell: Cell) -> str | None:
-    return cell.error.kind if cell.error else None
 
 
 PROGRAMS = {
@@ -152,7 +149,7 @@ def test_the_library_does_what_it_does_elsewhere(box: Sandbox, name: str) -> Non
     ],
 )
 def test_what_is_wrong_is_an_error_as_elsewhere(box: Sandbox, code: str, kind: str) -> None:
-    assert kind_of(box.run(code)) == kind
+    assert error_kind(box.run(code)) == kind
 
 
 ENDLESS = "with recursive r(n) as (select 1 union all select n + 1 from r) select count(*) from r"
@@ -173,7 +170,7 @@ def test_an_endless_query_heeds_the_limit_and_loses_nothing(name: str) -> None:
         box.run("import sqlite3\ndb = sqlite3.connect(':memory:')\nkept = 5")
         # What a function of one's own raises is an OperationalError of the query, here as everywhere.
         ends = ("TimeoutError", "OperationalError") if "own" in name else ("TimeoutError",)
-        assert kind_of(box.run(ENDLESS_QUERIES[name])) in ends
+        assert error_kind(box.run(ENDLESS_QUERIES[name])) in ends
         assert box.run("kept, db.execute('select 6').fetchone()[0]").value == [5, 6]
 
 
@@ -182,7 +179,7 @@ def test_a_query_that_no_interrupt_reaches_is_killed() -> None:
         box.run(
             "import sqlite3\ndb = sqlite3.connect(':memory:')\nkept = 5\ndb.set_progress_handler(lambda: 0, 2_000_000_000)"
         )
-        assert kind_of(box.run(f"db.execute('{ENDLESS}')")) in ("Killed", "TimeoutError")
+        assert error_kind(box.run(f"db.execute('{ENDLESS}')")) in ("Killed", "TimeoutError")
         assert box.run("kept, db.execute('select 6').fetchone()[0]").value == [5, 6]
 
 
@@ -201,7 +198,7 @@ def test_a_query_that_no_interrupt_reaches_is_killed() -> None:
 def test_memory_of_libraries_counts_to_the_sandbox_s(code: str) -> None:
     with Sandbox(limits=Limits(memory_bytes=64 << 20, cell_seconds=60)) as box:
         box.run("kept = 5")
-        assert kind_of(box.run(code)) in ("MemoryError", "OperationalError", "DataError")
+        assert error_kind(box.run(code)) in ("MemoryError", "OperationalError", "DataError")
         assert box.run("kept").value == 5
 
 

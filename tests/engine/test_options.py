@@ -20,20 +20,12 @@ from divebell import (
     Event,
     Limits,
     Sandbox,
-    ScriptedModel,
     Tools,
 )
 from divebell.options import Options, RLMOptions
 from divebell.session import Session
 from tests.support.names import name_value
-
-
-def answering(text: str = "FINAL(yes)") -> ScriptedModel:
-    return ScriptedModel("root", lambda request: text)
-
-
-def block(code: str) -> str:
-    return f"```repl\n{code}\n```"
+from tests.support.scripts import answering, block
 
 
 def test_type_checkers_and_the_program_have_the_same_list() -> None:

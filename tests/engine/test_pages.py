@@ -11,22 +11,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from divebell import Context, Engine, Limits, Sandbox
-from divebell.runtime import dirty, pages
+from divebell.runtime import dirty
 from divebell.runtime.pages import Region, round_up
 
 PAGE = mmap.PAGESIZE
-
-
-@pytest.fixture(params=["mapped", "copied", "epochs"])
-def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    if request.param == "copied":
-        monkeypatch.setenv("DIVEBELL_COPY_PAGES", "1")
-    elif not pages.can_map():
-        pytest.skip("this machine cannot map pages")
-    return ENGINES.setdefault(request.param, Engine(epochs=request.param == "epochs"))
-
-
-ENGINES: dict[str, Engine] = {}
 
 
 def test_a_region_is_mapped_or_copied_as_asked(engine: Engine) -> None:
@@ -76,8 +64,7 @@ def test_a_runaway_is_interrupted_and_a_deaf_one_killed(engine: Engine) -> None:
 
 
 def test_a_write_into_the_context_does_not_reach_another_sandbox(engine: Engine) -> None:
-    sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(__file__)), "hostile"))
-    from forgery import FORGE
+    from tests.support.forgery import FORGE
 
     context = Context.of("precious " * 10_000)
     with Sandbox(context, engine=engine) as box, Sandbox(context, engine=engine) as neighbour:

@@ -1,27 +1,16 @@
 """Sandbox: what a cell shows, and the answers it gives."""
 
 import re
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from divebell import (
-    Cell,
     Limits,
     Sandbox,
 )
-
-
-@pytest.fixture
-def box() -> Any:
-    with Sandbox() as made:
-        yield made
-
-
-def kind_of(cell: Cell) -> str | None:
-    return cell.error.kind if cell.error else None
+from tests.support.cells import error_kind
 
 
 def test_state_persists_from_cell_to_cell(box: Sandbox) -> None:
@@ -61,7 +50,7 @@ def test_a_large_value_comes_back_as_a_shortened_repr() -> None:
 
 def test_stdout_stderr_value_and_error_are_told_apart(box: Sandbox) -> None:
     cell = box.run("import sys\nprint('out')\nprint('err', file=sys.stderr)\n1 / 0")
-    assert (cell.stdout, cell.stderr, kind_of(cell)) == ("out\n", "err\n", "ZeroDivisionError")
+    assert (cell.stdout, cell.stderr, error_kind(cell)) == ("out\n", "err\n", "ZeroDivisionError")
     assert cell.output.startswith("out\nerr\nTraceback")
     assert not cell.ok
 
@@ -123,20 +112,20 @@ def test_a_traceback_shows_the_cells_own_lines_and_not_this_packages_frames(box:
 )
 def test_a_syntax_error_is_an_error_of_the_cell(box: Sandbox, code: str) -> None:
     cell = box.run(code)
-    assert kind_of(cell) in ("SyntaxError", "IndentationError", "TabError", "ValueError")
+    assert error_kind(cell) in ("SyntaxError", "IndentationError", "TabError", "ValueError")
     assert not cell.restored
     assert box.run("1").value == 1
 
 
 def test_a_lone_surrogate_in_the_code_is_an_error_of_the_cell(box: Sandbox) -> None:
-    assert kind_of(box.run("x = '\ud800'")) in ("UnicodeEncodeError", "SyntaxError")
+    assert error_kind(box.run("x = '\ud800'")) in ("UnicodeEncodeError", "SyntaxError")
     assert box.run("1").value == 1
 
 
 @pytest.mark.parametrize("code", ["raise SystemExit", "import sys; sys.exit(1)", "exit()", "import os; os._exit(1)"])
 def test_leaving_the_interpreter_ends_the_cell_only(box: Sandbox, code: str) -> None:
     cell = box.run(f"x = 1\nprint('before')\n{code}\nx = 2")
-    assert cell.ok or kind_of(cell) == "NameError"
+    assert cell.ok or error_kind(cell) == "NameError"
     assert cell.stdout == "before\n"
     assert not cell.restored
     assert box["x"] == 1
@@ -144,7 +133,7 @@ def test_leaving_the_interpreter_ends_the_cell_only(box: Sandbox, code: str) -> 
 
 def test_code_that_is_too_long_is_an_error_of_the_cell(box: Sandbox) -> None:
     cell = box.run("#" * 4_000_001)
-    assert kind_of(cell) == "ValueError"
+    assert error_kind(cell) == "ValueError"
     assert box.run("#" * 3_000_000 + "\n5").value == 5
 
 

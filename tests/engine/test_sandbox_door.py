@@ -4,25 +4,14 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from divebell import (
-    Cell,
     Limits,
     Sandbox,
 )
-
-
-@pytest.fixture
-def box() -> Any:
-    with Sandbox() as made:
-        yield made
-
-
-def kind_of(cell: Cell) -> str | None:
-    return cell.error.kind if cell.error else None
+from tests.support.cells import error_kind
 
 
 def test_llm_query_reaches_the_function() -> None:
@@ -111,7 +100,7 @@ def test_one_failure_does_not_lose_the_batch() -> None:
             "r = llm_query_batched(['a', 'bad', 'c'])\nr[0], r[2], type(r[1]).__name__, r[1].kind, 'no such luck' in r[1]"
         )
         assert cell.value == ["A", "C", "FailedCall", "ModelError", True]
-        assert kind_of(box.run("llm_query_batched(['bad', 'bad'])")) == "ModelError"
+        assert error_kind(box.run("llm_query_batched(['bad', 'bad'])")) == "ModelError"
         cell = box.run("llm_query('bad')")
         assert cell.error is not None
         assert (cell.error.kind, cell.error.message) == ("ModelError", "ValueError: no such luck")
@@ -121,7 +110,7 @@ def test_one_failure_does_not_lose_the_batch() -> None:
 @pytest.mark.parametrize("reply", [None, 5, b"bytes", ["list"], object()])
 def test_a_reply_that_is_no_str_is_an_error_in_the_cell(reply: object) -> None:
     with Sandbox(llm=lambda prompt: reply) as box:
-        assert kind_of(box.run("llm_query('a')")) == "ModelError"
+        assert error_kind(box.run("llm_query('a')")) == "ModelError"
 
 
 def test_without_a_function_llm_query_says_how_to_give_one(box: Sandbox) -> None:
@@ -136,7 +125,7 @@ def test_without_a_function_llm_query_says_how_to_give_one(box: Sandbox) -> None
 )
 def test_wrong_arguments_are_type_errors_in_the_cell(call: str) -> None:
     with Sandbox(llm=lambda prompt: prompt) as box:
-        assert kind_of(box.run(call)) == "TypeError"
+        assert error_kind(box.run(call)) == "TypeError"
 
 
 def test_waiting_at_the_door_does_not_count_as_computing(short_limits: Limits) -> None:

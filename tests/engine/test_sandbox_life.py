@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from divebell import (
-    Cell,
     Context,
     ContextError,
     DivebellError,
@@ -22,10 +21,6 @@ from divebell import (
 def box() -> Any:
     with Sandbox(limits=Limits(cell_seconds=3_600)) as made:  # so that only what a test does ends a cell
         yield made
-
-
-def kind_of(cell: Cell) -> str | None:
-    return cell.error.kind if cell.error else None
 
 
 def test_cancel_ends_a_running_cell_from_another_thread(box: Sandbox) -> None:

@@ -9,10 +9,7 @@ from divebell import ConfigurationError, Sandbox, Tools
 from divebell.sandbox.host import CallableServices
 from divebell.sandbox.tools import REPLACEABLE_NAMES
 from divebell.sandbox.variables import MAX_LISTED, Variable, read_variables
-
-
-def kind(cell: Any) -> str | None:
-    return cell.error.kind if cell.error else None
+from tests.support.cells import error_kind
 
 
 def test_variables_are_listed_with_types_and_lengths() -> None:
@@ -95,23 +92,23 @@ def test_tools_can_be_changed_at_any_time() -> None:
         assert box.run("x = first(), both()\nx").value == [1, "old"]
         box.set_tools({"second": lambda: 2, "both": lambda: "new"})
         assert box.run("second(), both(), x").value == [2, "new", [1, "old"]]
-        assert kind(box.run("first()")) == "NameError"
+        assert error_kind(box.run("first()")) == "NameError"
         assert box.run("import os\nos.abort()").restored
         assert box.run("second(), both()").value == [2, "new"]
         snapshot = box.snapshot()
         with box.fork() as twin:
             twin.set_tools({"third": lambda: 3})
             assert twin.run("third()").value == 3
-            assert kind(twin.run("second()")) == "NameError"
+            assert error_kind(twin.run("second()")) == "NameError"
         assert box.run("second()").value == 2
         with Sandbox.restore(snapshot, "context", tools={"fourth": lambda: 4}) as other:
             assert other.run("fourth(), x").value == [4, [1, "old"]]
             other.set_tools(None)
-            assert kind(other.run("fourth()")) == "NameError"
+            assert error_kind(other.run("fourth()")) == "NameError"
             other.set_tools(Tools({"fifth": lambda: 5}))
             assert other.run("fifth()").value == 5
         box.set_tools({})
-        assert kind(box.run("both()")) == "NameError"
+        assert error_kind(box.run("both()")) == "NameError"
 
 
 def test_tools_of_services_are_set_there() -> None:
@@ -121,7 +118,7 @@ def test_tools_of_services_are_set_there() -> None:
         assert box.run("b()").value == 2
         box.serve(CallableServices(None, tools=Tools({"c": lambda: 3})))
         assert box.run("c()").value == 3
-        assert kind(box.run("b()")) == "NameError"
+        assert error_kind(box.run("b()")) == "NameError"
 
 
 @pytest.mark.parametrize("tools", [{"llm_query": len}, {"FINAL": len}, {"a": 5}, [len]])

@@ -18,17 +18,7 @@ from divebell import (
     Sandbox,
     SandboxError,
 )
-
-
-@pytest.fixture
-def box() -> Any:
-    with Sandbox() as made:
-        yield made
-
-
-def kind_of(cell: Cell) -> str | None:
-    return cell.error.kind if cell.error else None
-
+from tests.support.cells import error_kind
 
 plain = st.recursive(
     st.none()
@@ -163,7 +153,7 @@ def test_a_fork_and_its_origin_are_independent() -> None:
             assert twin["x"] == [1, 2, 3, "twin"]
             assert box["x"] == [1, 2, 3, "origin"]
             assert twin.run("context").value == "shared context"
-            assert kind_of(box.run("y")) == "NameError"
+            assert error_kind(box.run("y")) == "NameError"
         assert box.run("x").value == [1, 2, 3, "origin"]
 
 
@@ -266,7 +256,7 @@ def test_state_after_a_crash_is_the_state_before_it_even_after_many_crashes(box:
     for n in range(5):
         assert box.run(f"x = {n}; y = list(range(1000))").ok
         cell = box.run("x = 'lost'; import os; os.abort()")
-        assert (kind_of(cell), cell.restored) == ("Crash", True)
+        assert (error_kind(cell), cell.restored) == ("Crash", True)
         assert box.run("x, len(y)").value == [n, 1000]
 
 
@@ -286,7 +276,7 @@ import random, uuid, os, secrets, time, datetime
 def test_a_seed_repeats_everything() -> None:
     def draws(seed: int) -> object:
         with Sandbox("text", seed=seed) as box:
-            return [box.run(DRAWS).value, kind_of(box.run("time.sleep(1000)")), box.run(DRAWS).value]
+            return [box.run(DRAWS).value, error_kind(box.run("time.sleep(1000)")), box.run(DRAWS).value]
 
     assert draws(7) == draws(7)
     assert draws(7) != draws(8)

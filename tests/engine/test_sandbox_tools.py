@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from divebell import Cell, ConfigurationError, DivebellError, Limits, Sandbox
+from divebell import ConfigurationError, DivebellError, Limits, Sandbox
 from divebell.sandbox.host import CallableServices
 from divebell.sandbox.tools import RESERVED_NAMES
+from tests.support.cells import error_kind
 
 TABLE = {"a": 1, "b": 2}
 
@@ -30,10 +31,6 @@ def box() -> Iterator[Sandbox]:
         yield made
 
 
-def kind(cell: Cell) -> str | None:
-    return cell.error.kind if cell.error else None
-
-
 def test_tools_are_called_by_position_and_by_name(box: Sandbox) -> None:
     assert box.run("lookup('a'), lookup('b', 3), lookup(key='b', times=2), later('x')").value == [1, 6, 4, "x!"]
 
@@ -51,9 +48,9 @@ def test_errors_come_by_name_and_message(box: Sandbox) -> None:
     cell = box.run("try: lookup('z')\nexcept ToolError as error: print(error, error.kind, sep=' | ')")
     assert cell.stdout == "KeyError: 'z' | KeyError\n"
     cell = box.run("lookup(5)")
-    assert kind(cell) == "ToolError"
+    assert error_kind(cell) == "ToolError"
     assert "lookup(key: str, times: int = 1)" in cell.output
-    assert kind(box.run("lookup('a', {1})")) == "BadRequest"
+    assert error_kind(box.run("lookup('a', {1})")) == "BadRequest"
 
 
 def test_a_tool_comes_back_and_is_no_variable_of_the_code(box: Sandbox) -> None:
@@ -119,14 +116,14 @@ def test_a_tool_over_its_time_is_an_error_and_the_cells_clock_stands_still() -> 
         for name in ("hang", "hang_async"):
             cell = box.run(f"try: {name}()\nexcept ToolError as error: print(error.kind)")
             assert cell.stdout == "TimeoutError\n"
-            assert kind(box.run(f"import asyncio\nawait asyncio.to_thread({name})")) == "ToolError"
+            assert error_kind(box.run(f"import asyncio\nawait asyncio.to_thread({name})")) == "ToolError"
     release.set()
 
 
 def test_a_cell_has_so_many_tool_calls() -> None:
     with Sandbox(tools={"lookup": lookup}, limits=Limits(tool_calls=3)) as box:
         cell = box.run("n = 0\nwhile True: lookup('a'); n += 1")
-        assert kind(cell) == "ToolError"
+        assert error_kind(cell) == "ToolError"
         assert box["n"] == 3
         assert box.run("lookup('a')").value == 1
 
@@ -140,9 +137,9 @@ def test_tools_are_there_again_after_a_crash_and_in_forks_and_restored_snapshots
     snapshot = box.snapshot()
     with Sandbox.restore(snapshot, tools={"lookup": lambda key: "another"}) as other:
         assert other.run("lookup('b'), x").value == ["another", 1]
-        assert kind(other.run("later('x')")) == "NameError"
+        assert error_kind(other.run("later('x')")) == "NameError"
     with Sandbox.restore(snapshot) as without:
-        assert kind(without.run("lookup('b')")) == "Unavailable"
+        assert error_kind(without.run("lookup('b')")) == "Unavailable"
 
 
 def test_a_tool_may_not_use_the_sandbox_that_waits_for_it() -> None:
@@ -151,7 +148,7 @@ def test_a_tool_may_not_use_the_sandbox_that_waits_for_it() -> None:
 
     with Sandbox(tools={"again": again}) as box:
         cell = box.run("again()")
-        assert kind(cell) == "ToolError"
+        assert error_kind(cell) == "ToolError"
         assert "SandboxError" in cell.output
 
 

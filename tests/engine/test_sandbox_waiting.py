@@ -12,14 +12,11 @@ from divebell.errors import ModelError
 from divebell.run.host import RunServices
 from divebell.sandbox.tools import Tools
 from divebell_bridge.door.requests import Image, Query
+from tests.support.cells import error_kind
 
 GATHER = "import asyncio\nawait asyncio.gather(*[allm_query(str(n)) for n in range(3)])"
 POOL = "from concurrent.futures import ThreadPoolExecutor\nlist(ThreadPoolExecutor().map(lambda n: llm_query(str(n)), range(3)))"
 AWAITED = "x = await allm_query('0')"
-
-
-def kind(cell: Cell) -> str | None:
-    return cell.error.kind if cell.error else None
 
 
 @pytest.mark.parametrize("code", [GATHER, POOL, AWAITED])
@@ -38,7 +35,7 @@ def test_cancel_ends_a_cell_that_waits_and_restores_its_state(code: str) -> None
         cell = box.run(code)
         thread.join()
         release.set()
-        assert (kind(cell), cell.restored) == ("Killed", True)
+        assert (error_kind(cell), cell.restored) == ("Killed", True)
         assert box.run("x").value == "before"
         assert box.run("await allm_query('next')").value == "next"
 
@@ -64,7 +61,7 @@ def test_what_a_killed_cell_had_in_flight_is_cancelled_and_its_replies_reach_no_
         cell = box.run(
             "from concurrent.futures import ThreadPoolExecutor\nf = ThreadPoolExecutor().submit(llm_query, 'old')\nsum(iter(int, 1))"
         )
-        assert kind(cell) == "Killed"
+        assert error_kind(cell) == "Killed"
         release.set()
         assert box.run(GATHER).value == ["0", "1", "2"]
 
@@ -182,7 +179,7 @@ def test_closing_the_services_ends_a_cell_that_waits(code: str) -> None:
         return cells[0]
 
     cell = anyio.run(main)
-    assert kind(cell) == "Unavailable"
+    assert error_kind(cell) == "Unavailable"
     assert cancelled
 
 

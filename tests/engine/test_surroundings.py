@@ -1,17 +1,8 @@
 """What programs expect around them, and is not here: each use has a plain end, in words, and the cell's output is whole."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from divebell import Sandbox
-
-
-@pytest.fixture
-def box() -> Iterator[Sandbox]:
-    with Sandbox() as made:
-        yield made
-
 
 REFUSED = {
     "two questions at the keyboard": ("input('a', 'b')", "TypeError", "input expected at most 1 argument, got 2"),

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from threat import FINE, LOST, Attack, Threat
 
 from divebell import Cell, Context, Limits, Sandbox
+from tests.support.threat import FINE, LOST, Attack, Threat
 
 TEXT = "The combination is 31-8-24. " * 400
 

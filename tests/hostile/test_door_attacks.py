@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 import pytest
-from threat import FINE, IN_TIME, LOST, Attack, Threat, ending, threats
 
 from divebell import Limits, Sandbox
+from tests.support.threat import FINE, IN_TIME, LOST, Attack, Threat, ending, threats
 
 ASK = """
 import _divebell, msgpack

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from threat import FINE, LOST, Attack, Threat, ending, threats
-
 from divebell import Sandbox
+from tests.support.threat import FINE, LOST, Attack, Threat, ending, threats
 
 ABSENT = ending(
     "OSError", "FileNotFoundError", "PermissionError", "NotImplementedError", "ModuleNotFoundError", "ImportError",

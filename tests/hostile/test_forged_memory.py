@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from forgery import FORGE
-from threat import LOST, Attack, Threat, ending, threats
 
 from divebell import Context, Sandbox
+from tests.support.forgery import FORGE
+from tests.support.threat import LOST, Attack, Threat, ending, threats
 
 
 def test_the_forged_write_does_write() -> None:
@@ -160,8 +160,8 @@ def test_a_guest_that_owns_its_allocator_cannot_make_the_host_write_into_the_con
     answer of the door, or for a long request of the host, lies across it."""
     script = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).resolve().parent)!r})
-from forgery import FORGE, POISON
+sys.path.insert(0, {str(Path(__file__).resolve().parents[2])!r})
+from tests.support.forgery import FORGE, POISON
 from divebell import Limits, Sandbox, SandboxError
 box = Sandbox("x" * 50_000, llm=lambda prompt: "y" * 500_000, limits=Limits(cell_seconds=20))
 neighbour = Sandbox()

@@ -2,7 +2,7 @@
 
 import resource
 
-from threat import IN_TIME, Attack, Threat, ending, threats
+from tests.support.threat import IN_TIME, Attack, Threat, ending, threats
 
 # BrokenGuest: there is not even memory for the answer.
 FULL = ending("MemoryError", "BrokenGuest")

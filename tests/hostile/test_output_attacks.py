@@ -1,9 +1,9 @@
 """Cells that say too much, or whose values, errors and outputs are traps for whoever describes them."""
 
 import pytest
-from threat import FINE, IN_TIME, LOST, Attack, Threat, ending, threats
 
 from divebell import Limits, NotPlainData, Sandbox, SandboxError
+from tests.support.threat import FINE, IN_TIME, LOST, Attack, Threat, ending, threats
 
 
 @threats(

@@ -1,7 +1,7 @@
 """Cells that go too deep: in source text, in data, in calls through C. RecursionError where CPython counts, else a
 StackOverflow that costs the cell, never the process."""
 
-from threat import FINE, IN_TIME, LOST, Attack, Threat, ending, threats
+from tests.support.threat import FINE, IN_TIME, LOST, Attack, Threat, ending, threats
 
 DEEP = LOST | IN_TIME | ending("RecursionError", "MemoryError", "SyntaxError", "IndentationError", "ValueError")
 DEEP_OR_FINE = DEEP | {FINE}

@@ -1,9 +1,8 @@
 """Cells that change the interpreter around them, and this package's own code in it. They may lie about themselves and
 spoil their own cell; never another sandbox, and never the host."""
 
-from threat import FINE, IN_TIME, LOST, Attack, Threat, ending, threats
-
 from divebell import Cell, Limits, Sandbox
+from tests.support.threat import FINE, IN_TIME, LOST, Attack, Threat, ending, threats
 
 SPOILT = LOST | ending(
     FINE, "RuntimeError", "TypeError", "NameError", "AttributeError", "ImportError", "SystemError", "ValueError"

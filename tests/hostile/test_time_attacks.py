@@ -4,10 +4,10 @@ import threading
 import time
 
 import pytest
-from threat import FINE, IN_TIME, Attack, Threat, ending, threats
 
 from divebell import Cell, Limits, Sandbox
 from divebell.runtime import watchdog
+from tests.support.threat import FINE, IN_TIME, Attack, Threat, ending, threats
 
 TIMEOUT = ending("TimeoutError")
 KILLED = ending("Killed")

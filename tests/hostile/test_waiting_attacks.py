@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from test_door_attacks import ASK
-from threat import FINE, IN_TIME, LOST, Attack, Threat, ending, threats
 
 from divebell import Limits, Sandbox
+from tests.support.threat import FINE, IN_TIME, LOST, Attack, Threat, ending, threats
 
 SUBMIT = "submit = lambda n=1: ask(packed('submit', call='query', prompts=['x'] * n))\n"
 

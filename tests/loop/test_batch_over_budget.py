@@ -8,14 +8,11 @@ from pathlib import Path
 import pytest
 
 from divebell import RLM, Budget, Completion, Engine, Rate, Request, ScriptedModel, Tenant, Usage
+from tests.support.scripts import block
 
 CAP = Decimal("0.05")
 CENT_PER_TOKEN = Rate.per_million("0", "10000")
 BATCH = "llm_query_batched(['what is on this page?'] * 1000)"
-
-
-def block(code: str) -> str:
-    return f"```repl\n{code}\n```"
 
 
 def is_of_a_run(request: Request) -> bool:

@@ -18,12 +18,6 @@ CAP = "0.30"
 CALLS = 50
 
 
-@pytest.fixture(autouse=True)
-def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-
-
 def asking(text: str = "What is 2 + 2?") -> Request:
     return Request(messages=[{"role": "user", "content": text}], max_output_tokens=2_000, timeout_seconds=30)
 

@@ -37,12 +37,6 @@ HELD = MOST_INPUT * WRITTEN + MOST_OUTPUT * OUTPUT
 CAP = Budget(dollars="0.000001")  # a million pico-dollars
 
 
-@pytest.fixture(autouse=True)
-def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-
-
 def price(usage: Usage) -> int:
     fresh = usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens
     return (

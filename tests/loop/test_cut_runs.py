@@ -6,7 +6,8 @@ import pytest
 
 from divebell import RLM, Budget, Completion, Event, IncompleteReply, ModelError, Rate, Request, ScriptedModel
 from divebell.testing import replay
-from tests.support.endings import all_are_strict, block, cut, is_last, said, scripted
+from tests.support.endings import all_are_strict, cut, scripted
+from tests.support.scripts import block, is_last, request_text
 
 CONTEXT = "Ann, Bob, Cid and Dan signed it.\n" * 3
 
@@ -101,7 +102,7 @@ def test_a_cut_last_answer_is_asked_for_once_more_and_then_said_to_be_cut() -> N
     assert (result.answer, result.status, result.is_cut) == ("Ann, Bob and", "exhausted", True)
     assert events[-1].data["is_cut"] is True
     assert len(root.requests) == 4
-    assert "fewer words" in said(root.requests[-1])
+    assert "fewer words" in request_text(root.requests[-1])
     all_are_strict(root)
 
 
@@ -109,7 +110,7 @@ def test_a_second_attempt_that_is_whole_is_the_answer() -> None:
     def play(request: Request) -> "str | Completion":
         if not is_last(request):
             return block("print(1)")
-        return "Ann and three more" if "fewer words" in said(request) else cut("Ann, Bob and")
+        return "Ann and three more" if "fewer words" in request_text(request) else cut("Ann, Bob and")
 
     result = RLM(ScriptedModel("root", play), max_iterations=1).run(CONTEXT, "who?")
     assert (result.answer, result.is_cut) == ("Ann and three more", False)
@@ -155,7 +156,7 @@ BATCHES = (
 @pytest.mark.parametrize("cut_ones", ["b", "abc"])
 def test_in_a_batch_it_stands_in_its_place(code: str, cut_ones: str) -> None:
     def sub(request: Request) -> "str | Completion":
-        return cut("12") if said(request) in cut_ones else "whole"
+        return cut("12") if request_text(request) in cut_ones else "whole"
 
     shows = "\nprint([(type(r).__name__ == 'str', r.text if hasattr(r, 'text') else r) for r in replies])"
     root = scripted(block("import asyncio\n" + code + shows), "FINAL(x)")

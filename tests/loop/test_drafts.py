@@ -24,7 +24,8 @@ from divebell.errors import ContextTooLong, IncompleteReply, ModelRefused
 from divebell.run.pace import Pace
 from divebell.run.repetition import SAME_REPLIES, Repetition
 from divebell.testing import replay
-from tests.support.endings import all_are_strict, block, said, scripted, strict_problem
+from tests.support.endings import all_are_strict, scripted, strict_problem
+from tests.support.scripts import block, request_text
 
 CONTEXT = "the needle is 17\n" + "hay\n" * 100
 DRAFT = "answer['content'] = 'probably 17'"
@@ -185,7 +186,7 @@ def test_with_a_schema_a_repeated_reply_is_judged() -> None:
     root = scripted("seventeen", last="17")
     result = RLM(root, output=int, max_repairs=1).run(CONTEXT, "q")
     assert (result.value, result.stopped_by.limit if result.stopped_by else "") == (17, "repairs")
-    assert "does not fit" in said(root.requests[3])
+    assert "does not fit" in request_text(root.requests[3])
 
 
 def test_with_raise_a_repeated_reply_is_an_error() -> None:
@@ -211,9 +212,9 @@ def test_after_an_empty_reply_every_request_is_one_that_strict_endpoints_take(em
 def test_a_session_goes_on_after_an_empty_answer_and_a_failed_question() -> None:
     def play(request: Request) -> str:
         assert not strict_problem(request.messages), strict_problem(request.messages)
-        if "Q2" in said(request) and "Q3" not in said(request):
+        if "Q2" in request_text(request) and "Q3" not in request_text(request):
             raise ModelError("down")
-        return "FINAL(17)" if "Q3" in said(request) else ""
+        return "FINAL(17)" if "Q3" in request_text(request) else ""
 
     with RLM(ScriptedModel("root", play), max_iterations=1).session(CONTEXT) as session:
         with pytest.raises(RunError, match="empty"):

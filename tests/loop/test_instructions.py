@@ -9,7 +9,8 @@ from divebell.journal.records import read
 from divebell.prompts import PromptFacts, system_prompt
 from divebell.testing import replay
 from tests.support.command import run
-from tests.support.endings import block, scripted
+from tests.support.endings import scripted
+from tests.support.scripts import block
 
 OWN = "Answer in French.\n\n\n- never name a person, say $name or ${x}\n  - not even \\n this one"
 

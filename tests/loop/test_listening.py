@@ -8,11 +8,7 @@ import pytest
 
 from divebell import RLM, ConfigurationError, Event, ModelError, Request, ScriptedModel
 from divebell.trace import read_trace
-
-
-def block(code: str) -> str:
-    return f"```repl\n{code}\n```"
-
+from tests.support.scripts import block
 
 KINDS = ["run", "reply", "code", "call", "cell", "reply", "answer"]
 

@@ -22,15 +22,7 @@ from divebell import (
     Usage,
 )
 from divebell.calls import spending
-
-
-def block(code: str) -> str:
-    return f"```repl\n{code}\n```"
-
-
-def answering(reply: str = "FINAL(yes)") -> ScriptedModel:
-    return ScriptedModel("root", lambda request: reply)
-
+from tests.support.scripts import answering, block
 
 WORK = block("lookup('SECRET')\nprint(llm_query('SECRET prompt'), rlm_query('SECRET child?'))\nx = 'SECRET value'\n1/0")
 

@@ -8,10 +8,7 @@ import pytest
 from divebell import RLM, Budget, Completion, ConfigurationError, Engine, Memo, ModelError, Rate, Request, ScriptedModel
 from divebell.models import OpenAIChatModel
 from divebell.testing import replay
-
-
-def block(code: str) -> str:
-    return f"```repl\n{code}\n```"
+from tests.support.scripts import block
 
 
 def models(code: str, runs: int = 1) -> tuple[ScriptedModel, ScriptedModel]:

@@ -10,15 +10,7 @@ from typing import Any
 import pytest
 
 from divebell import RLM, Budget, Completion, ConfigurationError, Event, Level, Rate, Request, ScriptedModel, Usage
-from divebell.models.protocol import texts_of
-
-
-def block(code: str) -> str:
-    return f"```repl\n{code}\n```"
-
-
-def said(request: Request) -> str:
-    return "\n".join(text for message in request.messages for text in texts_of(message))
+from tests.support.scripts import block, request_text
 
 
 def is_run(request: Request) -> bool:
@@ -92,7 +84,7 @@ def test_no_run_is_deeper_than_the_budget_whatever_its_code_asks() -> None:
 
 def test_a_child_gets_the_part_of_the_context_that_it_is_asked_about() -> None:
     def policy(request: Request) -> str:
-        if "part" in said(request).rpartition("The question:")[2]:
+        if "part" in request_text(request).rpartition("The question:")[2]:
             return block("FINAL((len(context), context[:3], type(context).__name__))")
         return block("FINAL(rlm_query_batched(['part', 'part'], [context[100_000:300_000], context[:200]]))")
 
@@ -114,7 +106,7 @@ def test_a_child_has_the_pages_of_its_parents_context_and_no_others(given: str) 
         return [line[4] for line in lines if line[1] == "r--s"]
 
     def policy(request: Request) -> str:
-        if "part" in said(request).rpartition("The question:")[2]:
+        if "part" in request_text(request).rpartition("The question:")[2]:
             return block("FINAL((len(context), mapped()))")
         return block(
             f"before = mapped()\nlength, during = eval(rlm_query('part'{given}))\nFINAL((length, before, during))"
@@ -133,7 +125,7 @@ def test_a_child_gets_one_document_of_many(tmp_path: Path) -> None:
         (tmp_path / f"{name}.txt").write_text(f"document {name} " * 10_000)
 
     def policy(request: Request) -> str:
-        if "part" in said(request).rpartition("The question:")[2]:
+        if "part" in request_text(request).rpartition("The question:")[2]:
             return block("FINAL(context[:10] + str(len(context)))")
         return block("FINAL(rlm_query('part', context['b.txt']))")
 
@@ -142,7 +134,7 @@ def test_a_child_gets_one_document_of_many(tmp_path: Path) -> None:
 
 def test_a_childs_variables_are_its_own() -> None:
     def policy(request: Request) -> str:
-        if "part" in said(request).rpartition("The question:")[2]:
+        if "part" in request_text(request).rpartition("The question:")[2]:
             return block("FINAL('secret' in globals())\nmine = 5")
         return block("secret = 1\nr = rlm_query('part')\nFINAL((r, 'mine' in globals()))")
 
@@ -151,7 +143,7 @@ def test_a_childs_variables_are_its_own() -> None:
 
 def test_a_child_that_fails_is_a_model_error_that_code_can_catch() -> None:
     def policy(request: Request) -> Completion:
-        if "part" in said(request).rpartition("The question:")[2]:
+        if "part" in request_text(request).rpartition("The question:")[2]:
             raise RuntimeError("a broken model")
         return Completion(
             text=block("try:\n    rlm_query('part')\nexcept ModelError as error:\n    FINAL(f'caught {error}')")
@@ -203,8 +195,8 @@ def test_a_model_can_be_named_from_the_allow_list_and_from_nowhere_else() -> Non
     assert rlm.run("c", "q").answer == "from a run"
     refused = ScriptedModel("root", [block("llm_query('q', model='gpt-5')"), "FINAL(1)"])
     RLM(refused, ScriptedModel("sub")).run("c", "q")
-    assert "gpt-5" in said(refused.requests[1])
-    assert "root, sub" in said(refused.requests[1])
+    assert "gpt-5" in request_text(refused.requests[1])
+    assert "root, sub" in request_text(refused.requests[1])
 
 
 @pytest.mark.parametrize(

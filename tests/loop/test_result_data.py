@@ -19,14 +19,7 @@ from divebell.plain import to_plain
 from divebell.testing import replay
 from divebell.trace import read_trace
 from divebell_bridge.money.meter import account_of
-
-
-def block(code: str) -> str:
-    return f"```repl\n{code}\n```"
-
-
-def answering(reply: str = "FINAL(yes)") -> ScriptedModel:
-    return ScriptedModel("root", lambda request: reply)
+from tests.support.scripts import answering, block
 
 
 class Color(enum.Enum):

@@ -21,12 +21,9 @@ from divebell import (
     UnknownPrice,
     Usage,
 )
+from tests.support.scripts import block
 
 CONTEXT = "the needle is 17\n" + "hay\n" * 1000
-
-
-def block(code: str) -> str:
-    return f"```repl\n{code}\n```"
 
 
 def run(

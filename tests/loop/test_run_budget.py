@@ -26,24 +26,12 @@ from divebell import (
     SQLiteLedger,
     Usage,
 )
-from divebell.models.protocol import texts_of
 from divebell.testing import count_tokens
+from tests.support.scripts import block, is_last, request_text
 
 CONTEXT = "the needle is 17\n" + "hay\n" * 100
 CENT_PER_TOKEN = Rate.per_million("0", "10000")
 FREE = Rate(0, 0)
-
-
-def block(code: str) -> str:
-    return f"```repl\n{code}\n```"
-
-
-def said(request: Request) -> str:
-    return "\n".join(text for message in request.messages for text in texts_of(message))
-
-
-def is_last(request: Request) -> bool:
-    return "best answer" in said(request)
 
 
 def root_policy(code: str, last: str = "FINAL(best so far)") -> Callable[[Request], Completion]:
@@ -51,7 +39,7 @@ def root_policy(code: str, last: str = "FINAL(best so far)") -> Callable[[Reques
     bytes of the input, and one of output."""
 
     def policy(request: Request) -> Completion:
-        usage = Usage(input_tokens=count_tokens(said(request)), output_tokens=1)
+        usage = Usage(input_tokens=count_tokens(request_text(request)), output_tokens=1)
         return Completion(text=last if is_last(request) else block(code), usage=usage)
 
     return policy
@@ -129,7 +117,7 @@ def test_the_last_call_shrinks_to_what_is_left() -> None:
 
     def policy(request: Request) -> Completion:
         text = "FINAL(landed)" if is_last(request) else block("print('x' * 20_000)")
-        return Completion(text=text, usage=Usage(input_tokens=len(said(request)), output_tokens=10))
+        return Completion(text=text, usage=Usage(input_tokens=len(request_text(request)), output_tokens=10))
 
     root = ScriptedModel("root", policy)
     rlm = RLM(root, budget=Budget(dollars="1"), rates={"root": Rate.per_million("10", "0")}, max_iterations=100)
@@ -137,9 +125,9 @@ def test_the_last_call_shrinks_to_what_is_left() -> None:
     assert result.answer == "landed"
     assert result.spend["dollars"] <= 1
     last, before = root.requests[-1], root.requests[-2]
-    assert len(said(last)) < len(said(before))
+    assert len(request_text(last)) < len(request_text(before))
     assert last.messages[0] == before.messages[0]
-    assert said(before).count("x" * 1000) > said(last).count("x" * 1000)
+    assert request_text(before).count("x" * 1000) > request_text(last).count("x" * 1000)
 
 
 def test_the_variable_at_full_length_survives_the_landing() -> None:

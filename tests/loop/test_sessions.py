@@ -7,14 +7,7 @@ import pytest
 
 from divebell import RLM, Budget, ConfigurationError, ModelError, Request, SandboxClosed, ScriptedModel
 from divebell.models.protocol import texts_of
-
-
-def block(code: str) -> str:
-    return f"```repl\n{code}\n```"
-
-
-def said(request: Request) -> str:
-    return "\n".join(text for message in request.messages for text in texts_of(message))
+from tests.support.scripts import block, request_text
 
 
 def test_variables_and_history_are_kept() -> None:
@@ -27,7 +20,7 @@ def test_variables_and_history_are_kept() -> None:
     first, second, third = ([*request.messages] for request in root.requests)
     assert second[: len(first)] == first
     assert third[: len(second)] == second, "append-only, so that a provider's prefix cache serves it"
-    assert "how many lines?" in said(root.requests[2])
+    assert "how many lines?" in request_text(root.requests[2])
     assert "what is the second?" in texts_of(third[-1])[0]
 
 
@@ -60,7 +53,7 @@ def test_a_question_that_fails_leaves_the_session_usable() -> None:
 def test_sub_calls_and_tools_work_in_every_question() -> None:
     seen: list[int] = []
     root = ScriptedModel("root", [block("FINAL(note(1) + llm_query('a'))"), block("FINAL(note(2) + llm_query('b'))")])
-    sub = ScriptedModel("sub", lambda request: said(request).upper())
+    sub = ScriptedModel("sub", lambda request: request_text(request).upper())
 
     def note(number: int) -> str:
         seen.append(number)
@@ -104,9 +97,9 @@ def test_long_histories_are_compacted_near_the_window_and_stay_in_history() -> N
     rlm = RLM(root, window_tokens=12_000, max_output_tokens=1_000, max_iterations=20)
     result = rlm.run("c", "q")
     assert int(result.answer) >= 1
-    longest = max(len(said(request)) for request in root.requests)
+    longest = max(len(request_text(request)) for request in root.requests)
     assert longest < 12_000 * 4
-    assert "turn 0 x" not in said(root.requests[-1])
+    assert "turn 0 x" not in request_text(root.requests[-1])
     assert root.requests[-1].messages[0] == root.requests[0].messages[0]
 
 
@@ -116,7 +109,7 @@ def test_a_compaction_never_takes_the_question_that_is_being_answered() -> None:
     def policy(request: Request) -> str:
         nonlocal asked
         asked += 1
-        assert f"question {question}?" in said(request), "the model was not shown what it is to answer"
+        assert f"question {question}?" in request_text(request), "the model was not shown what it is to answer"
         return block("print('x' * 9_000)") if asked % 6 else "FINAL(1)"
 
     root = ScriptedModel("root", policy)
@@ -124,7 +117,7 @@ def test_a_compaction_never_takes_the_question_that_is_being_answered() -> None:
         for question in range(5):
             assert session.ask(f"question {question}?").status == "answered"
         assert [message["content"] for message in session.history if "question 3?" in str(message["content"])]
-    assert "earlier turns are left out" in said(root.requests[-1])
+    assert "earlier turns are left out" in request_text(root.requests[-1])
     for request in root.requests:
         roles = [message["role"] for message in request.messages]
         assert roles == ["system", *["user", "assistant"] * (len(roles) // 2 - 1), "user"]
@@ -132,9 +125,9 @@ def test_a_compaction_never_takes_the_question_that_is_being_answered() -> None:
 
 def test_the_last_call_of_a_later_question_is_about_that_question() -> None:
     def policy(request: Request) -> str:
-        if "is used up" in said(request):
+        if "is used up" in request_text(request):
             return "the best"
-        if "second?" in said(request):
+        if "second?" in request_text(request):
             return block("print('x' * 19_000)")
         return "FINAL(1)"
 
@@ -143,9 +136,9 @@ def test_the_last_call_of_a_later_question_is_about_that_question() -> None:
         session.ask("first?")
         result = session.ask("second?")
     assert (result.answer, result.status) == ("the best", "exhausted")
-    assert "What happened so far, shortened" in said(root.requests[-1])
-    assert "The question: second?" in said(root.requests[-1])
-    assert "The question: first?" not in said(root.requests[-1]).partition("What happened so far")[0]
+    assert "What happened so far, shortened" in request_text(root.requests[-1])
+    assert "The question: second?" in request_text(root.requests[-1])
+    assert "The question: first?" not in request_text(root.requests[-1]).partition("What happened so far")[0]
 
 
 @pytest.mark.parametrize("reply", ["FINAL(never said)", block("y = 0\nwhile True: pass")])
@@ -157,7 +150,7 @@ def test_a_question_that_is_cancelled_leaves_the_session_usable(reply: str) -> N
 
         async def policy(request: Request) -> str:
             if "second?" not in str(request.messages[-1]["content"]):
-                return block("y = 1\nFINAL(x)") if "third?" in said(request) else block("x = 41\nFINAL(x)")
+                return block("y = 1\nFINAL(x)") if "third?" in request_text(request) else block("x = 41\nFINAL(x)")
             at_work.set()
             if reply.startswith("FINAL"):
                 await anyio.sleep_forever()

@@ -14,12 +14,9 @@ from divebell.errors import TraceError
 from divebell.models import OpenAIChatModel
 from divebell.models.protocol import Completion
 from divebell.trace import TraceWriter, read_trace
+from tests.support.scripts import block
 
 KEY = "local-key-0123456789"
-
-
-def block(code: str) -> str:
-    return f"```repl\n{code}\n```"
 
 
 def only_file(folder: Path) -> Path:

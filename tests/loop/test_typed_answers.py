@@ -8,7 +8,7 @@ import pydantic
 import pytest
 
 from divebell import RLM, Budget, ConfigurationError, Request, Result, RunError, ScriptedModel
-from divebell.models.protocol import texts_of
+from tests.support.scripts import block, request_text
 
 CONTEXT = "Alice is 30. Bob is 40."
 
@@ -35,14 +35,6 @@ PEOPLE_SCHEMA = {
     "required": ["names", "total"],
     "additionalProperties": False,
 }
-
-
-def block(code: str) -> str:
-    return f"```repl\n{code}\n```"
-
-
-def said(request: Request) -> str:
-    return "\n".join(text for message in request.messages for text in texts_of(message))
 
 
 def run(*replies: str, output: object, **options: Any) -> tuple[Result, ScriptedModel]:
@@ -97,7 +89,7 @@ def test_a_misfit_in_a_cell_is_told_at_once_and_can_be_caught() -> None:
         block("SUBMIT(names='Alice', total='many')"), block("SUBMIT(names=['Alice'], total=30)"), output=People
     )
     assert result.value == People(names=["Alice"], total=30)
-    seen = said(root.requests[1])
+    seen = request_text(root.requests[1])
     assert "names" in seen
     assert "total" in seen
     assert "BadAnswer" in seen
@@ -106,7 +98,7 @@ def test_a_misfit_in_a_cell_is_told_at_once_and_can_be_caught() -> None:
 def test_a_misfit_in_the_text_is_shown_to_the_model() -> None:
     result, root = run("FINAL(nobody knows)", 'FINAL({"names": [], "total": 0})', output=People)
     assert result.value == People(names=[], total=0)
-    assert "does not fit" in said(root.requests[1])
+    assert "does not fit" in request_text(root.requests[1])
 
 
 def test_repairs_are_bounded_and_then_the_run_lands() -> None:
@@ -129,7 +121,7 @@ def test_an_answer_that_never_fits_is_a_draft_beside_an_error_that_says_how() ->
 
 def test_the_model_is_told_what_is_asked_for() -> None:
     _, root = run('FINAL({"names": [], "total": 0})', output=People)
-    told = said(root.requests[0])
+    told = request_text(root.requests[0])
     assert "SUBMIT" in told
     assert "names" in told
     assert "total" in told
@@ -137,7 +129,7 @@ def test_the_model_is_told_what_is_asked_for() -> None:
 
 def test_a_child_answers_in_text_whatever_the_query_asks_for() -> None:
     def sub(request: Request) -> str:
-        assert "SUBMIT(" not in said(request)
+        assert "SUBMIT(" not in request_text(request)
         return "FINAL(plain)"
 
     root = ScriptedModel("root", [block("SUBMIT(names=[rlm_query('q')], total=1)")])
@@ -175,14 +167,14 @@ def test_a_sub_call_with_a_schema_gives_a_value() -> None:
     sub, ask = structured(['{"age": 30}'])
     assert ask(f"FINAL(llm_query('how old?', schema={SCHEMA})['age'] + 1)").answer == "31"
     assert sub.requests[0].schema is not None
-    assert "JSON" in said(sub.requests[0])
+    assert "JSON" in request_text(sub.requests[0])
 
 
 def test_a_sub_models_misfit_is_repaired() -> None:
     sub, ask = structured(["thirty", '```json\n{"age": "x"}\n```', '{"age": 30}'])
     assert ask(f"FINAL(llm_query('how old?', schema={SCHEMA}))").answer == "{'age': 30}"
     assert len(sub.requests) == 3
-    assert "age" in said(sub.requests[2])
+    assert "age" in request_text(sub.requests[2])
 
 
 def test_a_sub_model_that_never_fits_is_a_model_error() -> None:

@@ -19,7 +19,8 @@ from divebell import (
 )
 from divebell.testing import count_tokens, replay
 from tests.support.chat_server import ChatServer, Reply, error
-from tests.support.endings import all_are_strict, block, is_last, strict_problem
+from tests.support.endings import all_are_strict, strict_problem
+from tests.support.scripts import block, is_last
 
 CONTEXT = "the needle is 17\n" + "hay\n" * 100
 PRINTING = block("print('x' * 6_000)")

@@ -15,12 +15,6 @@ from divebell.models.openai.base import open_clients
 from tests.support.chat_server import KEY, ChatServer, Reply, error
 
 
-@pytest.fixture(autouse=True)
-def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "ALL_PROXY", "http_proxy", "all_proxy", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-
-
 def request() -> Request:
     return Request(messages=[{"role": "user", "content": "What is 2 + 2?"}], max_output_tokens=100, timeout_seconds=20)
 

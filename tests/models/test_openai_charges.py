@@ -24,12 +24,6 @@ from tests.support.misbehaviour import (
 )
 
 
-@pytest.fixture(autouse=True)
-def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-
-
 def outcome_of(model: OpenAIModel, row: Misbehaviour) -> Completion | ModelError:
     try:
         return asyncio.run(model.complete(row.request))

@@ -2,7 +2,6 @@
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,12 +19,6 @@ IMAGE = {"type": "image", "media_type": "image/png", "data": PICTURE}
 URL = f"data:image/png;base64,{b64encode(PICTURE).decode()}"
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
 BOTH = pytest.mark.parametrize("kind", [OpenAIChatModel, OpenAIResponsesModel])
-
-
-@pytest.fixture
-def server() -> Iterator[ChatServer]:
-    with ChatServer("hello") as running:
-        yield running
 
 
 def sent(server: ChatServer, kind: type[OpenAIModel], content: Any, *, body: Any = None, **more: Any) -> dict[str, Any]:

@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import traceback
-from collections.abc import Iterator
 
 import anyio
 import httpx2
@@ -13,68 +11,12 @@ import openai
 import pytest
 
 from divebell.errors import ContextTooLong, ModelError, ModelRefused, ModelUnavailable
-from divebell.models import Completion, OpenAIChatModel, Request
+from divebell.models import OpenAIChatModel
 from divebell.models.openai.client import MAX_ERROR_BYTES
 from divebell.models.openai.errors import EXPLAINED, translate
 from divebell.models.openai.where import MAX_PROVIDER_CHARACTERS, Where
 from tests.support.chat_server import KEY, ChatServer, Reply, error
-
-# What would lead the client elsewhere. Proxies too: they would be asked for 127.0.0.1.
-_ENVIRONMENT = (
-    "OPENAI_API_KEY",
-    "OPENAI_BASE_URL",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "http_proxy",
-    "all_proxy",
-)
-
-
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in _ENVIRONMENT:
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def server() -> Iterator[ChatServer]:
-    with ChatServer("hello") as running:
-        yield running
-
-
-def request(text: str = "What is 2 + 2?", *, seconds: float = 20, **metadata: str) -> Request:
-    return Request(
-        messages=[{"role": "system", "content": "Be brief."}, {"role": "user", "content": text}],
-        max_output_tokens=100,
-        timeout_seconds=seconds,
-        metadata=metadata,
-    )
-
-
-def model_at(server: ChatServer, name: str = "local") -> OpenAIChatModel:
-    return OpenAIChatModel(name, base_url=server.url, api_key=server.key)
-
-
-def complete(model: OpenAIChatModel, asked: Request | None = None) -> Completion:
-    return asyncio.run(model.complete(asked or request()))
-
-
-def failure(model: OpenAIChatModel, asked: Request | None = None) -> ModelError:
-    """The error of a call that fails, which must be one clean sentence without the key, wherever one looks."""
-    with pytest.raises(ModelError) as caught:
-        complete(model, asked)
-    error = caught.value
-    told = str(error)
-    assert told
-    assert told.isprintable()
-    assert error.model == model.name
-    assert error.__cause__ is None
-    assert error.__context__ is None
-    everything = "".join(traceback.format_exception(error)) + repr(error) + repr(vars(error)) + repr(model)
-    assert KEY not in everything
-    return error
-
+from tests.support.openai_calls import complete, failure, model_at, request
 
 STATUSES = [
     (400, ModelRefused, "'local' refused the request (400): because"),

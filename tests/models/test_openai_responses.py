@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import httpx2
@@ -12,18 +11,6 @@ import pytest
 from divebell.errors import ModelError
 from divebell.models import Completion, Message, Model, OpenAIResponsesModel, Request, Usage
 from tests.support.chat_server import KEY, ChatServer, Reply, error
-
-
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def server() -> Iterator[ChatServer]:
-    with ChatServer("hello") as running:
-        yield running
 
 
 def request(*messages: Message, **metadata: str) -> Request:

@@ -4,23 +4,12 @@ from collections.abc import Sequence
 
 from divebell import Completion, Request, ScriptedModel, Usage
 from divebell.models.protocol import Message, texts_of
-
-
-def block(code: str) -> str:
-    return f"```repl\n{code}\n```"
+from tests.support.scripts import is_last
 
 
 def cut(text: str, *, finish_reason: str = "length", output_tokens: int = 10) -> Completion:
     """A reply that ends before its end."""
     return Completion(text=text, usage=Usage(input_tokens=10, output_tokens=output_tokens), finish_reason=finish_reason)
-
-
-def said(request: Request) -> str:
-    return "\n".join(text for message in request.messages for text in texts_of(message))
-
-
-def is_last(request: Request) -> bool:
-    return "best answer" in said(request)
 
 
 def scripted(

@@ -54,13 +54,13 @@ from divebell.options import RLMOptions
 from divebell.rlm import RLM
 from divebell.run.result import Result, Turn
 from divebell.run.settings import Level
-from divebell.run.stop import Stop
 from divebell.run.streaming import RunStream
 from divebell.sandbox.sandbox import Sandbox
 from divebell.sandbox.snapshot import Snapshot
 from divebell.sandbox.tools import Tools
 from divebell.sandbox.variables import Variable
 from divebell.session import Session
+from divebell.stop import Stop
 from divebell.tenant import Tenant
 from divebell.version import __version__ as __version__
 from divebell_bridge.money.budget import Budget

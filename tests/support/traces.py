@@ -1,11 +1,66 @@
-"""Events as a run tells them, made up: of any size, and with texts of an attacker's choice."""
+"""Events as a run reports them, made up: of any size, and with texts of an attacker's choice."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from divebell import Cell, CellError, Event
+from divebell.events import (
+    CallEnded,
+    CallUsage,
+    CellEnded,
+    CellStarted,
+    ChildEnded,
+    LimitReached,
+    RootReplied,
+    RunEnded,
+    RunStarted,
+    ToolEnded,
+)
 from divebell.trace import TraceWriter
+
+LEAST: dict[type[Event], dict[str, Any]] = {
+    RunStarted: {"query": "", "context": "", "depth": 0, "model": ""},
+    RootReplied: {"messages": (), "reply": "", "is_cut": False, "model": "", "call_seconds": 0.0},
+    CellStarted: {"code": ""},
+    CellEnded: {"code": "", "cell": Cell()},
+    CallEnded: {"number": 0, "model": "", "prompt": "", "call_seconds": 0.0},
+    ToolEnded: {"number": 0, "name": "", "arguments": (), "keyword_arguments": {}, "tool_seconds": 0.0},
+    ChildEnded: {"number": 0, "prompt": "", "answer": "", "status": ""},
+    LimitReached: {"limit": "", "cap": None, "spent": None, "held": None, "account": ""},
+    RunEnded: {"answer": "", "status": "", "stopped_by": None, "spend": {}},
+}
+"""What each class has no default for."""
+BY_KIND = {made.kind: made for made in LEAST}
+LEAST_USAGE: dict[str, Any] = {
+    "attempts": 1, "input_tokens": 0, "output_tokens": 0, "cached_input_tokens": 0, "picodollars": 0, "memo": False,
+    "uncertain": False, "unpriced": False, "finish_reason": "stop", "output_limit_tokens": 0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Novelty(Event):
+    """An event that no version of Divebell reports."""
+
+    kind = "something_new"
+    novelty: Any
+    shade: str = ""
+    status: str = ""
+
+
+def make_event(kind: str, *, path: str = "0", turn: int = 1, seconds: float = 1.0, **given: Any) -> Event:
+    """An event of this kind with what is given; what else it must have is empty. A call is answered, and so has its
+    usage, unless it has an error."""
+    made = BY_KIND[kind]
+    own = {name: value for name, value in given.items() if name in {field.name for field in fields(made)}}
+    usage = {name: value for name, value in given.items() if name not in own}
+    if made in (RootReplied, CallEnded) and "error" not in own:
+        own["usage"] = CallUsage(**{**LEAST_USAGE, **usage})
+    else:
+        assert not usage, usage
+    return made(path=path, turn=turn, seconds=seconds, **{**LEAST[made], **own})
+
 
 CODE = """# Read every contract in parts, and ask about each.
 parts = [context[at : at + 4_000] for at in range(0, len(context), 4_000)]
@@ -24,7 +79,16 @@ class Told:
 
     def event(self, kind: str, path: str, turn: int, after: float = 0.0, **data: Any) -> Event:
         self.seconds += after
-        return Event(kind=kind, path=path, turn=turn, seconds=self.seconds, data=data)
+        return make_event(kind, path=path, turn=turn, seconds=self.seconds, **data)
+
+
+def with_facts(event: Event, fact: str) -> Event:
+    """The event with `fact` in place of the names that the application chose: of models, limits, tools."""
+    names = {"model", "limit", "account", "status", "name"} & {field.name for field in fields(event)}
+    named = replace(event, **dict.fromkeys(names, fact))
+    if isinstance(named, RootReplied | CallEnded) and named.usage is not None:
+        named = replace(named, usage=replace(named.usage, finish_reason=fact))
+    return named
 
 
 def small() -> list[Event]:
@@ -177,10 +241,10 @@ def hostile(text: str) -> list[Event]:
         told.event("code", "0", 1, 0.1, code=text),
         told.event("call", "0", 1, 0.1, number=1, prompt=text, reply=text, **facts(text, 0.1, 1, 1, 1)),
         told.event("call", "0", 1, 0.1, number=2, prompt=text, error=text, model=text),
-        told.event("tool", "0", 1, 0.1, number=1, name=text, arguments={text: text}, result=[text]),
+        told.event("tool", "0", 1, 0.1, number=1, name=text, keyword_arguments={text: text}, result=[text]),
         told.event("cell", "0", 1, 0.1, code=text, cell=cell),
         told.event("limit", "0", 1, 0.1, limit=text, cap=text, spent=text, held=text, account=text),
-        told.event("something_new", "0", 1, 0.1, **{"a new field": text, "status": text}),
+        Novelty(turn=1, seconds=told.seconds, novelty=text, status=text),
         told.event(
             "answer", "0", 1, 0.1, answer=text, status=text, stopped_by={"limit": text, "cap": text}, spend={text: text}
         ),

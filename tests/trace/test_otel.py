@@ -14,9 +14,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from divebell import RLM, Budget, Cell, CellError, Event, ModelError, Rate, Request, ScriptedModel
+from divebell import RLM, Budget, Cell, CellError, ModelError, Rate, Request, ScriptedModel
+from divebell.events import CellEnded, CellStarted
 from divebell.trace.otel import OpenTelemetryListener
-from tests.support.traces import hostile, lively
+from tests.support.traces import Novelty, hostile, lively, make_event, with_facts
 
 CODE = "```repl\nprint(llm_query('one'))\nprint(rlm_query('three', context='small'))\n```"
 
@@ -110,12 +111,7 @@ def test_a_failed_cell_is_an_error_without_its_text(collected: Collected) -> Non
 def test_content_is_sent_only_when_asked_for(collected: Collected, content: bool) -> None:
     with collected.listener(content=content, secrets=("sk-0123456789",)) as listener:
         for event in hostile("ADA says sk-0123456789"):
-            data = {
-                key: "a fact" if key in ("model", "status", "finish_reason") else value
-                for key, value in event.data.items()
-            }
-            data = {**data, **({"name": "lookup"} if "name" in data else {})}
-            listener(Event(kind=event.kind, path=event.path, turn=event.turn, seconds=event.seconds, data=data))
+            listener(with_facts(event, "a fact"))
     said = "".join(span.to_json() for span in collected.spans)
     assert listener.problem is None
     assert len(collected.spans) == 6
@@ -133,10 +129,10 @@ def test_content_is_sent_only_when_asked_for(collected: Collected, content: bool
 
 def test_an_error_name_that_a_guest_made_up_is_no_label(collected: Collected) -> None:
     with collected.listener(content=True) as listener:
-        listener(Event(kind="run", path="0", turn=0, seconds=0, data={}))
-        listener(Event(kind="code", path="0", turn=1, seconds=0.1, data={"code": "x"}))
+        listener(make_event("run", turn=0, seconds=0))
+        listener(CellStarted(turn=1, seconds=0.1, code="x"))
         cell = Cell(error=CellError(kind="Evil" * 40, message="", traceback=""))
-        listener(Event(kind="cell", path="0", turn=1, seconds=0.2, data={"code": "x", "cell": cell}))
+        listener(CellEnded(turn=1, seconds=0.2, code="x", cell=cell))
     (span,) = [span for span in collected.spans if span.name == "execute_tool python"]
     assert (span.attributes or {})["error.type"] == "_OTHER"
 
@@ -193,8 +189,10 @@ def test_an_exporter_that_hangs_and_fails_does_not_touch_the_run() -> None:
 
 def test_events_with_nothing_in_them_are_fine(collected: Collected) -> None:
     with collected.listener() as listener:
-        for kind in ("run", "reply", "code", "call", "tool", "cell", "child", "limit", "unheard_of", "answer"):
-            listener(Event(kind=kind, path="0", turn=1, seconds=1.0, data={}))
+        for kind in ("run", "reply", "code", "call", "tool", "cell", "child", "limit"):
+            listener(make_event(kind))
+        listener(Novelty(novelty=None))
+        listener(make_event("answer"))
     assert listener.problem is None
     assert {span.name for span in collected.spans} == {
         "invoke_agent divebell",

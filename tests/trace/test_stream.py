@@ -6,11 +6,12 @@ import threading
 import pytest
 
 from divebell import RLM, Event, ScriptedModel
+from divebell.events import CellStarted
 from divebell.trace import EventStream
 
 
-def event(turn: int, kind: str = "reply") -> Event:
-    return Event(kind=kind, path="0", turn=turn, seconds=1.0)
+def event(turn: int) -> Event:
+    return CellStarted(turn=turn, seconds=1.0, code="")
 
 
 async def turns(stream: EventStream) -> list[int]:

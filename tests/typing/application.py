@@ -15,6 +15,7 @@ from typing import Any, Literal, Optional, TypedDict, Union, assert_type
 import pydantic
 
 import divebell
+from divebell import events
 from divebell.testing import ScriptedModel, replay
 from divebell.trace import read_trace
 
@@ -74,6 +75,11 @@ class Watcher:
 
     def __call__(self, event: divebell.Event) -> None:
         self.kinds.append(event.kind)
+        match event:
+            case events.CallEnded(usage=None):
+                log.warning("a sub-call failed: %s", event.error)
+            case events.RunEnded():
+                assert_type(event.answer, str)
         log.debug("%s %s %s", event.run_id, event.path, event.metadata.get("customer"))
 
 
@@ -190,10 +196,10 @@ async def asynchronously() -> None:
     watcher = Watcher()
     result = await rlm.arun(["a"], "q", on_event=watcher)
     assert (result.answer, watcher.kinds[-1]) == ("leaf", "answer")
-    async with rlm.stream({"a": "b"}, "q", metadata={"via": "stream"}) as events:
-        async for event in events:
+    async with rlm.stream({"a": "b"}, "q", metadata={"via": "stream"}) as stream:
+        async for event in stream:
             assert_type(event, divebell.Event)
-    assert_type(events.result, divebell.Result[str])
+    assert_type(stream.result, divebell.Result[str])
     async with divebell.Engine(models={"echo": EchoModel("echo", "FINAL(yes)")}) as engine:
         careful = engine.rlm(retries=divebell.Retries(attempts=2), call_seconds=30, instructions="Answer in French.")
         assert (await careful.arun("c", "q")).raise_if_failed().answer == "yes"

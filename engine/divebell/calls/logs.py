@@ -6,14 +6,23 @@ hostile. What others wrote (a model's name, an error's sentence) is cut and esca
 """
 
 import logging
-from collections.abc import Mapping
-from typing import Any
 
 from divebell.calls.spending import cost_text
-from divebell.cell import Cell
-from divebell.events import Event, EventListener
+from divebell.events import (
+    CallEnded,
+    CallUsage,
+    CellEnded,
+    CellStarted,
+    ChildEnded,
+    Event,
+    EventListener,
+    LimitReached,
+    RootReplied,
+    RunEnded,
+    RunStarted,
+    ToolEnded,
+)
 from divebell.text import shown
-from divebell.trace.schema import with_outcome
 from divebell_bridge.money.budget import dollars
 
 MAX_SENTENCE_CHARACTERS = 300
@@ -28,46 +37,48 @@ def debug_listener() -> EventListener | None:
 
 
 def _log_event(event: Event) -> None:
-    _log.debug("run %s/%s turn %d: %s", event.run_id, event.path, event.turn, _in_words(event.kind, event.data))
+    _log.debug("run %s/%s turn %d: %s", event.run_id, event.path, event.turn, _describe(event))
 
 
-def _in_words(kind: str, data: dict[str, Any]) -> str:
-    cell = data.get("cell")
-    if kind == "run":
-        return f"begins, root model {shown(str(data.get('model')))}"
-    if kind in ("reply", "call"):
-        return f"{'root ' if kind == 'reply' else 'sub-'}call{_cost(data)}"
-    if kind == "code":
-        return "cell begins"
-    if kind == "cell" and isinstance(cell, Cell):
-        outcome = "ok" if cell.error is None else f"failed with {shown(cell.error.kind)}"
-        return f"cell {outcome} in {cell.seconds:.3f} s{', state restored' if cell.restored else ''}"
-    if kind == "tool":
-        return f"tool {shown(str(data.get('name')))} ended{_failure(with_outcome(data))}"
-    if kind == "child":
-        return f"child number {data.get('number')} ended{_failure(data)}"
-    if kind == "limit":
-        return f"the limit of {data.get('limit')} ends its turns ({data.get('spent')} of {data.get('cap')})"
-    if kind == "answer":
-        return f"ends, {data.get('status')}{_failure(data)}"
-    return kind
+def _describe(event: Event) -> str:
+    match event:
+        case RunStarted():
+            return f"begins, root model {shown(event.model)}"
+        case RootReplied():
+            return f"root call of {shown(event.model)}: {_cost(event.usage, event.call_seconds)}"
+        case CallEnded(usage=CallUsage(memo=True)):
+            return f"sub-call of {shown(event.model)}, from the memo"
+        case CallEnded(usage=CallUsage() as usage):
+            return f"sub-call of {shown(event.model)}: {_cost(usage, event.call_seconds)}"
+        case CallEnded():
+            return f"sub-call of {shown(event.model)}: cost unknown, {event.call_seconds:.2f} s{_failure(event)}"
+        case CellStarted():
+            return "cell begins"
+        case CellEnded(cell=cell):
+            outcome = "ok" if cell.error is None else f"failed with {shown(cell.error.kind)}"
+            return f"cell {outcome} in {cell.seconds:.3f} s{', state restored' if cell.restored else ''}"
+        case ToolEnded():
+            return f"tool {shown(event.name)} ended{_failure(event)}"
+        case ChildEnded():
+            return f"child number {event.number} ended{_failure(event)}"
+        case LimitReached():
+            return f"the limit of {event.limit} ends its turns ({event.spent} of {event.cap})"
+        case RunEnded():
+            return f"ends, {event.status}{_failure(event)}"
+        case _:
+            return event.kind
 
 
-def _cost(data: dict[str, Any]) -> str:
-    name = f" of {shown(str(data.get('model')))}"
-    if data.get("memo"):
-        return f"{name}, from the memo"
-    cost = data.get("picodollars")
-    spent = cost_text(f"{dollars(cost):f}", int(bool(data.get("unpriced")))) if type(cost) is int else "cost unknown"
+def _cost(usage: CallUsage, call_seconds: float) -> str:
+    spent = cost_text(f"{dollars(usage.picodollars):f}", int(usage.unpriced))
     return (
-        f"{name}: {data.get('input_tokens')} + {data.get('output_tokens')} tokens"
-        f", {spent}, {data.get('call_seconds') or 0.0:.2f} s, "
-        f"attempts: {data.get('attempts')}, {shown(str(data.get('finish_reason')))}{_failure(data)}"
+        f"{usage.input_tokens} + {usage.output_tokens} tokens, {spent}, {call_seconds:.2f} s, "
+        f"attempts: {usage.attempts}, {shown(usage.finish_reason)}"
     )
 
 
-def _failure(data: Mapping[str, Any]) -> str:
-    return f", with {shown(str(data['error_type']))}" if data.get("error_type") else ""
+def _failure(event: CallEnded | ToolEnded | ChildEnded | RunEnded) -> str:
+    return "" if event.error_type is None else f", with {shown(event.error_type)}"
 
 
 def log_retry(run_id: str, model: str, error: Exception, attempt: int, seconds: float) -> None:

@@ -27,6 +27,7 @@ from divebell.calls.memo import Memo
 from divebell.calls.retries import ATTEMPTS, CALL_SECONDS, FIRST_SECONDS, MAX_SECONDS, Retries
 from divebell.concurrency import FairLimit
 from divebell.errors import ContextTooLong, JournalError, ModelError, ModelUnavailable, UnknownModel
+from divebell.events import CallUsage
 from divebell.journal.journal import Journal
 from divebell.models.endings import INTERRUPTED, ending_of
 from divebell.models.protocol import DEFAULT_TIMEOUT_SECONDS, Completion, Model, Request
@@ -67,23 +68,21 @@ class Call:
     output_limit_tokens: int
     attempts: int = 1
 
-    def facts(self, model: str) -> dict[str, object]:
-        """What events tell of it."""
+    def usage(self) -> CallUsage:
+        """What events say of it."""
         booked = self.booked
-        return {
-            "model": model,
-            "call_seconds": self.seconds,
-            "attempts": self.attempts,
-            "input_tokens": booked.input_tokens,
-            "output_tokens": booked.output_tokens,
-            "cached_input_tokens": booked.cached_input_tokens,
-            "picodollars": booked.spent_picodollars,
-            "memo": booked.memo_calls > 0,
-            "uncertain": booked.uncertain_calls > 0,
-            "unpriced": booked.unpriced_calls > 0,
-            "finish_reason": self.completion.finish_reason,
-            "output_limit_tokens": self.output_limit_tokens,
-        }
+        return CallUsage(
+            attempts=self.attempts,
+            input_tokens=booked.input_tokens,
+            output_tokens=booked.output_tokens,
+            cached_input_tokens=booked.cached_input_tokens,
+            picodollars=booked.spent_picodollars,
+            memo=booked.memo_calls > 0,
+            uncertain=booked.uncertain_calls > 0,
+            unpriced=booked.unpriced_calls > 0,
+            finish_reason=self.completion.finish_reason,
+            output_limit_tokens=self.output_limit_tokens,
+        )
 
 
 class Calls:

@@ -20,7 +20,7 @@ from divebell.resources import EngineResources, default_engine
 from divebell.rlm import RLM
 from divebell.run.listeners import combine_listeners, secrets_known
 from divebell.run.result import Result
-from divebell.run.stop import Stop
+from divebell.stop import Stop
 from divebell.tenant import Tenant
 from divebell.trace.writer import TraceWriter
 from divebell_bridge.money.budget import Budget

@@ -6,7 +6,6 @@ terminal, are replaced first.
 
 import re
 import time
-from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -17,8 +16,17 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from divebell.calls.spending import cost_text
-from divebell.cell import Cell
-from divebell.events import Event
+from divebell.events import (
+    CallEnded,
+    CallUsage,
+    CellEnded,
+    CellStarted,
+    ChildEnded,
+    Event,
+    LimitReached,
+    RootReplied,
+    RunStarted,
+)
 from divebell.run.observation import shortened
 from divebell.run.result import Result
 from divebell_bridge.money.budget import dollars
@@ -27,8 +35,13 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2
 CODE_CHARACTERS = 4_000
 OUTPUT_CHARACTERS = 1_200
 LINE_CHARACTERS = 160
-_PHASES = {"run": "the model thinks", "reply": "reading", "code": "code runs", "cell": "the model thinks"}
-"""What the query's own run does after an event of this kind. After a cell it may also run the reply's next code."""
+_PHASES: dict[type[Event], str] = {
+    RunStarted: "the model thinks",
+    RootReplied: "reading",
+    CellStarted: "code runs",
+    CellEnded: "the model thinks",
+}
+"""What the query's own run does after such an event. After a cell it may also run the reply's next code."""
 MAX_CALL_LINES = 60  # of one turn; the rest are counted
 
 
@@ -54,9 +67,8 @@ def money(amount_picodollars: int) -> str:
     return f"${amount:.4f}" if amount >= 1 or amount == 0 else f"${amount:.6f}"
 
 
-def cost_of(data: Mapping[str, Any]) -> str:
-    """What a call cost, out of its event's data."""
-    return "price unknown" if data.get("unpriced") else money(data["picodollars"])
+def cost_of(usage: CallUsage) -> str:
+    return "price unknown" if usage.unpriced else money(usage.picodollars)
 
 
 class _StatusLine:
@@ -67,6 +79,17 @@ class _StatusLine:
         self.phase = "starting"
         self.turn = self.calls = self.spent_picodollars = 0
         self.has_unknown_price = False
+
+    def follow(self, event: Event) -> None:
+        """Count what the event says."""
+        match event:
+            case RootReplied(usage=usage) | CallEnded(usage=CallUsage() as usage):
+                self.spent_picodollars += usage.picodollars
+                self.has_unknown_price = self.has_unknown_price or usage.unpriced
+        self.calls += isinstance(event, CallEnded)
+        if event.path == "0":
+            self.turn = max(self.turn, event.turn)
+            self.enter(_PHASES.get(type(event), self.phase))
 
     def enter(self, phase: str) -> None:
         if phase != self.phase:
@@ -110,16 +133,30 @@ class Display:
             self._live = None
 
     def on_event(self, event: Event) -> None:
-        show = getattr(self, f"_on_{event.kind}", None)
-        now = self._now
-        now.spent_picodollars += event.data.get("picodollars", 0)
-        now.has_unknown_price = now.has_unknown_price or bool(event.data.get("unpriced"))
-        now.calls += event.kind == "call"
-        if event.path == "0":
-            now.turn = max(now.turn, event.turn)
-            now.enter(_PHASES.get(event.kind, now.phase))
-        if show is not None and not self._quiet:
-            show(event)
+        self._now.follow(event)
+        if not self._quiet:
+            self._show(event)
+
+    def _show(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                who = "query" if event.path == "0" else f"child {event.path}"
+                self._line("run", f"{who}: {one_line(event.query)} ({event.context})", "bold", event)
+            case RootReplied():
+                self._show_reply(event)
+            case CellStarted():
+                self._show_code(event)
+            case CellEnded():
+                self._show_cell(event)
+            case CallEnded():
+                self._show_call(event)
+            case LimitReached():
+                asks = f"{event.limit} ({event.account}): asking for the best answer so far"
+                self._line("limit", asks, "yellow", event)
+            case ChildEnded(error=None):
+                self._line("child", f"{event.number} answered: {one_line(event.answer)}", "blue", event)
+            case ChildEnded(error=str(error)):
+                self._line("child", f"{event.number} failed: {one_line(error)}", "red", event)
 
     def _print(self, renderable: RenderableType) -> None:
         self._console.print(renderable)
@@ -131,28 +168,23 @@ class Display:
         line.append(text)
         self._print(line)
 
-    def _on_run(self, event: Event) -> None:
-        who = "query" if event.path == "0" else f"child {event.path}"
-        self._line("run", f"{who}: {one_line(event.data['query'])} ({event.data['context']})", "bold", event)
-
-    def _on_reply(self, event: Event) -> None:
+    def _show_reply(self, event: RootReplied) -> None:
         self._turn_calls = 0
-        data = event.data
-        tokens = f"{data['input_tokens']:,} + {data['output_tokens']:,} tokens"
-        cost = f"{tokens}, {cost_of(data)}, {data['call_seconds']:.2f} s"
-        self._line("turn", f"{event.turn}  {one_line(data['model'], 40)} ({cost})", "bold cyan", event)
+        usage = event.usage
+        tokens = f"{usage.input_tokens:,} + {usage.output_tokens:,} tokens"
+        cost = f"{tokens}, {cost_of(usage)}, {event.call_seconds:.2f} s"
+        self._line("turn", f"{event.turn}  {one_line(event.model, 40)} ({cost})", "bold cyan", event)
 
-    def _on_code(self, event: Event) -> None:
+    def _show_code(self, event: CellStarted) -> None:
         indent = 2 + 2 * event.path.count(".")
-        shown = shortened(safe(event.data["code"]).strip("\n"), CODE_CHARACTERS)
+        shown = shortened(safe(event.code).strip("\n"), CODE_CHARACTERS)
         if self._console.is_terminal:
             self._print(Padding(Syntax(shown, "python", theme="ansi_dark", word_wrap=True), (0, 0, 0, indent)))
         else:
             self._block("\n".join(f">>> {line}" for line in shown.splitlines()), "", indent)
 
-    def _on_cell(self, event: Event) -> None:
-        cell = event.data["cell"]
-        assert isinstance(cell, Cell)
+    def _show_cell(self, event: CellEnded) -> None:
+        cell = event.cell
         indent = 2 + 2 * event.path.count(".")
         output = shortened(safe(cell.output), OUTPUT_CHARACTERS)
         if output:
@@ -166,30 +198,20 @@ class Display:
         else:
             self._print(Text("\n".join(" " * indent + line for line in text.split("\n"))))
 
-    def _on_call(self, event: Event) -> None:
+    def _show_call(self, event: CallEnded) -> None:
         self._turn_calls += 1
-        data = event.data
         if self._turn_calls > MAX_CALL_LINES:
             if self._turn_calls == MAX_CALL_LINES + 1:
                 self._line("call", "further sub-calls of this turn are counted, not shown", "dim", event)
             return
-        reply = f"failed: {data['error']}" if "error" in data else data["reply"]
-        prompt = both_ends(data["prompt"], LINE_CHARACTERS // 2)
-        cost = f" ({cost_of(data)})" if "picodollars" in data else ""
-        cost = " (memo)" if data.get("memo") else cost
+        reply = f"failed: {event.error}" if event.reply is None else event.reply
+        prompt = both_ends(event.prompt, LINE_CHARACTERS // 2)
+        cost = ""
+        if event.usage is not None:
+            cost = " (memo)" if event.usage.memo else f" ({cost_of(event.usage)})"
         self._line(
-            "call", f"{data['number']}  {prompt}  →  {one_line(reply, LINE_CHARACTERS // 2)}{cost}", "magenta", event
+            "call", f"{event.number}  {prompt}  →  {one_line(reply, LINE_CHARACTERS // 2)}{cost}", "magenta", event
         )
-
-    def _on_limit(self, event: Event) -> None:
-        data = event.data
-        self._line("limit", f"{data['limit']} ({data['account']}): asking for the best answer so far", "yellow", event)
-
-    def _on_child(self, event: Event) -> None:
-        if "error" in event.data:
-            self._line("child", f"{event.data['number']} failed: {one_line(event.data['error'])}", "red", event)
-            return
-        self._line("child", f"{event.data['number']} answered: {one_line(event.data['answer'])}", "blue", event)
 
 
 def summary_line(result: Result) -> str:

@@ -14,6 +14,7 @@ import anyio.from_thread
 import anyio.lowlevel
 
 from divebell.errors import DivebellError, IncompleteReply, RequestError
+from divebell.events import EventListener, ToolEnded
 from divebell.journal.journal import Journal
 from divebell.sandbox.host import ToolServices
 from divebell.sandbox.tools import Tools
@@ -38,7 +39,7 @@ class RunServices(ToolServices):
 
     check_answer: says why the fields of a SUBMIT do not fit the output schema, or None; runs on the guest's thread.
     tools: what the code may call beside models; tool_seconds: how long one call of a tool may take.
-    tell: told of each call of a tool, on the loop.
+    report: receives an event for each call of a tool, on the loop.
     number: gives each call its number, on the guest's thread, which `query` and `child` then get as `number`.
     journal, path: where it is written down what the guest is told, and as which run's.
     references: whether `child` takes references to parts of this run's context; if not, it gets the parts themselves.
@@ -54,7 +55,7 @@ class RunServices(ToolServices):
         check_answer: CheckAnswer | None = None,
         tools: Tools | None = None,
         tool_seconds: float = 60.0,
-        tell: Callable[..., None] | None = None,
+        report: EventListener | None = None,
         number: "Callable[[Query | ChildQuery], int] | None" = None,
         journal: Journal | None = None,
         path: str = "0",
@@ -66,7 +67,7 @@ class RunServices(ToolServices):
         self._left = left
         self._check_answer = check_answer
         self.takes_references = references
-        self._tell = tell
+        self._report = report
         self._number = number
         self._tool_calls = 0
         self._journal = journal or Journal.off()
@@ -98,7 +99,7 @@ class RunServices(ToolServices):
     def _start_kept_tool(self, call: ToolCall, number: int, done: Callable[[Outcome], None]) -> Started:
         """Start a tool, unless it is known what came of it."""
         recorded = self._journal.tool(self._path, number)
-        told = self._telling(call, number, done)
+        told = self._reporting(call, number, done)
         if recorded is None and self._journal.was_given_up(self._path, f"tool {number}"):
             recorded = late(self._tool_seconds)
         if recorded is not None:
@@ -169,21 +170,30 @@ class RunServices(ToolServices):
 
         return keep
 
-    def _telling(self, call: ToolCall, number: int, done: Callable[[Outcome], None]) -> Callable[[Outcome], None]:
-        """`done`, after telling of the call."""
-        if self._tell is None:
+    def _reporting(self, call: ToolCall, number: int, done: Callable[[Outcome], None]) -> Callable[[Outcome], None]:
+        """`done`, after reporting the call."""
+        if self._report is None:
             return done
-        tell, began = self._tell, time.monotonic()
+        report, began = self._report, time.monotonic()
         # A name that the application did not give is the guest's text, and may be of the context.
         name = call.name if call.name in self._tools else UNKNOWN_TOOL
-        arguments = {"arguments": list(call.arguments), "keyword_arguments": dict(call.keyword_arguments)}
 
-        def told(outcome: Outcome) -> None:
-            facts = {"outcome": dict(outcome), "tool_seconds": time.monotonic() - began}
-            self._on_loop(lambda: tell("tool", number=number, name=name, **arguments, **facts))
+        def report_and_pass_on(outcome: Outcome) -> None:
+            failed = "kind" in outcome
+            event = ToolEnded(
+                number=number,
+                name=name,
+                arguments=list(call.arguments),
+                keyword_arguments=dict(call.keyword_arguments),
+                tool_seconds=time.monotonic() - began,
+                result=None if failed else outcome.get("value", outcome.get("text")),
+                error=str(outcome.get("message")) if failed else None,
+                error_type=str(outcome["kind"]) if failed else None,
+            )
+            self._on_loop(lambda: report(event))
             done(outcome)
 
-        return told
+        return report_and_pass_on
 
     def _numbered(self, call: "Query | ChildQuery") -> dict[str, int]:
         return {} if self._number is None else {"number": self._number(call)}

@@ -9,7 +9,7 @@ from divebell.calls.spending import cost_text
 from divebell.cell import Cell
 from divebell.errors import DivebellError
 from divebell.plain import to_plain
-from divebell.run.stop import Stop
+from divebell.stop import Stop
 from divebell.text import shown
 
 if TYPE_CHECKING:

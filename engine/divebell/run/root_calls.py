@@ -5,11 +5,11 @@ known, and after it, where the endpoint refuses. Each such call has a name of it
 refusal, so a repeated run compacts at the same places.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from divebell.calls.metered_calls import Call, Calls
 from divebell.errors import ContextTooLong
+from divebell.events import EventListener, RootReplied
 from divebell.models.protocol import LENGTH, Completion, Message, Request
 from divebell.replies.replies import strip_thinking
 from divebell.run import landing
@@ -30,8 +30,6 @@ ADVICE = (
     "tell RLM what the model can read and write: window_tokens=, max_output_tokens= "
     "(divebell ask: --window-tokens, --max-output-tokens)"
 )
-
-Tell = Callable[..., None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +59,7 @@ class RootReply:
 
 
 class RootCalls:
-    """The calls of one run's root model. `tell` is told of each reply."""
+    """The calls of one run's root model. `report` receives an event for each reply."""
 
     def __init__(
         self,
@@ -70,14 +68,14 @@ class RootCalls:
         meter: Meter,
         level: Resolved,
         *,
-        tell: Tell,
+        report: EventListener,
         pace: Pace,
     ) -> None:
         self._settings = settings
         self._calls = calls
         self._meter = meter
         self._level = level
-        self._tell = tell
+        self._report = report
         self._pace = pace
         self._window_tokens = settings.window_tokens  # what is known of it in this run
         self._output_shares_window = True
@@ -163,8 +161,16 @@ class RootCalls:
         text = strip_thinking(call.completion.text)
         told, self._told = self._told, len(messages)
         new = tuple(messages[told:]) if len(messages) > told else tuple(messages)
-        facts: Mapping[str, object] = call.facts(self._level.model.name)
-        self._tell("reply", messages=new, reply=text, is_cut=call.completion.is_cut, **facts)
+        self._report(
+            RootReplied(
+                messages=new,
+                reply=text,
+                is_cut=call.completion.is_cut,
+                model=self._level.model.name,
+                call_seconds=call.seconds,
+                usage=call.usage(),
+            )
+        )
         return RootReply(
             text=text,
             completion=call.completion,

@@ -8,6 +8,7 @@ every turn after the first, until it outgrows the model's window (history.py). T
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
 from hashlib import sha256
 
 import anyio
@@ -16,7 +17,7 @@ from divebell.calls.allotments import Allotments
 from divebell.calls.metered_calls import Calls
 from divebell.context import Context
 from divebell.errors import DivebellError
-from divebell.events import Event
+from divebell.events import Event, RunEnded, RunStarted
 from divebell.prompts import PromptFacts, ToolFacts, Turns, budget_line, opening_messages
 from divebell.run.answers import Answer, Answers
 from divebell.run.history import History
@@ -81,13 +82,13 @@ class Run:
             context=context,
             depth=depth,
             allotments=Allotments(meter, concurrency=settings.child_concurrency),
-            tell=self._tell,
+            report=self._report,
             run_child=self._run_child,
             numbers=Numbers(),
         )
         self._began = started
         self._pace = Pace(settings.seconds, above=pace_above)
-        root = RootCalls(settings, calls, meter, self._level, tell=self._tell, pace=self._pace)
+        root = RootCalls(settings, calls, meter, self._level, report=self._report, pace=self._pace)
         self._loop = TurnLoop(
             settings,
             meter,
@@ -97,45 +98,55 @@ class Run:
             pace=self._pace,
             session=self._session,
             started=started,
-            tell=self._tell,
+            report=self._report,
         )
 
-    def _tell(self, kind: str, **data: object) -> None:
+    def _report(self, event: Event) -> None:
+        """Give the event to whoever listens, with where and when it happened."""
         listener = self._settings.listener
         if listener is None:
             return
-        seconds = time.monotonic() - self._started
-        event = Event(
-            kind=kind,
+        placed = replace(
+            event,
             path=self._meter.path,
             turn=self._loop.turn,
-            seconds=seconds,
-            data=data,
+            seconds=time.monotonic() - self._started,
             run_id=self._meter.run_id,
             metadata=self._settings.labels,
         )
         with contextlib.suppress(Exception):
-            listener(event)
+            listener(placed)
 
     async def answer(self) -> Result:
         """Run to the end. Raises BudgetExceeded, ModelError or RunError where there is nothing to give.
 
-        Whatever ends it, cancellation too, the last event that it tells is "answer"."""
+        Whatever ends it, cancellation too, the last event that it reports is RunEnded."""
         self._began = time.monotonic()
-        self._tell(
-            "run", query=self._query, context=self._context.describe(), depth=self._depth, model=self._level.model.name
+        self._report(
+            RunStarted(
+                query=self._query,
+                context=self._context.describe(),
+                depth=self._depth,
+                model=self._level.model.name,
+            )
         )
         try:
             ending = await self._answered()
         except BaseException as error:
-            self._tell_failure(error)
+            self._report_failure(error)
             raise
         result = self._result(ending)
-        failure = {} if ending.error is None else _failure_of(ending.error)
-        self._tell(
-            "answer", answer=result.answer, status=result.status, stopped_by=result.stopped_by, spend=result.spend,
-            is_cut=result.is_cut, **failure,
-        )  # fmt: skip
+        self._report(
+            RunEnded(
+                answer=result.answer,
+                status=result.status,
+                stopped_by=result.stopped_by,
+                spend=result.spend,
+                is_cut=result.is_cut,
+                error=None if ending.error is None else str(ending.error),
+                error_type=None if ending.error is None else type(ending.error).__name__,
+            )
+        )
         return result
 
     def result_of_failure(self, error: DivebellError) -> Result | None:
@@ -164,11 +175,18 @@ class Run:
             metadata=self._settings.labels,
         )
 
-    def _tell_failure(self, error: BaseException) -> None:
+    def _report_failure(self, error: BaseException) -> None:
         was_cancelled = isinstance(error, asyncio.CancelledError)
-        draft = self._draft() if was_cancelled else ""
-        failure = _failure_of(error)
-        self._tell("answer", answer=draft, status="failed", stopped_by=None, spend=self._meter.summary(), **failure)
+        self._report(
+            RunEnded(
+                answer=self._draft() if was_cancelled else "",
+                status="failed",
+                stopped_by=None,
+                spend=self._meter.summary(),
+                error="the run was cancelled, or its time was up" if was_cancelled else str(error),
+                error_type=type(error).__name__,
+            )
+        )
 
     async def _answered(self) -> Ending:
         """How the run ended; all that it had at work has ended then."""
@@ -182,7 +200,7 @@ class Run:
             check_answer=self._check_answer,
             tools=tools,
             tool_seconds=settings.tool_seconds,
-            tell=self._tell,
+            report=self._report,
             number=self._subcalls.number,
             journal=settings.journal,
             path=self._meter.path,
@@ -287,10 +305,3 @@ class Run:
 
     def _left(self) -> dict[str, object]:
         return {**self._meter.left(), "depth": self._settings.max_depth - self._depth}
-
-
-def _failure_of(error: BaseException) -> dict[str, str]:
-    """What an event says of it."""
-    cancelled = isinstance(error, asyncio.CancelledError)
-    sentence = "the run was cancelled, or its time was up" if cancelled else str(error)
-    return {"error": sentence, "error_type": type(error).__name__}

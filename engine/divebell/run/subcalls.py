@@ -6,6 +6,7 @@ context. It may name only models that the run may use.
 """
 
 import asyncio
+import functools
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,6 +27,7 @@ from divebell.errors import (
     ModelError,
     RequestError,
 )
+from divebell.events import CallEnded, ChildEnded, EventListener
 from divebell.models.protocol import LENGTH, ImagePart, Message, Part, Request
 from divebell.prompts import bad_reply, long_question, output_limit, reply_schema
 from divebell.replies.replies import strip_thinking
@@ -50,13 +52,12 @@ SHOWN_OF_QUESTION = 4_000
 MAX_FOLDED_CHARACTERS = 2_000_000
 """What of a child's context goes into the prompt where the child is a plain call."""
 
-Tell = Callable[..., None]
 RunChild = Callable[[Meter, Context, str, Resolved], Awaitable[Result]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubCalls:
-    """Answers the sub-calls of one run. `run_child` runs a child to its end; `tell` tells of what happened."""
+    """Answers the sub-calls of one run. `run_child` runs a child to its end; `report` receives the events."""
 
     settings: Settings
     calls: Calls
@@ -64,7 +65,7 @@ class SubCalls:
     context: Context
     depth: int
     allotments: Allotments
-    tell: Tell
+    report: EventListener
     run_child: RunChild
     numbers: "Numbers"
 
@@ -88,7 +89,7 @@ class SubCalls:
         if not prompt.strip() and not images:  # which most endpoints refuse
             raise ModelError("the prompt is empty: say in it what to do, and give it the text that it is about")
         if schema is None:
-            call = await self._told(number, level, prompt, self._request(level, [_message(prompt, images)]))
+            call = await self._call(number, level, prompt, self._request(level, [_message(prompt, images)]))
             return _whole(call, level)
         return await self._structured(number, level, prompt, schema, images)
 
@@ -99,7 +100,7 @@ class SubCalls:
         messages = [_message(f"{prompt}\n\n{reply_schema(schema.json_schema())}", images)]
         for repair in range(MAX_SCHEMA_REPAIRS + 1):
             request = replace(self._request(level, messages), schema=schema.json_schema())
-            call = await self._told(number, level, prompt, request, attempt=repair)
+            call = await self._call(number, level, prompt, request, attempt=repair)
             reply = _whole(call, level)
             try:
                 return schema.parse_reply(reply)
@@ -112,15 +113,19 @@ class SubCalls:
             ]
         raise ModelError(f"the model's reply does not fit the schema: {problem}", model=level.model.name)
 
-    async def _told(self, number: int, level: Resolved, prompt: str, request: Request, *, attempt: int = 0) -> Call:
-        """Make the call, and tell of it, whatever comes of it."""
+    async def _call(self, number: int, level: Resolved, prompt: str, request: Request, *, attempt: int = 0) -> Call:
+        """Make the call, and report it, whatever comes of it."""
         name = f"sub-call {number}" if not attempt else f"sub-call {number}, repair {attempt}"
         began = time.monotonic()
-        about: dict[str, object] = {
-            "schema": request.schema is not None,
-            "repair": attempt,
-            "images": len(request.sent_images()),
-        }
+        ended = functools.partial(
+            CallEnded,
+            number=number,
+            model=level.model.name,
+            prompt=prompt,
+            schema=request.schema is not None,
+            repair=attempt,
+            images=len(request.sent_images()),
+        )
         try:
             call = await self.calls(
                 self.meter, level.model, request, least_output_tokens=LEAST_OUTPUT_TOKENS, name=name, is_sub_call=True
@@ -128,14 +133,12 @@ class SubCalls:
         except BaseException as error:
             cancelled = isinstance(error, asyncio.CancelledError)
             why = "it was given up, or the run ended" if cancelled else str(error)
-            about |= {"error": why, "error_type": type(error).__name__}
             seconds = time.monotonic() - began
-            self.tell("call", number=number, model=level.model.name, prompt=prompt, call_seconds=seconds, **about)
+            self.report(ended(call_seconds=seconds, error=why, error_type=type(error).__name__))
             if isinstance(error, ContextTooLong):
                 raise _what_fits(error, request, level) from None
             raise
-        facts = call.facts(level.model.name)
-        self.tell("call", number=number, prompt=prompt, reply=call.completion.text, **facts, **about)
+        self.report(ended(reply=call.completion.text, call_seconds=call.seconds, usage=call.usage()))
         return call
 
     def _request(self, level: Resolved, messages: list[Message]) -> Request:
@@ -164,8 +167,11 @@ class SubCalls:
         if finished is not None:
             answer, iterations = finished
             spend = journal.with_recorded(path, {})
-            told = {"iterations": iterations, "status": "answered", "spend": spend}
-            self.tell("child", number=number, prompt=prompt, answer=answer, **told)
+            self.report(
+                ChildEnded(
+                    number=number, prompt=prompt, answer=answer, iterations=iterations, status="answered", spend=spend
+                )
+            )
             return answer
         try:
             async with self.allotments.next(path) as meter:
@@ -175,18 +181,26 @@ class SubCalls:
             raise
         except DivebellError as error:
             journal.keep_failure(path, error)
-            failure = {"error": str(error), "error_type": type(error).__name__}
-            draft = error.text if isinstance(error, IncompleteReply) else ""
-            self.tell("child", number=number, prompt=prompt, answer=draft, status="failed", **failure)
+            self.report(
+                ChildEnded(
+                    number=number,
+                    prompt=prompt,
+                    answer=error.text if isinstance(error, IncompleteReply) else "",
+                    status="failed",
+                    error=str(error),
+                    error_type=type(error).__name__,
+                )
+            )
             raise
-        self.tell(
-            "child",
-            number=number,
-            prompt=prompt,
-            answer=result.answer,
-            iterations=result.iterations,
-            status=result.status,
-            spend=result.spend,
+        self.report(
+            ChildEnded(
+                number=number,
+                prompt=prompt,
+                answer=result.answer,
+                iterations=result.iterations,
+                status=result.status,
+                spend=result.spend,
+            )
         )
         return result.answer
 

@@ -14,6 +14,7 @@ import anyio
 from divebell.calls.metered_calls import patiently
 from divebell.cell import Cell
 from divebell.errors import ContextTooLong, DivebellError, ModelError, RunError
+from divebell.events import CellEnded, CellStarted, EventListener, LimitReached
 from divebell.prompts import Turns
 from divebell.replies.notes import Note
 from divebell.replies.replies import Reply, answers_in_code, asks_in_code, parse_reply
@@ -24,12 +25,12 @@ from divebell.run.host import RunServices
 from divebell.run.pace import Pace
 from divebell.run.repetition import SAME_REPLIES, Repetition
 from divebell.run.result import Turn
-from divebell.run.root_calls import RootCalls, RootReply, Tell
+from divebell.run.root_calls import RootCalls, RootReply
 from divebell.run.session_state import SessionState
 from divebell.run.settings import Resolved, Settings
-from divebell.run.stop import Stop
 from divebell.run.threads import in_thread
 from divebell.sandbox.sandbox import Sandbox
+from divebell.stop import Stop
 from divebell_bridge.money.errors import BudgetExceeded, LedgerError
 from divebell_bridge.money.meter import Meter
 
@@ -51,7 +52,7 @@ class Ending:
 class TurnLoop:
     """The turns of one run, in its sandbox. `turn` is the number of the turn at work, `trace` has those that are over.
 
-    started: when the query began, by time.monotonic(). tell: told of what happens.
+    started: when the query began, by time.monotonic(). report: receives the events.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class TurnLoop:
         pace: Pace,
         session: SessionState,
         started: float,
-        tell: Tell,
+        report: EventListener,
     ) -> None:
         self._settings = settings
         self._meter = meter
@@ -75,7 +76,7 @@ class TurnLoop:
         self._pace = pace
         self._session = session
         self._started = started
-        self._tell = tell
+        self._report = report
         self._repetition = Repetition()
         self._draft = ""
         self._stale_draft = ""  # of a session's earlier question
@@ -126,8 +127,11 @@ class TurnLoop:
         if settings.on_exhausted == "raise":
             raise refusal or RunError(f"no answer after {len(self.trace)} turns: {self._why(stop)}")
         services.close()
-        self._tell("limit", limit=stop.limit, cap=stop.cap, spent=stop.spent, held=stop.held, account=stop.path)
+        self._report_limit(stop)
         return await self._land(box, history, stop, refusal)
+
+    def _report_limit(self, stop: Stop) -> None:
+        self._report(LimitReached(limit=stop.limit, cap=stop.cap, spent=stop.spent, held=stop.held, account=stop.path))
 
     def _why(self, stop: Stop) -> str:
         if stop.limit == "repeats":
@@ -200,7 +204,7 @@ class TurnLoop:
         if isinstance(attempt, NoAnswer):
             return attempt
         stop = Stop(limit="repeats", cap=SAME_REPLIES, spent=SAME_REPLIES, path=self._meter.where)
-        self._tell("limit", limit=stop.limit, cap=stop.cap, spent=stop.spent, held=stop.held, account=stop.path)
+        self._report_limit(stop)
         return Ending(answer=attempt, stop=stop)
 
     def _seen(self, reply: RootReply, parsed: Reply, cells: list[Cell], problem: str) -> str:
@@ -325,7 +329,7 @@ class TurnLoop:
         """Run one cell, and write down what came of it."""
         journal, path = self._settings.journal, self._meter.path
         journal.before_cell(path)
-        self._tell("code", code=code)
+        self._report(CellStarted(code=code))
         try:
             cell = await in_thread(box.run, code, abandon_on_cancel=True)
         except anyio.get_cancelled_exc_class():
@@ -333,7 +337,7 @@ class TurnLoop:
             raise
         journal.cell(path, code, cell)
         journal.check()
-        self._tell("cell", code=code, cell=cell)
+        self._report(CellEnded(code=code, cell=cell))
         return cell
 
 

@@ -8,16 +8,17 @@ from collections import deque
 from typing import Any, Literal
 
 from divebell.cell import Cell
-from divebell.events import Event
+from divebell.events import CallEnded, Event, ToolEnded
 
 MAX_QUEUED_EVENTS = 20_000
 MAX_QUEUED_CHARACTERS = 128 << 20
-MANY = frozenset({"call", "tool"})
+MANY = (CallEnded, ToolEnded)
+"""The events of which a run has many: the first to be dropped."""
 
 
 def weight(event: Event) -> int:
     """How many characters the event keeps in memory, about."""
-    return sum(map(_weight, event.data.values()))
+    return sum(map(_weight, vars(event).values()))
 
 
 def _weight(value: Any) -> int:
@@ -62,7 +63,7 @@ class Buffer:
                 self.pop()
                 self.dropped += 1
         # Half of the room is kept for what there is little of.
-        share = 2 if event.kind in MANY and self._drop == "newest" else 1
+        share = 2 if isinstance(event, MANY) and self._drop == "newest" else 1
         if self._is_over(len(self._events) + 1, self._characters + heavy, share):
             self.dropped += 1
             return

@@ -21,16 +21,26 @@ touch the run. Prompts, code, output and replies are sent only with `content=Tru
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from divebell.cell import Cell
 from divebell.errors import ConfigurationError
-from divebell.events import Event
+from divebell.events import (
+    CallEnded,
+    CallUsage,
+    CellEnded,
+    CellStarted,
+    Event,
+    RootReplied,
+    RunEnded,
+    RunStarted,
+    ToolEnded,
+)
 from divebell.trace.pump import END_SECONDS, Pump
-from divebell.trace.schema import ERROR_KINDS, METADATA, Recorder, body_text, with_outcome
+from divebell.trace.schema import ERROR_KINDS, METADATA, Recorder, body_text
 from divebell.version import __version__
+from divebell_bridge.money.budget import dollars
 
 try:
     from opentelemetry import metrics, trace
@@ -42,9 +52,17 @@ except ImportError:
 
 MAX_OPEN_SPANS = 10_000
 MAX_CONTENT_CHARACTERS = 100_000
+MAX_NAME_CHARACTERS = 200
 TOKEN_BUCKETS = [4**power for power in range(14)]
 SECONDS_BUCKETS = [0.01 * 2**power for power in range(14)]
 AGENT = "divebell"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class _QueryStarted(RunStarted):
+    """The query's own run begins, at this time of the wall's clock: all other times of its events follow from it."""
+
+    began_ns: int
 
 
 class OpenTelemetryListener:
@@ -86,13 +104,12 @@ class OpenTelemetryListener:
         self._runs: dict[str, tuple[Span, float]] = {}
         self._cells: dict[str, tuple[Span, float]] = {}
         self._began_ns = 0
-        self._pump = Pump(lambda events, _: self._tell_all(events), name="divebell-otel")
+        self._pump = Pump(lambda events, _: self._export(events), name="divebell-otel")
 
     def __call__(self, event: Event) -> None:
         """Take an event. Returns at once, and never raises."""
-        if event.kind == "run" and "." not in event.path:
-            began_ns = time.time_ns() - round(event.seconds * 1e9)
-            event = replace(event, data={**event.data, "began_ns": began_ns})
+        if isinstance(event, RunStarted) and "." not in event.path:
+            event = _QueryStarted(**vars(event), began_ns=time.time_ns() - round(event.seconds * 1e9))
         self._pump.put(event)
 
     @property
@@ -126,31 +143,45 @@ class OpenTelemetryListener:
     ) -> None:
         self.close()
 
-    def _tell_all(self, events: list[Event]) -> None:
+    def _export(self, events: list[Event]) -> None:
         for event in events:
-            tell = getattr(self, f"_on_{event.kind}", None)
-            if tell is not None:
-                tell(event, with_outcome(event.data))
+            match event:
+                case RunStarted():
+                    self._start_run(event)
+                case RootReplied():
+                    self._end_cell(event)
+                    self._add_chat(event, event.usage, None)
+                case CellStarted():
+                    self._start_cell(event)
+                case CellEnded():
+                    self._end_ran_cell(event)
+                case CallEnded():
+                    self._add_chat(event, event.usage, event.prompt)
+                case ToolEnded():
+                    self._add_tool(event)
+                case RunEnded():
+                    self._end_run(event)
 
     def _ns(self, seconds: float) -> int:
         return self._began_ns + round(seconds * 1e9)
 
     def _inside(self, path: str) -> "Context | None":
         """The context of what is at work in that run."""
-        found = self._cells.get(path) or self._runs.get(path)
-        return None if found is None else trace.set_span_in_context(found[0])
+        at_work = self._cells.get(path) or self._runs.get(path)
+        return None if at_work is None else trace.set_span_in_context(at_work[0])
 
     def _body(self, value: Any) -> str | None:
         """A body to send; None where none is to be sent."""
-        kept = self._recorder.data({"body": value}).get("body") if self._content and value is not None else None
-        text = body_text(kept)
+        if not self._content or value is None:
+            return None
+        text = body_text(self._recorder.data({"body": value}).get("body"))
         return None if text is None else text[:MAX_CONTENT_CHARACTERS]
 
-    def _on_run(self, event: Event, data: Mapping[str, Any]) -> None:
+    def _start_run(self, event: RunStarted) -> None:
         parent = event.path.rpartition(".")[0]
-        if not parent:
+        if isinstance(event, _QueryStarted):
             self._end_all()
-            self._began_ns = data["began_ns"]
+            self._began_ns = event.began_ns
         if len(self._runs) >= MAX_OPEN_SPANS:
             return
         attributes = {
@@ -159,150 +190,129 @@ class OpenTelemetryListener:
             "gen_ai.agent.name": AGENT,
             "divebell.path": event.path,
             "divebell.run_id": event.run_id or None,
-            "gen_ai.input.messages": _message("user", self._body(data.get("query"))),
+            "gen_ai.input.messages": _message("user", self._body(event.query)),
             **{f"divebell.metadata.{name}": value for name, value in self._metadata(event).items()},
         }
         span = self._tracer.start_span(
             f"invoke_agent {AGENT}",
             context=self._inside(parent) if parent else None,
             kind=SpanKind.INTERNAL,
-            attributes=_given(attributes),
+            attributes=_without_none(attributes),
             start_time=self._ns(event.seconds),
         )
         self._runs[event.path] = (span, event.seconds)
 
     def _metadata(self, event: Event) -> dict[str, str]:
-        kept = self._recorder.data({"settings": {METADATA: event.metadata}})
-        found: dict[str, str] = kept["settings"][METADATA]
-        return found
+        record = self._recorder.data({"settings": {METADATA: event.metadata}})
+        metadata: dict[str, str] = record["settings"][METADATA]
+        return metadata
 
-    def _on_answer(self, event: Event, data: Mapping[str, Any]) -> None:
-        cell = self._cells.pop(event.path, None)
-        if cell is not None:
-            cell[0].end(self._ns(event.seconds))
-        found = self._runs.pop(event.path, None)
-        if found is None:
+    def _end_run(self, event: RunEnded) -> None:
+        self._end_cell(event)
+        open_run = self._runs.pop(event.path, None)
+        if open_run is None:
             return
-        span, began = found
-        if isinstance(data.get("status"), str):
-            span.set_attribute("divebell.status", data["status"])
-        answer = self._body(data.get("answer"))
+        span, began = open_run
+        span.set_attribute("divebell.status", event.status)
+        answer = _message("assistant", self._body(event.answer))
         if answer is not None:
-            span.set_attribute("gen_ai.output.messages", _message("assistant", answer) or "")
+            span.set_attribute("gen_ai.output.messages", answer)
         labels = {"gen_ai.agent.name": AGENT}
-        if data.get("status") == "failed":
-            labels["error.type"] = _error_type(data)
-            span.set_attribute("error.type", labels["error.type"])
-            span.set_status(Status(StatusCode.ERROR, self._body(str(data.get("error")))))
+        if event.status == "failed":
+            self._set_error(span, labels, event.error_type, event.error)
         span.end(self._ns(event.seconds))
         self._took("invoke_agent", event.seconds - began, labels)
 
-    def _on_reply(self, event: Event, data: Mapping[str, Any]) -> None:
-        self._end_cell(event)
-        self._chat(event, data, self._inside(event.path))
+    def _set_error(self, span: Span, labels: dict[str, str], error_type: str | None, error: str | None) -> None:
+        """Mark the span, and the labels of its metric, as failed."""
+        labels["error.type"] = _error_type(error_type)
+        span.set_attribute("error.type", labels["error.type"])
+        span.set_status(Status(StatusCode.ERROR, self._body(error)))
 
-    def _on_call(self, event: Event, data: Mapping[str, Any]) -> None:
-        self._chat(event, data, self._inside(event.path))
-
-    def _chat(self, event: Event, data: Mapping[str, Any], parent: "Context | None") -> None:
-        model = str(data.get("model") or "")
-        took = float(data.get("call_seconds") or 0.0)
-        failure = data.get("error")
-        reasons = data.get("finish_reason")
-        attributes = {
+    def _add_chat(self, event: RootReplied | CallEnded, usage: CallUsage | None, prompt: str | None) -> None:
+        attributes: dict[str, Any] = {
             "gen_ai.operation.name": "chat",
             "gen_ai.provider.name": self._provider,
-            "gen_ai.request.model": model,
-            "gen_ai.usage.input_tokens": data.get("input_tokens"),
-            "gen_ai.usage.output_tokens": data.get("output_tokens"),
-            "gen_ai.usage.cache_read.input_tokens": data.get("cached_input_tokens"),
-            "gen_ai.usage.cache_creation.input_tokens": data.get("cache_write_tokens"),
-            "gen_ai.response.finish_reasons": [reasons] if isinstance(reasons, str) else None,
-            "divebell.cost.dollars": self._recorder.data({"picodollars": data.get("picodollars")}).get("dollars"),
+            "gen_ai.request.model": event.model,
             "divebell.path": event.path,
             "divebell.turn": event.turn,
-            "error.type": _error_type(data) if failure else None,
-            "gen_ai.input.messages": _message("user", self._body(data.get("prompt"))),
-            "gen_ai.output.messages": _message("assistant", self._body(data.get("reply"))),
+            "gen_ai.input.messages": _message("user", self._body(prompt)),
+            "gen_ai.output.messages": _message("assistant", self._body(event.reply)),
         }
+        if usage is not None:
+            attributes |= {
+                "gen_ai.usage.input_tokens": usage.input_tokens,
+                "gen_ai.usage.output_tokens": usage.output_tokens,
+                "gen_ai.usage.cache_read.input_tokens": usage.cached_input_tokens,
+                "gen_ai.response.finish_reasons": [usage.finish_reason],
+                "divebell.cost.dollars": f"{dollars(usage.picodollars):f}",
+            }
         span = self._tracer.start_span(
-            f"chat {model}".rstrip(),
-            context=parent,
+            f"chat {event.model}".rstrip(),
+            context=self._inside(event.path),
             kind=SpanKind.CLIENT,
-            attributes=_given(attributes),
-            start_time=self._ns(event.seconds - took),
+            attributes=_without_none(attributes),
+            start_time=self._ns(event.seconds - event.call_seconds),
         )
-        if failure:
-            span.set_status(Status(StatusCode.ERROR, self._body(str(failure))))
+        labels = {"gen_ai.request.model": event.model}
+        self._count_tokens(usage, labels)
+        if isinstance(event, CallEnded) and event.error is not None:
+            self._set_error(span, labels, event.error_type, event.error)
         span.end(self._ns(event.seconds))
-        self._measure(data, model, took)
+        self._took("chat", event.call_seconds, labels)
 
-    def _measure(self, data: Mapping[str, Any], model: str, took: float) -> None:
-        labels = {"gen_ai.request.model": model}
-        for kind in ("input", "output"):
-            tokens = data.get(f"{kind}_tokens")
-            if type(tokens) is int:
-                self._tokens.record(
-                    tokens,
-                    {
-                        "gen_ai.operation.name": "chat",
-                        "gen_ai.provider.name": self._provider,
-                        "gen_ai.token.type": kind,
-                        **labels,
-                    },
-                )
-        if data.get("error"):
-            labels["error.type"] = _error_type(data)
-        self._took("chat", took, labels)
+    def _count_tokens(self, usage: CallUsage | None, labels: Mapping[str, str]) -> None:
+        if usage is None:
+            return
+        common = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": self._provider, **labels}
+        self._tokens.record(usage.input_tokens, {**common, "gen_ai.token.type": "input"})
+        self._tokens.record(usage.output_tokens, {**common, "gen_ai.token.type": "output"})
 
     def _took(self, operation: str, seconds: float, labels: Mapping[str, str]) -> None:
         common = {"gen_ai.operation.name": operation, "gen_ai.provider.name": self._provider}
         self._seconds.record(seconds, {**common, **labels})
 
-    def _on_code(self, event: Event, data: Mapping[str, Any]) -> None:
+    def _start_cell(self, event: CellStarted) -> None:
         self._end_cell(event)
         if len(self._cells) < MAX_OPEN_SPANS:
-            span = self._tool_span(event, "python", event.seconds, data.get("code"), self._inside(event.path))
+            span = self._tool_span(event, "python", event.seconds, event.code)
             self._cells[event.path] = (span, event.seconds)
 
     def _end_cell(self, event: Event) -> None:
-        found = self._cells.pop(event.path, None)
-        if found is not None:
-            found[0].end(self._ns(event.seconds))
+        """End a cell whose own end did not arrive."""
+        open_cell = self._cells.pop(event.path, None)
+        if open_cell is not None:
+            open_cell[0].end(self._ns(event.seconds))
 
-    def _on_cell(self, event: Event, data: Mapping[str, Any]) -> None:
-        found = self._cells.pop(event.path, None)
-        cell = data.get("cell")
-        if found is None:
+    def _end_ran_cell(self, event: CellEnded) -> None:
+        open_cell = self._cells.pop(event.path, None)
+        if open_cell is None:
             return
-        span, began = found
+        span, began = open_cell
         labels = {"gen_ai.tool.name": "python"}
-        output = self._body(cell.output) if isinstance(cell, Cell) else None
+        output = self._body(event.cell.output)
         if output is not None:
             span.set_attribute("gen_ai.tool.call.result", output)
-        if isinstance(cell, Cell) and cell.error is not None:
-            labels["error.type"] = cell.error.kind if cell.error.kind in ERROR_KINDS else "_OTHER"
-            span.set_attribute("error.type", labels["error.type"])
-            span.set_status(Status(StatusCode.ERROR))
+        error = event.cell.error
+        if error is not None:  # the guest chose the name: only a well-known one is a label
+            self._set_error(span, labels, error.kind if error.kind in ERROR_KINDS else None, None)
         span.end(self._ns(event.seconds))
         self._took("execute_tool", event.seconds - began, labels)
 
-    def _on_tool(self, event: Event, data: Mapping[str, Any]) -> None:
-        name = str(data.get("name") or "")[:200]
-        took = float(data.get("tool_seconds") or 0.0)
-        span = self._tool_span(event, name, event.seconds - took, data.get("arguments"), self._inside(event.path))
-        result = self._body(data.get("result"))
-        if result is not None:
-            span.set_attribute("gen_ai.tool.call.result", result)
+    def _add_tool(self, event: ToolEnded) -> None:
+        name = event.name[:MAX_NAME_CHARACTERS]
+        span = self._tool_span(event, name, event.seconds - event.tool_seconds, event.arguments)
         labels = {"gen_ai.tool.name": name}
-        if data.get("error"):
-            labels["error.type"] = _error_type(data)
-            span.set_attribute("error.type", labels["error.type"])
-            span.set_status(Status(StatusCode.ERROR, self._body(str(data["error"]))))
+        if event.error is not None:
+            self._set_error(span, labels, event.error_type, event.error)
+        else:
+            result = self._body(event.result)
+            if result is not None:
+                span.set_attribute("gen_ai.tool.call.result", result)
         span.end(self._ns(event.seconds))
-        self._took("execute_tool", took, labels)
+        self._took("execute_tool", event.tool_seconds, labels)
 
-    def _tool_span(self, event: Event, name: str, start: float, arguments: Any, parent: "Context | None") -> Span:
+    def _tool_span(self, event: Event, name: str, start: float, arguments: Any) -> Span:
         attributes = {
             "gen_ai.operation.name": "execute_tool",
             "gen_ai.tool.name": name,
@@ -312,18 +322,20 @@ class OpenTelemetryListener:
             "divebell.turn": event.turn,
         }
         return self._tracer.start_span(
-            f"execute_tool {name}", context=parent, attributes=_given(attributes), start_time=self._ns(start)
+            f"execute_tool {name}",
+            context=self._inside(event.path),
+            attributes=_without_none(attributes),
+            start_time=self._ns(start),
         )
 
 
-def _given(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def _without_none(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in attributes.items() if value is not None}
 
 
-def _error_type(data: Mapping[str, Any]) -> str:
-    """A name of few: the class of the error where the event has it, never its text."""
-    kind = data.get("error_type")
-    return kind[:100] if isinstance(kind, str) and kind.isidentifier() else "_OTHER"
+def _error_type(name: str | None) -> str:
+    """A label out of a small set: the class of the error where the event has it, never its text."""
+    return name[:MAX_NAME_CHARACTERS] if name is not None and name.isidentifier() else "_OTHER"
 
 
 def _message(role: str, text: str | None) -> str | None:

@@ -65,17 +65,6 @@ ERROR_KINDS = frozenset(
 _SIZES = re.compile(r"an? [a-z]{1,20} of [\d,]{1,20} [a-z]{1,20}")
 
 
-def with_outcome(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An event's data with what came of a tool's call as `result`, or as `error` and `error_type`."""
-    outcome = data.get("outcome")
-    if not isinstance(outcome, Mapping):
-        return data
-    rest = {name: value for name, value in data.items() if name != "outcome"}
-    if "kind" in outcome:
-        return {**rest, "error": str(outcome.get("message")), "error_type": str(outcome["kind"])}
-    return {**rest, "result": outcome.get("value", outcome.get("text"))}
-
-
 class Recorder:
     """Turns what events carry into plain JSON data, by the level. Not thread-safe: it belongs to one writer."""
 
@@ -95,7 +84,6 @@ class Recorder:
     def data(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The data of one event."""
         self._left = MAX_EVENT_CHARACTERS
-        given = with_outcome(given)
         kept = self._mapping(given, 0)
         if given.get("error"):
             kept["ok"] = False

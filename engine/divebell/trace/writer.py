@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from divebell.errors import TraceError
-from divebell.events import Event
+from divebell.events import Event, RunStarted
 from divebell.trace.parents import Parents
 from divebell.trace.pump import END_SECONDS, Pump
 from divebell.trace.schema import MAX_LINE_BYTES, SCHEMA, VERSION, Level, Recorder, line
@@ -149,7 +149,7 @@ class TraceWriter:
     def _line(self, event: Event) -> bytes:
         parent = self._parents.of(event)
         data = self._recorder.data(self._parents.without_repetition(event))
-        if event.kind == "run" and parent is None:
+        if isinstance(event, RunStarted) and parent is None:
             data["started"] = _wall(time.time())
         entry = self._entry(event.kind, event.path, event.turn, event.seconds, parent, data)
         self._parents.note(event, entry["id"])

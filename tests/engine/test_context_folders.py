@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from divebell import Context, ContextError, Sandbox
-from divebell.context import folders
+from divebell.context.kinds import folders
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from divebell import Context, ContextError, Sandbox
-from divebell.context import structured
+from divebell.context.kinds import json_files
 
 
 def contents(context: Context) -> object:
@@ -108,8 +108,8 @@ def test_a_bad_line_is_named(tmp_path: Path, line: str, says: str) -> None:
 
 
 def test_sizes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(structured, "MAX_JSON_BYTES", 100)
-    monkeypatch.setattr(structured, "MAX_LINES", 10)
+    monkeypatch.setattr(json_files, "MAX_JSON_BYTES", 100)
+    monkeypatch.setattr(json_files, "MAX_LINES", 10)
     with pytest.raises(ContextError, match="has 101 bytes, and JSON may have 100: read it as text"):
         Context.of(write(tmp_path, "a.json", "[" + " " * 99 + "]"))
     with pytest.raises(ContextError, match="has over 10 lines, the most that JSON Lines may have"):

@@ -9,7 +9,7 @@ import pytest
 from divebell import Context, ContextError
 from divebell.context import decoding
 from divebell.context.decoding import choose_decoding
-from divebell.context.files import opened
+from divebell.context.files import open_file
 from divebell.context.texts import LATIN1, UCS2, UCS4
 
 MEBIBYTE = 1 << 20
@@ -112,7 +112,7 @@ def test_a_character_is_the_same_wherever_it_lies(at: int, character: str, kind:
     text = "a" * at + character + "b" * (3 * decoding.CHUNK_BYTES)
     path = tmp_path / "text.txt"
     path.write_text(text, "utf-8")
-    with opened(path) as file:
+    with open_file(path) as file:
         assert choose_decoding(file).kind == kind
     assert Context.of(path).copy_out() == text
 

@@ -11,7 +11,7 @@ from divebell.cli.exits import USAGE, Exit
 from divebell.context import Context
 from divebell.context.decoding import decode
 from divebell.context.files import is_folder
-from divebell.context.folders import is_glob
+from divebell.context.kinds.folders import is_glob
 from divebell.context.paths import load_several
 from divebell.errors import ConfigurationError, ContextError
 from divebell.limits import Limits
@@ -81,7 +81,8 @@ def read_context(paths: list[Path], reading: Reading = Reading()) -> Context:
         if len(values) < len(loaded):
             raise ContextError("a file is given twice")
     else:
-        values, notes = load_several(others)
+        several = load_several(others)
+        values, notes = several.value, several.notes
     if STDIN in paths:
         context = reading.context_of_stdin()
         values, notes = {**values, "-": context.copy_out()}, notes + context.notes

@@ -18,14 +18,17 @@ from typing import Any, Union
 
 import msgpack
 
-from divebell.context import decoding, files, folders, paths, structured
-from divebell.context.containers import as_plain, is_container
+from divebell.context import paths
 from divebell.context.describe import describe, preview
-from divebell.context.layout import Reference, check_size, fields_of, lay_out, reference, shared, type_and_length
-from divebell.context.texts import WIDTH, kind_of, narrowest, pieces_of, read
+from divebell.context.kinds import find_kind, folders
+from divebell.context.kinds.json_files import JsonFile
+from divebell.context.kinds.text_files import read_file
+from divebell.context.layout import Reference, fields_of, make_reference, type_and_length
+from divebell.context.sharing import Prepared, share_skeleton
+from divebell.context.texts import WIDTH, narrowest, read
 from divebell.errors import ContextError
 from divebell.runtime.pages import Region
-from divebell.runtime.shared import ASCII, BYTES, SharedContext
+from divebell.runtime.shared import BYTES
 
 COPIED_BELOW_BYTES = 4096
 """A part of a text that takes less is copied; a mapping would cost more."""
@@ -44,14 +47,12 @@ class Context:
     notes: sentences about how it was read that its user should know (another encoding than UTF-8, files left out).
     """
 
-    def __init__(
-        self, skeleton: Any, shared: SharedContext | None, region: Region | None = None, notes: tuple[str, ...] = ()
-    ) -> None:
-        self._skeleton = skeleton  # str, bytes, list or dict, with references into the region (layout.py)
-        self._region = region
-        self.shared = shared
-        self.notes = notes
-        self.type_name, self.length = type_and_length(skeleton)
+    def __init__(self, prepared: Prepared) -> None:
+        self._skeleton = prepared.skeleton
+        self._region = prepared.region
+        self.shared = prepared.pages
+        self.notes = prepared.notes
+        self.type_name, self.length = type_and_length(prepared.skeleton)
 
     @property
     def value(self) -> object:
@@ -80,26 +81,13 @@ class Context:
         """
         if isinstance(source, Context):
             return source
-        if isinstance(source, Path):
-            return cls._of_path(source, as_text)
-        if isinstance(source, str):
-            return cls._of_text(source, notes)
-        if isinstance(source, (bytes, bytearray, memoryview)):
-            return cls._of_bytes(bytes(source))
-        if is_container(source):
-            plain = as_plain(source) if not isinstance(source, (list, tuple, dict)) else source
-            return cls._of_text(plain, notes) if isinstance(plain, str) else cls._of_value(plain, notes)
-        raise ContextError(
-            f"a context is a str, bytes, list, dict, Path or Context, not {type(source).__name__}; "
-            "str(...) or json.loads(...) may make one of it"
-        )
-
-    @classmethod
-    def _of_path(cls, path: Path, as_text: bool) -> "Context":
-        if folders.is_glob(str(path)):
-            return cls.from_glob(str(path))
-        found = None if as_text and not files.is_folder(path) else paths.load_special(path)
-        return cls.from_file(path) if found is None else cls._of_data(*found, path)
+        kind = find_kind(source, as_text=as_text)
+        if kind is None:
+            raise ContextError(
+                f"a context is a str, bytes, list, dict, Path or Context, not {type(source).__name__}; "
+                "str(...) or json.loads(...) may make one of it"
+            )
+        return cls(kind.prepare(source, notes))
 
     @classmethod
     def from_paths(cls, several: "Sequence[Path | str]") -> "Context":
@@ -110,7 +98,7 @@ class Context:
         if not several:
             raise ContextError("there is no context: name a file, a folder or a pattern")
         if len(several) > 1:
-            return cls._of_read_texts(paths.load_several(Path(path) for path in several))
+            return cls(paths.load_several(Path(path) for path in several).share())
         return cls.of(Path(several[0]))
 
     @classmethod
@@ -123,18 +111,7 @@ class Context:
         be (files.py), and `notes` says as what; `encoding` names it instead. Raises ContextError if the file does not
         exist, is not a regular file, holds binary data where text is expected, or is over 2 GiB.
         """
-        with files.opened(path) as file:
-            check_size(file.size, str(path))
-            if binary or (encoding is None and file.is_ascii_text()):
-                region = file.region(copy=copy, ascii_only=not binary)
-                if region is None:
-                    return cls._of_bytes(b"") if binary else cls._of_text("")
-                return cls._of_region(region, BYTES if binary else ASCII, file.size)
-            found = decoding.choose_decoding(file, encoding)
-            if found.characters == 0:
-                return cls._of_text("", found.notes)
-            check_size(found.characters * WIDTH[found.kind], str(path))
-            return cls._of_region(file.text_region(found), found.kind, found.characters, found.notes)
+        return cls(read_file(path, binary=binary, copy=copy, encoding=encoding))
 
     @classmethod
     def from_folder(
@@ -155,7 +132,7 @@ class Context:
         ContextError if there is no such folder or no text in it, or if it is over `max_files` or `max_bytes`.
         """
         bounds = folders.Bounds(max_files, max_bytes)
-        return cls._of_read_texts(folders.read_folder(Path(path), pattern, bounds, on_progress=on_progress))
+        return cls(folders.read_folder(Path(path), pattern, bounds, on_progress=on_progress).share())
 
     @classmethod
     def from_glob(
@@ -169,7 +146,7 @@ class Context:
         """Prepare a context from the files that a pattern names, such as `docs/**/*.md`. As `from_folder`, with paths
         as the pattern writes them."""
         bounds = folders.Bounds(max_files, max_bytes)
-        return cls._of_read_texts(folders.read_glob(pattern, bounds, on_progress=on_progress))
+        return cls(folders.read_glob(pattern, bounds, on_progress=on_progress).share())
 
     @classmethod
     def from_json(cls, path: "Path | str") -> "Context":
@@ -179,64 +156,7 @@ class Context:
         Raises ContextError if it cannot be read, is malformed (with the line), names a key twice, holds a number that
         cannot be carried over, or is over 512 MiB.
         """
-        return cls._of_data(*structured.read_json(Path(path)), path)
-
-    @classmethod
-    def _of_data(cls, value: Any, notes: tuple[str, ...], path: "Path | str") -> "Context":
-        """What was read of a path. A list or dict is emptied, so that no text is in memory twice for long."""
-        if isinstance(value, str):
-            return cls._of_text(value, notes)
-        if not isinstance(value, (list, dict)):
-            raise ContextError(f"{path} holds {structured.name_of(value)}; a context is a text, a list or an object")
-        return cls._of_skeleton(*lay_out(value, consume=True), notes)
-
-    @classmethod
-    def _of_bytes(cls, data: bytes) -> "Context":
-        check_size(len(data), "the context")
-        if not data:
-            return cls(b"", None)
-        region = Region(len(data), "context")
-        region.write(0, data)
-        region.seal()
-        return cls._of_region(region, BYTES, len(data))
-
-    @classmethod
-    def _of_text(cls, text: str, notes: tuple[str, ...] = ()) -> "Context":
-        text = str.__str__(text)
-        if not text:
-            return cls("", None, notes=notes)
-        kind = kind_of(text)
-        check_size(len(text) * WIDTH[kind], "the context")
-        region = Region(len(text) * WIDTH[kind], "context")
-        offset = 0
-        for piece in pieces_of(text, kind):
-            region.write(offset, piece)
-            offset += len(piece)
-        region.seal()
-        return cls._of_region(region, kind, len(text), notes)
-
-    @classmethod
-    def _of_region(cls, region: Region, kind: int, length: int, notes: tuple[str, ...] = ()) -> "Context":
-        """All of a region as one text or bytes."""
-        return cls(reference(kind, 0, length), SharedContext.whole(region, kind, length), region, notes)
-
-    @classmethod
-    def _of_value(cls, value: "list[Any] | tuple[Any, ...] | dict[Any, Any]", notes: tuple[str, ...] = ()) -> "Context":
-        return cls._of_skeleton(*lay_out(value), notes)
-
-    @classmethod
-    def _of_read_texts(cls, loaded: "tuple[dict[str, Any], tuple[str, ...]]") -> "Context":
-        """A dict that nobody else has, and notes. It is emptied, so that no text is in memory twice for long."""
-        texts, notes = loaded
-        return cls._of_skeleton(*lay_out(texts, consume=True), notes)
-
-    @classmethod
-    def _of_skeleton(cls, skeleton: Any, region: Region | None, notes: tuple[str, ...] = ()) -> "Context":
-        """Something whose long texts, if it has any, lie in `region` already."""
-        if isinstance(skeleton, (str, bytes)) and not skeleton:
-            return cls(skeleton, None)
-        prepared = shared(skeleton, region)
-        return cls(skeleton, prepared, prepared.region, notes)
+        return cls(JsonFile().prepare(Path(path)))
 
     def part(self, start: int | None = None, end: int | None = None) -> "Context":
         """`context[start:end]` of a str, bytes or list, without a copy where that can be.
@@ -252,15 +172,15 @@ class Context:
         if self.type_name == "dict":
             raise ContextError("a dict has no parts from one place to another: name a key with item(key)")
         if not isinstance(self._skeleton, Reference):
-            return self._of_skeleton(self._skeleton[first:last], self._region)
+            return self._part(self._skeleton[first:last], self._region)
         assert self._region is not None
         kind, offset, _ = fields_of(self._skeleton)
         at, length = offset + first * WIDTH[kind], last - first
         if length * WIDTH[kind] < COPIED_BELOW_BYTES:
-            return self._of_skeleton(read(self._region, at, kind, length), None)
+            return self._part(read(self._region, at, kind, length), None)
         narrow = narrowest(self._region, at, kind, length)
         if at % 4 == 0 if kind == BYTES else WIDTH[narrow] == WIDTH[kind]:
-            return self._of_skeleton(reference(narrow, at, length), self._region)
+            return self._part(make_reference(narrow, at, length), self._region)
         return Context.of(read(self._region, at, kind, length))
 
     def item(self, key: object) -> "Context":
@@ -271,17 +191,22 @@ class Context:
         if self.type_name not in ("list", "dict"):
             raise ContextError(f"a {self.type_name} has no items: take a part of it with part(start, end)")
         try:
-            found = self._skeleton[key]
+            item = self._skeleton[key]
         except (LookupError, TypeError):
             raise ContextError(f"there is no item {key!r:.100} in the {self.type_name}") from None
-        if not isinstance(found, (str, bytes, list, dict, Reference)) or isinstance(key, slice):
+        if not isinstance(item, (str, bytes, list, dict, Reference)) or isinstance(key, slice):
             raise ContextError(
-                f"the item {key!r:.100} is of type {type(found).__name__}; a context is text, bytes, a list or a dict"
+                f"the item {key!r:.100} is of type {type(item).__name__}; a context is text, bytes, a list or a dict"
             )
-        return self._of_skeleton(found, self._region)
+        return self._part(item, self._region)
+
+    @staticmethod
+    def _part(skeleton: Any, region: Region | None) -> "Context":
+        """A context of its own, on the same pages."""
+        return Context(share_skeleton(skeleton, region))
 
     def digest(self) -> str:
-        """What tells this context from others: a hash of all of it."""
+        """A hash of all of it, which tells this context from others."""
         hashed = sha256(msgpack.packb(self._skeleton, unicode_errors="surrogatepass"))
         if self._region is not None:
             for at in range(0, self._region.length, _HASHED_BYTES):
@@ -290,7 +215,7 @@ class Context:
 
     def copy_out(self) -> object:
         """The context as plain data of the host's own: what its user gave, copied out of the shared pages."""
-        return _copied_out(self._skeleton, self._region)
+        return _copy_out(self._skeleton, self._region)
 
     def describe(self) -> str:
         """One line of what a model should know of the context before it looks: its type and sizes, for documents and
@@ -302,13 +227,13 @@ class Context:
         return preview(self._skeleton, self._region, max(characters, 0))
 
 
-def _copied_out(part: Any, region: Region | None) -> Any:
+def _copy_out(part: Any, region: Region | None) -> Any:
     if isinstance(part, Reference):
         assert region is not None
         kind, offset, length = fields_of(part)
         return read(region, offset, kind, length)
     if isinstance(part, list):
-        return [_copied_out(item, region) for item in part]
+        return [_copy_out(item, region) for item in part]
     if isinstance(part, dict):
-        return {key: _copied_out(item, region) for key, item in part.items()}
+        return {key: _copy_out(item, region) for key, item in part.items()}
     return part

@@ -54,36 +54,36 @@ class OpenFile:
 
     def pieces(self, encoding: str | None = None) -> tuple[Iterator[str], tuple[str, ...]]:
         """The same, piece by piece, to be read while the file is open."""
-        found = decoding.choose_decoding(self, encoding)
-        return self._decoded(found), found.notes
+        chosen = decoding.choose_decoding(self, encoding)
+        return self._decode(chosen), chosen.notes
 
-    def _decoded(self, found: decoding.Decoding) -> Iterator[str]:
+    def _decode(self, chosen: decoding.Decoding) -> Iterator[str]:
         try:
-            yield from found.pieces(self)
+            yield from chosen.pieces(self)
         except UnicodeDecodeError:
-            raise self.changed() from None
+            raise self._changed() from None
 
-    def text_region(self, found: decoding.Decoding) -> Region:
-        """Its text in sealed memory, in the form of `found.kind`; there must be some. Beside that memory this needs a
+    def text_region(self, chosen: decoding.Decoding) -> Region:
+        """Its text in sealed memory, in the form of `chosen.kind`; there must be some. Beside that memory this needs a
         few megabytes, however long the text is."""
-        region = Region(found.characters * WIDTH[found.kind], "context")
+        region = Region(chosen.characters * WIDTH[chosen.kind], "context")
         offset = widest = 0
         try:
-            for piece in found.pieces(self):
+            for piece in chosen.pieces(self):
                 widest = max(widest, kind_of(piece))
-                if widest > found.kind or offset + len(piece) * WIDTH[found.kind] > region.length:
-                    raise self.changed()
-                for part in pieces_of(piece, found.kind):
+                if widest > chosen.kind or offset + len(piece) * WIDTH[chosen.kind] > region.length:
+                    raise self._changed()
+                for part in pieces_of(piece, chosen.kind):
                     region.write(offset, part)
                     offset += len(part)
         except UnicodeDecodeError:
-            raise self.changed() from None
-        if offset != region.length or widest != found.kind:
-            raise self.changed()
+            raise self._changed() from None
+        if offset != region.length or widest != chosen.kind:
+            raise self._changed()
         region.seal()
         return region
 
-    def changed(self) -> ContextError:
+    def _changed(self) -> ContextError:
         return ContextError(f"{shown(self.name)} changed while it was read")
 
     def region(self, *, copy: bool, ascii_only: bool) -> Region | None:
@@ -96,17 +96,17 @@ class OpenFile:
         offset = 0
         for part in self.chunks():
             if ascii_only and not part.isascii():
-                raise self.changed()
+                raise self._changed()
             region.write(offset, part)
             offset += len(part)
         if offset != self.size:
-            raise self.changed()
+            raise self._changed()
         region.seal()
         return region
 
 
 @contextmanager
-def opened(path: "Path | str", *, follow: bool = True) -> Iterator[OpenFile]:
+def open_file(path: "Path | str", *, follow: bool = True) -> Iterator[OpenFile]:
     """The file, open. Raises ContextError if it cannot be opened or is not a regular file, or with `follow` off is a
     symbolic link."""
     flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)

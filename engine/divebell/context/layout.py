@@ -46,13 +46,13 @@ class Reference(msgpack.ExtType):  # type: ignore[misc]  # msgpack has no types
     __slots__ = ()
 
 
-def reference(kind: int, offset: int, length: int) -> Reference:
+def make_reference(kind: int, offset: int, length: int) -> Reference:
     return Reference(REFERENCE_CODE, _REFERENCE.pack(kind, offset, length))
 
 
-def fields_of(found: Reference) -> tuple[int, int, int]:
+def fields_of(reference: Reference) -> tuple[int, int, int]:
     """Kind, offset and length of a reference."""
-    kind, offset, length = _REFERENCE.unpack(found.data)
+    kind, offset, length = _REFERENCE.unpack(reference.data)
     return kind, offset, length
 
 
@@ -76,7 +76,7 @@ class _OtherContainer(Exception):
     """There is a sequence or mapping of another kind than list, tuple and dict."""
 
 
-class Layout:
+class ContextLayout:
     """Collects the long texts of a value, decides where each goes, then writes them all."""
 
     def __init__(self) -> None:
@@ -110,7 +110,7 @@ class Layout:
             return text
         offset = self._end
         self._place(offset, kind, text, size)
-        return reference(kind, offset, len(text))
+        return make_reference(kind, offset, len(text))
 
     def _bytes(self, data: bytes) -> "bytes | Reference":
         if len(data) < BYTES_SHARED_FROM_BYTES or self._shared_bytes == MAX_SHARED_BYTES_OBJECTS:
@@ -119,7 +119,7 @@ class Layout:
         offset = round_up(self._end) + PAGE_BYTES
         self._place(offset, BYTES, data, len(data))
         self._end = round_up(self._end)
-        return reference(BYTES, offset, len(data))
+        return make_reference(BYTES, offset, len(data))
 
     def _place(self, offset: int, kind: int, data: "str | bytes", size: int) -> None:
         self._texts.append((offset, kind, data))
@@ -158,7 +158,7 @@ def _write(region: Region, offset: int, pending: "list[bytes | memoryview]") -> 
 
 
 def lay_out(value: Any, *, consume: bool = False) -> tuple[Any, Region | None]:
-    """The skeleton and the region of plain data. Raises ContextError where it is none.
+    """The skeleton and the region of plain data. Raises ContextError where it is not plain data.
 
     consume: the value is a list or dict of the caller's own, which is emptied before its texts are copied, so that they
     are in memory twice only one by one.
@@ -167,7 +167,7 @@ def lay_out(value: Any, *, consume: bool = False) -> tuple[Any, Region | None]:
         wire.check_plain(value)
     except wire.WireError as error:
         raise _cannot_be_carried(error) from None
-    layout = Layout()
+    layout = ContextLayout()
     try:
         skeleton = layout.skeleton(value)
     except _OtherContainer:
@@ -194,18 +194,18 @@ def references(skeleton: Any) -> Iterator[Reference]:
             yield from references(item)
 
 
-def shared(skeleton: Any, region: Region | None) -> SharedContext:
-    """A skeleton, made ready for guests: only what it refers to can be seen of the region."""
+def make_pages(skeleton: Any, region: Region | None) -> SharedContext:
+    """What a guest maps of a skeleton: only what it refers to can be seen of the region."""
     start = end = 0
     bytes_at = []
-    for number, found in enumerate(references(skeleton)):
-        kind, offset, length = fields_of(found)
+    for number, reference in enumerate(references(skeleton)):
+        kind, offset, length = fields_of(reference)
         start, end = offset if number == 0 else start, offset + length * WIDTH[kind]
         if kind == BYTES:
             bytes_at.append(offset)
     seen = SharedContext(region if end else None, start=start, end=end, bytes_at=tuple(bytes_at))
     if seen.first_page:
-        skeleton = _counted_from(seen.first_page, skeleton)
+        skeleton = _count_from(seen.first_page, skeleton)
     try:
         packed = wire.encode(skeleton, is_plain=True)  # it is; and a look at its parts would refuse the references
     except wire.WireError as error:
@@ -213,13 +213,13 @@ def shared(skeleton: Any, region: Region | None) -> SharedContext:
     return replace(seen, packed=packed)
 
 
-def _counted_from(first: int, skeleton: Any) -> Any:
+def _count_from(first: int, skeleton: Any) -> Any:
     """The skeleton with offsets that count from the first page that a guest has."""
     if isinstance(skeleton, Reference):
         kind, offset, length = fields_of(skeleton)
-        return reference(kind, offset - first, length)
+        return make_reference(kind, offset - first, length)
     if isinstance(skeleton, list):
-        return [_counted_from(first, item) for item in skeleton]
+        return [_count_from(first, item) for item in skeleton]
     if isinstance(skeleton, dict):
-        return {key: _counted_from(first, item) for key, item in skeleton.items()}
+        return {key: _count_from(first, item) for key, item in skeleton.items()}
     return skeleton

@@ -43,7 +43,7 @@ def pieces_of(text: str, kind: int) -> Iterator["bytes | memoryview"]:
         yield chunk.encode("latin-1") if kind == LATIN1 else chunk.encode(_ENCODING[kind], "surrogatepass")
 
 
-def decoded(data: bytes, kind: int) -> str:
+def decode(data: bytes, kind: int) -> str:
     """The text of bytes in that form."""
     if kind == UCS4:
         return data.decode("utf-32-le", "surrogatepass")
@@ -58,21 +58,21 @@ def decoded(data: bytes, kind: int) -> str:
 def read(region: Region, offset: int, kind: int, length: int) -> "str | bytes":
     """A text or bytes of a region, as the host's own."""
     data = region.read(offset, length * WIDTH[kind])
-    return data if kind == BYTES else decoded(data, kind)
+    return data if kind == BYTES else decode(data, kind)
 
 
 def narrowest(region: Region, offset: int, kind: int, length: int) -> int:
     """The narrowest kind for the `length` characters at `offset`, which are kept as `kind`."""
     if kind in (BYTES, ASCII):
         return kind
-    found = ASCII
+    narrow = ASCII
     width = WIDTH[kind]
     for at in range(0, length, CHUNK_CHARACTERS):
         data = region.read(offset + at * width, min(CHUNK_CHARACTERS, length - at) * width)
-        found = max(found, _narrowest_of(data, kind))
-        if found == kind:
+        narrow = max(narrow, _narrowest_of(data, kind))
+        if narrow == kind:
             break
-    return found
+    return narrow
 
 
 def _narrowest_of(data: bytes, kind: int) -> int:

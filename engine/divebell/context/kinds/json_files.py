@@ -10,9 +10,11 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
-from divebell.context.files import opened
+from divebell.context.files import open_file
+from divebell.context.kinds.kind import FileFormat, Loaded
+from divebell.context.sharing import Notes, Prepared
 from divebell.errors import ContextError
 from divebell.text import shown
 from divebell_bridge.door import wire
@@ -21,7 +23,7 @@ MAX_JSON_BYTES = 512 << 20
 """Of a JSON file. As Python objects it takes several times that."""
 MAX_LINES = 1_000_000
 MAX_DIGITS = 4_300
-_LINES = (".jsonl", ".ndjson")
+_LINES = frozenset({".jsonl", ".ndjson"})
 _NO_BRACKETS = bytes(set(range(128)) - set(b"[]{}"))
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)  # one that is not closed goes to the end
 _HINT = "read it as text with Context.of(path, as_text=True)"
@@ -31,26 +33,34 @@ class _Refused(ValueError):
     """Raised from inside the JSON parser, for what it would let pass."""
 
 
-def is_json(path: Path) -> bool:
-    """Whether the name says that the file is JSON or JSON Lines."""
-    return path.suffix.lower() == ".json" or is_lines(path)
+class JsonFile(FileFormat):
+    """A JSON file as its data; a JSON Lines file as a list with one item a line."""
+
+    suffixes: ClassVar = frozenset({".json"}) | _LINES
+
+    def load(self, path: Path) -> Loaded:
+        return read_json(path)
+
+    def prepare(self, source: Path, notes: Notes = ()) -> Prepared:
+        loaded = read_json(source)
+        if not isinstance(loaded.value, (str, list, dict)):
+            what = _name_in_json(loaded.value)
+            raise ContextError(f"{source} holds {what}; a context is a text, a list or an object")
+        return loaded.share()
 
 
-def is_lines(path: Path) -> bool:
-    return path.suffix.lower() in _LINES
-
-
-def read_json(path: Path) -> tuple[Any, tuple[str, ...]]:
-    """The data in a file, and notes. Raises ContextError as the module says, with the line."""
-    with opened(path) as file:
+def read_json(path: Path) -> Loaded:
+    """The data in a file: any JSON value. Raises ContextError as the module says, with the line."""
+    name = shown(path.name)
+    with open_file(path) as file:
         if file.size > MAX_JSON_BYTES:
             raise ContextError(f"{path} has {file.size:,} bytes, and JSON may have {MAX_JSON_BYTES:,}: {_HINT}")
-        if is_lines(path):
+        if path.suffix.lower() in _LINES:
             pieces, notes = file.pieces()
-            records = parse_lines(pieces, shown(path.name))
-            return records, (*notes, f"{shown(path.name)} was read as JSON Lines: a list of {len(records):,} records")
+            records = parse_lines(pieces, name)
+            return Loaded(records, (*notes, f"{name} was read as JSON Lines: a list of {len(records):,} records"))
         text, notes = file.text()
-    return parse(text, shown(path.name)), (*notes, f"{shown(path.name)} was read as JSON")
+    return Loaded(parse(text, name), (*notes, f"{name} was read as JSON"))
 
 
 def parse_lines(pieces: Iterable[str], name: str) -> list[Any]:
@@ -114,8 +124,8 @@ def _nests_too_deep(text: str) -> bool:
     return len(brackets) > wire.MAX_DEPTH
 
 
-def name_of(value: object) -> str:
-    """What JSON calls a value that is no list and no object."""
+def _name_in_json(value: object) -> str:
+    """What JSON calls a value that is neither a text nor a list nor an object."""
     return {bool: "true or false", type(None): "null"}.get(type(value), "a number")
 
 
@@ -124,12 +134,12 @@ def _at(line: int | None) -> str:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         raise _Refused(f"an object has the key {shown(twice)} twice")
-    return found
+    return fields
 
 
 def _no_constant(constant: str) -> NoReturn:

@@ -14,10 +14,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from divebell.context.decoding import BinaryData
-from divebell.context.files import is_folder, opened
+from divebell.context.files import is_folder, open_file
+from divebell.context.kinds.kind import Loaded, PathKind
+from divebell.context.sharing import Notes, Prepared
 from divebell.errors import ContextError
 from divebell.text import some
 
+EVERYTHING = "**/*"
 MAX_FILES = 10_000
 MAX_BYTES = 1 << 30
 MAX_NAMES = 1_000_000
@@ -32,6 +35,32 @@ class Bounds:
 
     max_files: int = MAX_FILES
     max_bytes: int = MAX_BYTES
+
+
+class Folder(PathKind):
+    """A folder as a dict of its texts by path."""
+
+    def takes(self, source: object) -> bool:
+        return isinstance(source, Path) and is_folder(source)
+
+    def prepare(self, source: Path, notes: Notes = ()) -> Prepared:
+        return read_folder(source, EVERYTHING, Bounds()).share()
+
+    def entries(self, path: Path) -> Loaded:
+        return read_folder(path, EVERYTHING, Bounds(), prefix=f"{path.as_posix()}/")
+
+
+class Pattern(PathKind):
+    """A pattern such as `docs/**/*.md` as a dict of the texts that it names, by path."""
+
+    def takes(self, source: object) -> bool:
+        return isinstance(source, Path) and is_glob(str(source))
+
+    def prepare(self, source: Path, notes: Notes = ()) -> Prepared:
+        return self.entries(source).share()
+
+    def entries(self, path: Path) -> Loaded:
+        return read_glob(str(path), Bounds())
 
 
 @dataclass
@@ -62,7 +91,7 @@ def read_folder(
     *,
     on_progress: Callable[[int, int], object] | None = None,
     prefix: str = "",
-) -> tuple[dict[str, str], tuple[str, ...]]:
+) -> Loaded:
     """The texts of the files that `pattern` matches, by `prefix` and path, and notes.
 
     Raises ContextError if there is no such folder, no text in it, or more than the bounds allow.
@@ -72,20 +101,20 @@ def read_folder(
     left_out, texts, read_bytes = _LeftOut(), {}, 0
     notes: list[str] = []
     wanted = [part for part in pattern.split("/") if part not in ("", ".")]
-    found = sorted({path for path in _walk(root, wanted, left_out) if _matches(path.split("/"), wanted)})
-    if len(found) > bounds.max_files:
+    paths = sorted({path for path in _walk(root, wanted, left_out) if _matches(path.split("/"), wanted)})
+    if len(paths) > bounds.max_files:
         raise ContextError(
-            f"{root} has {len(found):,} files that match {pattern}, over the limit of {bounds.max_files:,}: "
+            f"{root} has {len(paths):,} files that match {pattern}, over the limit of {bounds.max_files:,}: "
             "narrow the pattern, or raise max_files"
         )
-    for path in found:
+    for path in paths:
         try:
-            with opened(root / path, follow=False) as file:
+            with open_file(root / path, follow=False) as file:
                 read_bytes += file.size
                 if read_bytes > bounds.max_bytes:
-                    raise _TooMuch
+                    raise _OverBytes
                 texts[prefix + path], said = file.text()
-        except _TooMuch:
+        except _OverBytes:
             raise ContextError(
                 f"the files in {root} that match {pattern} have more than {bounds.max_bytes:,} bytes: "
                 "narrow the pattern, or raise max_bytes"
@@ -102,16 +131,14 @@ def read_folder(
         raise ContextError("; ".join((f"no text in {root} matches {pattern}", *left_out.notes())))
     if len(notes) > _NOTES_SHOWN:
         notes = [*notes[:_NOTES_SHOWN], f"{len(notes) - _NOTES_SHOWN:,} more files were not plain UTF-8 either"]
-    return texts, (*notes, *left_out.notes())
+    return Loaded(texts, (*notes, *left_out.notes()))
 
 
-class _TooMuch(Exception):
+class _OverBytes(Exception):
     """The bound on bytes is reached."""
 
 
-def read_glob(
-    pattern: str, bounds: Bounds, *, on_progress: Callable[[int, int], object] | None = None
-) -> tuple[dict[str, str], tuple[str, ...]]:
+def read_glob(pattern: str, bounds: Bounds, *, on_progress: Callable[[int, int], object] | None = None) -> Loaded:
     """As `read_folder`, of a pattern that begins with the folder: `docs/**/*.md`."""
     parts = pattern.replace(os.sep, "/").split("/")
     fixed = next((number for number, part in enumerate(parts) if set(part) & set(_MAGIC)), len(parts) - 1)
@@ -193,9 +220,9 @@ def _past_name(places: set[int], name: str, pattern: list[str]) -> set[int]:
 
 def _past_folders(places: set[int], pattern: list[str]) -> set[int]:
     """With each place in front of a `**` also the one behind it, for no folder at all."""
-    found = set(places)
+    reached = set(places)
     for place in sorted(places):
         while place < len(pattern) and pattern[place] == "**":
             place += 1
-            found.add(place)
-    return found
+            reached.add(place)
+    return reached

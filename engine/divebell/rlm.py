@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Generic, Unpack, cast, get_args, overload
 from divebell.calls.spending import Spending
 from divebell.context import Source
 from divebell.events import EventListener
-from divebell.journal.journal import Journal
+from divebell.journal.base import NoJournal
 from divebell.models.adapter import ModelAccess
 from divebell.models.protocol import Model
 from divebell.models.registry import ModelFinder
@@ -283,7 +283,7 @@ def _settings(
         seconds=budget.seconds,
         on_exhausted=options.on_exhausted,
         schema=None if output is None else AnswerSchema.of(output),
-        journal=Journal.off(),
+        journal=NoJournal(),
         preview=options.preview,
         instructions=options.instructions,
         child_instructions=options.child_instructions,

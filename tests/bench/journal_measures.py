@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from divebell.cell import Cell
+from divebell.journal.entries import CallEntry, SentEntry
 from divebell.journal.file import JournalFile
-from divebell.journal.journal import Journal
+from divebell.journal.recorder import Recorder
 from divebell.models.protocol import Completion, Request, Usage
 from divebell.rlm import RLM
 from divebell.testing import ScriptedModel, replay
@@ -38,16 +39,17 @@ def lines(times: int) -> Iterator[tuple[str, list[float], str]]:
     cells: list[float] = []
     doors: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        journal = Journal.begin(JournalFile.begin(Path(folder) / "journal"), {"kind": "header", "id": "bench"})
+        journal = Recorder.begin(JournalFile.begin(Path(folder) / "journal"), {"kind": "header", "id": "bench"})
         for number in range(times):
             name, hold = f"sub-call {number}", f"{number:040x}"
             started = time.perf_counter()
-            journal.keep_sent("0", name, "sub", hold, Tally(input_tokens=1_000, output_tokens=100))
-            journal.keep_call("0", name, "sub", request, reply, hold, Tally(input_tokens=250, output_tokens=50), 100)
+            journal.write(SentEntry("0", name, "sub", hold, Tally(input_tokens=1_000, output_tokens=100)))
+            cost = Tally(input_tokens=250, output_tokens=50)
+            journal.write(CallEntry("0", name, "sub", request, reply, hold, cost, 100))
             called = time.perf_counter()
-            journal.tell("0", "query", b"x" * 1_100, [{"text": "y" * 200}])
+            journal.keep_door_answer("0", "query", b"x" * 1_100, [{"text": "y" * 200}], None)
             told = time.perf_counter()
-            journal.cell("0", "print(found)", cell)
+            journal.keep_cell("0", "print(found)", cell)
             calls.append((called - started) * 1e6)
             doors.append((told - called) * 1e6)
             cells.append((time.perf_counter() - told) * 1e6)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from divebell import JournalError
-from divebell.journal.records import has_begun, read
+from divebell.journal.records import has_begun, read_journal
 from divebell.journal.seals import BEGIN, SealReader, seal
 from divebell.testing import replay
 from tests.support.journal_lines import without_checks
@@ -98,7 +98,7 @@ def test_a_journal_that_was_changed_is_refused_with_the_line(
     path = tmp_path / "journal"
     path.write_bytes(b"".join(lines))
     with pytest.raises(JournalError, match=r"line \d+ of the journal is not"):
-        read(path)
+        read_journal(path)
     with pytest.raises(JournalError, match=r"line \d+ of the journal is not"):
         replay(path)
     with pytest.raises(JournalError, match=r"line \d+ of the journal is not"):
@@ -116,10 +116,10 @@ def test_no_byte_can_be_changed_unnoticed(whole: bytes, place: int, byte: int, t
     path = tmp_path / "journal"
     path.write_bytes(changed)
     if bytes(changed) == whole:
-        read(path)
+        read_journal(path)
         return
     with pytest.raises(JournalError):
-        read(path)
+        read_journal(path)
 
 
 def test_a_journal_may_end_after_any_line_or_within_it(whole: bytes, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_journal_may_end_after_any_line_or_within_it(whole: bytes, tmp_path: P
     path = tmp_path / "journal"
     for kept in range(1, len(lines) + 1):
         path.write_bytes(b"".join(lines[:kept]) + (lines[kept][:-1] if kept < len(lines) else b""))
-        recorded = read(path)
+        recorded = read_journal(path)
         assert recorded.whole_bytes == sum(map(len, lines[:kept]))
 
 
@@ -141,7 +141,7 @@ def test_a_run_that_is_resumed_goes_on_with_the_checks(whole: bytes, tmp_path: P
     reader = SealReader()
     for number, line in enumerate(written, 1):
         reader.check(line, number)
-    assert reader.last == read(path).last_check != BEGIN
+    assert reader.last == read_journal(path).last_check != BEGIN
     assert len(written) >= len(lines)
 
 
@@ -152,7 +152,7 @@ def test_a_journal_without_checks_is_gone_on_with_as_it_is(whole: bytes, tmp_pat
     assert has_begun(path)
     answer = rlm_of(Provider(None, seconds=0.0)).run(CONTEXT, QUERY, resume=path).answer
     assert replay(path).answer == answer
-    assert read(path).last_check is None
+    assert read_journal(path).last_check is None
     assert b'"sum":"' not in path.read_bytes()
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from divebell import RLM, BudgetExceeded, ConfigurationError, JournalError, ModelError, ReplayDiverged, RunError
 from divebell.journal import records
-from divebell.journal.records import pack, read, to_line, unpack
+from divebell.journal.records import pack, read_journal, to_line, unpack
 from divebell.testing import replay
 from divebell_bridge.door import wire
 from tests.support.journal_lines import without_checks
@@ -221,8 +221,8 @@ def test_a_run_that_did_not_end(tmp_path: Path, lines: Lines) -> None:
         (b"", "empty"),
         (b"no journal", "is not a journal: it is empty"),
         (b"no journal\n", "line 1 of the journal is not JSON"),
-        (b"{}\n", "line 1 of the journal is no record"),
-        (b'{"kind":["header"]}\n', "line 1 of the journal is no record"),
+        (b"{}\n", "line 1 is not a journal record"),
+        (b'{"kind":["header"]}\n', "line 1 is not a journal record"),
         (b'{"kind":"call"}\n', "does not begin as a journal"),
         (b"[" * 100_000 + b"\n", "line 1 of the journal is not JSON"),
         (b'{"kind":"header","version":' + b"1" * 5_000 + b"}\n", "line 1 of the journal is not JSON"),
@@ -244,7 +244,7 @@ def test_no_file_a_folder_a_pipe(tmp_path: Path) -> None:
         replay(tmp_path)
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe")
-        with pytest.raises(JournalError, match="is not a file"):
+        with pytest.raises(JournalError, match="is not a regular file"):
             replay(tmp_path / "pipe")
 
 
@@ -266,13 +266,13 @@ def test_a_line_too_long_and_too_many_lines(tmp_path: Path, lines: Lines, monkey
         with monkeypatch.context() as patch:
             patch.setattr(records, name, value)
             with pytest.raises(JournalError, match="past the limits"):
-                read(path)
+                read_journal(path)
 
 
 def test_a_long_text_full_of_what_looks_like_json_is_read(tmp_path: Path, lines: Lines) -> None:
     changed = copied(lines)
     changed.append({"kind": "fact", "path": "0", "name": "x", "value": '[{",\\"' * 500_000})
-    assert read(write(tmp_path / "journal", changed)).facts["0", "x"] == '[{",\\"' * 500_000
+    assert read_journal(write(tmp_path / "journal", changed)).facts["0", "x"] == '[{",\\"' * 500_000
 
 
 class Made:
@@ -366,7 +366,7 @@ def test_texts_and_bytes_come_back_as_they_were(text: str, data: bytes) -> None:
     """Lone surrogates too, and two that are no pair."""
     line = to_line({"kind": "fact", "text": text})
     assert line.count(b"\n") == 1
-    assert records._record(line, 1)["text"] == text
+    assert records._parse_line(line, 1)["text"] == text
     assert unpack(pack({"text": text, "data": data})) == {"text": text, "data": data}
 
 

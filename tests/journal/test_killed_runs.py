@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from divebell.journal.records import has_begun, read
+from divebell.journal.records import has_begun, read_journal
 from divebell.testing import replay
 from divebell_bridge.money.escrow import NOTHING
 from divebell_bridge.money.meter import account_of
@@ -53,14 +53,14 @@ def kill_after(process: "subprocess.Popen[str]", journal: Path, seconds: float) 
 
 
 def key(journal: Path, path: str, name: str) -> str:
-    return f"{read(journal).header['id']}/{path}/{name}"
+    return f"{read_journal(journal).header['id']}/{path}/{name}"
 
 
 def completed(journal: Path) -> set[str]:
     """The keys of the calls that the journal has."""
     if not has_begun(journal):
         return set()
-    return {key(journal, path, name) for path, name in read(journal).calls}
+    return {key(journal, path, name) for path, name in read_journal(journal).calls}
 
 
 def begun(book: Path) -> Counter[str]:
@@ -141,7 +141,7 @@ def test_the_cap_holds_over_a_crash_and_what_follows(tmp_path: Path) -> None:
         finish(run.start())
         run.check()
         with SQLiteLedger(ledger) as books:
-            accounts = [books.account(account_of(each)) for each in read(run.journal).runs]
+            accounts = [books.account(account_of(each)) for each in read_journal(run.journal).runs]
         found = [account for account in accounts if account is not None]
         assert len(found) >= 2
         assert all(account.held == NOTHING for account in found)

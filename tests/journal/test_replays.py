@@ -13,7 +13,7 @@ import pytest
 
 from divebell import DivebellError
 from divebell.calls import metered_calls as calls_module
-from divebell.journal.records import read
+from divebell.journal.records import read_journal
 from divebell.run.result import Result
 from divebell.testing import replay
 from tests.support.random_runs import Plan
@@ -51,4 +51,4 @@ def test_a_run_is_repeated_byte_for_byte(tmp_path: Path, seed: int) -> None:
             assert (again.stopped_by and again.stopped_by.limit) == (made.stopped_by and made.stopped_by.limit)
             assert again.spend == made.spend
     assert journal.read_bytes() == before
-    assert read(journal).has_ended
+    assert read_journal(journal).has_ended

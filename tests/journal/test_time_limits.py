@@ -58,7 +58,7 @@ def test_a_cell_that_says_when_it_was_interrupted_differs_and_the_replay_says_so
 
 def test_a_difference_in_a_cell_that_its_limit_ended_names_the_limit(tmp_path: Path) -> None:
     run(tmp_path / "journal", COUNTED.replace("print(n)", "raise TimeoutError(n)"))
-    with pytest.raises(ReplayDiverged, match="its time limit ended it, and where that hits is not repeatable"):
+    with pytest.raises(ReplayDiverged, match="its time limit ended it, and where that happens is not repeatable"):
         replay(tmp_path / "journal")
 
 

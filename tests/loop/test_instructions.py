@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from divebell import RLM, ConfigurationError, ScriptedModel
-from divebell.journal.records import read
+from divebell.journal.records import read_journal
 from divebell.prompts import PromptFacts, system_prompt
 from divebell.testing import replay
 from tests.support.command import run
@@ -53,7 +53,7 @@ def test_what_is_no_text_or_too_long_is_refused(name: str, wrong: object) -> Non
 def test_a_replay_has_them_and_a_resumed_run_must_too(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     RLM(ScriptedModel("m", ["FINAL(1)"]), instructions=OWN).run("hay", "q", journal=journal)
-    assert read(journal).header["settings"]["instructions"] == OWN
+    assert read_journal(journal).header["settings"]["instructions"] == OWN
     assert replay(journal).answer == "1"
     with pytest.raises(ConfigurationError, match="instructions"):
         RLM(ScriptedModel("m", ["FINAL(1)"])).run("hay", "q", resume=journal)

@@ -14,7 +14,7 @@ import pydantic
 import pytest
 
 from divebell import RLM, Budget, Cell, Engine, Event, ModelError, Rate, Result, Sandbox, ScriptedModel
-from divebell.journal.records import read
+from divebell.journal.records import read_journal
 from divebell.plain import to_plain
 from divebell.testing import replay
 from divebell.trace import read_trace
@@ -144,7 +144,7 @@ def test_the_id_of_a_run_is_the_same_wherever_the_run_is(tmp_path: Path) -> None
     assert result.trace_file is not None
     settings = read_trace(result.trace_file).settings
     assert (settings["run_id"], settings["metadata"]) == (result.run_id, result.metadata)
-    recorded = read(tmp_path / "j")
+    recorded = read_journal(tmp_path / "j")
     assert recorded.runs == [result.run_id]
     assert recorded.header["metadata"] == result.metadata
     again = replay(tmp_path / "j")

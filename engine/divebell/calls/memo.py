@@ -11,8 +11,8 @@ import threading
 from collections import OrderedDict
 
 from divebell.errors import ConfigurationError
-from divebell.journal.outcomes import request_digest
 from divebell.models.protocol import Completion, Request
+from divebell.models.request_digest import request_digest
 
 ENTRY_BYTES = 200  # what an entry takes beside its text
 

@@ -9,6 +9,7 @@ each account; so near its cap a run slows down instead of failing. It waits with
 because what it waits for (a child, say) may need that place.
 """
 
+import contextlib
 import itertools
 import logging
 import random
@@ -28,7 +29,8 @@ from divebell.calls.retries import ATTEMPTS, CALL_SECONDS, FIRST_SECONDS, MAX_SE
 from divebell.concurrency import FairLimit
 from divebell.errors import ContextTooLong, JournalError, ModelError, ModelUnavailable, UnknownModel
 from divebell.events import CallUsage
-from divebell.journal.journal import Journal
+from divebell.journal.base import Journal, NoJournal
+from divebell.journal.entries import CallEntry, FailureEntry, MemoEntry, PaidEntry, SentEntry
 from divebell.models.endings import INTERRUPTED, ending_of
 from divebell.models.protocol import DEFAULT_TIMEOUT_SECONDS, Completion, Model, Request
 from divebell.models.secret_texts import SecretTexts
@@ -106,7 +108,7 @@ class Calls:
         shared_places: FairLimit | None = None,
     ) -> None:
         self._models = models
-        self._journal = journal or Journal.off()
+        self._journal = journal or NoJournal()
         self._memo = memo
         self._tenant = tenant
         self.limits = limits or KnownLimits()
@@ -162,12 +164,16 @@ class Calls:
         """
         journal = self._journal
         name = name or f"call {next(self._unnamed)}"
-        recorded = journal.call(meter.path, name, model.name, request)
+        recorded = journal.find_call(meter.path, name, model.name, request)
         if recorded is not None:
-            completion, booked, limit = recorded
-            if isinstance(completion, DivebellError):
-                raise completion
-            return Call(completion=completion, booked=booked, seconds=0.0, output_limit_tokens=limit)
+            if isinstance(recorded.outcome, DivebellError):
+                raise recorded.outcome
+            return Call(
+                completion=recorded.outcome,
+                booked=recorded.cost,
+                seconds=0.0,
+                output_limit_tokens=recorded.output_limit_tokens,
+            )
         remembered = self._remembered(meter, model, request, name) if is_sub_call else None
         if remembered is not None:
             return remembered
@@ -178,7 +184,7 @@ class Calls:
         except DivebellError as error:
             is_too_long = isinstance(error, ContextTooLong) and (is_last or may_shorten)
             if is_sub_call or is_too_long or (is_last and isinstance(error, BudgetExceeded)):  # a shorter one is tried
-                journal.keep_error(meter.path, name, model.name, request, error)
+                journal.write(FailureEntry(meter.path, name, model.name, request, error))
             raise
         if self._memo is not None and is_sub_call:
             self._memo.put(self._tenant, identity_of(model), request, call.completion)
@@ -190,7 +196,7 @@ class Calls:
         if found is None:
             return None
         booked = Tally(memo_calls=1)
-        self._journal.keep_remembered(meter.path, name, model.name, request, found)
+        self._journal.write(MemoEntry(meter.path, name, model.name, request, found))
         meter.note(model.name, booked)
         return Call(completion=found, booked=booked, seconds=0.0, output_limit_tokens=request.max_output_tokens)
 
@@ -339,7 +345,7 @@ class Calls:
         end = _refund(meter, hold)
         failed = True
         try:
-            journal.keep_sent(path, name, model.name, hold.id, whole(hold))
+            journal.write(SentEntry(path, name, model.name, hold.id, whole(hold)))
             end = _forfeit(meter, hold)
             completion = clean_completion(
                 await _completed(meter, model, marked, self._call_seconds), self._secrets_with(model)
@@ -347,7 +353,7 @@ class Calls:
             end = _settlement(meter, hold, completion.usage)
             # Before it is settled, because what is paid for must be there when the run is resumed.
             foreseen = _foreseen(meter, hold, completion.usage)
-            journal.keep_call(path, name, model.name, request, completion, hold.id, foreseen, hold.output_tokens)
+            journal.write(CallEntry(path, name, model.name, request, completion, hold.id, foreseen, hold.output_tokens))
             failed = False
         except ModelError as error:
             clean_error(error, self._secrets_with(model))
@@ -359,7 +365,8 @@ class Calls:
         finally:
             booked = end()
             if failed:
-                journal.keep_paid(path, hold.id, booked)
+                with contextlib.suppress(JournalError):  # the journal remembers it, and the next call raises it
+                    journal.write(PaidEntry(path, hold.id, booked))
             self._settled.set()
             self._settled = anyio.Event()
         return completion, booked

@@ -1,8 +1,8 @@
-"""The file of a journal: whole lines at its end, by one process at a time, for its owner alone.
+"""The file of a journal: lines are appended, by one process at a time, and its owner alone can read it.
 
-Guaranteed: a line that was written survives the death of the process. After a failure nothing more is written, or a
-broken line would be in the middle; so what there is can be read up to its last whole line. Not guaranteed: that the
-last lines survive a power cut; and on Windows, that two processes are told from each other.
+Guaranteed: a line that was written survives the death of the process. After a failure nothing more is written, because
+an incomplete line would end up in the middle; so the file can be read up to its last complete line. Not guaranteed:
+that the last lines survive a power cut; and on Windows, that a second process is kept out.
 """
 
 import os
@@ -22,7 +22,7 @@ _FLAGS = os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
 
 
 class JournalFile:
-    """An open file, locked. Thread-safe. Use the class methods to open one; whoever does closes it."""
+    """An open file, locked. Thread-safe. Open one with the class methods, and close it."""
 
     def __init__(self, path: Path, file: int) -> None:
         self._path = path
@@ -37,50 +37,50 @@ class JournalFile:
         try:
             file = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
-            raise JournalError(f"there is a file {path} already: resume from it, or name another") from None
+            raise JournalError(f"the file {path} exists already: resume from it, or name another") from None
         except OSError as error:
             raise JournalError(f"cannot write the journal {path}: {error.strerror}") from None
-        return cls(path, file)._prepared(lambda: None)
+        return cls(path, file)._prepare(None)
 
     @classmethod
     def begin_anew(cls, path: Path, has_begun: Callable[[], bool]) -> "JournalFile":
-        """A file that is there and holds no journal: it is empty, or the header that was written last is torn.
-        JournalError where another process is at work with it, or has begun one."""
+        """A file that exists and holds no journal: it is empty, or its header is incomplete. JournalError where another
+        process uses it, or has begun a journal in it."""
 
-        def keep() -> int:
+        def find_end() -> int:
             if has_begun():
                 raise JournalError(f"another process has begun the journal {path}: resume from it again")
             return 0
 
-        return cls._again(path)._prepared(keep)
+        return cls._open_again(path)._prepare(find_end)
 
     @classmethod
-    def go_on(cls, path: Path, whole: Callable[[], tuple[int, str | None]]) -> "JournalFile":
-        """A file with a journal, to be continued after so many bytes, and after a line with that check; which are asked
-        for once nobody else can write to it. JournalError where another process is at work with it."""
-        file = cls._again(path)
+    def resume(cls, path: Path, read: Callable[[], tuple[int, str | None]]) -> "JournalFile":
+        """A file with a journal, to be continued. `read` is called once nobody else can write to the file, and returns
+        where its last complete line ends, in bytes, and that line's check. JournalError where another process uses the
+        file."""
+        file = cls._open_again(path)
 
-        def keep() -> int:
-            kept_bytes, file._last_check = whole()
-            return kept_bytes
+        def find_end() -> int:
+            end, file._last_check = read()
+            return end
 
-        return file._prepared(keep)
+        return file._prepare(find_end)
 
     @classmethod
-    def _again(cls, path: Path) -> "JournalFile":
-        try:  # not blocking, because a pipe of that name would be waited for
+    def _open_again(cls, path: Path) -> "JournalFile":
+        try:  # without blocking, because opening a pipe would wait for its other end
             return cls(path, os.open(path, _FLAGS | getattr(os, "O_NONBLOCK", 0)))
         except OSError as error:
-            raise JournalError(f"cannot go on in the journal {path}: {error.strerror}") from None
+            raise JournalError(f"cannot resume the journal {path}: {error.strerror}") from None
 
-    def _prepared(self, keep: Callable[[], int | None]) -> "JournalFile":
-        """Locked, for its owner alone, and cut off after what `keep` says."""
+    def _prepare(self, find_end: Callable[[], int] | None) -> "JournalFile":
+        """Lock the file; one that existed is cut off at the end that `find_end` returns, and made private."""
         assert self._file is not None
         try:
             self._take_lock(self._file)
-            kept_bytes = keep()
-            if kept_bytes is not None:
-                os.ftruncate(self._file, kept_bytes)
+            if find_end is not None:
+                os.ftruncate(self._file, find_end())
                 if hasattr(os, "fchmod"):
                     os.fchmod(self._file, 0o600)
         except OSError as error:
@@ -92,19 +92,19 @@ class JournalFile:
         return self
 
     def _take_lock(self, file: int) -> None:
-        """Two processes that write to one journal would pay twice. The lock ends with the process."""
+        """Two processes that resume the same journal would pay twice. The lock ends with the process."""
         if fcntl is None:
             return
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise JournalError(
-                f"another process is at work with the journal {self._path}: wait until it has ended"
+                f"another process is writing the journal {self._path}: wait until it has ended"
             ) from None
 
     def append(self, line: bytes) -> None:
-        """Write a record's line, with its check. Nothing happens once the file is closed. JournalError where it cannot
-        be written, or could not be before."""
+        """Write a record's line, with its check; once the file is closed, nothing. JournalError where it cannot be
+        written, or an earlier line could not."""
         with self._lock:
             if self._file is None:
                 return

@@ -1,46 +1,51 @@
-"""The first line of a journal: what was asked, of what, and with which settings; enough to run it again."""
+"""The first line of a journal: what was asked, about which context, with which settings; enough to run it again."""
 
 import secrets
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from divebell.context import Context
 from divebell.errors import ConfigurationError, JournalError
 from divebell.journal.file import JournalFile
-from divebell.journal.journal import Journal
-from divebell.journal.records import VERSION, Record, Recorded, has_begun, pack, read
+from divebell.journal.recorder import Recorder
+from divebell.journal.records import VERSION, JournalContents, Record, has_begun, pack, read_journal
 from divebell.metadata import check_metadata
 from divebell.prompts.templates import prompts_digest
-from divebell.sandbox.tools import Tools
 from divebell.version import __version__
 
-if TYPE_CHECKING:
-    from divebell.run.settings import Settings
-
 EMBEDDED_BYTES = 4 << 20
-"""A context of up to so many bytes is in the journal itself, so that it can be replayed without its file. A larger one
-is told by its digest, and has to be given again."""
+"""A context of up to this size is in the journal itself, so that a replay needs no other file. For a larger one the
+header has its digest, and a replay needs the context again."""
 
-_NUMBERS = {
+STORED_NUMBERS = {
     "max_iterations": 10_000, "max_depth": 32, "max_repairs": 100, "observation_characters": 10_000_000,
     "sub_characters": 100_000_000, "window_tokens": 100_000_000, "child_concurrency": 1_000,
 }  # fmt: skip
-COPIED = (*_NUMBERS, "seed", "on_exhausted", "preview", "tool_seconds")
-"""The settings that are in the header as they are."""
-LATER = ("instructions", "child_instructions")
-"""Texts that are in the header as they are, too; None where they were not given, as in the header of an older run."""
+"""The stored settings that are whole numbers, and the most that each may be."""
+STORED_TEXTS = ("instructions", "child_instructions")
+"""The stored settings that are texts; None where they were not given, and missing in the headers of older runs."""
+STORED_AS_THEY_ARE = (*STORED_NUMBERS, "seed", "on_exhausted", "preview", "tool_seconds")
+"""The settings that every header has under their own names and with their own values. Beside these and STORED_TEXTS it
+has `limits`, `schema` and `levels`."""
 FREE_TO_CHANGE = frozenset({"seed", "child_concurrency", "tool_seconds", "on_exhausted"})
-"""Settings that a resumed run may have of its own: what is recorded does not depend on them. The seed is the first
-run's in any case."""
-_SAID = {"levels": "set of tools, temperatures or output limits (levels)", "limits": "set of sandbox limits"}
-"""What is said of a setting that is another where its name alone would not tell what to look at."""
+"""Settings that a resumed run may change: what is recorded does not depend on them. The seed stays the first run's."""
+_NAMES_IN_ERRORS = {"levels": "set of tools, temperatures or output limits (levels)", "limits": "set of sandbox limits"}
+"""What errors call a setting whose name alone would not say what to look at."""
 _MAX_OUTPUT_TOKENS = 10_000_000
 _MAX_LEVELS = 33
 
 
-def header_of(settings: "Settings", query: str, context: Context) -> Record:
-    """The header for a run that begins now."""
+def make_header(
+    query: str,
+    context: Context,
+    *,
+    models: Mapping[str, object],
+    settings: Mapping[str, object],
+    metadata: Mapping[str, str],
+) -> Record:
+    """The header of a run that begins now. `models`: the names of those by depth (`levels`) and of those that code may
+    name (`named`). `settings`: by the stored names."""
     return {
         "kind": "header",
         "version": VERSION,
@@ -48,34 +53,17 @@ def header_of(settings: "Settings", query: str, context: Context) -> Record:
         "divebell": __version__,
         "prompts": prompts_digest(),
         "query": query,
-        "metadata": dict(settings.labels),
+        "metadata": dict(metadata),
         "context": {"type": context.type_name, "length": context.length, "digest": context.digest()},
         "notes": list(context.notes),
-        "embedded": _embedded(context),
-        "models": {
-            "levels": [level.model.name for level in settings.levels],
-            "named": {name: model.name for name, model in settings.models.items()},
-        },
-        "settings": {
-            **{name: getattr(settings, name) for name in COPIED},
-            **{name: getattr(settings, name) for name in LATER},
-            "limits": asdict(settings.limits),
-            "schema": None if settings.schema is None else settings.schema.json_schema(),
-            "levels": [
-                {
-                    "temperature": level.temperature,
-                    "root_output_tokens": level.root_output_tokens,
-                    "sub_output_tokens": level.sub_output_tokens,
-                    "small": level.small,
-                    "tools": Tools.of(level.tools).descriptions,
-                }
-                for level in settings.levels
-            ],
-        },
+        "embedded": _embed(context),
+        "models": dict(models),
+        "settings": dict(settings),
     }
 
 
-def _embedded(context: Context) -> str | None:
+def _embed(context: Context) -> str | None:
+    """The context as text for the header; None where it is too large."""
     if max(context.length, context.shared_bytes) > EMBEDDED_BYTES:
         return None
     packed = pack(context.copy_out())
@@ -83,8 +71,8 @@ def _embedded(context: Context) -> str | None:
 
 
 def check_header(header: Record) -> None:
-    """JournalError where a field is missing, or is none of the kind that it must be. A journal is a file: whoever
-    replays it may not have written it."""
+    """JournalError where a field is missing or malformed. A journal is a file: whoever replays it may not have written
+    it."""
     settings, models, context = header.get("settings"), header.get("models"), header.get("context")
     if not (isinstance(settings, dict) and isinstance(models, dict) and isinstance(context, dict)):
         raise JournalError("the journal's header has no settings, no models or no context")
@@ -103,19 +91,19 @@ def check_header(header: Record) -> None:
         ("on_exhausted", settings.get("on_exhausted") in ("answer", "raise")),
         ("preview", type(settings.get("preview")) is bool),
         ("tool_seconds", isinstance(tool_seconds, (int, float)) and 0 < tool_seconds <= 86_400),
-        *((name, settings.get(name) is None or isinstance(settings.get(name), str)) for name in LATER),
+        *((name, settings.get(name) is None or isinstance(settings.get(name), str)) for name in STORED_TEXTS),
         ("limits", isinstance(settings.get("limits"), dict)),
         ("schema", schema is None or isinstance(schema, dict)),
         ("levels", _are_levels(settings.get("levels"), levels)),
-        *((name, _is_count(settings.get(name), most, least=0)) for name, most in _NUMBERS.items()),
+        *((name, _is_count(settings.get(name), most, least=0)) for name, most in STORED_NUMBERS.items()),
         ("child_concurrency", settings.get("child_concurrency") != 0),
     ):
         if not is_right:
-            raise JournalError(f"the journal's header is damaged: its {name} makes no sense")
+            raise JournalError(f"the journal's header has a malformed {name}")
 
 
 def _is_metadata(value: object) -> bool:
-    """Journals of before there was any have none."""
+    """Older journals have none."""
     try:
         check_metadata(value)
     except ConfigurationError:
@@ -157,47 +145,50 @@ def _is_level(level: dict[str, Any]) -> bool:
     )
 
 
-def open_journal(journal: Path | None, resume: Path | None, header: Record) -> Journal:
-    """The journal that a run was told to write, or to go on from.
+def open_journal(journal: Path | None, resume: Path | None, header: Record) -> Recorder:
+    """The journal that a run was asked to begin (`journal`), or to resume (`resume`), which is begun if it does not
+    exist.
 
-    ConfigurationError where it is of another run, JournalError where it cannot be read or written.
+    ConfigurationError where it is another run's, JournalError where it cannot be read or written.
     """
     if journal is not None and resume is not None:
         raise ConfigurationError("give a journal to begin, or one to resume, not both")
     if journal is not None:
-        return Journal.begin(JournalFile.begin(journal), header)
+        return Recorder.begin(JournalFile.begin(journal), header)
     assert resume is not None
     if not resume.exists():
-        return Journal.begin(JournalFile.begin(resume), header)
+        return Recorder.begin(JournalFile.begin(resume), header)
     if not has_begun(resume):
-        return Journal.begin(JournalFile.begin_anew(resume, lambda: has_begun(resume)), header)
-    found: list[Recorded] = []
+        return Recorder.begin(JournalFile.begin_anew(resume, lambda: has_begun(resume)), header)
+    contents: JournalContents | None = None
 
-    def whole() -> tuple[int, str | None]:
-        found.append(read(resume))
-        _check_same(resume, found[0].header, header)
-        return found[0].whole_bytes, found[0].last_check
+    def read_again() -> tuple[int, str | None]:
+        nonlocal contents
+        contents = read_journal(resume)
+        _check_same_run(resume, contents.header, header)
+        return contents.whole_bytes, contents.last_check
 
-    file = JournalFile.go_on(resume, whole)
-    return Journal(found[0], file, id=found[0].header["id"])
+    file = JournalFile.resume(resume, read_again)
+    assert contents is not None
+    return Recorder(contents, file)
 
 
-def _check_same(path: Path, recorded: Record, header: Record) -> None:
-    """Whether it is the same run. What its requests do not depend on may be another."""
+def _check_same_run(path: Path, recorded: Record, header: Record) -> None:
+    """ConfigurationError where the journal is of another run. What its requests do not depend on may differ."""
     check_header(recorded)
     for name, what in (("query", "question"), ("context", "context"), ("models", "set of models")):
         if recorded[name] != header[name]:
             raise ConfigurationError(f"the journal {path} is of a run with another {what}: name another file")
     for name, value in header["settings"].items():
-        if name not in FREE_TO_CHANGE and recorded["settings"].get(name) != _as_read(value):
-            what = _SAID.get(name, name)
+        if name not in FREE_TO_CHANGE and recorded["settings"].get(name) != _as_json_reads(value):
+            what = _NAMES_IN_ERRORS.get(name, name)
             raise ConfigurationError(
                 f"the journal {path} is of a run with another {what}: give the same, or name another file"
             )
 
 
-def _as_read(value: Any) -> Any:
-    """As JSON gives it back."""
+def _as_json_reads(value: Any) -> Any:
+    """The value as it is after JSON has written and read it."""
     if isinstance(value, dict):
-        return {str(key): _as_read(each) for key, each in value.items()}
-    return [_as_read(each) for each in value] if isinstance(value, (list, tuple)) else value
+        return {str(key): _as_json_reads(each) for key, each in value.items()}
+    return [_as_json_reads(each) for each in value] if isinstance(value, (list, tuple)) else value

@@ -1,11 +1,11 @@
-"""Completions, failures and costs, as a journal has them."""
+"""Completions, failures and costs as a journal's records, and read from them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from divebell.errors import ContextTooLong, DivebellError, IncompleteReply, JournalError, ModelError, RequestError
-from divebell.journal.records import MAX_COUNT, Record, digest, pack, text_of
-from divebell.models.protocol import Completion, Request, images_of
+from divebell.journal.records import MAX_COUNT, Record, pack, text_of
+from divebell.models.protocol import Completion
 from divebell.models.tool_calls import bounded_tool_calls
 from divebell.usage import Usage
 from divebell_bridge.door.wire import BAD_REQUEST, MODEL_ERROR
@@ -16,17 +16,8 @@ _SHOWN = 200
 _USAGE = frozenset({"input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens"})
 
 
-def request_digest(model: str, request: Request) -> str:
-    """What tells a request from another: what is sent, and to whom."""
-    messages = [
-        [message["role"], message["content"] if isinstance(message["content"], str) else [*message["content"]]]
-        for message in request.messages
-    ]
-    images = [image["data"] for message in request.messages for image in images_of(message)]
-    return digest(model, messages, images, request.max_output_tokens, request.temperature, request.schema)
-
-
 def completion_as_record(completion: Completion) -> Record:
+    """The fields of a call's record that hold its completion."""
     usage = completion.usage
     record: Record = {
         "text": completion.text,
@@ -37,17 +28,17 @@ def completion_as_record(completion: Completion) -> Record:
 
 
 def completion_of(record: Record) -> Completion:
-    """The completion of a record. JournalError where it has none."""
+    """The completion in a call's record. JournalError where it is malformed."""
     usage = record.get("usage")
     if usage is not None and not (
         isinstance(usage, dict)
         and _USAGE.issuperset(usage)
         and all(type(count) is int and abs(count) <= MAX_COUNT for count in usage.values())
     ):
-        raise JournalError(f"the usage of {record.get('name')!r:.100} in the journal is none")
+        raise JournalError(f"the journal has a malformed usage for {record.get('name')!r:.100}")
     tool_calls = record.get("tool_calls", [])
     if not isinstance(tool_calls, list):
-        raise JournalError(f"the tool calls of {record.get('name')!r:.100} in the journal are not a list")
+        raise JournalError(f"the journal has malformed tool calls for {record.get('name')!r:.100}: they are not a list")
     return Completion(
         text=text_of(record, "text"),
         usage=None if usage is None else Usage(**usage),
@@ -57,15 +48,16 @@ def completion_of(record: Record) -> Completion:
 
 
 def output_limit_of(record: Record) -> int | None:
-    """The output limit that was sent, in tokens; None where the record does not say. JournalError where it is not a
-    count."""
+    """The output limit that was sent, in tokens; None where the record does not say. JournalError where it is
+    malformed."""
     limit = record.get("limit")
     if limit is not None and not (type(limit) is int and 0 < limit <= MAX_COUNT):
-        raise JournalError(f"the output limit of {record.get('name')!r:.100} in the journal makes no sense")
+        raise JournalError(f"the journal has a malformed output limit for {record.get('name')!r:.100}")
     return limit
 
 
 def error_as_record(error: DivebellError) -> Record:
+    """A failure as plain data: its message, and what decides how a run goes on after it."""
     if isinstance(error, ContextTooLong):
         limits = {"limit_tokens": error.limit_tokens, "requested_tokens": error.requested_tokens}
         return {"class": "ContextTooLong", "message": str(error), "counts_output": error.counts_output, **limits}
@@ -79,22 +71,22 @@ def error_as_record(error: DivebellError) -> Record:
     return {"class": "BudgetExceeded", "message": str(error), "limit": error.limit, "path": error.path, **figures}
 
 
-def are_same(recorded: object, given: object) -> bool:
-    """Whether a call gave the same again. What is a BadRequest now was a ModelError once, in other words."""
-    if pack(recorded) == pack(given):
+def are_same(recorded: object, repeated: object) -> bool:
+    """Whether a repeated call has the recorded outcome. A BadRequest was once a ModelError with other words."""
+    if pack(recorded) == pack(repeated):
         return True
-    if isinstance(recorded, (list, tuple)) and isinstance(given, (list, tuple)):
-        return len(recorded) == len(given) and all(map(are_same, recorded, given))
-    if isinstance(recorded, dict) and isinstance(given, dict):
-        return recorded.get("kind") == MODEL_ERROR and given.get("kind") == BAD_REQUEST
+    if isinstance(recorded, (list, tuple)) and isinstance(repeated, (list, tuple)):
+        return len(recorded) == len(repeated) and all(map(are_same, recorded, repeated))
+    if isinstance(recorded, dict) and isinstance(repeated, dict):
+        return recorded.get("kind") == MODEL_ERROR and repeated.get("kind") == BAD_REQUEST
     return False
 
 
 def error_of(record: object) -> DivebellError:
-    """The failure of a record: the class that decides what the run does about it, and its message. JournalError where
-    it is none."""
+    """The failure that a record holds: the class that decides how the run goes on, and its message. JournalError where
+    it is malformed."""
     if not isinstance(record, dict) or not isinstance(record.get("message"), str):
-        raise JournalError("an error in the journal is none")
+        raise JournalError("the journal has a malformed error record")
     if record.get("class") == "ContextTooLong":
         return _too_long_of(record)
     if record.get("class") == "IncompleteReply":
@@ -105,7 +97,7 @@ def error_of(record: object) -> DivebellError:
     figures: dict[str, Any] = {name: record.get(name) for name in ("cap", "spent", "held")}
     texts = [record.get("limit"), record.get("path"), *(figure for figure in figures.values() if figure is not None)]
     if not all(isinstance(text, str) for text in texts):
-        raise JournalError("a refusal in the journal is none")
+        raise JournalError("the journal has a malformed record of a budget's refusal")
     return BudgetExceeded(
         record["message"],
         limit=record["limit"],
@@ -119,7 +111,7 @@ def error_of(record: object) -> DivebellError:
 def _too_long_of(record: Mapping[str, Any]) -> ContextTooLong:
     limits = (record.get("limit_tokens"), record.get("requested_tokens"))
     if not all(limit is None or (type(limit) is int and 0 <= limit <= MAX_COUNT) for limit in limits):
-        raise JournalError("a refusal in the journal makes no sense")
+        raise JournalError("the journal has a malformed record of a prompt that was too long")
     return ContextTooLong(
         record["message"],
         limit_tokens=limits[0],
@@ -128,8 +120,8 @@ def _too_long_of(record: Mapping[str, Any]) -> ContextTooLong:
     )
 
 
-def with_costs(summary: Mapping[str, Any], costs: Iterable[tuple[str, Tally]]) -> dict[str, Any]:
-    """A summary of spending (Meter.summary) with more in it: pairs of a model and what it cost."""
+def add_costs(summary: Mapping[str, Any], costs: Iterable[tuple[str, Tally]]) -> dict[str, Any]:
+    """A summary of spending (Meter.summary) with these costs added, each with the model that caused it."""
     total = dict(summary)
     models = {name: dict(account) for name, account in summary.get("models", {}).items()}
     for model, tally in costs:
@@ -140,7 +132,7 @@ def with_costs(summary: Mapping[str, Any], costs: Iterable[tuple[str, Tally]]) -
 
 
 def first_difference(recorded: object, now: object) -> str:
-    """Where two outcomes part, with a little around it."""
+    """Where two outcomes differ first, with a little text around that place."""
     one, other = (value if isinstance(value, str) else repr(value) for value in (recorded, now))
     at = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
     begin = max(at - 20, 0)

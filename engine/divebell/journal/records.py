@@ -1,21 +1,21 @@
-"""What a journal is made of: one JSON object a line. Reading believes nothing of it.
+"""The format of a journal, and reading one: a JSON object on each line. Reading trusts nothing in the file.
 
-- `header`, the first line: what was asked, of what, with which settings, and the journal's own id.
-- `run`: a process begins or goes on; with the id under which the ledger knows it.
-- `sent`: a call is about to leave, and holds so much; `paid`: what it cost, where no completion came of it.
-- `call`: a completion and what it cost, or how a sub-call failed; by the run's path and the call's name, with the
+- `header`, the first line: what was asked, about which context, with which settings, and the journal's own id.
+- `run`: a process begins the run or resumes it; with the id under which the ledger knows it.
+- `sent`: a call is about to leave, and the most that it can cost; `paid`: what it cost, if no completion came of it.
+- `call`: a completion and its cost, or how a sub-call failed; by the run's path and the call's name, with the
   request's digest.
-- `tool`: what came of a tool call; by path and number.
-- `fact`: something else that the run cannot work out again (what a tenant had left, why the turns ended).
-- `door`: what the guest was told at the door where that depends on time or order; in order, by path.
-- `cell`: what came of a cell, to compare with.
-- `answer`: what a run, or a child, answered.
+- `tool`: the outcome of a tool call; by path and number.
+- `fact`: anything else that the run cannot recompute (what a tenant had left, why the turns ended).
+- `door`: what the guest was answered at the door, where that depends on time or order; in order, by path.
+- `cell`: the outcome of a cell, to compare with.
+- `answer`: the answer of a run, or of a child.
 
-Each ends with a check of itself and of the lines before it (seals.py). A line that is not whole is the last one of a
-process that died: it is left out. Any other fault is an error that names its line.
+Each line ends with a check of itself and of the lines before it (seals.py). An incomplete last line was written by a
+process that died, and is left out. Any other fault is an error that names its line. Writing is entries.py's.
 
-Bounds: MAX_JOURNAL_BYTES in all, MAX_LINE_BYTES and MAX_LINE_ITEMS (lists' elements and maps' entries) a line,
-MAX_RECORDS lines. So reading takes a few times the file's size in memory, whatever is in it.
+Bounds: MAX_JOURNAL_BYTES for the file; MAX_LINE_BYTES and MAX_LINE_ITEMS (lists' elements and maps' entries) for a
+line; MAX_RECORDS lines. So reading takes a few times the file's size in memory, whatever the file holds.
 """
 
 import base64
@@ -25,7 +25,6 @@ import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -42,69 +41,74 @@ MAX_RECORDS = 5_000_000
 MAX_COUNT = 1 << 62
 KINDS = frozenset({"header", "run", "sent", "paid", "call", "tool", "fact", "door", "cell", "answer"})
 
+QUERY_PATH = "0"
+"""The path of the query's own run. A child's is its parent's, with a dot and the child's number."""
+
+FAILED, STOP, STOP_CELLS = "failed", "stop", "cells at stop"
+"""The names of facts: how a run failed as a whole, what ended its turns, and after how many cells."""
+
 Record = dict[str, Any]
 
 _TEXTS = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 
 
-def digest(*parts: object) -> str:
-    """What tells a request from another: of texts and plain data."""
-    return sha256(json.dumps(parts, sort_keys=True, default=_as_json).encode()).hexdigest()[:32]
+def given_up_name(call: str) -> str:
+    """The name of the fact that the guest gave a call up."""
+    return f"given up: {call}"
 
 
-def _as_json(value: object) -> object:
-    if isinstance(value, bytes):
-        return {"bytes": sha256(value).hexdigest()}
-    if isinstance(value, (set, frozenset)):
-        return sorted(map(str, value))
-    return str(value)
+def check_name(number: int) -> str:
+    """The name of the fact whether the run's answer of that number fits the schema."""
+    return f"check {number}"
 
 
 def pack(value: object) -> str:
-    """Plain data as text for a line."""
+    """Plain data as text, for a line."""
     return base64.b64encode(wire.encode(value)).decode("ascii")
 
 
 def unpack(text: object) -> Any:
-    """The plain data again. JournalError where it is none."""
+    """The plain data again. JournalError where the text does not hold plain data."""
     try:
         if not isinstance(text, str):
-            raise ValueError("no text")
+            raise ValueError("it is not text")
         return wire.decode_bounded(base64.b64decode(text, validate=True), wire.MAX_VALUE_BYTES)
     except ValueError as error:
-        raise JournalError(f"a value of the journal cannot be read: {error}") from None
+        raise JournalError(f"a value in the journal cannot be read: {error}") from None
 
 
 def to_line(record: Record) -> bytes:
-    """Surrogates stay as they are, each by itself: JSON's own way to write them would join two that are not a pair."""
+    """The bytes of a record's line. Surrogates are written as they are: JSON's escapes would join two of them that are
+    not a pair."""
     return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
 
 
 def numbers_of(tally: Tally) -> dict[str, int]:
-    """A tally for a line: what is not nothing."""
+    """A tally for a line: its counts that are not 0."""
     return {name: value for name in Tally.__slots__ if (value := getattr(tally, name))}
 
 
 def tally_of(numbers: object) -> Tally:
-    """The tally again. JournalError where these are no numbers, or such as would make money."""
+    """The tally again. JournalError where a count is malformed, or negative and so would add to the budget."""
     if not isinstance(numbers, dict) or not all(
         name in Tally.__slots__ and type(value) is int and 0 <= value <= MAX_COUNT for name, value in numbers.items()
     ):
-        raise JournalError("what a call of the journal cost makes no sense")
+        raise JournalError("the journal has a malformed cost of a call")
     return Tally(**numbers)
 
 
 def text_of(record: Record, name: str) -> str:
-    """A text of a record. JournalError where there is none."""
+    """A record's field that must be text. JournalError where it is missing, or is something else."""
     text = record.get(name)
     if not isinstance(text, str):
-        raise JournalError(f"a {record.get('kind')} of the journal has no {name}")
+        raise JournalError(f"a {record.get('kind')} record in the journal has no {name}")
     return text
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one attempt at a call cost, or holds: `is_open` where nobody lived to say what became of it."""
+    """What one attempt at a call cost. `is_open`: the process died before the call ended, and this is the most that it
+    can have cost."""
 
     path: str
     name: str
@@ -114,9 +118,12 @@ class Cost:
 
 
 @dataclass
-class Recorded:
-    """A journal that was read. `whole_bytes` is where its last whole line ends, `last_check` that line's check, or None
-    where the journal has none. `costs` are by the hold's id."""
+class JournalContents:
+    """What a journal holds. `costs` are by the hold's id, the other maps by path, or by path and name or number.
+
+    whole_bytes: where its last complete line ends.
+    last_check: that line's check; None where the journal has no checks.
+    """
 
     header: Record
     runs: list[str] = field(default_factory=list)
@@ -133,21 +140,21 @@ class Recorded:
     @property
     def has_ended(self) -> bool:
         """Whether the run came to its answer, or failed."""
-        return "0" in self.answers or ("0", "failed") in self.facts
+        return QUERY_PATH in self.answers or (QUERY_PATH, FAILED) in self.facts
 
     @property
     def turns(self) -> int:
         """How many turns of the query's own run have their completions here."""
         turn = 1
-        while ("0", f"turn {turn}") in self.calls:
+        while (QUERY_PATH, f"turn {turn}") in self.calls:
             turn += 1
         return turn - 1
 
     def add(self, record: Record) -> None:
-        """Put a record in its place. JournalError where it is none."""
+        """Add a record. JournalError where it is malformed."""
         kind = record["kind"]
         if kind == "header":
-            raise JournalError("a journal has one header")
+            raise JournalError("it is a second header")
         if kind == "run":
             self.runs.append(text_of(record, "id"))
             return
@@ -156,7 +163,7 @@ class Recorded:
             cost = Cost(path, text_of(record, "name"), text_of(record, "model"), tally_of(record.get("holds")))
             self.costs[text_of(record, "hold")] = cost
         elif kind == "paid":
-            self._paid(record)
+            self._add_cost(record)
         elif kind == "door":
             self.doors.setdefault(path, []).append(record)
         elif kind == "answer":
@@ -164,58 +171,58 @@ class Recorded:
         elif kind in ("tool", "cell"):
             number = record.get("number")
             if type(number) is not int:
-                raise JournalError(f"a {kind} has no number")
+                raise JournalError(f"a {kind} record has no number")
             (self.tools if kind == "tool" else self.cells)[path, number] = record
         elif kind == "call":
             self.calls[path, text_of(record, "name")] = record
             if "hold" in record:
-                self._paid(record)
+                self._add_cost(record)
             elif "memo" in record:
                 remembered = Cost(path, record["name"], text_of(record, "memo"), Tally(memo_calls=1), is_open=False)
                 self.costs[f"memo: {path}, {record['name']}"] = remembered
         else:
             self.facts[path, text_of(record, "name")] = record.get("value")
 
-    def _paid(self, record: Record) -> None:
+    def _add_cost(self, record: Record) -> None:
         hold = text_of(record, "hold")
         cost = self.costs.get(hold)
         if cost is None:
-            raise JournalError("a call was paid that was not sent")
+            raise JournalError("it is the cost of a call that was not sent")
         self.costs[hold] = Cost(cost.path, cost.name, cost.model, tally_of(record.get("paid")), is_open=False)
 
 
-def read(path: Path, *, until_turn: int | None = None) -> Recorded:
-    """Read a journal. `until_turn`: only up to the end of that turn of the query's own run.
+def read_journal(path: Path, *, until_turn: int | None = None) -> JournalContents:
+    """Read a journal; with `until_turn`, only up to the end of that turn of the query's own run.
 
-    Raises JournalError where the file cannot be read, is no journal, or is of a newer version.
+    Raises JournalError where the file cannot be read, is not a journal, or has a newer version.
     """
-    recorded: Recorded | None = None
+    contents: JournalContents | None = None
     seals = SealReader()
     try:
         for number, line, end in _lines(path):
-            record = _record(line, number)
-            if recorded is None:
-                _header(record, path)  # first: one of another version may be checked in another way
+            record = _parse_line(line, number)
+            if contents is None:
+                _check_is_header(record, path)  # first: another version may have other checks
             seals.check(line, number)
             record.pop("sum", None)
-            if recorded is None:
-                recorded = Recorded(record)
+            if contents is None:
+                contents = JournalContents(record)
             elif _is_after(record, until_turn):
                 break
             else:
-                _add(recorded, record, number)
-            recorded.whole_bytes, recorded.last_check = end, seals.last
+                _add(contents, record, number)
+            contents.whole_bytes, contents.last_check = end, seals.last
     except OSError as error:
         raise JournalError(f"cannot read the journal {path}: {error.strerror}") from None
-    if recorded is None:
+    if contents is None:
         raise JournalError(f"{path} is not a journal: it is empty")
-    return recorded
+    return contents
 
 
 def has_begun(path: Path) -> bool:
-    """Whether there is a journal with a whole header. One whose header is torn has nothing to go on from."""
+    """Whether there is a journal with a complete header. If its header is incomplete, there is nothing to resume."""
     try:
-        with _opened(path) as file:
+        with _open_to_read(path) as file:
             begin = file.read(len(_BEGIN))
             return bool(begin) and not (_BEGIN.startswith(begin) and b"\n" not in file.read(MAX_LINE_BYTES))
     except FileNotFoundError:
@@ -227,34 +234,34 @@ def has_begun(path: Path) -> bool:
 _BEGIN = b'{"kind":"header",'
 
 
-def _add(recorded: Recorded, record: Record, number: int) -> None:
+def _add(contents: JournalContents, record: Record, number: int) -> None:
     try:
-        recorded.add(record)
+        contents.add(record)
     except JournalError as error:
         raise JournalError(f"line {number} of the journal: {error}") from None
 
 
 def _is_after(record: Record, until_turn: int | None) -> bool:
-    if until_turn is None or record["kind"] not in ("call", "sent") or record.get("path") != "0":
+    if until_turn is None or record["kind"] not in ("call", "sent") or record.get("path") != QUERY_PATH:
         return False
     name = str(record.get("name"))
     return name == f"turn {until_turn + 1}" or name.startswith("last answer ")
 
 
-def _opened(path: Path) -> BinaryIO:
-    """The file, to be read. Not blocking, because a pipe of that name would be waited for."""
+def _open_to_read(path: Path) -> BinaryIO:
+    """The file, opened for reading without blocking: opening a pipe would wait for its other end."""
     not_blocking = getattr(os, "O_NONBLOCK", 0)
     file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | not_blocking))  # noqa: SIM115 (returned)
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise JournalError(f"{path} is not a file")
+        raise JournalError(f"{path} is not a regular file")
     return file
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes, int]]:
-    """The whole lines, with their numbers, and where each ends."""
+    """The complete lines, each with its number and where it ends."""
     end = 0
-    with _opened(path) as file:
+    with _open_to_read(path) as file:
         for number in range(1, MAX_RECORDS + 2):
             line = file.readline(MAX_LINE_BYTES + 1)
             if len(line) > MAX_LINE_BYTES or number > MAX_RECORDS or end + len(line) > MAX_JOURNAL_BYTES:
@@ -265,9 +272,9 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes, int]]:
             yield number, line, end
 
 
-def _record(line: bytes, number: int) -> Record:
-    if _items(line) > MAX_LINE_ITEMS and _items(_TEXTS.sub(b"", line)) > MAX_LINE_ITEMS:
-        raise JournalError(f"line {number} of the journal is past the limits of a journal")
+def _parse_line(line: bytes, number: int) -> Record:
+    if _count_items(line) > MAX_LINE_ITEMS and _count_items(_TEXTS.sub(b"", line)) > MAX_LINE_ITEMS:
+        raise JournalError(f"line {number} is past the limits of a journal")
     try:
         record = json.loads(line.decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError):
@@ -278,18 +285,17 @@ def _record(line: bytes, number: int) -> Record:
             "journal, the file that --journal or journal= named"
         )
     if not isinstance(record, dict) or not isinstance(record.get("kind"), str) or record["kind"] not in KINDS:
-        raise JournalError(f"line {number} of the journal is no record of one")
+        raise JournalError(f"line {number} is not a journal record")
     return record
 
 
-def _items(line: bytes) -> int:
+def _count_items(line: bytes) -> int:
     return line.count(b",") + line.count(b"[") + line.count(b"{")
 
 
-def _header(record: Record, path: Path) -> Record:
+def _check_is_header(record: Record, path: Path) -> None:
     if record["kind"] != "header":
-        raise JournalError(f"{path} does not begin as a journal does")
+        raise JournalError(f"{path} does not begin as a journal does: its first line is not a header")
     version = record.get("version")
     if version != VERSION:
         raise JournalError(f"{path} is a journal of version {version!r:.40}; this Divebell reads {VERSION}")
-    return record

@@ -11,10 +11,10 @@ import json
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from divebell.cell import Cell
 from divebell.errors import AnswerError
+from divebell.journal.base import Journal
 from divebell.prompts import Turns
 from divebell.replies.python_text import stated_values
 from divebell.replies.replies import Final
@@ -61,7 +61,8 @@ class Answers:
         *,
         is_set_on_purpose: Callable[[str], Awaitable[bool]],
         max_repairs: int,
-        fact: Callable[[str, Callable[[], Any]], Any],
+        journal: Journal,
+        path: str,
     ) -> None:
         self._schema = schema
         self._turns = turns
@@ -69,7 +70,8 @@ class Answers:
         self._is_set_on_purpose = is_set_on_purpose
         self._max_repairs = max_repairs
         self._lock = threading.Lock()
-        self._fact = fact
+        self._journal = journal
+        self._path = path
         self._checks = 0
         self._misfits = 0
         self._printed: list[str] = []  # by the cells of earlier turns, the last ones
@@ -175,12 +177,12 @@ class Answers:
             errors = error.errors
         with self._lock:
             self._checks += 1
-            found = self._fact(f"check {self._checks}", lambda: list(errors))
-            if not found:
+            kept_errors = self._journal.keep_check(self._path, self._checks, errors)
+            if not kept_errors:
                 return Answer(text, value)
             self._misfits += 1
             left = self._max_repairs - self._misfits + 1
-        self.last_errors = tuple(map(str, found))
+        self.last_errors = tuple(kept_errors)
         return NoAnswer(self._turns.bad_answer(self.last_errors, max(left, 1)))
 
 

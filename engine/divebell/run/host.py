@@ -5,6 +5,7 @@ The guest's thread calls in here; the work happens on the run's event loop, in t
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -13,9 +14,10 @@ import anyio
 import anyio.from_thread
 import anyio.lowlevel
 
-from divebell.errors import DivebellError, IncompleteReply, RequestError
+from divebell.errors import DivebellError, IncompleteReply, JournalError, RequestError
 from divebell.events import EventListener, ToolEnded
-from divebell.journal.journal import Journal
+from divebell.journal.base import Journal, NoJournal, RecordedAnswer
+from divebell.journal.entries import FactEntry, ToolEntry
 from divebell.sandbox.host import ToolServices
 from divebell.sandbox.tools import Tools
 from divebell_bridge.door import wire
@@ -70,7 +72,7 @@ class RunServices(ToolServices):
         self._report = report
         self._number = number
         self._tool_calls = 0
-        self._journal = journal or Journal.off()
+        self._journal = journal or NoJournal()
         self._path = path
         self._token = anyio.lowlevel.current_token()
         self._loop = asyncio.get_running_loop()
@@ -98,7 +100,7 @@ class RunServices(ToolServices):
 
     def _start_kept_tool(self, call: ToolCall, number: int, done: Callable[[Outcome], None]) -> Started:
         """Start a tool, unless it is known what came of it."""
-        recorded = self._journal.tool(self._path, number)
+        recorded = self._journal.find_tool_outcome(self._path, number)
         told = self._reporting(call, number, done)
         if recorded is None and self._journal.was_given_up(self._path, f"tool {number}"):
             recorded = late(self._tool_seconds)
@@ -113,8 +115,9 @@ class RunServices(ToolServices):
         is known on the loop."""
 
         def keep() -> None:
-            if not self._closed:
-                self._journal.keep_given_up(self._path, name)
+            if not self._closed and not self._journal.was_given_up(self._path, name):
+                with contextlib.suppress(JournalError):  # the journal remembers it, and the next call raises it
+                    self._journal.write(FactEntry.of_given_up(self._path, name))
 
         def given_up() -> None:
             self._on_loop(keep)
@@ -148,22 +151,21 @@ class RunServices(ToolServices):
             self._idle.set()
 
     def recorded(self, op: str, packed: bytes) -> tuple[bool, Any]:
-        return self._journal.told(self._path, op, packed)
+        answer = self._journal.find_door_answer(self._path, op, packed)
+        return (False, None) if answer is None else (True, answer.value)
 
     def record(self, op: str, packed: bytes, told: object, recorded: object) -> None:
         if self._closed:  # what the guest is told now comes of the run's end, and is not to be told again
             raise Refused(wire.UNAVAILABLE, "the run has ended")
-        if recorded is None:
-            self._journal.tell(self._path, op, packed, told)
-        else:
-            self._journal.same(self._path, op, recorded, told)
+        known = None if recorded is None else RecordedAnswer(recorded)
+        self._journal.keep_door_answer(self._path, op, packed, told, known)
 
     def _keeping(self, number: int, done: Callable[[Outcome], None]) -> Callable[[Outcome], None]:
         """`done`, after writing the outcome down."""
 
         def keep(outcome: Outcome) -> None:
             try:
-                self._journal.keep_tool(self._path, number, outcome)
+                self._journal.write(ToolEntry(self._path, number, outcome))
             except DivebellError as error:
                 outcome = {"kind": wire.TOOL_ERROR, "message": str(error), "error": "JournalError"}
             done(outcome)

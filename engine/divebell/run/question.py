@@ -25,13 +25,16 @@ from divebell.context import Context, Source
 from divebell.context.paths import warn_if_a_path
 from divebell.errors import ConfigurationError, ContextError, DivebellError
 from divebell.events import EventListener
-from divebell.journal.header import header_of, open_journal
+from divebell.journal.entries import RunEntry
+from divebell.journal.header import open_journal
+from divebell.journal.records import QUERY_PATH
 from divebell.journal.spent import already_spent
 from divebell.metadata import merge_metadata
 from divebell.run.listeners import Tracing, combine_listeners
 from divebell.run.result import Result
 from divebell.run.run import Run, SessionState
 from divebell.run.settings import Settings
+from divebell.run.stored_settings import header_of_run
 from divebell.run.tenant_account import TenantAccount
 from divebell_bridge.money.budget import Budget
 from divebell_bridge.money.errors import BudgetExceeded
@@ -110,18 +113,18 @@ class Questions:
             return await self._traced(context, query, session, settings, self.budget)
         if settings.seed is None:
             settings = replace(settings, seed=secrets.randbits(63))
-        header = await anyio.to_thread.run_sync(header_of, settings, query, context)
+        header = await anyio.to_thread.run_sync(header_of_run, settings, query, context)
         opened = await anyio.to_thread.run_sync(open_journal, journal, resume, header)
         try:
-            settings = replace(settings, journal=opened, seed=settings.seed if opened.seed is None else opened.seed)
+            settings = replace(settings, journal=opened, seed=opened.seed)
             used = await patiently(lambda: already_spent(opened, self.ledger))
             result = await self._traced(context, query, session, settings, self.budget.less(used))
             if result.error is not None:
-                opened.keep_failure("0", result.error)
+                opened.keep_failure(QUERY_PATH, result.error)
             return result
         except DivebellError as error:
             opened.check()  # a difference says more than what it led to
-            opened.keep_failure("0", error)
+            opened.keep_failure(QUERY_PATH, error)
             raise
         finally:
             opened.close()
@@ -154,7 +157,7 @@ class Questions:
         )  # fmt: skip
         meter = await opening.open()
         try:
-            settings.journal.begun(meter.run_id)
+            settings.journal.write(RunEntry(meter.run_id))
             for model in settings.models.values():
                 meter.rate_of(model.name)  # a price that is not known is refused now, not in the middle
                 warn_of_unknown_price(model, self.rates)

@@ -86,9 +86,8 @@ class RootCalls:
         """What earlier runs have learnt of the model: a fact, because a repeated run may not have learnt it."""
         known = self._calls.limits.of(self._level.model)
         told = None if known.window_tokens is None else f"{known.window_tokens} {int(known.counts_output)}"
-        window, _, is_shared = (self._settings.journal.fact(self._meter.path, "window", lambda: told) or "").partition(
-            " "
-        )
+        fact = self._settings.journal.keep_fact(self._meter.path, "window", told) or ""
+        window, _, is_shared = fact.partition(" ")
         if window.isdecimal() and len(window) < MAX_WINDOW_DIGITS:
             self._window_tokens = min(self._window_tokens, int(window))
             self._output_shares_window = is_shared != "0"

@@ -169,7 +169,7 @@ class Run:
             error=ending.error,
             iterations=len(self._loop.trace),
             seconds=time.monotonic() - self._began,
-            spend=self._settings.journal.with_recorded(self._meter.path, self._meter.summary()),
+            spend=self._settings.journal.add_recorded_costs(self._meter.path, self._meter.summary()),
             trace=tuple(self._loop.trace),
             run_id=self._meter.run_id,
             metadata=self._settings.labels,
@@ -213,12 +213,13 @@ class Run:
                 lambda code: self._loop.run_cell(box, code),
                 is_set_on_purpose=lambda name: self._is_set_on_purpose(box, name),
                 max_repairs=settings.max_repairs,
-                fact=lambda name, make: settings.journal.fact(self._meter.path, name, make),
+                journal=settings.journal,
+                path=self._meter.path,
             )
             await in_thread(self._open, box, tools)
             ending = await self._loop.to_the_end(box, services)
             if ending.error is None:  # a run that failed may be resumed, and come to an answer
-                settings.journal.answer(self._meter.path, ending.answer.text)
+                settings.journal.keep_answer(self._meter.path, ending.answer.text)
             settings.journal.check()
             return ending
         finally:
@@ -283,7 +284,7 @@ class Run:
             sub_characters=settings.sub_characters,
             observation_characters=settings.observation_characters,
             cell_seconds=settings.limits.cell_seconds,
-            budget_line=settings.journal.fact(self._meter.path, "budget line", lambda: budget_line(self._meter.left())),
+            budget_line=settings.journal.keep_fact(self._meter.path, "budget line", budget_line(self._meter.left())),
             models=list(settings.models),
             small=self._level.small,
             instructions=settings.instructions_at(self._depth),

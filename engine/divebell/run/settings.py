@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from divebell.events import EventListener
-from divebell.journal.journal import Journal
+from divebell.journal.base import Journal
 from divebell.limits import Limits
 from divebell.models.protocol import Model
 from divebell.resources import EngineResources

@@ -163,16 +163,19 @@ class SubCalls:
         path = f"{self.meter.path}.{number}"
         journal = self.settings.journal
         asked = (prompt, context.type_name, context.length)
-        finished = journal.finished_child(path, *asked)
+        finished = journal.find_child(path, *asked)
         if finished is not None:
-            answer, iterations = finished
-            spend = journal.with_recorded(path, {})
             self.report(
                 ChildEnded(
-                    number=number, prompt=prompt, answer=answer, iterations=iterations, status="answered", spend=spend
+                    number=number,
+                    prompt=prompt,
+                    answer=finished.answer,
+                    iterations=finished.iterations,
+                    status="answered",
+                    spend=journal.add_recorded_costs(path, {}),
                 )
             )
-            return answer
+            return finished.answer
         try:
             async with self.allotments.next(path) as meter:
                 result = await self.run_child(meter, context, prompt, level)

@@ -328,14 +328,14 @@ class TurnLoop:
     async def run_cell(self, box: Sandbox, code: str) -> Cell:
         """Run one cell, and write down what came of it."""
         journal, path = self._settings.journal, self._meter.path
-        journal.before_cell(path)
+        journal.begin_cell(path)
         self._report(CellStarted(code=code))
         try:
             cell = await in_thread(box.run, code, abandon_on_cancel=True)
         except anyio.get_cancelled_exc_class():
             box.cancel()
             raise
-        journal.cell(path, code, cell)
+        journal.keep_cell(path, code, cell)
         journal.check()
         self._report(CellEnded(code=code, cell=cell))
         return cell

@@ -7,7 +7,6 @@ import asyncio
 import copy
 import functools
 import inspect
-import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
@@ -15,10 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
 
-from divebell.errors import IncompleteReply
+from divebell.errors import AnswerError, IncompleteReply
 from divebell.runtime.watchdog import Guard
 from divebell.sandbox.tools import Tools
 from divebell.sandbox.workers import LoopThread, Workers
+from divebell.schemas.values import parse_json
 from divebell_bridge.door import wire
 from divebell_bridge.door.door import Refused, Started
 from divebell_bridge.door.requests import Call, ChildQuery, Outcome, Query, ToolCall
@@ -307,12 +307,9 @@ _JSON_TYPES: dict[object, tuple[type, ...]] = {
 
 
 def _parsed(text: str, schema: dict[str, object]) -> object:
-    stripped = text.strip()
-    if stripped.startswith("```"):  # models like to put JSON in a fence
-        stripped = stripped.split("\n", 1)[-1].rsplit("```", 1)[0]
     try:
-        value: object = json.loads(stripped)
-    except (ValueError, RecursionError):
+        value = parse_json(text)
+    except AnswerError:
         raise TypeError(f"the reply is not the JSON that the schema asks for: {text[:200]!r}") from None
     wanted = _JSON_TYPES.get(schema.get("type")) if isinstance(schema.get("type"), str) else None
     if wanted is not None and (not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted)):

@@ -93,7 +93,7 @@ def parse_json(text: str) -> object:
     """The value that a text holds: JSON, alone, in a fence, or after some words; or a Python literal:
     None, True, False, a list or a dict.
 
-    Raises AnswerError where there is none.
+    Raises AnswerError where it holds none of these.
     """
     text = text.strip()
     if len(text) > MAX_CHARACTERS:
@@ -104,20 +104,27 @@ def parse_json(text: str) -> object:
         return _loads(text)
     except AnswerError as error:
         problem = error
-    block = _JSON_BLOCK.search(text)
-    start = _JSON_START.search(text)
-    for attempt in (
-        lambda: _loads(block[1]) if block else None,
-        lambda: _decoder.raw_decode(text, start.start())[0] if start else None,
-        lambda: _literal(text),
-    ):
+    for read in (_read_block, _read_after_words, _read_literal):
         try:
-            value = attempt()
+            return read(text)
         except (AnswerError, TypeError, ValueError, RecursionError):
             continue
-        if value is not None:
-            return value
     raise problem
+
+
+def _read_block(text: str) -> object:
+    block = _JSON_BLOCK.search(text)
+    if block is None:
+        raise ValueError("there is no fenced block of JSON")
+    return _loads(block[1])
+
+
+def _read_after_words(text: str) -> object:
+    start = _JSON_START.search(text)
+    if start is None:
+        raise ValueError("there is no list and no object")
+    value: object = _decoder.raw_decode(text, start.start())[0]
+    return value
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -140,12 +147,14 @@ def _loads(text: str) -> object:
     return value
 
 
-def _literal(text: str) -> object:
+def _read_literal(text: str) -> object:
     """A dict or list as Python writes it, with single quotes and True. Sets and tuples are lists, as for code."""
-    if len(text) > MAX_LITERAL_CHARACTERS or not text.startswith(("[", "{", "(")):
-        return None
-    tree = parsed_expression(text)
-    return None if tree is None else ast.literal_eval(_Lists().visit(tree))
+    is_literal = len(text) <= MAX_LITERAL_CHARACTERS and text.startswith(("[", "{", "("))
+    tree = parsed_expression(text) if is_literal else None
+    if tree is None:
+        raise ValueError("there is no Python literal")
+    value: object = ast.literal_eval(_Lists().visit(tree))
+    return value
 
 
 class _Lists(ast.NodeTransformer):

@@ -1,10 +1,10 @@
 """What counts as a run's answer: which of the attempts in a turn, and whether it fits the schema.
 
 An answer counts only where all of the turn's code ran without an error. Where a schema was given, an answer that does
-not fit it is shown to the model with what is wrong, `max_repairs` times in all; SUBMIT in a cell is told at once.
+not fit it is shown to the model with what is wrong, `max_repairs` times in all; a bad SUBMIT raises inside the cell.
 
-Everything here is a model's word, and untrusted: the value that an answer carries is plain data, checked by the schema
-on the host.
+Everything here is a model's word, and untrusted: the value of an answer is plain data, and the schema checks it on the
+host.
 """
 
 import json
@@ -45,7 +45,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class NoAnswer:
-    """There was none. `problem` is what to tell the model of an attempt that did not count; empty if it made none."""
+    """There is no answer. `problem` is what to tell the model of an attempt that did not count; empty without one."""
 
     problem: str = ""
 
@@ -92,8 +92,8 @@ class Answers:
         """For SUBMIT in a cell, on the guest's thread: why these fields do not fit; None if they do."""
         if self._schema is None or not isinstance(fields, dict):
             return None
-        schema, given = self._schema, fields
-        attempt = self._checked("", lambda: schema.validate_submitted(given))
+        schema, submitted = self._schema, fields
+        attempt = self._check_fit("", lambda: schema.validate_submitted(submitted))
         return attempt.problem if isinstance(attempt, NoAnswer) else None
 
     async def of_turn(
@@ -108,67 +108,69 @@ class Answers:
         self._printed = [*seen, *(cell.output[:MAX_PRINTED_CHARACTERS] for cell in cells)][-MAX_PRINTED:]
         if any(not cell.ok for cell in cells):
             return NoAnswer(self._turns.failed_code() if final is not None else "")
-        given = [cell for cell in cells if cell.final is not None]
-        stated = _stated_by_code(cells, blocks) if given else final
+        answering_cells = [cell for cell in cells if cell.final is not None]
+        stated = _answer_stated_by_code(cells, blocks) if answering_cells else final
         if stated is not None and not self._asked_about_invention:
-            claimed = invented_output(reply, cells[:-1] if given else cells, stated, earlier=seen)
+            claimed = invented_output(reply, cells[:-1] if answering_cells else cells, stated, earlier=seen)
             if claimed is not None:
                 self._asked_about_invention = True
                 return NoAnswer(self._turns.invented_output(claimed))
-        if given:
-            return self._of_cell(given[-1])
+        if answering_cells:
+            return self._answer_of_cell(answering_cells[-1])
         return NoAnswer() if final is None else await self.of_text(final)
 
     def of_plain(self, text: str) -> Answer | NoAnswer:
         """A whole reply as the answer."""
-        return self._judged(text)
+        return self._judge_text(text)
 
     async def of_text(self, final: Final) -> Answer | NoAnswer:
         """The answer in a reply's text, for which the sandbox may have to be asked."""
         if final.kind == "text":
-            return self._judged(final.value)
+            return self._judge_text(final.value)
         if final.kind in ("variable", "text_or_variable"):
-            return await self._of_variable(final)
+            return await self._answer_of_variable(final)
         cell = await self._run_cell(final.code)
         if cell.ok and cell.final is not None:
-            return self._of_cell(cell)
-        if final.text is not None and not _gave_no_value(cell):
-            return self._judged(final.text)
+            return self._answer_of_cell(cell)
+        if final.text is not None and not _has_no_value(cell):
+            return self._judge_text(final.text)
         error = cell.error.message if cell.error is not None else "it gave no answer"
         return NoAnswer(self._turns.bad_expression(final.value, error))
 
-    async def _of_variable(self, final: Final) -> Answer | NoAnswer:
+    async def _answer_of_variable(self, final: Final) -> Answer | NoAnswer:
         known = final.kind == "variable"
         code = f"FINAL_VAR({final.value!r})" if known else _VARIABLE_IF_OWN.format(name=final.value)
         cell = await self._run_cell(code)
         if cell.ok and cell.final is not None and (known or await self._is_set_on_purpose(final.value)):
-            return self._of_cell(cell)
+            return self._answer_of_cell(cell)
         if final.text is not None:
-            return self._judged(final.text)
+            return self._judge_text(final.text)
         reason = cell.error.message if cell.error is not None else f"there is no variable {final.value!r}"
         return NoAnswer(self._turns.no_variable(reason))
 
-    def _of_cell(self, cell: Cell) -> Answer | NoAnswer:
+    def _answer_of_cell(self, cell: Cell) -> Answer | NoAnswer:
         assert cell.final is not None
         schema, text, submitted = self._schema, cell.final, cell.submitted
         if schema is None:
             return Answer(text, text)
         if submitted is not None and not schema.is_one_value(submitted):
-            named = schema.named(submitted)
-            shown = text if named is submitted else _as_text(named)
-            return self._checked(shown, lambda: schema.validate_submitted(submitted))
+            named = schema.name_fields(submitted)
+            answer_text = text if named is submitted else _to_text(named)
+            return self._check_fit(answer_text, lambda: schema.validate_submitted(submitted))
         if submitted is None and not cell.has_final_value:
-            return self._judged(text)
+            return self._judge_text(text)
         value = cell.final_value if submitted is None else submitted["answer"]
-        is_shown = schema.is_text and isinstance(value, (int, float))
-        return self._checked(text if is_shown else _as_text(value), lambda: schema.validate_given(value, text))
+        is_number_as_text = schema.is_text and isinstance(value, (int, float))
+        return self._check_fit(
+            text if is_number_as_text else _to_text(value), lambda: schema.validate_value(value, text)
+        )
 
-    def _judged(self, text: str) -> Answer | NoAnswer:
+    def _judge_text(self, text: str) -> Answer | NoAnswer:
         schema = self._schema
-        return Answer(text, text) if schema is None else self._checked(text, lambda: schema.validate_text(text))
+        return Answer(text, text) if schema is None else self._check_fit(text, lambda: schema.validate_text(text))
 
-    def _checked(self, text: str, validate: Callable[[], object]) -> Answer | NoAnswer:
-        """The answer, if it fits. What is wrong with it is a fact of the run: a replay has not the caller's type."""
+    def _check_fit(self, text: str, validate: Callable[[], object]) -> Answer | NoAnswer:
+        """The answer, if it fits. What is wrong with it is recorded as a fact: a replay does not have the caller's type."""
         value: object = None
         errors: tuple[str, ...] = ()
         try:
@@ -186,19 +188,19 @@ class Answers:
         return NoAnswer(self._turns.bad_answer(self.last_errors, max(left, 1)))
 
 
-def _stated_by_code(cells: Sequence[Cell], blocks: Sequence[str]) -> Final | None:
+def _answer_stated_by_code(cells: Sequence[Cell], blocks: Sequence[str]) -> Final | None:
     """The answer of the last cell, where it is not the only one and its code does nothing but state it."""
     if len(cells) < 2 or len(blocks) < len(cells) or cells[-1].final is None:
         return None
     return Final("text", cells[-1].final) if stated_values(blocks[len(cells) - 1]) is not None else None
 
 
-def _gave_no_value(cell: Cell) -> bool:
+def _has_no_value(cell: Cell) -> bool:
     """Whether the code ran, and what it gave can be no answer: then it was code, and no text that looks like it."""
     return cell.error is not None and cell.error.kind in (wire.BAD_ANSWER, "NoContent")
 
 
-def _as_text(value: object) -> str:
+def _to_text(value: object) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from divebell.errors import AnswerError, ConfigurationError
 from divebell.schemas.checking import Checker
-from divebell.schemas.describe import fields_of, in_words, resolved
+from divebell.schemas.describe import describe_schema, fields_of, resolve
 from divebell.schemas.values import line, measure, parse_json, path_of, printable, shown
 from divebell_bridge.door import wire
 
@@ -30,29 +30,29 @@ class AnswerSchema:
         self._adapter = adapter
 
     @classmethod
-    def of(cls, given: object) -> "AnswerSchema":
+    def of(cls, source: object) -> "AnswerSchema":
         """From a pydantic model, a dataclass, a TypedDict, any other type that pydantic takes (`list[int]`, a Literal,
         `int`), or a JSON Schema as a dict. Raises ConfigurationError where it is none of these.
         """
-        if isinstance(given, AnswerSchema):
-            return given
-        if isinstance(given, dict):
-            if not given:
+        if isinstance(source, AnswerSchema):
+            return source
+        if isinstance(source, dict):
+            if not source:
                 raise ConfigurationError("the JSON Schema for the answer is empty: say at least its type")
-            return cls(given, Checker(given), None)
-        if given is None or isinstance(given, (str, bytes, int, float, list, tuple, set)) or isroutine(given):
+            return cls(source, Checker(source), None)
+        if source is None or isinstance(source, (str, bytes, int, float, list, tuple, set)) or isroutine(source):
             raise ConfigurationError(
                 "a schema is a pydantic model, a dataclass, a TypedDict, a type or a JSON Schema as a dict, "
-                f"not {shown(given)}"
+                f"not {shown(source)}"
             )
         from pydantic import TypeAdapter
 
         try:
-            adapter: Any = TypeAdapter(_portable(given))
+            adapter: Any = TypeAdapter(_make_portable(source))
             return cls(adapter.json_schema(), None, adapter)
         except Exception as error:  # pydantic has several kinds, and an application's hooks any
             reason = " ".join(str(error).split("\n\nFor further")[0].split())[:300]
-            raise ConfigurationError(f"{given!r} cannot be a schema: {reason}"[:500]) from None
+            raise ConfigurationError(f"{source!r} cannot be a schema: {reason}"[:500]) from None
 
     def json_schema(self) -> dict[str, Any]:
         """The schema as JSON Schema, for a prompt or a provider's response format."""
@@ -66,11 +66,11 @@ class AnswerSchema:
     @cached_property
     def is_text(self) -> bool:
         """Whether any answer is a string: then FINAL's text is the value, and is not read as JSON."""
-        return resolved(self._json_schema, self._json_schema).get("type") == "string"
+        return resolve(self._json_schema, self._json_schema).get("type") == "string"
 
     def describe(self) -> str:
         """The fields with their types and descriptions, one a line, for a prompt; or the type where there are none."""
-        return in_words(self._json_schema)
+        return describe_schema(self._json_schema)
 
     def validate(self, value: object) -> object:
         """The typed object of an answer given as plain data: an instance of the type that the schema was made of; plain
@@ -84,7 +84,7 @@ class AnswerSchema:
         try:
             result: object = self._adapter.validate_python(value)
         except ValidationError as error:
-            raise AnswerError(_worded(error)) from None
+            raise AnswerError(_describe_errors(error)) from None
         except RecursionError:
             raise AnswerError(("the answer is nested too deep",)) from None
         except Exception as error:  # a validator of the application's that did not expect such a value
@@ -102,9 +102,9 @@ class AnswerSchema:
         if len(fields) != 1 or next(iter(fields)) in self.field_names:
             return self.validate(fields)
         [value] = fields.values()
-        if resolved(self._json_schema, self._json_schema).get("type") == "object":
+        if resolve(self._json_schema, self._json_schema).get("type") == "object":
             return self._validate_answer(fields, value)
-        return self.validate_given(value)
+        return self.validate_value(value)
 
     def _validate_answer(self, fields: dict[str, object], value: object) -> object:
         """One value for an object: as a field, and under the name `answer` also as the object itself."""
@@ -117,7 +117,7 @@ class AnswerSchema:
         if isinstance(value, dict):
             return self.validate(value)
         try:
-            return self.validate_given(value)
+            return self.validate_value(value)
         except AnswerError:
             raise problem from None
 
@@ -125,7 +125,7 @@ class AnswerSchema:
         """Whether SUBMIT was given one value without a field's name: the same as FINAL of that value."""
         return list(fields) == ["answer"] and "answer" not in self.field_names
 
-    def validate_given(self, value: object, text: str | None = None) -> object:
+    def validate_value(self, value: object, text: str | None = None) -> object:
         """As `validate`, for one value that code gave, be it with FINAL, FINAL_VAR, `answer` or SUBMIT. `text` is how
         the code's print shows it.
 
@@ -160,7 +160,7 @@ class AnswerSchema:
             raise AnswerError((f"{len(values):,} values, but the answer has {len(names):,} fields: name them",))
         return self.validate(dict(zip(names, values, strict=False)))
 
-    def named(self, fields: dict[str, object]) -> dict[str, object]:
+    def name_fields(self, fields: dict[str, object]) -> dict[str, object]:
         """What SUBMIT was given, by the names of the fields where it was values in their order; else the same dict."""
         values = fields.get(wire.BY_POSITION)
         if not isinstance(values, list) or not self.field_names:
@@ -192,7 +192,7 @@ class AnswerSchema:
             raise error from None
 
 
-def _worded(error: Any) -> tuple[str, ...]:
+def _describe_errors(error: Any) -> tuple[str, ...]:
     """pydantic's errors, one line each."""
     lines = []
     for one in error.errors(include_url=False, include_context=False)[: AnswerError.MAX_ERRORS * 5]:
@@ -206,33 +206,33 @@ def _worded(error: Any) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _portable(given: Any) -> Any:
-    """`given` with each typing.TypedDict as one of typing_extensions: before Python 3.12 pydantic takes no other."""
+def _make_portable(source: Any) -> Any:
+    """`source` with each typing.TypedDict as one of typing_extensions: before Python 3.12 pydantic takes no other."""
     if sys.version_info >= (3, 12):
-        return given
-    if typing.is_typeddict(given) and type(given).__module__ == "typing":
-        return _portable_typed_dict(given)
-    origin, arguments = get_origin(given), get_args(given)
+        return source
+    if typing.is_typeddict(source) and type(source).__module__ == "typing":
+        return _make_portable_typed_dict(source)
+    origin, arguments = get_origin(source), get_args(source)
     if origin is None or not arguments or origin is typing.Literal:
-        return given
-    portable = tuple(_portable(argument) for argument in arguments)
+        return source
+    portable = tuple(_make_portable(argument) for argument in arguments)
     if origin in (Union, UnionType):
         return reduce(or_, portable)
     if origin is Annotated:
-        return Annotated[(portable[0], *given.__metadata__)]
+        return Annotated[(portable[0], *source.__metadata__)]
     return origin[portable if len(portable) > 1 else portable[0]]
 
 
-def _portable_typed_dict(given: Any) -> Any:
+def _make_portable_typed_dict(source: Any) -> Any:
     import typing_extensions
 
-    hints = typing.get_type_hints(given, include_extras=True)
+    hints = typing.get_type_hints(source, include_extras=True)
     fields = {}
     for name, hint in hints.items():
         kind = get_args(hint)[0] if get_origin(hint) in (typing.Required, typing.NotRequired) else hint
-        marker = typing_extensions.Required if name in given.__required_keys__ else typing_extensions.NotRequired
-        fields[name] = marker[_portable(kind)]
+        marker = typing_extensions.Required if name in source.__required_keys__ else typing_extensions.NotRequired
+        fields[name] = marker[_make_portable(kind)]
     make: Any = typing_extensions.TypedDict
-    made = make(given.__name__, fields)
-    made.__doc__ = given.__doc__
-    return made
+    typed_dict = make(source.__name__, fields)
+    typed_dict.__doc__ = source.__doc__
+    return typed_dict

@@ -69,7 +69,7 @@ class Checker:
         self._max_steps = max_steps
         schema = {name: value for name, value in schema.items() if name != "$id"}
         try:
-            self._parts = _weight(schema)
+            self._parts = _count_parts(schema)
             kind = validator_for(schema, default=Draft202012Validator)
             kind.check_schema(schema)
             for part in walk(schema):
@@ -90,7 +90,7 @@ class Checker:
         if "$ref" in part:
             _check_reference(part["$ref"], root)
         if "pattern" in part:
-            self._patterns[part["pattern"]] = _compiled(part["pattern"])
+            self._patterns[part["pattern"]] = _compile_pattern(part["pattern"])
 
     def _pattern(self, _validator: object, pattern: str, value: object, _schema: object) -> "Iterator[ValidationError]":
         from jsonschema.exceptions import ValidationError
@@ -113,16 +113,16 @@ class Checker:
         except RecursionError:
             raise AnswerError(("the answer is nested too deep",)) from None
         if errors:
-            raise AnswerError(tuple(_worded(error) for error in errors))
+            raise AnswerError(tuple(_describe_error(error) for error in errors))
         return plain
 
 
-def _weight(schema: object) -> int:
+def _count_parts(schema: object) -> int:
     """All parts of the schema, its enums' and names too."""
     if isinstance(schema, dict):
-        return 1 + sum(1 + _weight(part) for part in schema.values())
+        return 1 + sum(1 + _count_parts(part) for part in schema.values())
     if isinstance(schema, (list, tuple)):
-        return 1 + sum(_weight(part) for part in schema)
+        return 1 + sum(_count_parts(part) for part in schema)
     return 1
 
 
@@ -141,7 +141,7 @@ def _check_reference(reference: object, root: dict[str, Any]) -> None:
             raise ConfigurationError(problem)
 
 
-def _compiled(pattern: object) -> Any:
+def _compile_pattern(pattern: object) -> Any:
     from pydantic_core import SchemaError, SchemaValidator, core_schema
 
     try:
@@ -167,31 +167,31 @@ def _unique_items(_validator: object, wanted: object, value: object, _schema: ob
         seen.add(key)
 
 
-def _worded(error: "ValidationError") -> str:
+def _describe_error(error: "ValidationError") -> str:
     """One line: where, what was expected, what was given."""
     where = path_of(list(error.absolute_path))
     if error.validator in ("anyOf", "oneOf") and error.context:
-        return _of_branches(error, where)
-    return line(where, _problem(error))
+        return _describe_branches(error, where)
+    return line(where, _describe_problem(error))
 
 
-def _of_branches(error: "ValidationError", where: str) -> str:
+def _describe_branches(error: "ValidationError", where: str) -> str:
     """What none of several schemas took: what they expected; or what is wrong by the one that came nearest."""
     nearest = max(error.context or [], key=lambda inner: (len(inner.absolute_path), inner.validator != "type"))
     if len(nearest.absolute_path) > len(error.absolute_path) or nearest.validator != "type":
-        return _worded(nearest)
-    expected = [_types(inner.validator_value) for inner in islice(error.context or [], MAX_LISTED)]
+        return _describe_error(nearest)
+    expected = [_join_types(inner.validator_value) for inner in islice(error.context or [], MAX_LISTED)]
     return line(where, f"expected {' or '.join(dict.fromkeys(expected))}, given {shown(error.instance)}")
 
 
-def _types(value: object) -> str:
+def _join_types(value: object) -> str:
     return " or ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _problem(error: "ValidationError") -> str:
+def _describe_problem(error: "ValidationError") -> str:
     rule, wanted, given = str(error.validator), error.validator_value, error.instance
     if rule == "type":
-        return f"expected {_types(wanted)}, given {shown(given)}"
+        return f"expected {_join_types(wanted)}, given {shown(given)}"
     if rule == "required":
         missing = [shown(name) for name in wanted if name not in given]  # each is an error of its own: one line for all
         return f"missing: {', '.join(missing[:MAX_LISTED])}"
@@ -204,11 +204,11 @@ def _problem(error: "ValidationError") -> str:
     if rule == "const":
         return f"expected {shown(wanted)}, given {shown(given)}"
     if isinstance(wanted, (int, float, str)) and rule != "uniqueItems":
-        return f"must have {rule} {shown(wanted)}, given {_measured(rule, given)}"
+        return f"must have {rule} {shown(wanted)}, given {_measure_for_rule(rule, given)}"
     return printable(error.message[:200])
 
 
-def _measured(rule: str, given: object) -> str:
+def _measure_for_rule(rule: str, given: object) -> str:
     if rule in ("minLength", "maxLength") and isinstance(given, str):
         return f"{len(given):,} characters"
     return shown(given)

@@ -14,7 +14,7 @@ MAX_NESTING = 4
 _MANY = 12
 
 
-def resolved(schema: object, root: Mapping[str, Any]) -> Mapping[str, Any]:
+def resolve(schema: object, root: Mapping[str, Any]) -> Mapping[str, Any]:
     """The schema that a reference leads to; the schema itself if it is none."""
     for _ in range(8):
         if not isinstance(schema, dict):
@@ -31,24 +31,24 @@ def resolved(schema: object, root: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def fields_of(root: Mapping[str, Any]) -> tuple[str, ...]:
     """The names of the fields of an object; none for any other value."""
-    properties = resolved(root, root).get("properties")
+    properties = resolve(root, root).get("properties")
     return tuple(properties) if isinstance(properties, dict) else ()
 
 
-def in_words(root: Mapping[str, Any]) -> str:
+def describe_schema(root: Mapping[str, Any]) -> str:
     """The fields, one a line; or, where the answer is no object with fields, its type."""
-    top = resolved(root, root)
+    top = resolve(root, root)
     names = fields_of(root)
     if not names:
-        return _cut(_type(top, root, 0), MAX_FIELD_CHARACTERS)
+        return _cut(_type_of(top, root, 0), MAX_FIELD_CHARACTERS)
     required = top.get("required", ())
     lines = []
     for name in names:
         field = top["properties"][name]
         optional = "" if name in required else ", optional"
-        said = resolved(field, root).get("description")
+        said = resolve(field, root).get("description")
         words = f": {' '.join(str(said).split())}" if said else ""
-        lines.append(_cut(f"- `{printable(name)}` ({_type(field, root, 0)}{optional}){words}", MAX_FIELD_CHARACTERS))
+        lines.append(_cut(f"- `{printable(name)}` ({_type_of(field, root, 0)}{optional}){words}", MAX_FIELD_CHARACTERS))
     return _cut("\n".join(lines), MAX_DESCRIPTION_CHARACTERS)
 
 
@@ -56,10 +56,10 @@ def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def _type(schema: object, root: Mapping[str, Any], depth: int) -> str:
+def _type_of(schema: object, root: Mapping[str, Any], depth: int) -> str:
     if depth > MAX_NESTING:
         return "..."
-    one = resolved(schema, root)
+    one = resolve(schema, root)
     if "const" in one:
         return shown(one["const"])
     if isinstance(one.get("enum"), list):
@@ -67,30 +67,32 @@ def _type(schema: object, root: Mapping[str, Any], depth: int) -> str:
         return values + (" or ..." if len(one["enum"]) > _MANY else "")
     for name in ("anyOf", "oneOf"):
         if isinstance(one.get(name), list):
-            return " or ".join(dict.fromkeys(_type(part, root, depth + 1) for part in one[name][:_MANY]))
+            return " or ".join(dict.fromkeys(_type_of(part, root, depth + 1) for part in one[name][:_MANY]))
     kind = one.get("type", "any value")
     if isinstance(kind, list):
         return " or ".join(map(str, kind))
     if kind == "array":
         prefix = one.get("prefixItems")
         if isinstance(prefix, list):
-            return f"list of {', '.join(_type(part, root, depth + 1) for part in prefix[:_MANY])}"
-        return f"list of {_type(one['items'], root, depth + 1)}" if isinstance(one.get("items"), dict) else "list"
+            return f"list of {', '.join(_type_of(part, root, depth + 1) for part in prefix[:_MANY])}"
+        return f"list of {_type_of(one['items'], root, depth + 1)}" if isinstance(one.get("items"), dict) else "list"
     if kind == "object":
-        return _object(one, root, depth)
-    return f"{kind}, {one['format']}" if "format" in one else str(kind) + _range(one)
+        return _object_of(one, root, depth)
+    return f"{kind}, {one['format']}" if "format" in one else str(kind) + _range_of(one)
 
 
-def _object(one: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> str:
+def _object_of(one: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> str:
     properties = one.get("properties")
     if isinstance(properties, dict) and properties:
-        inside = [f"`{printable(name)}` ({_type(part, root, depth + 1)})" for name, part in properties.items()]
+        inside = [f"`{printable(name)}` ({_type_of(part, root, depth + 1)})" for name, part in properties.items()]
         return f"object with {', '.join(inside[:_MANY])}{', ...' if len(inside) > _MANY else ''}"
     values = one.get("additionalProperties")
-    return f"object of name and {_type(values, root, depth + 1)}" if isinstance(values, dict) and values else "object"
+    return (
+        f"object of name and {_type_of(values, root, depth + 1)}" if isinstance(values, dict) and values else "object"
+    )
 
 
-def _range(one: Mapping[str, Any]) -> str:
+def _range_of(one: Mapping[str, Any]) -> str:
     bounds = (
         ("minimum", "at least "),
         ("exclusiveMinimum", "over "),

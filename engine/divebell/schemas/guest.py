@@ -10,7 +10,7 @@ from typing import Any
 
 from divebell.errors import AnswerError, ConfigurationError, SchemaRefused
 from divebell.schemas.checking import Checker
-from divebell.schemas.describe import in_words
+from divebell.schemas.describe import describe_schema
 from divebell.schemas.values import as_json, measure, parse_json, shown
 from divebell_bridge.door import bounds
 
@@ -34,18 +34,18 @@ class GuestSchema:
         self._checker = Checker(json_schema, max_steps=MAX_STEPS)
 
     @classmethod
-    def of(cls, given: object) -> "GuestSchema":
+    def of(cls, schema: object) -> "GuestSchema":
         """From a JSON Schema as decoded from the door. Raises SchemaRefused, with what to change."""
-        problem = bounds.schema_problem(given)
+        problem = bounds.schema_problem(schema)
         if problem is not None:
             raise SchemaRefused(problem)
         try:
-            measure(given)
-            plain = as_json(given)
+            measure(schema)
+            plain = as_json(schema)
         except AnswerError as error:
             raise SchemaRefused(f"the schema is not plain JSON: {error}") from None
         try:
-            return cls(_copied(plain))
+            return cls(_copy_schema(plain))
         except ConfigurationError as error:
             raise SchemaRefused(str(error)) from None
 
@@ -55,7 +55,7 @@ class GuestSchema:
 
     def describe(self) -> str:
         """The fields with their types, for a prompt."""
-        return in_words(self._json_schema)
+        return describe_schema(self._json_schema)
 
     def parse_reply(self, text: str) -> object:
         """The plain value that a model's reply holds. Raises AnswerError where there is none, or it does not fit."""
@@ -64,7 +64,7 @@ class GuestSchema:
         return self._checker.check(parse_json(text))
 
 
-def _copied(schema: object) -> dict[str, Any]:
+def _copy_schema(schema: object) -> dict[str, Any]:
     if not isinstance(schema, dict):
         raise SchemaRefused(f"a schema is a dict, not {shown(schema)}")
     copy: dict[str, Any] = {}
@@ -80,46 +80,46 @@ def _copied(schema: object) -> dict[str, Any]:
     return copy
 
 
-def _type(name: str, value: object) -> object:
+def _copy_type(name: str, value: object) -> object:
     kinds = value if isinstance(value, list) else [value]
     if not kinds or not all(isinstance(kind, str) and kind in _TYPES for kind in kinds):
         raise SchemaRefused(f"type must be of {', '.join(sorted(_TYPES))}, not {shown(value)}")
     return list(dict.fromkeys(kinds)) if isinstance(value, list) else value
 
 
-def _properties(name: str, value: object) -> object:
+def _copy_properties(name: str, value: object) -> object:
     if not isinstance(value, dict):
         raise SchemaRefused(f"properties must be a dict of field and schema, not {shown(value)}")
-    return {field: _copied(part) for field, part in value.items()}
+    return {field: _copy_schema(part) for field, part in value.items()}
 
 
-def _required(name: str, value: object) -> object:
+def _copy_required(name: str, value: object) -> object:
     if not isinstance(value, list) or not all(isinstance(field, str) for field in value):
         raise SchemaRefused("required must be a list of the fields' names, beside properties")
     return list(dict.fromkeys(value))
 
 
-def _schema(name: str, value: object) -> object:
-    return _copied(value)
+def _copy_one(name: str, value: object) -> object:
+    return _copy_schema(value)
 
 
-def _schema_or_bool(name: str, value: object) -> object:
-    return value if isinstance(value, bool) else _copied(value)
+def _copy_one_or_bool(name: str, value: object) -> object:
+    return value if isinstance(value, bool) else _copy_schema(value)
 
 
-def _alternatives(name: str, value: object) -> object:
+def _copy_alternatives(name: str, value: object) -> object:
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_ALTERNATIVES:
         raise SchemaRefused(f"{name} must be a list of 1 to {MAX_ALTERNATIVES} schemas")
-    return [_copied(part) for part in value]
+    return [_copy_schema(part) for part in value]
 
 
-def _enum(name: str, value: object) -> object:
+def _copy_enum(name: str, value: object) -> object:
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_ENUM or any(map(_is_nested, value)):
         raise SchemaRefused(f"enum must be a list of 1 to {MAX_ENUM} strings, numbers, booleans or None")
     return list(value)
 
 
-def _const(name: str, value: object) -> object:
+def _copy_const(name: str, value: object) -> object:
     if _is_nested(value):
         raise SchemaRefused("const must be a string, a number, a boolean or None")
     return value
@@ -129,34 +129,34 @@ def _is_nested(value: object) -> bool:
     return isinstance(value, (list, dict))
 
 
-def _count(name: str, value: object) -> object:
+def _copy_count(name: str, value: object) -> object:
     if type(value) is not int or value < 0:
         raise SchemaRefused(f"{name} must be a whole number, not {shown(value)}")
     return value
 
 
-def _number(name: str, value: object) -> object:
+def _copy_number(name: str, value: object) -> object:
     if type(value) not in (int, float):
         raise SchemaRefused(f"{name} must be a number, not {shown(value)}")
     return value
 
 
-def _description(name: str, value: object) -> object:
+def _copy_description(name: str, value: object) -> object:
     if not isinstance(value, str):
         raise SchemaRefused(f"description must be a string, not {shown(value)}")
     return value
 
 
 _RULES: dict[str, Callable[[str, object], object]] = {
-    "type": _type,
-    "description": _description,
-    "properties": _properties,
-    "required": _required,
-    "items": _schema,
-    "additionalProperties": _schema_or_bool,
-    "anyOf": _alternatives,
-    "enum": _enum,
-    "const": _const,
-    **dict.fromkeys(_COUNTS, _count),
-    **dict.fromkeys(_NUMBERS, _number),
+    "type": _copy_type,
+    "description": _copy_description,
+    "properties": _copy_properties,
+    "required": _copy_required,
+    "items": _copy_one,
+    "additionalProperties": _copy_one_or_bool,
+    "anyOf": _copy_alternatives,
+    "enum": _copy_enum,
+    "const": _copy_const,
+    **dict.fromkeys(_COUNTS, _copy_count),
+    **dict.fromkeys(_NUMBERS, _copy_number),
 }

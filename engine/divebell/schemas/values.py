@@ -41,7 +41,7 @@ def measure(value: object) -> Size:
     for _ in range(MAX_DEPTH):
         below: list[object] = []
         for part in level:
-            inside = _inside(part)
+            inside = _parts_inside(part)
             parts += 1
             characters += len(part) if isinstance(part, (str, bytes)) else 0
             if parts + len(below) + len(inside) > MAX_PARTS or characters > MAX_CHARACTERS:
@@ -55,7 +55,7 @@ def measure(value: object) -> Size:
     raise AnswerError((f"the answer is nested more than {MAX_DEPTH} deep",))
 
 
-def _inside(part: object) -> "list[object] | tuple[object, ...]":
+def _parts_inside(part: object) -> "list[object] | tuple[object, ...]":
     """The parts of a part, its keys among them. Raises AnswerError where it is not plain data."""
     kind = type(part)
     if kind is dict:

@@ -170,7 +170,7 @@ class Answers:
         return Answer(text, text) if schema is None else self._check_fit(text, lambda: schema.validate_text(text))
 
     def _check_fit(self, text: str, validate: Callable[[], object]) -> Answer | NoAnswer:
-        """The answer, if it fits. What is wrong with it is recorded as a fact: a replay does not have the caller's type."""
+        """The answer, if it fits. Its errors are recorded as a fact: a replay does not have the caller's type."""
         value: object = None
         errors: tuple[str, ...] = ()
         try:

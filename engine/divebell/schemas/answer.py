@@ -1,6 +1,6 @@
 """The schema that an application gives for its answers: `RLM(..., output=Schema)`.
 
-The schema is the application's and trusted; the answer is a model's and is not. Whatever answer is given, `validate`
+The application wrote the schema, so it is trusted; a model wrote the answer, so it is not. For any answer, `validate`
 returns the typed object or raises AnswerError with lines that a model can repair it from, in bounded time and memory
 (values.py and checking.py say which bounds), as far as the application's own validators are.
 """
@@ -60,12 +60,12 @@ class AnswerSchema:
 
     @cached_property
     def field_names(self) -> tuple[str, ...]:
-        """The fields of the answer, in order; empty where the answer is no object with fields."""
+        """The fields of the answer, in order; empty where the answer is not an object with fields."""
         return fields_of(self._json_schema)
 
     @cached_property
     def is_text(self) -> bool:
-        """Whether any answer is a string: then FINAL's text is the value, and is not read as JSON."""
+        """Whether every answer is a string: then FINAL's text is the value, and is not read as JSON."""
         return resolve(self._json_schema, self._json_schema).get("type") == "string"
 
     def describe(self) -> str:
@@ -73,7 +73,7 @@ class AnswerSchema:
         return describe_schema(self._json_schema)
 
     def validate(self, value: object) -> object:
-        """The typed object of an answer given as plain data: an instance of the type that the schema was made of; plain
+        """The typed object for an answer in plain data: an instance of the type that the schema was made from, or plain
         data for a JSON Schema. Raises AnswerError where it does not fit.
         """
         if self._checker is not None:
@@ -92,10 +92,10 @@ class AnswerSchema:
         return result
 
     def validate_submitted(self, fields: dict[str, object]) -> object:
-        """As `validate`, for what SUBMIT was given: its fields, or one value, which comes under the name `answer`.
+        """As `validate`, for the arguments of SUBMIT: its fields, or one value, which has the name `answer`.
 
-        Models name that value as they like, and give a whole object as one value, as JSON in a text, or as the values
-        of its fields in their order, which come as a list under the name wire.BY_POSITION.
+        Models name that value as they like; they also pass a whole object as one value, as JSON in a text, or as the
+        values of its fields in their order, which arrive as a list with the name wire.BY_POSITION.
         """
         if wire.BY_POSITION in fields:
             return self._validate_in_order(fields[wire.BY_POSITION])
@@ -122,12 +122,12 @@ class AnswerSchema:
             raise problem from None
 
     def is_one_value(self, fields: dict[str, object]) -> bool:
-        """Whether SUBMIT was given one value without a field's name: the same as FINAL of that value."""
+        """Whether SUBMIT received one value without a field's name, which is the same as FINAL of that value."""
         return list(fields) == ["answer"] and "answer" not in self.field_names
 
     def validate_value(self, value: object, text: str | None = None) -> object:
-        """As `validate`, for one value that code gave, be it with FINAL, FINAL_VAR, `answer` or SUBMIT. `text` is how
-        the code's print shows it.
+        """As `validate`, for one value that code passed to FINAL, FINAL_VAR, `answer` or SUBMIT. `text` is how print
+        shows it.
 
         Where the answer is a string, a number counts as its text; nothing else does. Where it is not, a string may be
         JSON. Where it is an object of one field, the value may be that field's.
@@ -161,14 +161,14 @@ class AnswerSchema:
         return self.validate(dict(zip(names, values, strict=False)))
 
     def name_fields(self, fields: dict[str, object]) -> dict[str, object]:
-        """What SUBMIT was given, by the names of the fields where it was values in their order; else the same dict."""
+        """The arguments of SUBMIT by field name, where they were values in order; otherwise the same dict."""
         values = fields.get(wire.BY_POSITION)
         if not isinstance(values, list) or not self.field_names:
             return fields
         return dict(zip(self.field_names, values, strict=False))
 
     def validate_text(self, text: str) -> object:
-        """As `validate`, for an answer given as text: JSON, also in a fence; the text itself where that fits."""
+        """As `validate`, for an answer in text: JSON, also in a fence; or the text itself where that fits."""
         if self.is_text:
             return self._text_or_quoted(text)
         try:
@@ -207,7 +207,7 @@ def _describe_errors(error: Any) -> tuple[str, ...]:
 
 
 def _make_portable(source: Any) -> Any:
-    """`source` with each typing.TypedDict as one of typing_extensions: before Python 3.12 pydantic takes no other."""
+    """`source` with each typing.TypedDict as one of typing_extensions: before Python 3.12 pydantic accepts no other."""
     if sys.version_info >= (3, 12):
         return source
     if typing.is_typeddict(source) and type(source).__module__ == "typing":

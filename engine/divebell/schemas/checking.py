@@ -1,10 +1,10 @@
 """Checking a value against a JSON Schema, with problems worded for a model that is to repair them.
 
-The checking itself is the `jsonschema` library's. What is changed for hostile values:
+The `jsonschema` library does the checking. What is changed for hostile values:
 - a pattern is run by the Rust engine that pydantic brings, which is linear in the text, and never by `re`, which a
   text can keep busy for years; patterns that need look-around or back-references are refused when the schema is given;
 - `uniqueItems` is linear;
-- nothing is ever fetched: a `$ref` leads into the schema itself, or the schema is refused;
+- nothing is ever fetched: a schema whose `$ref` leads out of it is refused;
 - the parts of the value times the parts of the schema are bounded before the work begins.
 """
 
@@ -118,7 +118,7 @@ class Checker:
 
 
 def _count_parts(schema: object) -> int:
-    """All parts of the schema, its enums' and names too."""
+    """The number of all parts of the schema, names and the values of enums included."""
     if isinstance(schema, dict):
         return 1 + sum(1 + _count_parts(part) for part in schema.values())
     if isinstance(schema, (list, tuple)):
@@ -168,7 +168,7 @@ def _unique_items(_validator: object, wanted: object, value: object, _schema: ob
 
 
 def _describe_error(error: "ValidationError") -> str:
-    """One line: where, what was expected, what was given."""
+    """One line: where, what was expected, what the value is."""
     where = path_of(list(error.absolute_path))
     if error.validator in ("anyOf", "oneOf") and error.context:
         return _describe_branches(error, where)
@@ -176,7 +176,7 @@ def _describe_error(error: "ValidationError") -> str:
 
 
 def _describe_branches(error: "ValidationError", where: str) -> str:
-    """What none of several schemas took: what they expected; or what is wrong by the one that came nearest."""
+    """A value that fits none of several schemas: what they expect, or what is wrong by the one that comes nearest."""
     nearest = max(error.context or [], key=lambda inner: (len(inner.absolute_path), inner.validator != "type"))
     if len(nearest.absolute_path) > len(error.absolute_path) or nearest.validator != "type":
         return _describe_error(nearest)

@@ -1,6 +1,6 @@
-"""A JSON Schema in words, for a prompt: each field with its type and its description, in as few characters as it takes.
+"""A JSON Schema in words, for a prompt: each field with its type and its description, in few characters.
 
-It says less than the schema does (no patterns, no conditions): what it leaves out, the check still finds.
+It says less than the schema does (no patterns, no conditions); the check still enforces what it leaves out.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _MANY = 12
 
 
 def resolve(schema: object, root: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema that a reference leads to; the schema itself if it is none."""
+    """The schema that a reference leads to; the same schema if it is not a reference."""
     for _ in range(8):
         if not isinstance(schema, dict):
             return {}
@@ -30,13 +30,13 @@ def resolve(schema: object, root: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def fields_of(root: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of the fields of an object; none for any other value."""
+    """The names of the fields of an object; empty for any other value."""
     properties = resolve(root, root).get("properties")
     return tuple(properties) if isinstance(properties, dict) else ()
 
 
 def describe_schema(root: Mapping[str, Any]) -> str:
-    """The fields, one a line; or, where the answer is no object with fields, its type."""
+    """The fields, one a line; or, where the answer is not an object with fields, its type."""
     top = resolve(root, root)
     names = fields_of(root)
     if not names:

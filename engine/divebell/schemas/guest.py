@@ -1,8 +1,8 @@
 """A schema that sandboxed code gave for a sub-call's reply: `llm_query(prompt, schema={...})`.
 
-The schema itself is hostile here. It is copied keyword by keyword from a short list whose cost is known; a keyword with
-another meaning (`pattern`, `$ref`, conditions) is refused with a sentence, and annotations are left out. Nothing of it
-is run or fetched. What is left is checked as any other schema, under the same bound on the work (checking.py).
+The schema itself is hostile here. It is copied keyword by keyword from a short list whose cost is known; any other
+keyword (`pattern`, `$ref`, conditions) is refused with a sentence, and annotations are left out. Nothing of it is run
+or fetched. The copy is checked as any other schema, with the same kind of bound on the work (checking.py).
 """
 
 from collections.abc import Callable
@@ -58,7 +58,7 @@ class GuestSchema:
         return describe_schema(self._json_schema)
 
     def parse_reply(self, text: str) -> object:
-        """The plain value that a model's reply holds. Raises AnswerError where there is none, or it does not fit."""
+        """The plain value that a model's reply holds. Raises AnswerError where it holds none, or one that does not fit."""
         if self._json_schema.get("type") == "string":
             return self._checker.check(text.strip())
         return self._checker.check(parse_json(text))

@@ -1,6 +1,6 @@
-"""Values that a model gave, before anything else looks at them: bounds, JSON, and how a sentence shows them.
+"""Values from a model, before anything else looks at them: bounds, JSON, and how a sentence quotes them.
 
-Every value is hostile. `measure` bounds it first, so that what comes after may walk it without bounds of its own.
+Every value is hostile. `measure` bounds it first, so that later code may walk it without bounds of its own.
 """
 
 import ast
@@ -56,7 +56,7 @@ def measure(value: object) -> Size:
 
 
 def _parts_inside(part: object) -> "list[object] | tuple[object, ...]":
-    """The parts of a part, its keys among them. Raises AnswerError where it is not plain data."""
+    """The values and keys directly inside of a list or dict. Raises AnswerError where a part is not plain data."""
     kind = type(part)
     if kind is dict:
         items: dict[object, object] = part  # type: ignore[assignment]
@@ -90,7 +90,7 @@ def as_json(value: object) -> object:
 
 
 def parse_json(text: str) -> object:
-    """The value that a text holds: JSON, alone, in a fence, or after some words; or a Python literal:
+    """The value that a text holds: JSON, by itself, in a fence or after some words; or a Python literal:
     None, True, False, a list or a dict.
 
     Raises AnswerError where it holds none of these.

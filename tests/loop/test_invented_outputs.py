@@ -6,7 +6,7 @@ from divebell import RLM, ScriptedModel
 from divebell.cell import Cell
 from divebell.models.protocol import texts_of
 from divebell.replies.meanings import Final
-from divebell.run.invented import invented_output
+from divebell.run.invented import find_invented_output
 
 CODE = "```repl\nprint(59 * 50)\n```"
 
@@ -51,7 +51,7 @@ INVENTED = {
 @pytest.mark.parametrize("name", INVENTED)
 def test_an_answer_from_an_output_that_was_made_up_is_found(name: str) -> None:
     said, answer, printed = INVENTED[name]
-    claim = invented_output(f"{CODE}\n\n{said}\n\nFINAL({answer})", [Cell(stdout=printed)], Final("text", answer))
+    claim = find_invented_output(f"{CODE}\n\n{said}\n\nFINAL({answer})", [Cell(stdout=printed)], Final("text", answer))
     assert claim is not None
     assert claim in said.replace("**", "")
 
@@ -78,19 +78,19 @@ LEFT_ALONE = {
 def test_a_reply_that_quotes_or_reasons_is_left_alone(name: str) -> None:
     said, answer, printed = LEFT_ALONE[name]
     reply = f"{CODE}\n\n{said}\n\nFINAL({answer})"
-    assert invented_output(reply, [Cell(stdout=printed)], Final("text", answer)) is None
+    assert find_invented_output(reply, [Cell(stdout=printed)], Final("text", answer)) is None
 
 
 def test_what_was_said_before_the_code_or_printed_in_an_earlier_turn_is_not_made_up() -> None:
     final, cells = Final("text", "12345"), [Cell(stdout="2950\n")]
-    assert invented_output(f"Output: 12345\n{CODE}\nFINAL(12345)", cells, final) is None
+    assert find_invented_output(f"Output: 12345\n{CODE}\nFINAL(12345)", cells, final) is None
     reply = f"{CODE}\nOutput: 12345\nFINAL(12345)"
-    assert invented_output(reply, cells, final) == "12345"
-    assert invented_output(reply, cells, final, earlier=["sum 12345"]) is None
-    assert invented_output(reply, [], final) is None
-    assert invented_output("```repl\nx = '''\nOutput: 12345\n'''\n```\nFINAL(12345)", cells, final) is None
+    assert find_invented_output(reply, cells, final) == "12345"
+    assert find_invented_output(reply, cells, final, earlier=["sum 12345"]) is None
+    assert find_invented_output(reply, [], final) is None
+    assert find_invented_output("```repl\nx = '''\nOutput: 12345\n'''\n```\nFINAL(12345)", cells, final) is None
     for kind in ("variable", "expression", "submit"):
-        assert invented_output(reply, cells, Final(kind, "x")) is None
+        assert find_invented_output(reply, cells, Final(kind, "x")) is None
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,8 @@ def test_what_was_said_before_the_code_or_printed_in_an_earlier_turn_is_not_made
 )  # fmt: skip
 def test_any_text_has_a_verdict(text: str) -> None:
     cells = [Cell(stdout=text), Cell(stdout="0.5 " * 20_000)]
-    invented_output(f"{CODE}\n{text}\nFINAL(7.25)", cells, Final("text", " ".join(f"{n}.25" for n in range(200))))
-    invented_output(text, cells, Final("text", text[:2000]))
+    find_invented_output(f"{CODE}\n{text}\nFINAL(7.25)", cells, Final("text", " ".join(f"{n}.25" for n in range(200))))
+    find_invented_output(text, cells, Final("text", text[:2000]))
 
 
 def said(root: ScriptedModel, request: int) -> str:

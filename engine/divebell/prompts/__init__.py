@@ -14,7 +14,7 @@ Change a file, and what models are told is changed; `divebell prompts` prints th
 - `note_cut`, `note_only_thoughts`, `note_withheld`, `note_in_thought`, `note_answer_before_code`,
   `note_answer_in_words`, `note_other_form`, `note_call_not_run`, `note_too_many_blocks`, `note_unmarked_block`,
   `note_other_language`, `note_made_up_turn`, `note_empty`: after those or in place of `no_code`, where something in a
-  reply was not taken as it stands (loop/notes.py).
+  reply was not taken as it stands (replies/notes.py).
 - `exhausted` (no turns left) or `landing` (a budget used up), with `last_text` or `last_schema` in it: the last one;
   `last_cut` at its end, where the reply to it was cut off, and is asked for again.
 - `compacted`: in place of old turns, at the end of the question, where the history outgrew the model's window

@@ -16,9 +16,9 @@ _BARE_SWITCH = re.compile(
 )
 
 
-def without_channels(text: str) -> str:
-    """The final message of a reply in channels; any other text as it is."""
-    text = with_tokens(text)
+def final_channel_text(text: str) -> str:
+    """The final message of a reply in channels; any other text unchanged."""
+    text = restore_channel_tokens(text)
     finals = deque(_FINAL.finditer(text), maxlen=1)
     if not finals or not text.lstrip().startswith(("<|channel|>", "<|start|>")):
         return text
@@ -27,8 +27,8 @@ def without_channels(text: str) -> str:
     return text[begin : ending.start() if ending else len(text)].strip()
 
 
-def with_tokens(text: str) -> str:
-    """A reply in channels that lost its tokens, with the tokens; any other text as it is."""
+def restore_channel_tokens(text: str) -> str:
+    """A reply in channels that lost its tokens, with the tokens; any other text unchanged."""
     beginning = _BARE_BEGINNING.match(text)
     if beginning is None:
         return text

@@ -51,7 +51,7 @@ def end_of_call(text: str, begin: int, boundary: "re.Pattern[str]", scan: Scan) 
 
     boundary: how the next call or block begins; what follows a pair's end is looked at so far.
     """
-    content_end, after, is_plain = _balanced(text, begin, scan)
+    content_end, after, is_plain = _find_balanced_end(text, begin, scan)
     if content_end is None:
         return NEVER_CLOSED
     end = line_end(text, after)
@@ -66,39 +66,39 @@ def end_of_call(text: str, begin: int, boundary: "re.Pattern[str]", scan: Scan) 
     limit = following.start() if following else min(len(text), bound)
     scan.left -= limit - after
     skipped = after + len(text[after:end]) - len(text[after:end].lstrip(")")) if markup else after
-    last = _last_unpaired(text, skipped, limit, may_be_mark=first is None or is_like_a_mark)
+    last = _find_last_unpaired(text, skipped, limit, may_be_mark=first is None or is_like_a_mark)
     if last is None:
         return first
     return End(last, line_end(text, last), is_certain=False)
 
 
-def _token_at(text: str, found: "re.Match[str]") -> "re.Match[str] | None":
-    token = _TOKEN_AT.get(found[0])
-    return token.match(text, found.start()) if token else None
+def _match_token(text: str, bracket: "re.Match[str]") -> "re.Match[str] | None":
+    token = _TOKEN_AT.get(bracket[0])
+    return token.match(text, bracket.start()) if token else None
 
 
-def _last_unpaired(text: str, begin: int, limit: int, *, may_be_mark: bool) -> int | None:
+def _find_last_unpaired(text: str, begin: int, limit: int, *, may_be_mark: bool) -> int | None:
     """The last `)` that ends a line and that no `(` after `begin` opened."""
     depth, last = 0, None
     at = begin
-    while found := _ANY.search(text, at, limit):
-        token = _token_at(text, found)
-        at = token.end() if token else found.end()
+    while bracket := _ANY.search(text, at, limit):
+        token = _match_token(text, bracket)
+        at = token.end() if token else bracket.end()
         if token:
             continue
-        if found[0] in ("(", "\uff08"):
+        if bracket[0] in ("(", "\uff08"):
             depth += 1
-        elif found[0] in (")", "\uff09"):
+        elif bracket[0] in (")", "\uff09"):
             if depth:
                 depth -= 1
-            elif ONLY_MARKUP.match(text, found.end(), line_end(text, found.end())) and (
-                may_be_mark or not _LIKE_A_MARK.search(text[max(found.start() - 8, begin) : found.start()])
+            elif ONLY_MARKUP.match(text, bracket.end(), line_end(text, bracket.end())) and (
+                may_be_mark or not _LIKE_A_MARK.search(text[max(bracket.start() - 8, begin) : bracket.start()])
             ):
-                last = found.start()
+                last = bracket.start()
     return last
 
 
-def _balanced(text: str, begin: int, scan: Scan) -> tuple[int | None, int, bool]:
+def _find_balanced_end(text: str, begin: int, scan: Scan) -> tuple[int | None, int, bool]:
     """The position of the parenthesis that closes the one before `begin`, the position after it, and whether intervals
     and the like had to be taken for pairs to find it.
 
@@ -110,10 +110,10 @@ def _balanced(text: str, begin: int, scan: Scan) -> tuple[int | None, int, bool]
         if (pattern is _PLAIN and not saw_token) or (not heed_quotes and not saw_quote):
             continue  # that would be the same reading again
         depth, at = 1, begin
-        found = None
-        while found := pattern.search(text, at, begin + max(scan.left, 0)):
-            mark, at = found[0], found.end()
-            if pattern is _ANY and (token := _token_at(text, found)):
+        bracket = None
+        while bracket := pattern.search(text, at, begin + max(scan.left, 0)):
+            mark, at = bracket[0], bracket.end()
+            if pattern is _ANY and (token := _match_token(text, bracket)):
                 at, saw_token = token.end(), True
             elif mark in ("(", "\uff08"):
                 depth += 1
@@ -121,14 +121,14 @@ def _balanced(text: str, begin: int, scan: Scan) -> tuple[int | None, int, bool]
                 depth -= 1
                 if depth == 0:
                     scan.left -= at - begin
-                    return found.start(), at, pattern is _PLAIN
-            elif heed_quotes and mark in ('"', "'") and _opens_literal(text, found.start(), begin):
+                    return bracket.start(), at, pattern is _PLAIN
+            elif heed_quotes and mark in ('"', "'") and _opens_literal(text, bracket.start(), begin):
                 saw_quote = True
-                closing = _end_of_literal(text, found.start())
+                closing = _end_of_literal(text, bracket.start())
                 if closing is None:
                     break
                 at = closing
-        scan.left -= (at if found else len(text)) - begin
+        scan.left -= (at if bracket else len(text)) - begin
     return None, begin, False
 
 

@@ -10,7 +10,7 @@ import textwrap
 from dataclasses import dataclass
 
 from divebell.replies import languages
-from divebell.replies.python_text import compiles, does_something
+from divebell.replies.python_text import compiles, does_more_than_name
 from divebell.replies.scanning import line_end
 
 MAX_FENCE_TRIES = 8  # fence lines inside a code block that are tried as its end
@@ -75,7 +75,7 @@ def opening_on(text: str, start: int, end: int) -> Opening | FencedBlock | None:
 def _code_behind(info: str) -> str:
     """```repl print(context): the code. Attributes, as `title=a.py`, are none."""
     code = info.strip().partition(" ")[2].strip()
-    return code if "(" in code and does_something(code) else ""
+    return code if "(" in code and does_more_than_name(code) else ""
 
 
 def fence_on(line: str) -> tuple[str, str] | None:
@@ -113,14 +113,14 @@ def block_at(text: str, opening: Opening) -> FencedBlock:
 
 def _closing(line: str, opening: Opening, *, is_code: bool) -> tuple[int, int, bool] | None:
     """How the line may end the block: where in it the body ends, where to read on, and whether it is a fence alone."""
-    stripped = line.strip(" \t")
-    if opening.fence[0] * 3 not in stripped:
+    strip_invisible = line.strip(" \t")
+    if opening.fence[0] * 3 not in strip_invisible:
         return None
     found = fence_on(line)
     if found is None:
-        if is_code and stripped.endswith(opening.fence) and not stripped.startswith(opening.fence):
+        if is_code and strip_invisible.endswith(opening.fence) and not strip_invisible.startswith(opening.fence):
             return line.rindex(opening.fence), len(line) + 1, False  # print(x)```
-        if is_code and stripped.startswith(opening.fence):
+        if is_code and strip_invisible.startswith(opening.fence):
             return 0, line.index(opening.fence) + len(opening.fence), False
         return None
     fence, info = found[0], found[1].strip(" *_.")

@@ -1,8 +1,8 @@
 """Finding an answer that stands in a reply's text: FINAL(...), FINAL_VAR(...), SUBMIT(...).
 
-An answer counts only alone on its line or lines; in a sentence, in a list, in a quotation, or as a placeholder it does
-not. The last one wins. Names are as in the contract: `final(...)`, `FINAL:` and `FINAL ANSWER:` are prose. What stands
-between the parentheses is read by meanings.py.
+An answer counts only where nothing else is on its lines; in a sentence, a list, a quotation, or as a placeholder, it
+does not. The last one wins. Names are as in the contract: `final(...)`, `FINAL:` and `FINAL ANSWER:` are prose.
+meanings.py reads what is between the parentheses.
 
 Never raises, and is linear in the text's length (scanning.py).
 """
@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from divebell.replies.closing import INVISIBLE, NEVER_CLOSED, SYMBOLS, end_of_call
-from divebell.replies.meanings import Final, meaning_of, stripped
+from divebell.replies.meanings import Final, read_meaning, strip_invisible
 from divebell.replies.notes import Note
 from divebell.replies.scanning import Scan, line_end
 from divebell_bridge.door import contract
@@ -47,9 +47,9 @@ _CONDITION = re.compile(
 
 
 @dataclass(frozen=True)
-class Found:
-    """A call of one of the three names, alone on its lines. `start` is where its first line begins, `end` where its
-    last line ends."""
+class FinalCall:
+    """A call of one of the three names, with nothing else on its lines. `start` is where its first line begins, `end`
+    where its last line ends."""
 
     name: str
     content: str
@@ -58,30 +58,30 @@ class Found:
 
     @property
     def meaning(self) -> Final:
-        return meaning_of(self.name, self.content)
+        return read_meaning(self.name, self.content)
 
     @property
     def is_answer(self) -> bool:
         """Whether it holds more than a placeholder."""
-        content = stripped(self.content)
+        content = strip_invisible(self.content)
         return bool(content) and (content.isidentifier() or not _PLACEHOLDER.match(content[:100]))
 
 
-def last_final(prose: str, scan: Scan, *, is_cut: bool = False) -> Found | None:
+def last_final(prose: str, scan: Scan, *, is_cut: bool = False) -> FinalCall | None:
     """The last answer in a text whose code blocks have been taken out (each replaced by an empty line).
 
     is_cut: the text's end is missing, so that an answer that is not closed, or not surely, does not count.
     """
-    final: Found | None = None
+    final: FinalCall | None = None
     position = 0
     before = ""
     while position < len(prose):
         end = line_end(prose, position)
-        found = find_at(prose, position, scan, may_be_open=not is_cut, is_cut=is_cut)
-        if found is not None:
-            if found.is_answer and not _is_conditional(before):
-                final = found
-            position, before = found.end + 1, ""
+        call = find_call_at(prose, position, scan, may_be_open=not is_cut, is_cut=is_cut)
+        if call is not None:
+            if call.is_answer and not _announces_example(before):
+                final = call
+            position, before = call.end + 1, ""
             continue
         line = prose[position:end]
         before = line if line.strip() else before
@@ -96,37 +96,37 @@ def labelled_final(prose: str) -> Final | None:
     opening = _LABELLED.match(text, line, min(len(text), line + MAX_LABEL_CHARACTERS))
     if opening is None or _PLANNED.search(text, line, opening.start(1)):
         return None
-    found = end_of_call(text, opening.end(), _NEXT, Scan(text))
-    if found is None or found is NEVER_CLOSED or found.end < len(text):
+    ending = end_of_call(text, opening.end(), _NEXT, Scan(text))
+    if ending is None or ending is NEVER_CLOSED or ending.end < len(text):
         return None
-    call = Found(opening[1], text[opening.end() : found.content_end], line, found.end)
+    call = FinalCall(opening[1], text[opening.end() : ending.content_end], line, ending.end)
     return call.meaning if call.is_answer else None
 
 
 def only_final(block: str) -> Final | None:
     """The answer, if the whole block is one."""
     text = block.strip()
-    found = find_at(text, 0, Scan(text), may_be_open=False)
-    if found is None or text[found.end :].strip() or not found.is_answer:
+    call = find_call_at(text, 0, Scan(text), may_be_open=False)
+    if call is None or text[call.end :].strip() or not call.is_answer:
         return None
-    return found.meaning
+    return call.meaning
 
 
-def find_at(text: str, line: int, scan: Scan, *, may_be_open: bool, is_cut: bool = False) -> Found | None:
+def find_call_at(text: str, line: int, scan: Scan, *, may_be_open: bool, is_cut: bool = False) -> FinalCall | None:
     """The call that begins on the line at that position. Where it is never closed it may hold all that follows."""
     start = START.match(text, line) if scan.left > 0 else None
     if start is None:
         return None
     closed = end_of_call(text, start.end(), _NEXT, scan)
     if closed is NEVER_CLOSED:
-        return _unclosed(text, line, start, line_end(text, line)) if may_be_open and scan.left > 0 else None
+        return _read_unclosed(text, line, start, line_end(text, line)) if may_be_open and scan.left > 0 else None
     if closed is None or (is_cut and not closed.is_certain):
         return None
-    return Found(start[1], text[start.end() : closed.content_end], line, closed.end)
+    return FinalCall(start[1], text[start.end() : closed.content_end], line, closed.end)
 
 
-def why_not(prose: str) -> Note | None:
-    """What to say of a call in a text that has no answer; None where no call is spoken of."""
+def note_on_mention(prose: str) -> Note | None:
+    """A note on a call that a text without an answer mentions; None where it mentions none."""
     mentions = deque(_MENTION.finditer(prose), maxlen=1)
     if not mentions:
         return None
@@ -134,13 +134,13 @@ def why_not(prose: str) -> Note | None:
     return Note("answer_in_words", prose[start : line_end(prose, start)])
 
 
-def _unclosed(text: str, line: int, start: "re.Match[str]", first_end: int) -> Found:
+def _read_unclosed(text: str, line: int, start: "re.Match[str]", first_end: int) -> FinalCall:
     first = text[start.end() : first_end].strip().removesuffix(")")
     if start[1] == "FINAL_VAR" and first.strip("\"'`\u201c\u201d\u2018\u2019 \t").isidentifier():
-        return Found(start[1], first, line, first_end)
-    return Found(start[1], text[start.end() :].rstrip().removesuffix(")"), line, len(text))
+        return FinalCall(start[1], first, line, first_end)
+    return FinalCall(start[1], text[start.end() :].rstrip().removesuffix(")"), line, len(text))
 
 
-def _is_conditional(before: str) -> bool:
+def _announces_example(before: str) -> bool:
     """`Once I have the sum I would write:` announces an example, not the answer."""
     return before.rstrip().endswith(":") and _CONDITION.search(before[-MAX_LABEL_CHARACTERS * 2 :]) is not None

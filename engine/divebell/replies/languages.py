@@ -38,7 +38,7 @@ def is_text(language: str) -> bool:
     return language in _TEXT
 
 
-def without_prompts(code: str) -> str:
+def strip_prompts(code: str) -> str:
     """The code of an interactive session: what stands behind its prompts, without the output between them. Code that
     does not begin with a prompt stays."""
     lines = code.split("\n")

@@ -1,9 +1,10 @@
-"""What an answer in a reply's text means: what stands between the parentheses is a text to some models and Python to
-others. Where that cannot be told from the text alone, the Final says so by its kind, and the loop asks the sandbox.
+"""What an answer in a reply's text means. Some models write a text between the parentheses, others write Python.
 
-Words are a text. Python is what nobody writes as prose: an f-string, a method's call, a comprehension; names with an
-underscore in them, such as `total_count - errors_count`. `not found`, `low-high` and `Smith, John` are Python too, and
-with variables of these names would have a value; they are texts.
+Where the reply does not show which it is, the Final says so by its kind, and the run asks the sandbox.
+
+Words are a text. What nobody writes as prose is Python: an f-string, the call of a method, a comprehension; names with
+an underscore in them, such as `total_count - errors_count`. `not found`, `low-high` and `Smith, John` are valid Python
+too, and would have a value if there were variables of these names; they are texts.
 """
 
 import ast
@@ -11,9 +12,10 @@ import builtins
 import keyword
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from divebell.replies.closing import INVISIBLE
-from divebell.replies.python_text import parsed_expression
+from divebell.replies.python_text import parse_expression
 from divebell_bridge.door import contract
 
 MAX_EXPRESSION_CHARACTERS = 20_000
@@ -25,11 +27,14 @@ _PAIRS = {"\u201c": "\u201d", "\u201e": "\u201c", "\u2018": "\u2019", "\u00ab": 
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
+FinalKind = Literal["text", "variable", "text_or_variable", "expression", "submit"]
+
+
 @dataclass(frozen=True)
 class Final:
     """An answer in a reply's text.
 
-    kind says what `value` is:
+    kind: what `value` is.
     - "text": the answer itself.
     - "variable": a variable's name; the answer is what it holds, and if there is none, there is no answer.
     - "text_or_variable": a single word, which is also `text`. Its variable's value, if a cell set that variable on
@@ -41,7 +46,7 @@ class Final:
     - "submit": a call of SUBMIT. Run `code` as a cell.
     """
 
-    kind: str
+    kind: FinalKind
     value: str
     text: str | None = None
 
@@ -53,49 +58,49 @@ class Final:
         return self.value if self.kind == "submit" else ""
 
 
-def stripped(content: str) -> str:
+def strip_invisible(content: str) -> str:
     """Without white space and invisible marks around it."""
     return content.strip(INVISIBLE + " \t\n\u00a0")
 
 
-def meaning_of(name: str, content: str) -> Final:
-    """What the call of that name means. `content` stands between its parentheses and is not empty."""
-    content = stripped(content)
+def read_meaning(name: str, content: str) -> Final:
+    """The meaning of a call of that name. `content`, between its parentheses, is not empty."""
+    content = strip_invisible(content)
     if name == "SUBMIT":
         return Final("submit", f"SUBMIT({content}\n)" if "#" in content else f"SUBMIT({content})")
     if name == "FINAL_VAR":
-        return _variable(content)
-    found = _KEYWORD.match(content)
-    content = content[found.end() :] if found and found.end() < len(content) else content
-    word = _bare_of_backticks(content)
+        return _read_variable(content)
+    keyword_match = _KEYWORD.match(content)
+    content = content[keyword_match.end() :] if keyword_match and keyword_match.end() < len(content) else content
+    word = _strip_backticks(content)
     if not _is_name(word):
-        return _python(content) or Final("text", _unquoted(content))
+        return _read_python(content) or Final("text", _unquote(content))
     if _ANSWER_WORDS.fullmatch(word) and word == content and (len(word) > 1 or word.isupper()):
         return Final("text", word)
     return Final("variable", word) if _SURELY_A_VARIABLE.fullmatch(word) else Final("text_or_variable", word, word)
 
 
-def _variable(content: str) -> Final:
-    """FINAL_VAR's: it says itself that it names something, so Python in it is taken for that."""
+def _read_variable(content: str) -> Final:
+    """The content of FINAL_VAR, which by its name refers to something: so Python in it is an expression."""
     name = content.strip("\"'`\u201c\u201d\u2018\u2019 \t\n")
     if _is_name(name):
         return Final("variable", name)
-    return _python(name, is_named=True) or _python(content, is_named=True) or Final("text", _unquoted(content))
+    return _read_python(name, is_named=True) or _read_python(content, is_named=True) or Final("text", _unquote(content))
 
 
 def _is_name(word: str) -> bool:
     return word.isidentifier() and not keyword.iskeyword(word)
 
 
-def _bare_of_backticks(content: str) -> str:
+def _strip_backticks(content: str) -> str:
     return content[1:-1] if len(content) > 2 and content[0] == content[-1] == "`" else content
 
 
-def _python(content: str, *, is_named: bool = False) -> Final | None:
+def _read_python(content: str, *, is_named: bool = False) -> Final | None:
     """The Final of a string literal or of code; None for anything else. is_named: any Python with names is code."""
     if len(content) > MAX_EXPRESSION_CHARACTERS and content[:1] not in ("'", '"'):
         return None
-    tree = parsed_expression(content)
+    tree = parse_expression(content)
     if tree is None:
         return None
     if isinstance(tree, ast.Constant):
@@ -147,8 +152,8 @@ def _is_called_closely(call: ast.Call, content: str) -> bool:
     return isinstance(call.func, ast.Name) and f"{call.func.id}(" in content
 
 
-def _unquoted(content: str) -> str:
-    """What one pair of quotes, backticks or bold marks around all of it holds; anything else as it is."""
+def _unquote(content: str) -> str:
+    """The content without a pair of quotes, backticks or bold marks around all of it."""
     first, last = content[0], content[-1]
     if len(content) < 3:
         return content

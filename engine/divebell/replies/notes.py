@@ -1,4 +1,4 @@
-"""What a reader of replies has to say to the model: which sentence of prompts/, and what fills it in."""
+"""Notes for the model on its reply: which sentence of prompts/, and what to fill in."""
 
 from dataclasses import dataclass
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 
 from divebell.replies import languages, marks
 from divebell.replies.fences import FencedBlock, Opening, block_at, fence_on, opening_on, quotation_at
-from divebell.replies.final_parser import find_at
+from divebell.replies.final_parser import find_call_at
 from divebell.replies.notes import Note
-from divebell.replies.python_text import compiles, does_something
+from divebell.replies.python_text import compiles, does_more_than_name
 from divebell.replies.scanning import Finder, Scan, line_end
-from divebell.replies.thoughts import CLOSING, closes_thought, is_spoken_of, opens_thought, thought_end
+from divebell.replies.thoughts import CLOSING, closes_thought, is_quoted, opens_thought, thought_end
 from divebell.replies.tool_calls import WrittenCall, calls_in_data, calls_in_text, code_of, data_in
 
 MAX_MARKS_ON_A_LINE = 100
@@ -50,11 +50,11 @@ class Pieces:
     notes: list[Note] = field(default_factory=list)
     ends_in_thought: bool = False
     scan: Scan = field(default_factory=lambda: Scan(""))
-    """What may still be read in vain."""
+    """How much may still be read without result."""
 
 
-def pieces_of(text: str) -> Pieces:
-    """Take the reply apart. Total, and linear in the text's length."""
+def split_reply(text: str) -> Pieces:
+    """The pieces of any text; never raises, and is linear in the text's length."""
     return _Walk(text).to_the_end()
 
 
@@ -105,7 +105,7 @@ class _Walk:
 
     def _end_of_answer(self, at: int) -> int | None:
         """Where the answer that begins on this line ends, if one does; blocks in it are its own, if they are whole."""
-        found = find_at(self._text, at, self._scan, may_be_open=False)
+        found = find_call_at(self._text, at, self._scan, may_be_open=False)
         if found is None:
             return None
         mark = marks.MARK.search(self._text, at, self._line_end)
@@ -136,7 +136,7 @@ class _Walk:
             self._add_prose(self._text[at : opening.start])
         quotation = quotation_at(self._text, opening)
         if quotation is not None:
-            for quoted in pieces_of(quotation[0]).blocks:
+            for quoted in split_reply(quotation[0]).blocks:
                 quoted.place = self._length
                 self._add_block(quoted)
             return quotation[1]
@@ -149,11 +149,11 @@ class _Walk:
         return self._take_block(block, at)
 
     def _take_block(self, block: FencedBlock, at: int) -> int:
-        block = _with_its_label(block)
+        block = _take_label(block)
         is_code = languages.is_code(block.language)
         if block.language in languages.DATA and self._take_calls(_calls_in_block(block.code), block.is_closed):
             return max(block.end, at + 1)
-        code = languages.without_prompts(block.code) if is_code else block.code
+        code = languages.strip_prompts(block.code) if is_code else block.code
         form = "a block marked `tool_code`" if block.language.replace("_", "") == "toolcode" else ""
         self._add_block(Block(block.language, code, self._length, block.is_closed, form))
         return max(block.end, at + 1)
@@ -161,7 +161,7 @@ class _Walk:
     def _take_mark(self, mark: "re.Match[str]", start: int) -> int | None:
         """The position after what the mark begins; None where it is prose."""
         kind = marks.kind_of(mark)
-        if is_spoken_of(self._text, mark, start):
+        if is_quoted(self._text, mark, start):
             return None
         if kind == "thought":
             return self._take_thought(mark, start)
@@ -237,7 +237,7 @@ class _Walk:
         if self._scan.left <= 0:
             return None
         self._scan.left -= end - begin
-        calls = _calls_in(self._text[begin:end], kind)
+        calls = _calls_of_kind(self._text[begin:end], kind)
         if not calls:
             return None
         self._add_prose(self._text[start : mark.start()])
@@ -269,21 +269,22 @@ class _Walk:
         if "```" in body:
             return None if kind == "odd_fence" else mark.end()
         cdata = _CDATA.match(body)
-        code = languages.without_prompts(textwrap.dedent(cdata[1] if cdata else body).strip("\n"))
+        code = languages.strip_prompts(textwrap.dedent(cdata[1] if cdata else body).strip("\n"))
         after = "" if ending is None else text[ending.end() : line_end(text, ending.end())]
         is_alone = not _PRE.sub("", after).strip(" \t.*_<>/")
         if kind == "code_tag" and ending is not None and (is_alone or "\n" in body):
             is_code = bool(code.strip())
         else:
-            is_code = is_alone and does_something(code)
+            is_code = is_alone and does_more_than_name(code)
         if not is_code:
             return None
-        shown = mark[0].replace("`", "'") if kind in ("bracket_tag", "odd_fence") else f"<{marks.name_of_tag(mark)}>"
-        self._add_block(Block("repl", code, self._length, ending is not None, f"`{shown}`"))
+        is_tag = kind not in ("bracket_tag", "odd_fence")
+        as_written = f"<{marks.name_of_tag(mark)}>" if is_tag else mark[0].replace("`", "'")
+        self._add_block(Block("repl", code, self._length, ending is not None, f"`{as_written}`"))
         return len(text) if ending is None else ending.end()
 
 
-def _with_its_label(block: FencedBlock) -> FencedBlock:
+def _take_label(block: FencedBlock) -> FencedBlock:
     """A block whose mark stands on its first line, behind the fence's."""
     label, line_feed, code = block.code.partition("\n")
     if block.language or not line_feed or not languages.is_code(label.strip().lower()):
@@ -299,7 +300,7 @@ def _calls_in_block(code: str) -> list[WrittenCall]:
     return calls_in_text(marks.MARK.sub("", code, count=1) if marks.kind_of(mark) == "wrapper" else code)
 
 
-def _calls_in(body: str, kind: str) -> list[WrittenCall]:
+def _calls_of_kind(body: str, kind: str) -> list[WrittenCall]:
     if kind == "internlm":
         interpreter = _INTERPRETER.match(body)
         if interpreter is not None:

@@ -15,7 +15,7 @@ _warnings_lock = threading.Lock()
 
 
 @contextmanager
-def _without_warnings() -> Iterator[None]:
+def _ignoring_warnings() -> Iterator[None]:
     """Parsing warns of stray escapes, as in a regular expression; the texts are not ours, so neither are the warnings.
 
     Python's filters are one list for all threads, hence the lock.
@@ -25,20 +25,20 @@ def _without_warnings() -> Iterator[None]:
         yield
 
 
-def parsed(code: str) -> ast.Module | None:
+def parse_python(code: str) -> ast.Module | None:
     """The code's syntax tree; None if it is not Python or over MAX_PARSED_CHARACTERS."""
     if len(code) > MAX_PARSED_CHARACTERS:
         return None
     try:
-        with _without_warnings():
+        with _ignoring_warnings():
             return ast.parse(code)
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return None
 
 
-def parsed_expression(source: str) -> ast.expr | None:
+def parse_expression(source: str) -> ast.expr | None:
     """The tree of one expression, which may go over several lines; None if the source is no single expression."""
-    module = parsed(f"(\n{source}\n)")
+    module = parse_python(f"(\n{source}\n)")
     if module is None or len(module.body) != 1:
         return None
     statement = module.body[0]
@@ -52,16 +52,16 @@ _DOES_SOMETHING = (
 )  # fmt: skip
 
 
-def does_something(code: str) -> bool:
+def does_more_than_name(code: str) -> bool:
     """Whether it is Python that does more than name things: prose and data may be Python, too."""
-    tree = parsed(code)
+    tree = parse_python(code)
     return tree is not None and any(isinstance(node, _DOES_SOMETHING) for node in ast.walk(tree))
 
 
 def stated_values(code: str) -> str | None:
     """The constants in code that reads nothing but what it has itself set, such as `total = 12345; FINAL(total)`; None
     for any other, which may have computed its answer."""
-    tree = parsed(code)
+    tree = parse_python(code)
     if tree is None:
         return None
     nodes = list(ast.walk(tree))
@@ -75,4 +75,4 @@ def stated_values(code: str) -> str | None:
 
 
 def compiles(code: str) -> bool:
-    return parsed(code) is not None
+    return parse_python(code) is not None

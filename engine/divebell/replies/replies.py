@@ -1,12 +1,12 @@
 """Reading a root model's reply: its code blocks, its answer if it gives one, and what to say of what was not taken.
 
-Pure functions, linear in the reply's length. They never raise: whatever a model writes has a reading.
+Pure functions, linear in the reply's length. They never raise: any text has a reading.
 
-Code is what stands in a fenced block marked `repl`, `python` or the like (languages.py); in tags, or in the call of a
-tool that runs Python (marks.py, tool_calls.py); in the only block without a mark, if that is Python with the contract's
-names; or the whole reply, if it has no block and is that. An answer in the reply's text is found by finals.py. Inside
-of code the same names are functions, and this module does not look at them, with one exception: a block that is
-nothing but `FINAL(...)` and not Python is the answer.
+Code is the content of a fenced block marked `repl`, `python` or the like (languages.py); of tags, or of the call of a
+tool that runs Python (marks.py, tool_calls.py); of the only block without a mark, if that is Python with the contract's
+names; or the whole reply, if it has no block and is such Python. final_parser.py finds an answer in the reply's text.
+Inside of code the same names are functions, and this module does not look at them, with one exception: a block of
+nothing but `FINAL(...)` that is not Python is the answer.
 
 What a model thinks aloud is neither code nor answer (thoughts.py). An answer that stands before code of the same reply
 was given before its output was seen, and does not count.
@@ -20,14 +20,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from divebell.replies import languages
-from divebell.replies.channels import with_tokens, without_channels
-from divebell.replies.final_parser import labelled_final, last_final, only_final, why_not
+from divebell.replies.channels import final_channel_text, restore_channel_tokens
+from divebell.replies.final_parser import labelled_final, last_final, note_on_mention, only_final
 from divebell.replies.meanings import Final
 from divebell.replies.notes import Note
-from divebell.replies.pieces import Block, Pieces, pieces_of
-from divebell.replies.python_text import compiles, parsed
-from divebell.replies.thoughts import strip_thought, with_marks
-from divebell.replies.tool_calls import calls_in_data, calls_in_python, calls_of_field, code_of, data_in, react_call
+from divebell.replies.pieces import Block, Pieces, split_reply
+from divebell.replies.python_text import compiles, parse_python
+from divebell.replies.thoughts import mark_announced_thought, strip_leading_thought
+from divebell.replies.tool_calls import (
+    calls_in_data,
+    calls_in_field,
+    calls_in_python,
+    code_of,
+    data_in,
+    find_react_call,
+)
 from divebell_bridge.door import contract
 
 __all__ = ["Final", "Note", "Reply", "answers_in_code", "parse_reply", "strip_thinking"]
@@ -45,10 +52,10 @@ _LABEL_LINE = re.compile(r"\s*+(?:%%)?(?:repl|python3?|py)[ \t]*+:?[ \t]*+\n", r
 class Reply:
     """What a reply asks for: code to run, in order, and an answer.
 
-    The answer counts only after all of the code ran without an error: that is the loop's to see to.
+    The answer counts only if all of the code runs without an error; the run checks that.
 
-    notes: what was seen and not taken as it stands, in the reply's order; Turns.notes says it to the model, after what
-    its code printed, or in the place of "no code" where there was neither code nor an answer.
+    notes: what was seen and not taken as it stands, in the reply's order. Turns.notes tells the model, after the output
+    of its code, or in place of "no code" where there was neither code nor an answer.
     """
 
     code_blocks: tuple[str, ...]
@@ -57,17 +64,18 @@ class Reply:
 
 
 def strip_thinking(text: str) -> str:
-    """The reply without the thought that it begins with, or of a reply in channels the final one."""
-    return strip_thought(without_channels(text))
+    """The reply without the thought at its beginning; of a reply in channels, only the final one."""
+    return strip_leading_thought(final_channel_text(text))
 
 
 def parse_reply(text: str, *, is_cut: bool = False, tool_calls: Sequence[Mapping[str, Any]] = ()) -> Reply:
-    """Read a reply. Total: every text has a reading.
+    """A Reply for any text; never raises.
 
-    is_cut: the output limit ended it, so its end is not to be believed: an answer or a block that is not closed does
-    not count. tool_calls: Completion.tool_calls, what the endpoint passed on beside the text.
+    is_cut: the output limit ended the reply, so its end is not reliable: an answer or a block that is not closed does
+    not count. tool_calls: Completion.tool_calls, which the endpoint passed on beside the text.
     """
-    pieces = pieces_of(with_marks(with_tokens(text[:MAX_REPLY_CHARACTERS].replace("\r\n", "\n"))))
+    text = text[:MAX_REPLY_CHARACTERS].replace("\r\n", "\n")
+    pieces = split_reply(mark_announced_thought(restore_channel_tokens(text)))
     return _Reading(pieces, is_cut=is_cut, tool_calls=tool_calls).reply()
 
 
@@ -82,7 +90,7 @@ def asks_in_code(code: str) -> bool:
 
 
 class _Reading:
-    """One reply's pieces, and what is made of them. A place is a position in the prose."""
+    """Reads one reply from its pieces. A place is a position in the prose."""
 
     def __init__(self, pieces: Pieces, *, is_cut: bool, tool_calls: Sequence[Mapping[str, Any]]) -> None:
         self._prose = pieces.prose
@@ -97,7 +105,7 @@ class _Reading:
         self._finals: list[tuple[int, Final]] = []
 
     def _is_whole(self, block: Block) -> bool:
-        """Of a cut reply, a block that is closed, and by its own end, not by a fence inside of its code."""
+        """Whether the block is all there: in a cut reply, it must be closed, and not by a fence inside of its code."""
         if not self._is_cut:
             return True
         is_last = block is self._all_blocks[-1]
@@ -107,12 +115,12 @@ class _Reading:
         code = self._code()
         final = self._final(code)
         if not code and final is None:
-            self._explain()
-        notes = list(dict.fromkeys([*self._cut_notes(), *self._about_seen(bool(code or final)), *self._notes]))
+            self._note_why_nothing()
+        notes = list(dict.fromkeys([*self._cut_notes(), *self._walk_notes(bool(code or final)), *self._notes]))
         return Reply(tuple(each.code for each in code[:MAX_CODE_BLOCKS]), final, tuple(notes))
 
     def _code(self) -> list[Block]:
-        """The blocks to run. The answers that fill a block of their own are kept aside."""
+        """The blocks to run. Answers that fill a block of their own are kept in `_finals`."""
         code: list[Block] = []
         for block in self._blocks:
             if languages.is_code(block.language):
@@ -121,7 +129,7 @@ class _Reading:
                     code.append(block)
                 else:
                     self._finals.append((block.place, alone))
-        called = self._called([block.code for block in code])
+        called = self._code_in_field([block.code for block in code])
         code = [*code, *called] or self._unmarked_code() or self._bare_code()
         forms = [block.form for block in code if block.form]
         if forms:
@@ -130,10 +138,10 @@ class _Reading:
             self._notes.append(Note("too_many_blocks", str(len(code) - MAX_CODE_BLOCKS)))
         return code
 
-    def _called(self, already: list[str]) -> list[Block]:
-        """The code in the field `tool_calls`. Some endpoints leave it in the text, too."""
+    def _code_in_field(self, already: list[str]) -> list[Block]:
+        """The code in the field `tool_calls`, without what the endpoint left in the text, too."""
         blocks: list[Block] = []
-        for call in calls_of_field(self._tool_calls):
+        for call in calls_in_field(self._tool_calls):
             arguments = data_in(call.arguments) if isinstance(call.arguments, str) else call.arguments
             code = None if self._is_cut and arguments is None else code_of(call)
             if code is None:
@@ -154,20 +162,20 @@ class _Reading:
             return []
         label = _LABEL_LINE.match(self._prose)
         text = self._prose[label.end() if label else 0 :].strip("\n").removesuffix("\n```")
-        text = languages.without_prompts(textwrap.dedent(text))
+        text = languages.strip_prompts(textwrap.dedent(text))
         if _is_code(text, statements=True):
             return [Block("repl", text, 0)]
-        call = react_call(self._prose)
+        call = find_react_call(self._prose)
         calls = calls_in_data(data_in(text)) or calls_in_python(text) or ([call] if call else [])
         codes = [(each, code_of(each)) for each in calls]
         self._notes += [Note("call_not_run", each.name) for each, code in codes if code is None]
         return [Block("repl", code, 0, form="the call of a tool") for _, code in codes if code is not None]
 
     def _final(self, code: list[Block]) -> Final | None:
-        """The last answer, if no code stands behind it."""
-        found = last_final(self._prose, self._scan, is_cut=self._is_cut) if not self._is_bare(code) else None
-        if found is not None:
-            self._finals.append((found.start, found.meaning))
+        """The last answer, if no code follows it."""
+        last = last_final(self._prose, self._scan, is_cut=self._is_cut) if not self._is_bare(code) else None
+        if last is not None:
+            self._finals.append((last.start, last.meaning))
         texts = [block for block in self._blocks if languages.is_text(block.language) and block not in code]
         answers = [(block.place, only_final(block.code)) for block in texts]
         self._finals += [(place, answer) for place, answer in answers if answer is not None]
@@ -194,19 +202,19 @@ class _Reading:
         has_other = bool(self._prose.strip() or self._all_blocks) and not self._ends_in_thought
         return [Note("cut" if has_other else "only_thoughts")]
 
-    def _about_seen(self, is_taken: bool) -> list[Note]:
-        """What the walk noted. Models think of code and answers all the time: that matters only where there is no
-        other."""
+    def _walk_notes(self, is_taken: bool) -> list[Note]:
+        """The notes from the walk. Models think of code and answers all the time, so a note on that is left out where
+        there is code or an answer."""
         return [note for note in self._seen_notes if note.template != "in_thought" or not is_taken]
 
-    def _explain(self) -> None:
-        """Why a reply has neither code nor an answer."""
+    def _note_why_nothing(self) -> None:
+        """Note why a reply has neither code nor an answer."""
         others = [block.language for block in self._blocks if block.language not in languages.DATA]
         if any(languages.may_be_code(block.language) for block in self._blocks):
             self._notes.append(Note("unmarked_block"))
         elif others:
             self._notes.append(Note("other_language", others[0]))
-        if not self._is_cut and (mention := why_not(self._prose)) is not None:
+        if not self._is_cut and (mention := note_on_mention(self._prose)) is not None:
             self._notes.append(mention)
         if not self._prose.strip() and not self._all_blocks and not self._seen_notes and not self._is_cut:
             self._notes.append(Note("empty"))
@@ -219,7 +227,7 @@ def _is_code(text: str, *, statements: bool = False) -> bool:
     """
     if not any(name in text for name in _CONTRACT_NAMES):
         return False
-    tree = parsed(textwrap.dedent(text))
+    tree = parse_python(textwrap.dedent(text))
     if tree is None:
         return False
     nodes = list(ast.walk(tree))

@@ -6,7 +6,7 @@ SCAN_FACTOR = 6
 
 
 class Scan:
-    """How many characters may still be read in vain, over one reply: SCAN_FACTOR times its length in all."""
+    """How many characters may still be read without result, over one reply: SCAN_FACTOR times its length in all."""
 
     def __init__(self, text: str) -> None:
         self.left = SCAN_FACTOR * len(text) + 1000

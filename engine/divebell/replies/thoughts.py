@@ -1,4 +1,4 @@
-"""What a model thinks aloud: neither code nor answer, whatever the marks are that its family puts around it.
+"""Thoughts that a model writes down: neither code nor answer. Each family of models has marks of its own for them.
 
 The marks, by family: `<think>` (DeepSeek R1, Qwen 3, GLM, Granite, Phi 4 reasoning, Hunyuan and most others),
 `<thinking>`, `<seed:think>` (Seed OSS), `[THINK]` (Magistral), `<thought>` (EXAONE, Gemma), `◁think▷` (Kimi VL),
@@ -80,7 +80,7 @@ _ANNOUNCED = re.compile(
 )
 
 
-def with_marks(text: str) -> str:
+def mark_announced_thought(text: str) -> str:
     """A reply whose thought is announced in words, as Granite 3 and Apriel write it, with marks; any other as it is.
 
     The words: https://github.com/vllm-project/vllm/blob/main/vllm/reasoning/granite_reasoning_parser.py and the chat
@@ -104,7 +104,7 @@ def _marks_of(name: str) -> "tuple[re.Pattern[str], re.Pattern[str]]":
     return re.compile(both, re.IGNORECASE), re.compile(closing, re.IGNORECASE)
 
 
-def is_spoken_of(text: str, mark: "re.Match[str]", start: int) -> bool:
+def is_quoted(text: str, mark: "re.Match[str]", start: int) -> bool:
     """Whether the mark stands in quotes. start: where its line begins."""
     return mark.start() > start and text[mark.start() - 1] in _QUOTES
 
@@ -119,7 +119,7 @@ def opens_thought(text: str, mark: "re.Match[str]", start: int, end: int | None)
 
 def closes_thought(text: str, mark: "re.Match[str]", start: int) -> bool:
     """Whether a closing mark that nothing opened ends a thought whose first mark was left out, as some templates do."""
-    if is_spoken_of(text, mark, start):
+    if is_quoted(text, mark, start):
         return False
     if not text[start : mark.start()].strip(" \t*_"):
         return True
@@ -127,10 +127,10 @@ def closes_thought(text: str, mark: "re.Match[str]", start: int) -> bool:
     return not after.strip() or _BEFORE_CODE_OR_ANSWER.match(after) is not None
 
 
-def strip_thought(text: str) -> str:
+def strip_leading_thought(text: str) -> str:
     """The reply without the thought that it begins with. Some leave out the first mark. A thought that is never closed
     stays."""
-    text = with_marks(text)
+    text = mark_announced_thought(text)
     opening = _LEADING.match(text)
     if opening is not None:
         mark = _OPENING.search(text, opening.start())

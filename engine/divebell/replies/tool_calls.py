@@ -1,7 +1,7 @@
 """Code that a model wrote as the call of a tool: in its text, in its family's own form, or in the reply's `tool_calls`.
 
-Divebell offers models no tools; they were trained to have some, above all one that runs Python. What such a call holds
-is code as plainly as a block is. A call of a name of the contract (`llm_query`) is one, too. Anything else is not run.
+Divebell offers models no tools; they were trained to have some, most of all one that runs Python. The content of such a
+call is code as plainly as a block is. So is a call of a name of the contract (`llm_query`). Nothing else is run.
 
 Pure, bounded, never raises. The forms, with their sources:
 
@@ -25,7 +25,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from divebell.replies.python_text import compiles, does_something, parsed_expression
+from divebell.replies.python_text import compiles, does_more_than_name, parse_expression
 from divebell_bridge.door import contract
 
 MAX_CALL_CHARACTERS = 1 << 20
@@ -78,16 +78,16 @@ _LINE_FEEDS = re.compile(r"\A[ \t]*\n|\n[ \t]*\Z")
 
 @dataclass(frozen=True)
 class WrittenCall:
-    """A tool's call as a model wrote it: `arguments` is plain data, or a text where that could not be read as such."""
+    """A tool's call as a model wrote it. `arguments` is plain data, or a text where it could not be read as data."""
 
     name: str
     arguments: object
 
 
 def calls_in_text(body: str) -> list[WrittenCall]:
-    """The calls in a text that is marked as holding some, in order."""
+    """The calls in a text that is marked as one of calls, in order."""
     body = body[:MAX_CALL_CHARACTERS].replace("\uff5c", "|").replace("\u2581", "_")
-    for read in (_tagged, _keyed, _listed, _separated):
+    for read in (_read_tags, _read_keys, _read_values, _read_separated):
         calls = read(body)
         if calls:
             return calls[:MAX_CALLS]
@@ -111,17 +111,17 @@ def calls_in_data(data: object, nesting: int = 0) -> list[WrittenCall]:
     if data.get("type") == "code_interpreter_call" and isinstance(data.get("code"), str):
         return [WrittenCall("python", {"code": data["code"]})]
     name = next((data[key] for key in _NAME_KEYS if isinstance(data.get(key), str) and data[key]), None)
-    given = next((key for key in _ARGUMENT_KEYS if key in data), None)
+    arguments_key = next((key for key in _ARGUMENT_KEYS if key in data), None)
     if name is None:
         code = next((data[key] for key in _CODE_KEYS[:3] if isinstance(data.get(key), str)), "")
-        return [WrittenCall("python", {"code": code})] if does_something(code) else []
-    return [WrittenCall(name[:MAX_NAME_CHARACTERS], data[given] if given is not None else {})]
+        return [WrittenCall("python", {"code": code})] if does_more_than_name(code) else []
+    return [WrittenCall(name[:MAX_NAME_CHARACTERS], data[arguments_key] if arguments_key is not None else {})]
 
 
 def calls_in_python(text: str) -> list[WrittenCall]:
-    """The calls that a text is, written as Python, alone or in a list: `[python(code="print(1)")]` (Llama 4, Gemma 3).
-    Empty unless each calls what runs Python, with constants only."""
-    tree = parsed_expression(text) if "(" in text[: MAX_NAME_CHARACTERS * 2] else None
+    """The calls in a text that is nothing else, written as Python, one or a list: `[python(code="print(1)")]` (Llama 4,
+    Gemma 3). Empty unless each calls what runs Python, with constants only."""
+    tree = parse_expression(text) if "(" in text[: MAX_NAME_CHARACTERS * 2] else None
     written = tree.elts if isinstance(tree, ast.List) else [tree]
     calls: list[WrittenCall] = []
     for each in written[:MAX_CALLS]:
@@ -137,7 +137,7 @@ def calls_in_python(text: str) -> list[WrittenCall]:
 
 
 def data_in(text: str) -> object:
-    """The JSON, or the Python literal, that the text is; None where it is neither."""
+    """The value of a text that is JSON or a Python literal; None where it is neither."""
     text = text.strip()
     if len(text) > MAX_CALL_CHARACTERS or text[:1] not in ("{", "["):
         return None
@@ -145,7 +145,7 @@ def data_in(text: str) -> object:
         return json.loads(text, strict=False)
     except (ValueError, RecursionError):
         pass
-    tree = parsed_expression(text)
+    tree = parse_expression(text)
     try:
         return None if tree is None else ast.literal_eval(tree)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
@@ -153,7 +153,7 @@ def data_in(text: str) -> object:
 
 
 def code_of(call: WrittenCall) -> str | None:
-    """The code that the call stands for; None where it is a call of something that is not here."""
+    """The code that the call stands for; None where it calls something that does not exist here."""
     name = re.sub(r":\d+$", "", call.name.strip()).rpartition(".")[2]
     if name in contract.FUNCTIONS:
         return _call_of_contract(name, call.arguments)
@@ -205,24 +205,24 @@ def _call_of_contract(name: str, arguments: object) -> str | None:
     return code if compiles(code) else None
 
 
-def _tagged(body: str) -> list[WrittenCall]:
+def _read_tags(body: str) -> list[WrittenCall]:
     """`<invoke name=...>` and `<function=...>`."""
     calls = [
-        WrittenCall(found[1], dict(_without_line_feeds(_NAMED_PARAMETER.findall(found[2]))))
-        for found in _INVOKE.finditer(body)
+        WrittenCall(match[1], dict(_strip_line_feeds(_NAMED_PARAMETER.findall(match[2]))))
+        for match in _INVOKE.finditer(body)
     ]
-    for found in _FUNCTION.finditer(body):
-        given = dict(_without_line_feeds(_PARAMETER.findall(found[2])))
-        calls.append(WrittenCall(found[1], given or _data_or_text(found[2])))
+    for match in _FUNCTION.finditer(body):
+        arguments = dict(_strip_line_feeds(_PARAMETER.findall(match[2])))
+        calls.append(WrittenCall(match[1], arguments or _data_or_text(match[2])))
     return calls
 
 
-def _without_line_feeds(pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+def _strip_line_feeds(pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """Values stand on lines of their own between their tags."""
     return ((name, _LINE_FEEDS.sub("", value)) for name, value in pairs)
 
 
-def _keyed(body: str) -> list[WrittenCall]:
+def _read_keys(body: str) -> list[WrittenCall]:
     """A name, then `<arg_key>` and `<arg_value>` in turns."""
     name = _NAME_ALONE.match(body)
     parts = _ARGUMENT.findall(body) if name else []
@@ -233,7 +233,7 @@ def _keyed(body: str) -> list[WrittenCall]:
     return [WrittenCall(name[1], dict(zip(keys, values, strict=False)))]
 
 
-def _listed(body: str) -> list[WrittenCall]:
+def _read_values(body: str) -> list[WrittenCall]:
     """One JSON value, or several, one after the other."""
     calls = calls_in_data(data_in(body))
     decoder = json.JSONDecoder(strict=False)
@@ -252,17 +252,17 @@ def _listed(body: str) -> list[WrittenCall]:
     return calls
 
 
-def _separated(body: str) -> list[WrittenCall]:
+def _read_separated(body: str) -> list[WrittenCall]:
     """Names and arguments with a mark between them."""
     calls: list[WrittenCall] = []
     for part in _BETWEEN_CALLS.split(body):
-        found = _SEPARATED.match(part)
-        if found is None:
+        match = _SEPARATED.match(part)
+        if match is None:
             continue
-        rest = part[found.end() :].strip()
+        rest = part[match.end() :].strip()
         fenced = _FENCE.match(rest)
         escaped = dict(_ESCAPED.findall(rest))
-        calls.append(WrittenCall(found[1], escaped or _data_or_text(fenced[1] if fenced else rest)))
+        calls.append(WrittenCall(match[1], escaped or _data_or_text(fenced[1] if fenced else rest)))
         if len(calls) >= MAX_CALLS:
             break
     return calls
@@ -272,15 +272,17 @@ _REACT = re.compile(r"^Action:[ \t]*([\w.-]{1,100})[ \t]*\nAction Input:[ \t]*",
 _REACT_END = re.compile(r"^Observation:", re.MULTILINE | re.IGNORECASE)
 
 
-def react_call(text: str) -> WrittenCall | None:
+def find_react_call(text: str) -> WrittenCall | None:
     """The first `Action: python` with its `Action Input:`, if that is data or Python."""
-    found = _REACT.search(text)
-    if found is None:
+    match = _REACT.search(text)
+    if match is None:
         return None
-    ending = _REACT_END.search(text, found.end())
-    given = text[found.end() : ending.start() if ending else len(text)].strip()
-    data = data_in(given)
-    return WrittenCall(found[1], given if data is None else data) if data is not None or does_something(given) else None
+    ending = _REACT_END.search(text, match.end())
+    arguments = text[match.end() : ending.start() if ending else len(text)].strip()
+    data = data_in(arguments)
+    if data is None and not does_more_than_name(arguments):
+        return None
+    return WrittenCall(match[1], arguments if data is None else data)
 
 
 def _data_or_text(text: str) -> object:
@@ -288,6 +290,6 @@ def _data_or_text(text: str) -> object:
     return text.strip() if data is None else data
 
 
-def calls_of_field(tool_calls: Sequence[Mapping[str, Any]]) -> list[WrittenCall]:
-    """What the reply's field `tool_calls` has (Completion.tool_calls)."""
+def calls_in_field(tool_calls: Sequence[Mapping[str, Any]]) -> list[WrittenCall]:
+    """The calls in the reply's field `tool_calls` (Completion.tool_calls)."""
     return calls_in_data(list(tool_calls[:MAX_CALLS]))

@@ -18,7 +18,7 @@ from divebell.journal.base import Journal
 from divebell.prompts import Turns
 from divebell.replies.python_text import stated_values
 from divebell.replies.replies import Final
-from divebell.run.invented import invented_output
+from divebell.run.invented import find_invented_output
 from divebell.schemas import AnswerSchema
 from divebell_bridge.door import wire
 
@@ -111,7 +111,7 @@ class Answers:
         answering_cells = [cell for cell in cells if cell.final is not None]
         stated = _answer_stated_by_code(cells, blocks) if answering_cells else final
         if stated is not None and not self._asked_about_invention:
-            claimed = invented_output(reply, cells[:-1] if answering_cells else cells, stated, earlier=seen)
+            claimed = find_invented_output(reply, cells[:-1] if answering_cells else cells, stated, earlier=seen)
             if claimed is not None:
                 self._asked_about_invention = True
                 return NoAnswer(self._turns.invented_output(claimed))

@@ -72,15 +72,15 @@ _IGNORED_WORDS = frozenset(
 )
 
 
-def invented_output(reply: str, cells: Sequence[Cell], final: Final, *, earlier: Sequence[str] = ()) -> str | None:
+def find_invented_output(reply: str, cells: Sequence[Cell], final: Final, *, earlier: Sequence[str] = ()) -> str | None:
     """The output that the reply made up and answers from; None where it did not.
 
     cells: of this reply, all of them run without an error. earlier: what the cells of earlier turns printed.
     """
-    answer = _stated(final)
+    answer = _stated_answer(final)
     if not cells or answer is None or len(answer) > MAX_ANSWER_CHARACTERS:
         return None
-    claims = _claims(reply[:MAX_READ_CHARACTERS])
+    claims = _find_claims(reply[:MAX_READ_CHARACTERS])
     if not claims:
         return None
     printed = "\n".join([*earlier, *(cell.output for cell in cells)])
@@ -93,7 +93,7 @@ def invented_output(reply: str, cells: Sequence[Cell], final: Final, *, earlier:
     return None
 
 
-def _stated(final: Final) -> str | None:
+def _stated_answer(final: Final) -> str | None:
     """The answer, where it stands in the reply itself; None where code or a variable gives it."""
     if final.kind == "submit":
         return stated_values(final.value)
@@ -106,22 +106,22 @@ class _Text:
     """A text that others are looked up in."""
 
     def __init__(self, text: str) -> None:
-        self._flat = _flat(text)
-        self._numbers = _numbers(text)
-        self._words = set(_words(text))
+        self._flat = _flatten(text)
+        self._numbers = _numbers_in(text)
+        self._words = set(_words_in(text))
         self._rounded: dict[int, set[str]] = {}  # by the digits behind the point
 
     def supports(self, text: str) -> bool:
         """Whether it has the text, or all the numbers and names that the text consists of."""
-        flat = _flat(text)
+        flat = _flatten(text)
         if not flat:
             return True
-        numbers = _numbers(text)
+        numbers = _numbers_in(text)
         if not numbers and flat in self._flat:
             return True
         if numbers:
             return all(self._has_number(number) for number in numbers)
-        words = [word for word in _words(text) if word not in _IGNORED_WORDS]
+        words = [word for word in _words_in(text) if word not in _IGNORED_WORDS]
         return bool(words) and self._words.issuperset(words)
 
     def _has_number(self, number: str) -> bool:
@@ -131,11 +131,11 @@ class _Text:
         places = min(len(number.partition(".")[2]), MAX_PLACES)
         if places not in self._rounded:
             with_point = [other for other in self._numbers if "." in other]
-            self._rounded[places] = {_rounded(other, places, factor) for other in with_point for factor in (1, 100)}
+            self._rounded[places] = {_round(other, places, factor) for other in with_point for factor in (1, 100)}
         return number in self._rounded[places]
 
 
-def _claims(reply: str) -> list[str]:
+def _find_claims(reply: str) -> list[str]:
     """The outputs that the reply states behind its first block of code."""
     claims: list[str] = []
     lines = reply.split("\n")
@@ -154,11 +154,11 @@ def _claims(reply: str) -> list[str]:
             else:
                 in_output = True
                 if language in _OUTPUT_LANGUAGES:
-                    claims.append(_claimed("", lines, at))
+                    claims.append(_read_claim("", lines, at))
             continue
         label = _claim_on(line) if is_behind_code and not in_code and not in_output else None
         if label is not None:
-            claims.append(_claimed(line[label.end() :], lines, at))
+            claims.append(_read_claim(line[label.end() :], lines, at))
     return [claim for claim in claims if claim]
 
 
@@ -168,55 +168,55 @@ def _claim_on(line: str) -> "re.Match[str] | None":
     return _LABEL.match(line) or _TAG.match(line) or _SENTENCE.match(line) or _ARROW.match(line)
 
 
-def _claimed(first: str, lines: list[str], at: int) -> str:
+def _read_claim(first: str, lines: list[str], at: int) -> str:
     """What is stated from there to the next empty line, fence or answer."""
     first = _CLOSING_TAG.sub("", first)
-    found = [first.strip(" \t*_`")] if first.strip(" \t*_`") else []
-    if found and not first.rstrip().endswith(("{", "[", "(", ",")):
-        return found[0]
+    stated_lines = [first.strip(" \t*_`")] if first.strip(" \t*_`") else []
+    if stated_lines and not first.rstrip().endswith(("{", "[", "(", ",")):
+        return stated_lines[0]
     is_fenced = False
     for line in lines[at : at + MAX_CLAIM_LINES]:
         if _FENCE.match(line):
-            if found:
+            if stated_lines:
                 break
             is_fenced = True
             continue
         if (
             _ENDS_CLAIM.match(line)
             or _CLOSING_TAG.match(line.strip())
-            or (not line.strip() and (found and not is_fenced))
+            or (not line.strip() and (stated_lines and not is_fenced))
         ):
             break
         if line.strip():
-            found.append(line.strip())
-    return "\n".join(found)
+            stated_lines.append(line.strip())
+    return "\n".join(stated_lines)
 
 
 def _rests_on(answer: str, claim: str) -> bool:
     """Whether the one is in the other, or the answer has a number of the claim's."""
-    flat_answer, flat_claim = _flat(answer), _flat(claim)
+    flat_answer, flat_claim = _flatten(answer), _flatten(claim)
     if not flat_answer or not flat_claim:
         return False
-    numbers = _numbers(answer)
+    numbers = _numbers_in(answer)
     if numbers:
-        return not numbers.isdisjoint(_numbers(claim))
+        return not numbers.isdisjoint(_numbers_in(claim))
     return flat_answer in flat_claim or flat_claim in flat_answer
 
 
-def _flat(text: str) -> str:
+def _flatten(text: str) -> str:
     return " ".join(text.casefold().replace('"', "").replace("'", "").split()).strip(" .!*_`")
 
 
-def _words(text: str) -> list[str]:
+def _words_in(text: str) -> list[str]:
     return _WORD.findall(text.casefold())
 
 
-def _numbers(text: str) -> set[str]:
+def _numbers_in(text: str) -> set[str]:
     """The numbers in a text, in one form each: 2,950 and 2950.0 are 2950."""
-    return {_number(found) for found in _NUMBER.findall(text)}
+    return {_normalise_number(written) for written in _NUMBER.findall(text)}
 
 
-def _number(written: str) -> str:
+def _normalise_number(written: str) -> str:
     plain = written.replace(",", "").lstrip("+")
     if "." in plain:
         plain = plain.rstrip("0").rstrip(".")
@@ -224,5 +224,5 @@ def _number(written: str) -> str:
     return sign + (digits.lstrip("0") or "0" if "." not in digits else digits)
 
 
-def _rounded(number: str, places: int, factor: int) -> str:
-    return _number(f"{float(number) * factor:.{places}f}")
+def _round(number: str, places: int, factor: int) -> str:
+    return _normalise_number(f"{float(number) * factor:.{places}f}")

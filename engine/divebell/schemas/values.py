@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from divebell.errors import AnswerError
-from divebell.replies.python_text import parsed_expression
+from divebell.replies.python_text import parse_expression
 
 MAX_DEPTH = 64
 MAX_PARTS = 200_000
@@ -150,7 +150,7 @@ def _loads(text: str) -> object:
 def _read_literal(text: str) -> object:
     """A dict or list as Python writes it, with single quotes and True. Sets and tuples are lists, as for code."""
     is_literal = len(text) <= MAX_LITERAL_CHARACTERS and text.startswith(("[", "{", "("))
-    tree = parsed_expression(text) if is_literal else None
+    tree = parse_expression(text) if is_literal else None
     if tree is None:
         raise ValueError("there is no Python literal")
     value: object = ast.literal_eval(_Lists().visit(tree))

@@ -4,7 +4,7 @@ import io
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +19,6 @@ from divebell.cli.ledger import ledger as ledger_commands
 from divebell.cli.notices import show_notices
 from divebell.cli.streams import UnfailingStream
 from divebell.version import __version__
-from divebell_command import end_at_once
 
 app = typer.Typer(
     name="divebell",
@@ -32,15 +31,19 @@ app = typer.Typer(
 app.add_typer(ledger_commands)
 
 
-def run() -> None:
-    """Run the command line. What a guest or a model wrote may not fit the terminal's encoding: it is escaped then."""
+def run(*, catches_ctrl_c: bool) -> None:
+    """Run the command line and exit. What a guest or a model wrote may not fit the terminal's encoding: it is escaped
+    then.
+
+    catches_ctrl_c: whether this is a process of its own, in which Ctrl-C is the command's to handle.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     if sys.stderr is not None:
         sys.stderr = UnfailingStream(sys.stderr)
     show_notices()
-    with ctrl_c_raises(), clean_exit():
+    with ctrl_c_raises() if catches_ctrl_c else nullcontext(), clean_exit():
         try:
             status = app(standalone_mode=False)
             if status == INTERRUPTED:  # typer's forms of Ctrl-C: this one, and
@@ -56,12 +59,9 @@ def run() -> None:
 
 @contextmanager
 def ctrl_c_raises() -> Iterator[None]:
-    """Ctrl-C raises KeyboardInterrupt here, and so is put in order; before and after, it only ends the process."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is not end_at_once:  # it is ignored, or this is not the command of its own process
-        yield
-        return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Ctrl-C raises KeyboardInterrupt here, so that the command can clean up; before and after, it ends the process at
+    once."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:

@@ -2,17 +2,36 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from divebell.cli.display import Display, one_line, safe, summary_line
+from divebell.cli.amounts import parse_budget, parse_cap
+from divebell.cli.display import MAX_ERROR_CHARACTERS, Display, one_line, safe, summary_line
 from divebell.cli.exits import USAGE, Exit, status_of
-from divebell.cli.inputs import Reading, read_context, read_schema, show_notes
+from divebell.cli.inputs import (
+    Reading,
+    parse_limits,
+    parse_metadata,
+    parse_rates,
+    parse_retries,
+    read_context,
+    read_schema,
+    read_words,
+    show_notes,
+)
+from divebell.cli.options import (
+    BudgetOptions,
+    ContextOptions,
+    FileOptions,
+    LimitOptions,
+    ModelOptions,
+    OutputOptions,
+    SandboxOptions,
+)
 from divebell.cli.streams import check_stdout, print_answer
 from divebell.engine import Engine
 from divebell.errors import LedgerBusy, LedgerError
@@ -23,90 +42,47 @@ from divebell.run.result import Result
 from divebell.stop import Stop
 from divebell.tenant import Tenant
 from divebell.trace.writer import TraceWriter
-from divebell_bridge.money.budget import Budget
-
-
-@dataclass(frozen=True, kw_only=True)
-class Purse:
-    """Whose money it is, and where it is counted."""
-
-    ledger: Path | None
-    tenant: str | None
-    per_day: Budget | None
-    total: Budget | None
-
-    @contextmanager
-    def opened(self) -> Iterator[tuple[EngineResources, Tenant | None]]:
-        """The engine to run with, and the tenant to run for."""
-        if self.tenant is None and (self.per_day is not None or self.total is not None):
-            raise Exit(USAGE, "--per-day and --total are caps of a tenant: name one with --tenant NAME --ledger FILE")
-        if self.ledger is None:
-            if self.tenant is not None:
-                raise Exit(USAGE, "--tenant needs --ledger FILE, where what the tenant spends is kept")
-            yield default_engine(), None
-            return
-        try:
-            opened = Engine(ledger=self.ledger)
-        except LedgerBusy:
-            raise
-        except LedgerError as error:
-            raise Exit(USAGE, f"--ledger: {one_line(str(error), 600)}") from None
-        with opened as engine:
-            if self.tenant is None:
-                yield engine, None
-            else:
-                yield engine, engine.tenant(self.tenant, per_day=self.per_day, total=self.total)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Files:
-    """What is written of a run, or gone on from."""
-
-    trace: Path | None
-    journal: Path | None
-    resume: Path | None
-
-    def __post_init__(self) -> None:
-        if self.journal is not None and self.resume is not None:
-            raise Exit(USAGE, "give --journal FILE to begin one, or --resume FILE to go on, not both")
 
 
 def ask(
     console: Console,
     question: str,
-    paths: list[Path],
     *,
-    reading: Reading,
-    models: tuple[str, str | None],
-    purse: Purse,
-    files: Files,
-    schema: Path | None,
-    options: Mapping[str, Any],
-    quiet: bool,
-    as_json: bool,
+    context: ContextOptions,
+    models: ModelOptions,
+    limits: LimitOptions,
+    money: BudgetOptions,
+    sandbox: SandboxOptions,
+    files: FileOptions,
+    output: OutputOptions,
 ) -> None:
-    """Answer on stdout; everything else on stderr. `options` are those of RLM that were given."""
+    """Print the answer on stdout and everything else on stderr."""
+    options = _rlm_options(context, models, limits, sandbox, files)
+    reading = Reading(as_text=context.as_text, binary=context.binary, encoding=context.encoding)
+    quiet = output.quiet or output.as_json
     check_stdout()
     if not question.strip():
         raise Exit(USAGE, "the question is empty")
     display = Display(console, quiet=quiet)
     # What can be wrong with the command is looked at before the trace is made: its name would be taken the next time.
-    output, context = None if schema is None else read_schema(schema), read_context(paths, reading)
-    with purse.opened() as (engine, tenant), _tracing(files.trace) as writer:
+    schema = None if output.schema is None else read_schema(output.schema)
+    source = read_context(context.context or [], reading)
+    with _open_engine(money) as (engine, tenant), _tracing(files.trace) as writer:
         rlm = RLM(
-            *models,
+            models.model,
+            models.sub_model,
             engine=engine,
             tenant=tenant,
-            output=output,
+            output=schema,
             on_event=combine_listeners(display.on_event, writer),
             **options,
         )
         if not quiet:
-            show_notes(context)
+            show_notes(source)
         with display:
-            result = rlm.run(context, question, journal=files.journal, resume=files.resume)
+            result = rlm.run(source, question, journal=files.journal, resume=files.resume)
         # Before ledger and trace are closed: what may go wrong there must not take the answer with it.
-        if as_json:
+        if output.as_json:
             print_answer(json.dumps(result.to_dict(), indent=2))
         else:
             print_answer(safe(result.answer) if sys.stdout.isatty() else result.answer)
@@ -121,10 +97,60 @@ def ask(
     _end(result)
 
 
+def _rlm_options(
+    context: ContextOptions, models: ModelOptions, limits: LimitOptions, sandbox: SandboxOptions, files: FileOptions
+) -> dict[str, Any]:
+    """The options of RLM that were given; the others are as RLM has them."""
+    options = {
+        "instructions": read_words("--instructions", models.instructions),
+        "child_instructions": read_words("--child-instructions", models.child_instructions),
+        "small": models.small,
+        "preview": context.preview,
+        "temperature": models.temperature,
+        "memo": models.memo,
+        "max_output_tokens": models.max_output_tokens,
+        "sub_max_output_tokens": models.sub_max_output_tokens,
+        "window_tokens": models.window_tokens,
+        "observation_characters": models.observation_characters,
+        "sub_characters": models.sub_characters,
+        "max_iterations": limits.max_iterations,
+        "max_repairs": limits.max_repairs,
+        "concurrency": limits.concurrency,
+        "child_concurrency": limits.child_concurrency,
+        "call_seconds": limits.call_seconds,
+        "retries": parse_retries(limits.attempts),
+        "on_exhausted": limits.on_exhausted,
+        "rates": parse_rates(limits.rate or []),
+        "limits": parse_limits(sandbox.cell_seconds, sandbox.memory_mib),
+        "seed": sandbox.seed,
+        "base_url": models.base_url,
+        "budget": parse_budget(limits.budget, limits.tokens, limits.calls, limits.seconds, limits.depth),
+        "metadata": parse_metadata(files.metadata or []),
+    }
+    return {name: value for name, value in options.items() if value is not None}
+
+
+@contextmanager
+def _open_engine(money: BudgetOptions) -> Iterator[tuple[EngineResources, Tenant | None]]:
+    """The engine to run with, and the tenant to run for."""
+    per_day, total = parse_cap("--per-day", money.per_day), parse_cap("--total", money.total)
+    if money.ledger is None:
+        yield default_engine(), None
+        return
+    try:
+        opened = Engine(ledger=money.ledger)
+    except LedgerBusy:
+        raise
+    except LedgerError as error:
+        raise Exit(USAGE, f"--ledger: {one_line(str(error), MAX_ERROR_CHARACTERS)}") from None
+    with opened as engine:
+        yield engine, None if money.tenant is None else engine.tenant(money.tenant, per_day=per_day, total=total)
+
+
 def _end(result: Result) -> None:
-    """A draft is no answer: the status says what failed."""
+    """A draft is not an answer: the exit status says what failed."""
     if result.error is not None:
-        raise Exit(status_of(result.error), one_line(str(result.error), 600))
+        raise Exit(status_of(result.error), one_line(str(result.error), MAX_ERROR_CHARACTERS))
 
 
 def _tracing(path: Path | None) -> AbstractContextManager[TraceWriter | None]:

@@ -35,6 +35,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2
 CODE_CHARACTERS = 4_000
 OUTPUT_CHARACTERS = 1_200
 LINE_CHARACTERS = 160
+MAX_ERROR_CHARACTERS = 600
 _PHASES: dict[type[Event], str] = {
     RunStarted: "the model thinks",
     RootReplied: "reading",

@@ -1,189 +1,203 @@
-"""The options of the commands, each declared once: `divebell ask` has those of a run, in groups.
+"""The options of `divebell ask`, in the groups in which --help shows them.
 
-An option that RLM has too bears its name, with dashes. Its default is RLM's own: None here means "not given".
+An option that RLM has too has its name, with dashes. None means that it was not given, and RLM's own default applies.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-_CONTEXT, _MODELS, _LIMITS, _MONEY, _SANDBOX, _FILES, _OUTPUT = (
-    "Context", "Models", "Limits of the run", "Money of a tenant", "Sandbox", "Files to write", "Output",
-)  # fmt: skip
+from divebell.cli.exits import USAGE, Exit
+from divebell.cli.option_groups import OptionGroup
+
+RATE_HELP = "The price of a model: MODEL=INPUT/OUTPUT(/CACHED), in dollars per million tokens, such as local=0/0."
+BASE_URL_HELP = "An endpoint that speaks the Chat Completions API."
 
 
-def _count(help_text: str, group: str) -> typer.models.OptionInfo:
-    option: typer.models.OptionInfo = typer.Option(min=1, metavar="N", help=help_text, rich_help_panel=group)
+def _count(help_text: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(min=1, metavar="N", help=help_text)
     return option
 
 
-ContextPaths = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--context", "-c", rich_help_panel=_CONTEXT,
-        help="A file, folder, pattern, JSON or JSON Lines to answer from; again for more; - for standard input.",
-    ),
-]  # fmt: skip
-AsText = Annotated[bool, typer.Option("--as-text", rich_help_panel=_CONTEXT, help="Read JSON and images as text, too.")]
-Binary = Annotated[bool, typer.Option("--binary", rich_help_panel=_CONTEXT, help="Read files as bytes, not as text.")]
-Encoding = Annotated[
-    str | None,
-    typer.Option(rich_help_panel=_CONTEXT, help="The encoding of the text, such as cp1252; found out by default."),
-]
-Preview = Annotated[bool, typer.Option(rich_help_panel=_CONTEXT, help="Show the model the beginning of the context.")]
+@dataclass(frozen=True, kw_only=True)
+class ContextOptions(OptionGroup):
+    """What the question is about, and how it is read."""
 
-Model = Annotated[
-    str, typer.Option("--model", "-m", envvar="DIVEBELL_MODEL", rich_help_panel=_MODELS, help="The root model.")
-]
-SubModel = Annotated[
-    str | None,
-    typer.Option(
-        envvar="DIVEBELL_SUB_MODEL", rich_help_panel=_MODELS, help="Answers llm_query; by default the root model."
-    ),
-]
-BaseUrl = Annotated[
-    str | None,
-    typer.Option(
-        envvar="OPENAI_BASE_URL", rich_help_panel=_MODELS, help="An endpoint that speaks the Chat Completions API."
-    ),
-]
-Instructions = Annotated[
-    str | None,
-    typer.Option(rich_help_panel=_MODELS, help="Your own words to the root model; @FILE reads them."),
-]
-ChildInstructions = Annotated[
-    str | None, typer.Option(rich_help_panel=_MODELS, help="The same for children; @FILE reads them.")
-]
-Small = Annotated[
-    bool, typer.Option("--small", rich_help_panel=_MODELS, help="The prompts for small models, with an example.")
-]
-Temperature = Annotated[
-    float | None,
-    typer.Option(min=0, max=2, metavar="X", rich_help_panel=_MODELS, help="Of all calls; by default the models' own."),
-]
-Memo = Annotated[
-    Literal["run", "tenant"] | None,
-    typer.Option(
-        rich_help_panel=_MODELS, help="Answer identical sub-calls at temperature 0 from what was answered before."
-    ),
-]
-MaxOutputTokens = Annotated[int | None, _count("Of each reply of the root model, its reasoning included.", _MODELS)]
-SubMaxOutputTokens = Annotated[int | None, _count("Of each reply to llm_query, its reasoning included.", _MODELS)]
-WindowTokens = Annotated[int | None, _count("What the root model can read; near it, old turns are left out.", _MODELS)]
-ObservationCharacters = Annotated[int | None, _count("What the root model sees of its code's output, a turn.", _MODELS)]
-SubCharacters = Annotated[int | None, _count("What the root model is told that llm_query can read.", _MODELS)]
+    panel = "Context"
+    context: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--context",
+            "-c",
+            help="A file, folder, pattern, JSON or JSON Lines file to answer from; may be repeated; use - for standard "
+            "input.",
+        ),
+    ] = None
+    as_text: Annotated[bool, typer.Option("--as-text", help="Read JSON and images as text, too.")] = False
+    binary: Annotated[bool, typer.Option("--binary", help="Read files as bytes, not as text.")] = False
+    encoding: Annotated[
+        str | None, typer.Option(help="The encoding of the text, such as cp1252; detected by default.")
+    ] = None
+    preview: Annotated[bool, typer.Option(help="Show the model the beginning of the context.")] = True
 
-Dollars = Annotated[
-    str | None,
-    typer.Option("--budget", rich_help_panel=_LIMITS, help="The most that the answer may cost, in dollars: 0.30"),
-]
-Tokens = Annotated[
-    int | None,
-    typer.Option(min=1, metavar="N", rich_help_panel=_LIMITS, help="The most tokens, input and output together."),
-]
-Calls = Annotated[int | None, typer.Option(min=1, metavar="N", rich_help_panel=_LIMITS, help="The most model calls.")]
-Seconds = Annotated[
-    float | None, typer.Option(min=0.001, metavar="S", rich_help_panel=_LIMITS, help="The most wall time.")
-]
-Depth = Annotated[
-    int, typer.Option(min=0, max=32, metavar="N", rich_help_panel=_LIMITS, help="How deep children may go.")
-]
-MaxIterations = Annotated[int | None, _count("Turns of the root model (20).", _LIMITS)]
-MaxRepairs = Annotated[
-    int | None, _count("How often the model is told that its answer does not fit the schema (3).", _LIMITS)
-]
-Concurrency = Annotated[int | None, _count("Model calls at once (16).", _LIMITS)]
-ChildConcurrency = Annotated[int | None, _count("Children at once (4).", _LIMITS)]
-CallSeconds = Annotated[
-    float | None,
-    typer.Option(min=0.001, metavar="S", rich_help_panel=_LIMITS, help="How long one model call may take (600)."),
-]
-Attempts = Annotated[
-    int | None, _count("How often a call that an endpoint fails is made, each time for money (4).", _LIMITS)
-]
-OnExhausted = Annotated[
-    Literal["answer", "raise"],
-    typer.Option(
-        rich_help_panel=_LIMITS,
-        help="When a limit ends the run: ask for the best answer so far, or fail (status 3, or 1 if turns ran out).",
-    ),
-]
-Rates = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--rate", rich_help_panel=_LIMITS,
-        help="A model's price, MODEL=INPUT/OUTPUT(/CACHED) in dollars per million tokens: local=0/0",
-    ),
-]  # fmt: skip
 
-LedgerFile = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="DIVEBELL_LEDGER", rich_help_panel=_MONEY, help="A SQLite file that keeps the budgets of many runs."
-    ),
-]
-TenantName = Annotated[
-    str | None,
-    typer.Option(rich_help_panel=_MONEY, help="For whom this runs: the caps that the ledger has for them apply."),
-]
-PerDay = Annotated[
-    str | None,
-    typer.Option(rich_help_panel=_MONEY, help="From now on, the most that the tenant may spend in a day, in dollars."),
-]
-Total = Annotated[
-    str | None,
-    typer.Option(rich_help_panel=_MONEY, help="From now on, the most that the tenant may spend in all, in dollars."),
-]
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(OptionGroup):
+    """Who answers, and what they are told."""
 
-CellSeconds = Annotated[
-    float | None,
-    typer.Option(
-        min=0.001, max=86_400, metavar="S", rich_help_panel=_SANDBOX, help="Processor time of each piece of code (10)."
-    ),
-]
-MemoryMib = Annotated[
-    int | None,
-    typer.Option(min=1, max=3_072, metavar="N", rich_help_panel=_SANDBOX, help="Memory beyond the context (256)."),
-]
-Seed = Annotated[
-    int | None, typer.Option(rich_help_panel=_SANDBOX, help="Makes the code's randomness, hash order and clock repeat.")
-]
+    panel = "Models"
+    model: Annotated[str, typer.Option("--model", "-m", envvar="DIVEBELL_MODEL", help="The root model.")] = "gpt-5-mini"
+    sub_model: Annotated[
+        str | None,
+        typer.Option(envvar="DIVEBELL_SUB_MODEL", help="The model that answers llm_query; the root model by default."),
+    ] = None
+    base_url: Annotated[str | None, typer.Option(envvar="OPENAI_BASE_URL", help=BASE_URL_HELP)] = None
+    instructions: Annotated[
+        str | None, typer.Option(help="Your own instructions to the root model; @FILE reads them from a file.")
+    ] = None
+    child_instructions: Annotated[
+        str | None, typer.Option(help="Your own instructions to children; @FILE reads them from a file.")
+    ] = None
+    small: Annotated[bool, typer.Option("--small", help="Use the prompts for small models, with an example.")] = False
+    temperature: Annotated[
+        float | None, typer.Option(min=0, max=2, metavar="X", help="For all calls; each model's own by default.")
+    ] = None
+    memo: Annotated[
+        Literal["run", "tenant"] | None,
+        typer.Option(help="Answer identical sub-calls at temperature 0 from earlier replies, at no cost."),
+    ] = None
+    max_output_tokens: Annotated[
+        int | None, _count("Output limit of each reply of the root model, reasoning included.")
+    ] = None
+    sub_max_output_tokens: Annotated[
+        int | None, _count("Output limit of each reply to llm_query, reasoning included.")
+    ] = None
+    window_tokens: Annotated[
+        int | None, _count("Context window of the root model; near it, old turns are left out.")
+    ] = None
+    observation_characters: Annotated[
+        int | None, _count("How much of its code's output the root model sees in a turn, in characters.")
+    ] = None
+    sub_characters: Annotated[
+        int | None, _count("How many characters of input the root model is told that llm_query can read.")
+    ] = None
 
-TraceFile = Annotated[
-    Path | None,
-    typer.Option(
-        rich_help_panel=_FILES, help="A file to write a trace to, for `divebell trace`; it must not be there yet."
-    ),
-]
-JournalFile = Annotated[
-    Path | None,
-    typer.Option(
-        rich_help_panel=_FILES, help="A file to write, from which the run can be resumed, and replayed exactly."
-    ),
-]
-ResumeFile = Annotated[
-    Path | None,
-    typer.Option(
-        rich_help_panel=_FILES,
-        help="A journal to go on from: what it has is not paid again. It is begun if it is not there.",
-    ),
-]
-Metadata = Annotated[
-    list[str] | None,
-    typer.Option(rich_help_panel=_FILES, help="NAME=TEXT, kept in the trace and the journal, and sent to no model."),
-]
 
-SchemaFile = Annotated[
-    Path | None,
-    typer.Option(
-        rich_help_panel=_OUTPUT,
-        help="A file with a JSON Schema that the answer must fit; it is printed as JSON then.",
-    ),
-]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", rich_help_panel=_OUTPUT, help="Print the answer and nothing else.")
-]
-AsJson = Annotated[
-    bool, typer.Option("--json", rich_help_panel=_OUTPUT, help="Print answer, status and spend as JSON.")
-]
+@dataclass(frozen=True, kw_only=True)
+class LimitOptions(OptionGroup):
+    """What a run may use, and what happens at a limit."""
+
+    panel = "Limits of the run"
+    budget: Annotated[
+        str | None, typer.Option("--budget", help="The most that the run may cost, in dollars, such as 0.30.")
+    ] = None
+    tokens: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="The most tokens, input and output together.")
+    ] = None
+    calls: Annotated[int | None, typer.Option(min=1, metavar="N", help="The most model calls.")] = None
+    seconds: Annotated[float | None, typer.Option(min=0.001, metavar="S", help="Wall-clock limit in seconds.")] = None
+    depth: Annotated[int, typer.Option(min=0, max=32, metavar="N", help="How deeply children may be nested.")] = 1
+    max_iterations: Annotated[int | None, _count("The most turns of the root model (20).")] = None
+    max_repairs: Annotated[
+        int | None, _count("How often the model may correct an answer that does not fit the schema (3).")
+    ] = None
+    concurrency: Annotated[int | None, _count("The most model calls at once (16).")] = None
+    child_concurrency: Annotated[int | None, _count("The most children at once (4).")] = None
+    call_seconds: Annotated[
+        float | None, typer.Option(min=0.001, metavar="S", help="Time limit of each model call in seconds (600).")
+    ] = None
+    attempts: Annotated[
+        int | None, _count("How often a call is tried when its endpoint fails; each attempt may cost money (4).")
+    ] = None
+    on_exhausted: Annotated[
+        Literal["answer", "raise"],
+        typer.Option(
+            help="When a limit ends the run: ask for the best answer so far, or fail (exit status 3; 1 if the turn "
+            "limit was reached).",
+        ),
+    ] = "answer"
+    rate: Annotated[list[str] | None, typer.Option("--rate", help=RATE_HELP)] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetOptions(OptionGroup):
+    """Whose money it is, and where it is counted."""
+
+    panel = "Money of a tenant"
+    ledger: Annotated[
+        Path | None,
+        typer.Option(envvar="DIVEBELL_LEDGER", help="A SQLite file that keeps the budgets of many runs."),
+    ] = None
+    tenant: Annotated[
+        str | None, typer.Option(help="The tenant that pays; the caps that the ledger has for it apply.")
+    ] = None
+    per_day: Annotated[
+        str | None, typer.Option(help="Set the most that the tenant may spend in a day, in dollars.")
+    ] = None
+    total: Annotated[str | None, typer.Option(help="Set the most that the tenant may spend in all, in dollars.")] = None
+
+    def __post_init__(self) -> None:
+        if self.tenant is None and (self.per_day is not None or self.total is not None):
+            raise Exit(USAGE, "--per-day and --total are caps of a tenant: name one with --tenant NAME --ledger FILE")
+        if self.ledger is None and self.tenant is not None:
+            raise Exit(USAGE, "--tenant needs --ledger FILE, where what the tenant spends is kept")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SandboxOptions(OptionGroup):
+    """What the model's code may use."""
+
+    panel = "Sandbox"
+    cell_seconds: Annotated[
+        float | None,
+        typer.Option(min=0.001, max=86_400, metavar="S", help="Processor time of each piece of code in seconds (10)."),
+    ] = None
+    memory_mib: Annotated[
+        int | None, typer.Option(min=1, max=3_072, metavar="N", help="Memory beyond the context in MiB (256).")
+    ] = None
+    seed: Annotated[int | None, typer.Option(help="Make the code's randomness, hash order and clock reproducible.")] = (
+        None
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOptions(OptionGroup):
+    """What is written about a run, or resumed from."""
+
+    panel = "Files to write"
+    trace: Annotated[Path | None, typer.Option(help="Write a trace to this new file; `divebell trace` shows it.")] = (
+        None
+    )
+    journal: Annotated[
+        Path | None,
+        typer.Option(help="Write a journal to this new file; the run can be resumed and replayed from it."),
+    ] = None
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            help="Resume from this journal: what it has is not paid for again. It is created if it does not exist."
+        ),
+    ] = None
+    metadata: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=TEXT, kept in the trace and the journal and never sent to a model; may be repeated."),
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.journal is not None and self.resume is not None:
+            raise Exit(USAGE, "give --journal FILE to begin a journal, or --resume FILE to go on from one, not both")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions(OptionGroup):
+    """What is printed."""
+
+    panel = "Output"
+    schema: Annotated[
+        Path | None,
+        typer.Option(help="A file with the JSON Schema that the answer must fit; the answer is printed as JSON."),
+    ] = None
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer and nothing else.")] = False
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer, its status and its cost as JSON.")] = False

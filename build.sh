@@ -9,7 +9,7 @@ usage: ./build.sh VERB [ARGUMENTS]
 
   demo    find a magic number in a million lines, offline, with the sandbox and a scripted model
   test    run the tests (arguments go to pytest); test --under-load [--short] [--rounds 5] on a busy machine
-  check   lint (ruff), format (ruff), types (mypy --strict; mypy and pyright on an application)
+  check   lint (ruff), format (ruff), types (mypy --strict on packages, scripts and tests; pyright on an application)
   bench   print the figures of the README (arguments: --quick, or names of benchmarks)
   bench-rlm  run the field's benchmarks (S-NIAH, OOLONG, OOLONG-Pairs); --help says what there is
   guest-stdlib  run CPython's own tests in the guest and compare with the list (arguments: modules; --help)
@@ -49,7 +49,7 @@ setup() {
 
 check_types() {
     .venv/bin/python -m mypy -p divebell -p divebell_command -p divebell_bridge -p divebell_wasm
-    .venv/bin/python -m mypy scripts
+    .venv/bin/python -m mypy scripts tests
     # The guest's files are the package divebell_guest, with the door's facts among them, under the guest's own Python.
     local inside=.venv/guest_types
     rm -rf "$inside"
@@ -60,10 +60,9 @@ check_types() {
         --python-version 3.13 -p divebell_guest)
 }
 
-# The types that an application sees, by both checkers that applications use. tests/typing/wrong_uses.py has what they
-# must refuse: an ignore that nothing needs is an error there.
+# The types that an application sees, by the other checker that applications use; mypy has read the same files among the
+# tests. tests/typing/wrong_uses.py has what both must refuse: an ignore that nothing needs is an error there.
 check_application_types() {
-    .venv/bin/python -m mypy tests/typing/application.py tests/typing/wrong_uses.py
     .venv/bin/basedpyright --project tests/typing/pyrightconfig.json
 }
 
@@ -93,12 +92,12 @@ check)
     .venv/bin/ruff format --check .
     say "mypy --strict"
     check_types
-    say "mypy --strict and pyright on an application"
+    say "pyright on an application"
     check_application_types
     ;;
 bench)
     setup
-    exec .venv/bin/python tests/bench/figures.py "$@"
+    exec .venv/bin/python -m tests.bench.figures "$@"
     ;;
 bench-rlm)
     setup

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -31,19 +32,19 @@ def _no_network() -> Iterator[None]:
     """A test that reaches beyond this machine fails, whether or not the machine has a network."""
     connect, connect_ex, getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
 
-    def check(address: object) -> None:
+    def check(address: Any) -> None:
         if isinstance(address, tuple) and not _is_loopback(address[0]):
             raise AssertionError(f"a test tried to connect to {address[0]!r}")
 
-    def guarded_connect(self: socket.socket, address: object) -> None:
+    def guarded_connect(self: socket.socket, address: Any) -> None:
         check(address)
         connect(self, address)
 
-    def guarded_connect_ex(self: socket.socket, address: object) -> int:
+    def guarded_connect_ex(self: socket.socket, address: Any) -> int:
         check(address)
         return connect_ex(self, address)
 
-    def guarded_getaddrinfo(host: object, *arguments: object, **options: object) -> object:
+    def guarded_getaddrinfo(host: Any, *arguments: Any, **options: Any) -> Any:
         if not _is_loopback(host):
             raise AssertionError(f"a test tried to look {host!r} up")
         return getaddrinfo(host, *arguments, **options)

@@ -1,4 +1,4 @@
-"""The figures of this machine, as a table: `python tests/bench/figures.py [--quick] [--json FILE] [NAME ...]`.
+"""The figures of this machine, as a table: `python -m tests.bench.figures [--quick] [--json FILE] [NAME ...]`.
 
 NAMEs choose among the measures: start, cell, door, attach, scan, memory, boot, ratio, limits, meter. `--quick` only
 shows that each of them works. Nothing is asserted about time: "aim" is what the project wants on an idle machine of two cores.
@@ -13,7 +13,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from measures import MEASURES, Effort, Row, warm
+from tests.bench.measures import MEASURES, Effort, Row, warm
 
 
 def machine() -> str:

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from divebell import Completion, Request, Usage
 from divebell.cell import Cell
 from divebell.journal.entries import CallEntry, SentEntry
 from divebell.journal.file import JournalFile
 from divebell.journal.recorder import Recorder
-from divebell.models.protocol import Completion, Request, Usage
 from divebell.rlm import RLM
 from divebell.testing import ScriptedModel, replay
 from divebell_bridge.money.budget import Budget

@@ -8,9 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import journal_measures
-import ratio
-
 from divebell.context import Context
 from divebell.limits import Limits
 from divebell.resources import default_engine
@@ -27,6 +24,7 @@ from divebell_bridge.money.memory_ledger import MemoryLedger
 from divebell_bridge.money.meter import Meter
 from divebell_bridge.money.rates import Rate, RateCard
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
+from tests.bench import journal_measures, ratio
 
 _MIB = 1 << 20
 

@@ -10,10 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import programs
-
 from divebell.limits import Limits
 from divebell.sandbox.sandbox import Sandbox
+from tests.bench import programs
 
 _HERE = Path(__file__).resolve().parent
 _GUESTS_VERSION = "3.13"

@@ -129,7 +129,7 @@ def test_a_limit_out_of_its_range_is_refused_by_name(limits: dict[str, object]) 
 )
 def test_a_budget_without_names_is_refused_with_the_way_to_write_it(values: tuple[object, ...]) -> None:
     with pytest.raises(ConfigurationError, match=r"names of its limits, as Budget\(dollars="):
-        Budget(*values)  # type: ignore[call-arg,misc]
+        Budget(*values)
 
 
 @pytest.mark.parametrize("name", ["dolars", "budget", "max_calls", "x" * 1_000])

@@ -79,7 +79,7 @@ class Recorder:
 
 
 def ask(services: Recorder, **request: Any) -> dict[str, Any]:
-    answer = wire.decode(Door(services).answer(wire.encode({"v": wire.VERSION, **request})))  # type: ignore[arg-type]
+    answer = wire.decode(Door(services).answer(wire.encode({"v": wire.VERSION, **request})))
     assert isinstance(answer, dict)
     assert answer["v"] == wire.VERSION
     assert ("ok" in answer) != ("error" in answer)
@@ -94,7 +94,7 @@ def kind(answer: dict[str, Any]) -> str:
 @settings(max_examples=500, deadline=None)
 def test_any_bytes_are_answered(packed: bytes) -> None:
     services = Recorder(ValueError())
-    answer = wire.decode(Door(services).answer(packed))  # type: ignore[arg-type]
+    answer = wire.decode(Door(services).answer(packed))
     assert isinstance(answer, dict)
     assert "error" in answer
 
@@ -129,7 +129,7 @@ def test_any_request_is_answered_whatever_the_services_do(
     op: object, fields: dict[str, object], result: object
 ) -> None:
     services = Recorder(result)
-    answer = wire.decode(Door(services).answer(wire.encode({"v": 1, "op": op, **fields})))  # type: ignore[arg-type]
+    answer = wire.decode(Door(services).answer(wire.encode({"v": 1, "op": op, **fields})))
     assert isinstance(answer, dict)
     assert ("ok" in answer) != ("error" in answer)
     for call in services.seen:
@@ -158,9 +158,9 @@ def test_an_error_of_the_host_is_told_without_its_details(error: BaseException, 
 
 @pytest.mark.parametrize("interruption", INTERRUPTIONS, ids=lambda error: type(error).__name__)
 def test_an_interruption_is_kept_for_the_sandbox_and_answered_as_such(interruption: BaseException) -> None:
-    door = Door(Recorder(interruption))  # type: ignore[arg-type]
-    answer = wire.decode(door.answer(wire.encode({"v": 1, "op": "budget"})))
-    assert answer["error"]["kind"] == wire.UNAVAILABLE  # type: ignore[index, call-overload]
+    door = Door(Recorder(interruption))
+    answer: Any = wire.decode(door.answer(wire.encode({"v": 1, "op": "budget"})))
+    assert answer["error"]["kind"] == wire.UNAVAILABLE
     assert door.interrupted is interruption
 
 
@@ -280,23 +280,26 @@ def nested(depth: int) -> dict[str, Any]:
     return schema
 
 
+BAD_SCHEMAS: tuple[Any, ...] = (
+    "object", 5, [], b"x", {1: 2}, {"a": {None: 1}}, {"a": b"bytes"}, nested(MAX_SCHEMA_NESTING),
+    {"a": "x" * MAX_SCHEMA_CHARACTERS}, {},
+)  # fmt: skip
+BAD_IMAGES: tuple[Any, ...] = (
+    "x", [], [5], [None, None], [[b"x"]], [[{}]], [[{"media_type": "image/png"}]],
+    [[{"media_type": "image/png", "data": "text"}]], [[{"media_type": "text/html", "data": b""}]],
+    [[{"media_type": "image/", "data": b""}]], [[{"media_type": "image/png\n", "data": b""}]], [[{"media_type": "image/bmp", "data": b"BM"}]],
+    [[{"media_type": 5, "data": b""}]], [[{"media_type": "image/png", "data": b""}] * (MAX_PROMPT_IMAGES + 1)],
+    [[{"media_type": "image/png", "data": bytes(MAX_IMAGE_BYTES + 1)}]],
+)  # fmt: skip
+BAD_REFERENCES: tuple[Any, ...] = (
+    "x", [], [5], [None, None], [{}], [{"slice": [1]}], [{"slice": [2, 1]}], [{"slice": [-1, 1]}],
+    [{"slice": [0, 2**70]}], [{"slice": [0, 1.0]}], [{"slice": [False, True]}], [{"slice": "ab"}], [{"item": -1}],
+    [{"item": True}], [{"item": 1.5}], [{"item": b"x"}], [{"item": None}], [{"slice": [0, 1], "item": 1}],
+)  # fmt: skip
 BAD_FIELDS: list[dict[str, Any]] = [
-    *({"op": "query", "prompts": ["x"], "schema": schema} for schema in (
-        "object", 5, [], b"x", {1: 2}, {"a": {None: 1}}, {"a": b"bytes"}, nested(MAX_SCHEMA_NESTING),
-        {"a": "x" * MAX_SCHEMA_CHARACTERS}, {},
-    )),
-    *({"op": "query", "prompts": ["x"], "images": images} for images in (
-        "x", [], [5], [None, None], [[b"x"]], [[{}]], [[{"media_type": "image/png"}]],
-        [[{"media_type": "image/png", "data": "text"}]], [[{"media_type": "text/html", "data": b""}]],
-        [[{"media_type": "image/", "data": b""}]], [[{"media_type": "image/png\n", "data": b""}]], [[{"media_type": "image/bmp", "data": b"BM"}]],
-        [[{"media_type": 5, "data": b""}]], [[{"media_type": "image/png", "data": b""}] * (MAX_PROMPT_IMAGES + 1)],
-        [[{"media_type": "image/png", "data": bytes(MAX_IMAGE_BYTES + 1)}]],
-    )),
-    *({"op": "child", "prompts": ["x"], "contexts": [None], "references": references} for references in (
-        "x", [], [5], [None, None], [{}], [{"slice": [1]}], [{"slice": [2, 1]}], [{"slice": [-1, 1]}],
-        [{"slice": [0, 2**70]}], [{"slice": [0, 1.0]}], [{"slice": [False, True]}], [{"slice": "ab"}], [{"item": -1}],
-        [{"item": True}], [{"item": 1.5}], [{"item": b"x"}], [{"item": None}], [{"slice": [0, 1], "item": 1}],
-    )),
+    *({"op": "query", "prompts": ["x"], "schema": schema} for schema in BAD_SCHEMAS),
+    *({"op": "query", "prompts": ["x"], "images": images} for images in BAD_IMAGES),
+    *({"op": "child", "prompts": ["x"], "contexts": [None], "references": references} for references in BAD_REFERENCES),
     {"op": "child", "prompts": ["x"], "contexts": ["text"], "references": [{"item": 0}]},
     *({"op": "tool", "name": name, "arguments": [], "keyword_arguments": {}} for name in (
         None, 5, "", "a b", "a.b", "__import__('os')", "x" * 101, b"x",
@@ -341,7 +344,7 @@ def test_a_tool_call_reaches_the_services_and_its_outcome_comes_back() -> None:
 
 def test_a_cell_has_so_many_tool_calls_and_the_next_has_them_again() -> None:
     services = Recorder({"value": 1})
-    door = Door(services, tool_calls=2)  # type: ignore[arg-type]
+    door = Door(services, tool_calls=2)
     call = wire.encode({"v": 1, "op": "tool", "name": "look", "arguments": [], "keyword_arguments": {}})
     submit = wire.encode(
         {"v": 1, "op": "submit", "call": "tool", "name": "x", "arguments": [], "keyword_arguments": {}}

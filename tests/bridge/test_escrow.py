@@ -1,6 +1,7 @@
 """The pure rules: who may hold what, and what changes when nothing may."""
 
 from copy import deepcopy
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from divebell_bridge.money.meter import CallBid
 from divebell_bridge.money.rates import LongPrompt, Rate
 
 
-def account(name: str, caps: Caps = Caps(), *, carved: bool = False, **amounts: Amounts) -> Account:  # noqa: B008
+def account(name: str, caps: Caps = Caps(), *, carved: bool = False, **amounts: Any) -> Account:  # noqa: B008
     return Account(name, "run", name, caps=caps, carved=(carved, carved, carved), **amounts)
 
 

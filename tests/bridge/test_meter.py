@@ -1,6 +1,7 @@
 """The meter: at every moment, what is spent and what is held fit under the cap together."""
 
 import threading
+import time
 from decimal import Decimal
 
 import pytest
@@ -8,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from divebell_bridge.money import meter as meter_module
 from divebell_bridge.money.budget import Budget, picodollars
 from divebell_bridge.money.errors import BudgetExceeded, UnknownPrice
 from divebell_bridge.money.meter import TOKENS_PER_MESSAGE, TOKENS_PER_REQUEST, Hold, Meter, worst_case_input_tokens
@@ -135,7 +135,7 @@ def test_tokens_are_held_too() -> None:
 
 def test_time_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr(meter_module.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     meter = Meter(Budget(seconds=5), CARD)
     hold = meter.hold("m", ["x"], 1)
     now = 1004.9

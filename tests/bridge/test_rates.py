@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -170,7 +171,7 @@ def test_every_byte_may_be_a_token_and_more_of_them_where_the_tokenizer_normalis
 
 
 @pytest.mark.parametrize(("form", "factor"), [("NFD", 3), ("NFKD", 11)])
-def test_the_factors_cover_what_normalising_can_do_to_a_hostile_text(form: str, factor: int) -> None:
+def test_the_factors_cover_what_normalising_can_do_to_a_hostile_text(form: Literal["NFD", "NFKD"], factor: int) -> None:
     """NFC and NFKC compose what these have taken apart, a character by itself: they are no longer."""
     rate = Rate(1, 1, max_tokens_per_byte=factor)
     characters = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]

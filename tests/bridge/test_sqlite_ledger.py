@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from divebell_bridge.money import liveness
 from divebell_bridge.money.errors import BudgetExceeded, LedgerBusy, LedgerError
 from divebell_bridge.money.escrow import Amounts, Caps, Fixed
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
@@ -219,7 +218,7 @@ def test_a_life_file_that_cannot_be_opened_is_taken_for_a_life(tmp_path: Path, m
             return real(file, *arguments, **options)  # type: ignore[arg-type]
 
         with monkeypatch.context() as patch:
-            patch.setattr(liveness.os, "open", refused)
+            patch.setattr(os, "open", refused)
             assert other.recover() == 0
             with pytest.raises(LedgerError, match="cannot be opened: Permission denied"):
                 SQLiteLedger(path)

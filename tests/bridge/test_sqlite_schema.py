@@ -181,7 +181,7 @@ def test_to_survive_a_power_cut_each_operation_waits_for_the_disk(tmp_path: Path
 
 def _open_and_count(
     path: str, begin: "multiprocessing.synchronize.Event", results: "multiprocessing.Queue[object]"
-) -> None:  # type: ignore[name-defined]
+) -> None:
     begin.wait(300)
     try:
         with SQLiteLedger(path) as ledger:

@@ -6,7 +6,7 @@ import pytest
 
 from divebell import Limits, Sandbox
 from divebell.sandbox.host import CallableServices
-from tests.support.cells import error_kind, value
+from tests.support.cells import error_kind, value_of
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_name_that_a_cell_took_is_the_contracts_again(box: Sandbox) -> None:
     box.run("def SUBMIT(**k): pass\nFINAL = FINAL_VAR = SUBMIT\ndel llm_query, answer")
     assert box.run("SUBMIT(a=1)").submitted == {"a": 1}
     assert box.run("FINAL(llm_query('a'))").final == "A"
-    assert value(box.run("answer['ready']")) is False
+    assert value_of(box.run("answer['ready']")) is False
 
 
 @pytest.mark.parametrize("fails", ["", "\n1 / 0"])
@@ -160,7 +160,7 @@ def test_what_a_cell_puts_in_the_place_of_answer_is_not_lost(box: Sandbox, give:
         box.run(code + fails)
         if code == "del answer":
             box.run("answer['content'] = 'Paris'" + fails)
-        assert value(box.run("answer")) == held
+        assert value_of(box.run("answer")) == held
         assert box.run(give).final == ("Paris" if "1.5" not in code else "['Paris', 1.5]")
     assert box.run(f"answer = llm_query('paris')\n{give if 'ready' not in give else 'FINAL(answer)'}").final == "PARIS"
 
@@ -251,4 +251,4 @@ def test_the_context_may_be_the_answer(box: Sandbox) -> None:
 def test_show_vars_is_shown_once(box: Sandbox, code: str) -> None:
     box.run("import asyncio\nn = [1, 2]")
     assert box.run(code).output.count("n: list, length 2") == 1
-    assert value(box.run("SHOW_VARS() + ''")) == box.run("SHOW_VARS()").stdout.rstrip("\n")
+    assert value_of(box.run("SHOW_VARS() + ''")) == box.run("SHOW_VARS()").stdout.rstrip("\n")

@@ -3,7 +3,7 @@
 import pytest
 
 from divebell import Sandbox
-from tests.support.cells import error_kind, value
+from tests.support.cells import error_kind, value_of
 from tests.support.meeting import Meeting
 
 MAIN = "async def ask(n): return await allm_query(str(n) + 'x')\n"
@@ -63,7 +63,7 @@ await asyncio.gather(*[worker() for _ in range(4)])
 @pytest.mark.parametrize("name", AT_ONCE)
 def test_calls_are_in_flight_together(box: Sandbox, meeting: Meeting, name: str) -> None:
     meeting.party = 4
-    assert value(box.run("import asyncio\n" + AT_ONCE[name])) == list("ABCD")
+    assert value_of(box.run("import asyncio\n" + AT_ONCE[name])) == list("ABCD")
     assert meeting.most == 4
 
 
@@ -76,7 +76,7 @@ async def one(c):
     async with places: return await allm_query(c)
 await asyncio.gather(*map(one, 'abcdef'))
 """
-    assert value(box.run(code)) == list("ABCDEF")
+    assert value_of(box.run(code)) == list("ABCDEF")
     assert meeting.most == 2
 
 
@@ -108,13 +108,13 @@ await asyncio.gather(*map(one, 'abcdef'))
     ],
 )
 def test_awaits_that_models_write(box: Sandbox, code: str, expected: object) -> None:
-    assert value(box.run(code)) == expected
-    assert value(box.run("type(llm_query('x')) is str")) is True
+    assert value_of(box.run(code)) == expected
+    assert value_of(box.run("type(llm_query('x')) is str")) is True
 
 
 def test_a_failed_call_raises_where_it_is_awaited_and_the_others_count(box: Sandbox) -> None:
     code = "import asyncio\nr = await asyncio.gather(allm_query('a'), allm_query('bad'), return_exceptions=True)\n"
-    assert value(box.run(code + "r[0], type(r[1]).__name__, str(r[1])")) == [
+    assert value_of(box.run(code + "r[0], type(r[1]).__name__, str(r[1])")) == [
         "A",
         "ModelError",
         "ValueError: no such luck",
@@ -124,7 +124,7 @@ def test_a_failed_call_raises_where_it_is_awaited_and_the_others_count(box: Sand
     assert cell.error is not None
     assert "<cell " in cell.error.traceback
     assert "divebell_guest" not in cell.error.traceback
-    assert value(box.run("r = await allm_query_batched(['a', 'bad'])\nr[0], r[1].kind")) == ["A", "ModelError"]
+    assert value_of(box.run("r = await allm_query_batched(['a', 'bad'])\nr[0], r[1].kind")) == ["A", "ModelError"]
     assert error_kind(box.run("await allm_query_batched(['bad', 'bad'])")) == "ModelError"
 
 
@@ -135,7 +135,7 @@ def test_a_call_that_is_given_up_leaves_the_loop_usable(box: Sandbox, meeting: M
     assert cell.error is not None
     assert "the cell ran longer" not in cell.error.message
     meeting.party = 1
-    assert value(box.run("await allm_query('b')")) == "B"
+    assert value_of(box.run("await allm_query('b')")) == "B"
 
 
 def test_what_waits_for_nothing_is_told_so_at_once(box: Sandbox) -> None:
@@ -144,7 +144,7 @@ def test_what_waits_for_nothing_is_told_so_at_once(box: Sandbox) -> None:
         assert error_kind(cell) == "RuntimeError", code
         assert cell.error is not None
         assert "wait for ever" in cell.error.message
-    assert value(box.run("await asyncio.sleep(0, 'fine')")) == "fine"
+    assert value_of(box.run("await asyncio.sleep(0, 'fine')")) == "fine"
 
 
 def test_a_long_sleep_ends_with_the_cells_time() -> None:
@@ -153,14 +153,14 @@ def test_a_long_sleep_ends_with_the_cells_time() -> None:
     with Sandbox(limits=Limits(cell_seconds=0.3, grace_seconds=3)) as box:
         assert error_kind(box.run("import asyncio\nawait asyncio.sleep(1e6)")) == "TimeoutError"
         assert error_kind(box.run("import time\ntime.sleep(1e6)")) == "TimeoutError"
-        assert value(box.run("await asyncio.sleep(0, 'fine')")) == "fine"
+        assert value_of(box.run("await asyncio.sleep(0, 'fine')")) == "fine"
 
 
 def test_timers_of_a_seeded_sandbox_run_on_its_own_clock() -> None:
     with Sandbox(seed=1, llm=str.upper) as box:
         code = "import asyncio, time\nt = time.monotonic()\nawait asyncio.sleep(3)\nround(time.monotonic() - t)"
-        assert value(box.run(code)) == 3
-        assert value(box.run("await asyncio.wait_for(allm_query('a'), 20)")) == "A"
+        assert value_of(box.run(code)) == 3
+        assert value_of(box.run("await asyncio.wait_for(allm_query('a'), 20)")) == "A"
 
 
 def test_a_cell_owns_its_calls_and_its_tasks(box: Sandbox, meeting: Meeting) -> None:
@@ -176,9 +176,9 @@ task = asyncio.create_task(background())
 await asyncio.sleep(0.05)
 'end'
 """
-    assert value(box.run(code)) == "end"
+    assert value_of(box.run(code)) == "end"
     meeting.party = 1
-    assert value(box.run("seen, task.cancelled()")) == [["cancelled"], True]
+    assert value_of(box.run("seen, task.cancelled()")) == [["cancelled"], True]
     assert error_kind(box.run("await task")) == "CancelledError"
 
 
@@ -201,11 +201,11 @@ await asyncio.sleep(0.05)
 def test_what_a_cell_leaves_over_does_not_break_the_next(box: Sandbox, code: str) -> None:
     box.run(f"import asyncio\n{code}")
     cell = box.run("r = await asyncio.gather(allm_query('a'), asyncio.sleep(0.01, 'b'))\nr")
-    assert value(cell) == ["A", "b"]
-    assert value(box.run("asyncio.run(asyncio.sleep(0, 'c'))")) == "c"
+    assert value_of(cell) == ["A", "b"]
+    assert value_of(box.run("asyncio.run(asyncio.sleep(0, 'c'))")) == "c"
 
 
 def test_over_ten_thousand_calls_at_once_wait_for_room(box: Sandbox) -> None:
     code = "import asyncio\nr = await asyncio.gather(*[allm_query(str(n)) for n in range(10_500)])\nlen(r), r[-1]"
     with Sandbox(llm=str.upper) as large:
-        assert value(large.run(code)) == [10_500, "10499"]
+        assert value_of(large.run(code)) == [10_500, "10499"]

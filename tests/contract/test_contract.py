@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from divebell import Sandbox
+from divebell.prompts.system import system_prompt
 from divebell.sandbox.tools import RESERVED_NAMES
 from divebell_bridge.door import contract
 from divebell_bridge.door.contract import CONTRACT, ContractName
 from tests.contract.test_names import Family
-from tests.loop.test_prompts import SITUATIONS, system_prompt
+from tests.loop.test_prompts import SITUATIONS
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -56,7 +57,7 @@ def test_another_word_for_a_name_is_the_same_function(entry: ContractName, box: 
 def test_whatever_asks_a_model_can_be_awaited(entry: ContractName) -> None:
     given = "['a', 'b']" if entry.is_batched else "'a'"
     with Sandbox("text", services=Family()) as own:
-        replies = own.run(f"await {entry.name}({given})").value
+        replies: Any = own.run(f"await {entry.name}({given})").value
     assert [reply[0] for reply in replies] == ["a", "b"] if entry.is_batched else replies.startswith("a")
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from divebell import Sandbox
-from tests.support.cells import value
+from tests.support.cells import value_of
 
 
 @pytest.mark.parametrize(
@@ -85,12 +85,12 @@ except ImportError as error:
     caught = (type(error).__name__, error.name, re.match("No module named '(.+?)'", str(error))[1])
 (chosen.__name__, caught)
 """
-    assert value(box.run(code)) == ["re", ["ModuleNotFoundError", "regex", "regex"]]
+    assert value_of(box.run(code)) == ["re", ["ModuleNotFoundError", "regex", "regex"]]
 
 
 def test_a_module_that_is_missing_is_not_found_rather_than_refused(box: Sandbox) -> None:
     code = "import importlib.util\n[importlib.util.find_spec(name) for name in ('numpy', 'ssl', 'frobnicate')]"
-    assert value(box.run(code)) == [None, None, None]
+    assert value_of(box.run(code)) == [None, None, None]
 
 
 def test_other_import_errors_keep_their_words(box: Sandbox) -> None:
@@ -128,7 +128,7 @@ there = [name for _, modules, _ in missing._KINDS for name in modules.split() if
     sorted({name for name in there if not missing._is_there(name)}),
 )
 """
-    assert value(box.run(code)) == [[], [], []]
+    assert value_of(box.run(code)) == [[], [], []]
 
 
 def test_what_a_cell_does_to_other_modules_leaves_the_error_whole(box: Sandbox) -> None:

@@ -10,7 +10,7 @@ from divebell.sandbox.host import CallableServices
 from divebell_bridge.door.contract import FUNCTIONS
 from divebell_bridge.door.door import Started
 from divebell_bridge.door.requests import Call, ChildQuery, ContextItem, ContextReference, Outcome
-from tests.support.cells import error_kind, value
+from tests.support.cells import error_kind, value_of
 from tests.support.meeting import Meeting
 from tests.support.names import name_value
 
@@ -36,22 +36,22 @@ class Family(CallableServices):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_of_the_contract_has_documentation_and_comes_back(box: Sandbox, name: str) -> None:
-    assert value(box.run(f"import inspect\nbool({name}.__doc__), str(inspect.signature({name}))[0]")) == [True, "("]
+    assert value_of(box.run(f"import inspect\nbool({name}.__doc__), str(inspect.signature({name}))[0]")) == [True, "("]
     box.run(f"{name} = 5")
-    assert value(box.run(f"callable({name})")) is True
+    assert value_of(box.run(f"callable({name})")) is True
     box.run(f"del {name}")
-    assert value(box.run(f"callable({name})")) is True
-    assert value(box.run(f"'{name}' in SHOW_VARS()")) is False
+    assert value_of(box.run(f"callable({name})")) is True
+    assert value_of(box.run(f"'{name}' in SHOW_VARS()")) is False
 
 
 @pytest.mark.parametrize("text", ["text", b"bytes", ["a", 1, {"b": [None]}], {"a": ["b", 1.5]}], ids=name_value)
 def test_context_has_its_own_type_and_comes_back(text: Any) -> None:
     with Sandbox(text) as box:
-        assert value(box.run(f"type(context) is {type(text).__name__}, context")) == [True, text]
+        assert value_of(box.run(f"type(context) is {type(text).__name__}, context")) == [True, text]
         box.run("context = None")
-        assert value(box.run("context")) == text
+        assert value_of(box.run("context")) == text
         box.run("del context")
-        assert value(box.run("context")) == text
+        assert value_of(box.run("context")) == text
 
 
 def test_rlms_names_in_one_cell(box: Sandbox) -> None:
@@ -82,14 +82,14 @@ def test_dspys_names_in_one_cell(box: Sandbox) -> None:
 def test_children_get_their_contexts_and_answer_in_order() -> None:
     family = Family()
     with Sandbox("the context", services=family) as box:
-        assert value(box.run("rlm_query('q')")) == "q: NoneType"
-        assert value(box.run("rlm_query('q', context)")) == "q: ContextReference"
-        assert value(box.run("rlm_query('q', 'other')")) == "q: str"
-        assert value(box.run("recursive_llm('q', ['list'])")) == "q: list"
-        assert value(box.run("rlm_query_batched(['a', 'b'], [{'k': 1}, b'x'])")) == ["a: dict", "b: bytes"]
-        assert value(box.run("await arlm_query('q', 'other')")) == "q: str"
-        assert value(box.run("await arlm_query_batched(['a', 'b'], [None, ('t',)])")) == ["a: NoneType", "b: list"]
-        assert value(box.run("await rlm_query('q', 'x')")) == "q: str"
+        assert value_of(box.run("rlm_query('q')")) == "q: NoneType"
+        assert value_of(box.run("rlm_query('q', context)")) == "q: ContextReference"
+        assert value_of(box.run("rlm_query('q', 'other')")) == "q: str"
+        assert value_of(box.run("recursive_llm('q', ['list'])")) == "q: list"
+        assert value_of(box.run("rlm_query_batched(['a', 'b'], [{'k': 1}, b'x'])")) == ["a: dict", "b: bytes"]
+        assert value_of(box.run("await arlm_query('q', 'other')")) == "q: str"
+        assert value_of(box.run("await arlm_query_batched(['a', 'b'], [None, ('t',)])")) == ["a: NoneType", "b: list"]
+        assert value_of(box.run("await rlm_query('q', 'x')")) == "q: str"
         assert error_kind(box.run("rlm_query_batched(['a'], [1, 2])")) == "ValueError"
         assert error_kind(box.run("rlm_query('a', {1, 2})")) == "BadRequest"
 
@@ -150,24 +150,27 @@ def test_a_host_without_references_gets_the_parts_themselves() -> None:
 
 def test_history_is_there_grows_and_comes_back() -> None:
     with Sandbox("text") as box:
-        assert value(box.run("history")) == []
+        assert value_of(box.run("history")) == []
         box.bind("history", [{"role": "user", "content": "question"}])
         box.append("history", [{"role": "assistant", "content": "reply"}])
         box.run("held = history")
         box.append("history", [{"role": "user", "content": "seen"}])
-        assert value(box.run("[turn['content'] for turn in history], len(held)")) == [["question", "reply", "seen"], 2]
+        assert value_of(box.run("[turn['content'] for turn in history], len(held)")) == [
+            ["question", "reply", "seen"],
+            2,
+        ]
         box.run("history = None")
-        assert value(box.run("len(history)")) == 3
-        assert value(box.run("'history' in SHOW_VARS()")) is False
+        assert value_of(box.run("len(history)")) == 3
+        assert value_of(box.run("'history' in SHOW_VARS()")) is False
         assert box.run("import os\nos.abort()").restored
-        assert value(box.run("len(history)")) == 3
+        assert value_of(box.run("len(history)")) == 3
         with pytest.raises(NotPlainData):
             box.bind("history", object())
         with pytest.raises(KeyError):
             box.append("other", [1])
         twin = box.fork()
         twin.append("history", [{"role": "user", "content": "twin's"}])
-        assert [len(value(b.run("history"))) for b in (box, twin)] == [3, 4]  # type: ignore[arg-type]
+        assert [len(value_of(b.run("history"))) for b in (box, twin)] == [3, 4]
         twin.close()
 
 
@@ -178,7 +181,7 @@ def test_a_sandbox_whose_machinery_a_cell_broke_has_its_bound_names_again() -> N
         box.append("history", [2])
         assert box.run("import divebell_guest.boot as b; b.OPERATIONS.clear()").error is None
         assert error_kind(box.run("1")) == "BrokenGuest"
-        assert value(box.run("history")) == [1, 2]
+        assert value_of(box.run("history")) == [1, 2]
 
 
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
@@ -194,10 +197,10 @@ SCHEMA: dict[str, Any] = {"type": "object", "properties": {"n": {"type": "intege
 )  # fmt: skip
 def test_a_schema_makes_a_value_of_the_reply(schema: str, reply: str, expected: object) -> None:
     with Sandbox(llm=lambda prompt: reply) as box:
-        assert value(box.run(f"llm_query('q', schema={schema})")) == expected
-        assert value(box.run(f"await allm_query('q', schema={schema})")) == expected
-        assert value(box.run(f"llm_query_batched(['q', 'q'], schema={schema})")) == [expected] * 2
-        assert value(box.run(f"await allm_query_batched(['q', 'q'], schema={schema})")) == [expected] * 2
+        assert value_of(box.run(f"llm_query('q', schema={schema})")) == expected
+        assert value_of(box.run(f"await allm_query('q', schema={schema})")) == expected
+        assert value_of(box.run(f"llm_query_batched(['q', 'q'], schema={schema})")) == [expected] * 2
+        assert value_of(box.run(f"await allm_query_batched(['q', 'q'], schema={schema})")) == [expected] * 2
 
 
 @pytest.mark.parametrize(
@@ -223,10 +226,10 @@ def test_images_reach_a_function_that_takes_them() -> None:
 
     with Sandbox(llm=llm) as box:
         image = f"images=[{PNG}, {{'media_type': 'image/webp', 'data': b'abc'}}]"
-        assert value(box.run(f"llm_query('q', {image})")) == "image/png:8 image/webp:3"
-        assert value(box.run(f"await allm_query('q', {image})")) == "image/png:8 image/webp:3"
-        assert value(box.run(f"llm_query_batched(['a', 'b'], images=[[{PNG}], None])")) == ["image/png:8", ""]
-        assert value(box.run(f"await allm_query_batched(['a', 'b'], images=[[{PNG}], None])")) == ["image/png:8", ""]
+        assert value_of(box.run(f"llm_query('q', {image})")) == "image/png:8 image/webp:3"
+        assert value_of(box.run(f"await allm_query('q', {image})")) == "image/png:8 image/webp:3"
+        assert value_of(box.run(f"llm_query_batched(['a', 'b'], images=[[{PNG}], None])")) == ["image/png:8", ""]
+        assert value_of(box.run(f"await allm_query_batched(['a', 'b'], images=[[{PNG}], None])")) == ["image/png:8", ""]
         assert error_kind(box.run("llm_query('q', images=[b'what'])")) == "BadRequest"
         assert error_kind(box.run("llm_query('q', images=['path.png'])")) == "TypeError"
         assert error_kind(box.run(f"llm_query('q', images=[{PNG}] * 21)")) == "BadRequest"

@@ -6,7 +6,7 @@ import pytest
 
 from divebell import RLM, Sandbox, ScriptedModel
 from divebell.models.protocol import texts_of
-from tests.support.cells import error_kind, value
+from tests.support.cells import error_kind, value_of
 
 
 @pytest.mark.parametrize(
@@ -21,12 +21,12 @@ def test_a_name_that_is_put_back_is_told_once_and_its_value_is_kept(box: Sandbox
     assert f"`my_{name}`" in notice
     assert notice in cell.output
     assert cell.stdout == cell.stderr == ""
-    assert value(box.run(f"my_{name}")) == given
-    assert value(box.run(f"type({name}).__name__")) == before
+    assert value_of(box.run(f"my_{name}")) == given
+    assert value_of(box.run(f"type({name}).__name__")) == before
     assert box.run(f"FINAL_VAR('my_{name}')").final == str(given)
     again = box.run(f"{name} = 'again'")
     assert again.notices == ()
-    assert value(box.run(f"my_{name}")) == "again"
+    assert value_of(box.run(f"my_{name}")) == "again"
     assert name not in box.run("SHOW_VARS()").stdout
 
 
@@ -34,7 +34,7 @@ def test_a_variable_of_the_codes_own_is_not_overwritten(box: Sandbox) -> None:
     box.run("my_budget = 'mine'")
     [notice] = box.run("budget = 5").notices
     assert "my_budget" not in notice
-    assert value(box.run("my_budget")) == "mine"
+    assert value_of(box.run("my_budget")) == "mine"
 
 
 @pytest.mark.parametrize("code", ["for budget in range(3): pass", "def history(): pass", "import json as context"])
@@ -71,13 +71,13 @@ def test_the_model_sees_it() -> None:
 def test_a_variable_named_answer_stays_what_the_code_made_it(box: Sandbox, given: str, held: object) -> None:
     cell = box.run(f"answer = {given}")
     assert (cell.notices, cell.final) == ((), None)
-    assert value(box.run("answer")) == held
+    assert value_of(box.run("answer")) == held
     assert box["answer"] == held
     assert "answer: " in box.run("SHOW_VARS()").stdout
     assert box.run("SUBMIT(answer=answer)").submitted == {"answer": held}
     assert box.run("SUBMIT(answer=answer, sources=[answer])").submitted == {"answer": held, "sources": [held]}
     assert box.run("FINAL(answer)").final == box.run("FINAL_VAR('answer')").final == str(held)
-    assert value(box.run("answer")) == held
+    assert value_of(box.run("answer")) == held
 
 
 def test_dspys_default_field_in_two_turns() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from divebell import Limits, Sandbox
-from tests.support.cells import error_kind, value
+from tests.support.cells import error_kind, value_of
 from tests.support.meeting import Meeting
 
 POOL = "from concurrent.futures import ThreadPoolExecutor, ProcessPoolExecutor, as_completed, wait\nimport concurrent.futures, functools, threading, queue, time\n"
@@ -73,14 +73,14 @@ for t in ts: t.join()
 @pytest.mark.parametrize("name", AT_ONCE)
 def test_calls_are_in_flight_together(box: Sandbox, meeting: Meeting, name: str) -> None:
     meeting.party = 4
-    assert value(box.run(POOL + AT_ONCE[name])) == list("ABCD")
+    assert value_of(box.run(POOL + AT_ONCE[name])) == list("ABCD")
     assert meeting.most == 4
 
 
 @pytest.mark.parametrize("function", ["llm_query", "lambda c: llm_query(c)"])
 def test_max_workers_bounds_the_calls_in_flight(box: Sandbox, meeting: Meeting, function: str) -> None:
     meeting.party = 2
-    assert value(
+    assert value_of(
         box.run(POOL + f"with ThreadPoolExecutor(max_workers=2) as e: r = list(e.map({function}, 'abcdef'))\nr")
     ) == list("ABCDEF")
     assert meeting.most == 2
@@ -127,7 +127,7 @@ IN_ORDER = {
 @pytest.mark.parametrize("name", IN_ORDER)
 def test_other_functions_give_what_threads_would(box: Sandbox, name: str) -> None:
     code, expected = IN_ORDER[name]
-    assert value(box.run(POOL + code)) == expected
+    assert value_of(box.run(POOL + code)) == expected
 
 
 def test_a_future_says_nothing_false(box: Sandbox, meeting: Meeting) -> None:
@@ -140,7 +140,7 @@ gone = b.cancel(), b.cancelled(), b.done()
 e.shutdown()
 before, gone, a.done(), c.result(), ran, a.cancel()
 """
-    assert value(box.run(POOL + code)) == [[[False] * 3, []], [True] * 3, True, None, [0, 2], False]
+    assert value_of(box.run(POOL + code)) == [[[False] * 3, []], [True] * 3, True, None, [0, 2], False]
     meeting.party = 2
     code = """
 e = ThreadPoolExecutor()
@@ -153,7 +153,7 @@ told = []
 f.add_done_callback(lambda f: told.append(f.result()))
 r, f.result(), g.result(), told, f.done()
 """
-    assert value(box.run(POOL + code)) == [[True, False, False, "not yet"], "A", "B", ["A"], True]
+    assert value_of(box.run(POOL + code)) == [[True, False, False, "not yet"], "A", "B", ["A"], True]
 
 
 def test_exceptions_come_where_the_result_is_asked_for(box: Sandbox) -> None:
@@ -162,7 +162,7 @@ e = ThreadPoolExecutor()
 fs = [e.submit(f, 'bad') for f in (llm_query, lambda c: llm_query(c), int)]
 [type(f.exception()).__name__ for f in fs], type(e.submit(llm_query).exception()).__name__
 """
-    assert value(box.run(POOL + code)) == [["ModelError", "ModelError", "ValueError"], "TypeError"]
+    assert value_of(box.run(POOL + code)) == [["ModelError", "ModelError", "ValueError"], "TypeError"]
     cell = box.run(POOL + "def f(c):\n    x = 1\n    return llm_query(c)\nlist(ThreadPoolExecutor().map(f, ['bad']))")
     assert error_kind(cell) == "ModelError"
     assert cell.error is not None
@@ -174,10 +174,10 @@ fs = [e.submit(f, 'bad') for f in (llm_query, lambda c: llm_query(c), int)]
 def test_a_threads_exception_goes_to_its_hook_and_not_to_the_cell(box: Sandbox) -> None:
     for target in ("lambda: 1 / 0", "lambda: llm_query('bad') + 1"):
         cell = box.run(POOL + f"t = threading.Thread(target={target})\nt.start()\nt.join()\nt.is_alive()")
-        assert value(cell) is False
+        assert value_of(cell) is False
         assert "Exception in thread" in cell.stderr
     code = "seen = []\nthreading.excepthook = lambda a: seen.append(a.exc_type.__name__)\nt = threading.Thread(target=int, args='x')\nt.start(); t.join(); seen"
-    assert value(box.run(POOL + code)) == ["ValueError"]
+    assert value_of(box.run(POOL + code)) == ["ValueError"]
     assert error_kind(box.run(POOL + "t = threading.Thread(target=int)\nt.start(); t.start()")) == "RuntimeError"
     assert error_kind(box.run(POOL + "threading.Thread(target=int).join()")) == "RuntimeError"
 
@@ -200,7 +200,7 @@ def test_the_end_of_a_cell_waits_for_threads_and_executors_as_the_end_of_a_progr
 def test_an_executor_of_an_earlier_cell_works_in_the_next_however_that_one_ended(end: str, function: str) -> None:
     with Sandbox(llm=str.upper, limits=Limits(cell_seconds=0.3, grace_seconds=3)) as box:
         box.run(POOL + f"e = ThreadPoolExecutor(2)\nfs = [e.submit({function}, c) for c in 'abcd']\n{end}")
-        assert value(box.run(f"list(e.map({function}, 'efgh'))")) == list("EFGH")
+        assert value_of(box.run(f"list(e.map({function}, 'efgh'))")) == list("EFGH")
 
 
 def test_a_deadline_ends_a_cell_in_which_many_functions_wait_to_run(box: Sandbox) -> None:
@@ -213,7 +213,7 @@ def test_a_deadline_ends_a_cell_in_which_many_functions_wait_to_run(box: Sandbox
         ):
             cell = short.run(POOL + code + run)
             assert (error_kind(cell), cell.restored) == ("TimeoutError", False)
-            assert value(short.run("1 + 1")) == 2
+            assert value_of(short.run("1 + 1")) == 2
 
 
 def test_a_deadlock_is_told_at_once(box: Sandbox) -> None:
@@ -223,14 +223,14 @@ def test_a_deadlock_is_told_at_once(box: Sandbox) -> None:
         "concurrent.futures.wait([concurrent.futures.Future()])",
     ):
         assert error_kind(box.run(POOL + code)) == "RuntimeError", code
-    assert value(box.run(POOL + "threading.Event().wait(0.01)")) is False
+    assert value_of(box.run(POOL + "threading.Event().wait(0.01)")) is False
 
 
 def test_a_helper_that_is_defined_anew_in_a_later_cell_is_the_one_that_runs(box: Sandbox, meeting: Meeting) -> None:
     box.run(POOL + "def g(c): return c + '1'\ndef f(c): return g(c)")
-    assert value(box.run("list(ThreadPoolExecutor().map(f, 'ab'))")) == ["a1", "b1"]
+    assert value_of(box.run("list(ThreadPoolExecutor().map(f, 'ab'))")) == ["a1", "b1"]
     meeting.party = 2
-    assert value(box.run("def g(c): return llm_query(c + '2')\nlist(ThreadPoolExecutor().map(f, 'ab'))")) == [
+    assert value_of(box.run("def g(c): return llm_query(c + '2')\nlist(ThreadPoolExecutor().map(f, 'ab'))")) == [
         "A2",
         "B2",
     ]

@@ -20,7 +20,9 @@ DOLLAR = 10**12
 @pytest.fixture
 def version_2(tmp_path: Path) -> Path:
     """A copy of the file, since a ledger that is opened is written to."""
-    return shutil.copy(LEDGERS / "version_2.db", tmp_path / "ledger.db")
+    path = tmp_path / "ledger.db"
+    shutil.copy(LEDGERS / "version_2.db", path)
+    return path
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The cache of compiled modules is native code that will run: it must be nobody else's, and whole."""
 
 import os
+import platform
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 import wasmtime
 
+import divebell_wasm
 from divebell import CacheError
 from divebell.runtime import compiled, native
 
@@ -28,7 +30,7 @@ def compiles(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         made.append(1)
         return bytes(wasmtime.wat2wasm(WAT.format(42)))
 
-    monkeypatch.setattr(compiled.wasm, "module_bytes", module_bytes)
+    monkeypatch.setattr(divebell_wasm, "module_bytes", module_bytes)
     return made
 
 
@@ -92,7 +94,7 @@ def test_the_key_names_the_module_the_version_and_the_settings(monkeypatch: pyte
     keys.add(compiled.cache_key(epochs=False))
     monkeypatch.setattr(native, "WASM_STACK_BYTES", 1)
     keys.add(compiled.cache_key(epochs=False))
-    monkeypatch.setattr(compiled.platform, "machine", lambda: "other")
+    monkeypatch.setattr(platform, "machine", lambda: "other")
     keys.add(compiled.cache_key(epochs=False))
     assert len(keys) == 5
 
@@ -148,7 +150,7 @@ def test_a_folder_that_cannot_be_written_costs_the_cache_only(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(compiled.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     assert answer(engine, compiled.load(engine, epochs=False)) == 42
     assert list(cache.iterdir()) == []
 

@@ -315,7 +315,8 @@ def test_places_that_come_back_in_the_middle_of_the_work_are_not_lost_nor_given_
         await limit.acquire("b")
         calls = [asyncio.create_task(limit.acquire(name)) for name in "cdcd"]
         await until(lambda: limit.waiting == 4)
-        real, interrupted = limit._next, []
+        interrupted: list[int] = []
+        real = limit._next
 
         def interrupting() -> object:
             if not interrupted:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from divebell import Context, ContextError, Limits, Sandbox
 from divebell.context import layout
 from divebell.resources import default_engine
+from tests.support.mapped import mapped_file
 from tests.support.names import name_value
 
 PAGE, WASM_PAGE = 4096, 65536
@@ -68,7 +70,7 @@ def test_any_text_arrives_as_it_is(text: str) -> None:
 
 
 @pytest.mark.parametrize("source", ["", b"", [], {}], ids=name_value)
-def test_an_empty_context_is_an_empty_object_of_its_type(source: object) -> None:
+def test_an_empty_context_is_an_empty_object_of_its_type(source: Any) -> None:
     with Sandbox(source) as box:
         assert box.run("context").value == source
         assert box.run("type(context).__name__, len(context)").value == [type(source).__name__, 0]
@@ -104,7 +106,7 @@ def test_a_text_behaves_as_any_str_does() -> None:
 
 
 def test_a_tuple_is_a_list_in_the_guest() -> None:
-    with Sandbox((1, 2)) as box:  # type: ignore[arg-type]
+    with Sandbox((1, 2)) as box:
         assert box.run("context").value == [1, 2]
 
 
@@ -124,7 +126,7 @@ def test_a_list_of_other_things_is_refused(source: object) -> None:
 
 def test_bytes_like_objects_are_bytes() -> None:
     for source in (bytearray(b"abc"), memoryview(b"abc"), memoryview(b"aXbXcX")[::2]):
-        with Sandbox(source) as box:  # type: ignore[arg-type]
+        with Sandbox(source) as box:
             assert box.run("context").value == b"abc"
 
 
@@ -163,7 +165,7 @@ def test_one_context_serves_twenty_sandboxes_from_the_same_pages() -> None:
                 line.split()[4] for line in maps if "memfd:divebell-context" in line and line.split()[1] == "r--s"
             }
         assert context.shared is not None
-        assert str(os.fstat(context.shared.region._file).st_ino) in inodes
+        assert str(os.fstat(mapped_file(context)).st_ino) in inodes
         for box in boxes:
             assert box.run("context.count('shared')").value == 1_000_000
     finally:
@@ -174,7 +176,7 @@ def test_one_context_serves_twenty_sandboxes_from_the_same_pages() -> None:
 def test_the_sealed_text_cannot_be_changed_by_the_host_either() -> None:
     context = Context.of("sealed")
     assert context.shared is not None
-    file = context.shared.region._file
+    file = mapped_file(context)
     with pytest.raises(PermissionError):
         os.pwrite(file, b"x", 0)
     with pytest.raises(PermissionError):

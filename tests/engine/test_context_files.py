@@ -12,6 +12,7 @@ import pytest
 from divebell import Context, ContextError, Sandbox
 from divebell.context import decoding
 from divebell.resources import default_engine
+from tests.support.mapped import mapped_file
 
 PAGE, WASM_PAGE = 4096, 65536
 
@@ -47,10 +48,10 @@ def test_an_ascii_or_binary_file_is_mapped_and_not_copied(tmp_path: Path) -> Non
     for context in (Context.of(path), Context.from_file(path, binary=True)):
         assert context.shared is not None
         assert context.shared.region.mapped
-        assert os.fstat(context.shared.region._file).st_ino == path.stat().st_ino
+        assert os.fstat(mapped_file(context)).st_ino == path.stat().st_ino
     copied = Context.from_file(path, copy=True)
     assert copied.shared is not None
-    assert os.fstat(copied.shared.region._file).st_ino != path.stat().st_ino
+    assert os.fstat(mapped_file(copied)).st_ino != path.stat().st_ino
 
 
 def test_a_file_is_mapped_even_if_its_context_is_made_before_anything_else(

@@ -4,6 +4,7 @@ import ctypes
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,8 +117,8 @@ def test_a_part_of_a_list_and_items_of_values() -> None:
             assert context.shared is not None
             assert one.shared is not None
             assert one.shared.region in (context.shared.region, None)
-    with Sandbox(context.item("title")) as one, Sandbox(context.item("empty")) as other:
-        assert (one["context"], other["context"]) == ("short", "")
+    with Sandbox(context.item("title")) as title, Sandbox(context.item("empty")) as empty:
+        assert (title["context"], empty["context"]) == ("short", "")
 
 
 def test_what_has_no_such_part_says_so() -> None:
@@ -172,9 +173,9 @@ def test_parts_need_no_descriptors_of_their_own() -> None:
 @pytest.mark.parametrize("kind", ["ascii", "ucs2", "bytes"])
 def test_a_child_has_nothing_around_its_part_in_its_memory(kind: str, engine: Engine) -> None:
     """A hostile child reads all of its memory. The secrets that lie right before and behind its part are not there."""
-    secret = {"ascii": "s3cr3t-k3y!!", "ucs2": "s3cr3t漢k3y!!", "bytes": b"s3cr3t-k3y!!"}[kind]
-    filler = {"ascii": "harmless", "ucs2": "漢armless", "bytes": b"harmless"}[kind]
-    whole = filler * 3000 + secret + filler * 3000 + secret + filler * 3000  # type: ignore[operator]
+    secret: Any = {"ascii": "s3cr3t-k3y!!", "ucs2": "s3cr3t漢k3y!!", "bytes": b"s3cr3t-k3y!!"}[kind]
+    filler: Any = {"ascii": "harmless", "ucs2": "漢armless", "bytes": b"harmless"}[kind]
+    whole = filler * 3000 + secret + filler * 3000 + secret + filler * 3000
     start = whole.index(secret) + len(secret)
     end = whole.index(secret, start)
     raw = secret if isinstance(secret, bytes) else secret.encode("utf-16-le" if kind == "ucs2" else "ascii")

@@ -110,7 +110,7 @@ def test_a_tuple_is_a_list_and_subclasses_are_what_they_extend() -> None:
 
 def test_what_the_caller_changes_afterwards_does_not_reach_the_guest() -> None:
     rows = [{"text": "x" * 5000}]
-    context = Context.of(rows)  # type: ignore[arg-type]
+    context = Context.of(rows)
     rows.append({})
     rows[0]["text"] = "y"
     with Sandbox(context) as box:
@@ -182,7 +182,7 @@ def test_long_texts_do_not_count_against_the_memory_limit() -> None:
 
 def test_many_bytes_split_the_mapping_of_a_sandbox_only_so_often() -> None:
     value = [bytes([i % 256]) * 70_000 for i in range(200)]
-    context = Context.of(value)  # type: ignore[arg-type]
+    context = Context.of(value)
     assert context.shared is not None
     assert len(context.shared.bytes_at) == layout.MAX_SHARED_BYTES_OBJECTS
     with Sandbox(context) as box:

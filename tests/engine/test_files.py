@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from divebell import Limits, Sandbox
-from tests.support.cells import error_kind
+from tests.support.cells import error_kind, value_of
 
 
 @pytest.fixture(scope="module")
@@ -291,8 +291,9 @@ def test_error_numbers_and_texts_stay_python_s_own(box: Sandbox) -> None:
     cell = box.run(
         "import errno\ntry: open('x')\nexcept FileNotFoundError as e: got = e.errno == errno.ENOENT, str(e)\ngot"
     )
-    assert cell.value[0] is True
-    assert cell.value[1].endswith("No such file or directory: 'x'")
+    is_number_kept, text = value_of(cell)
+    assert is_number_kept is True
+    assert text.endswith("No such file or directory: 'x'")
 
 
 def test_a_failed_cell_leaves_its_files_and_a_killed_one_does_not(box: Sandbox) -> None:
@@ -325,7 +326,7 @@ def test_two_sandboxes_share_no_file(box: Sandbox, shared_box: Sandbox) -> None:
 def test_seeded_sandboxes_have_the_same_names_and_times() -> None:
     code = "import os, tempfile\nf, name = tempfile.mkstemp()\nname, os.stat(name).st_mtime_ns, os.stat(name).st_ino"
     with Sandbox(seed=5) as one, Sandbox(seed=5) as other, Sandbox(seed=6) as third:
-        seen = [box.run(code).value for box in (one, other, third)]
+        seen = [value_of(box.run(code)) for box in (one, other, third)]
     assert seen[0] == seen[1]
     assert seen[0][0] != seen[2][0]
 
@@ -344,7 +345,7 @@ def test_ten_thousand_files_and_then_the_bound(box: Sandbox) -> None:
 
 def test_folders_within_folders_have_a_bound(box: Sandbox) -> None:
     code = "import os, shutil\nmade = 0\ntry:\n    while True: os.mkdir('d'); os.chdir('d'); made += 1\nexcept OSError as e: pass\nmade"
-    depth = box.run(code).value
+    depth = value_of(box.run(code))
     assert 30 < depth < 100
     assert box.run("os.chdir('/tmp'); shutil.rmtree('d'); os.listdir('.')").value == []
     # Nor can they be put together to a deeper one.
@@ -360,7 +361,7 @@ def test_contents_count_to_the_sandbox_s_memory() -> None:
         assert cell.error.kind == "OSError"
         assert "no more than the memory that is left" in cell.error.traceback
         cell = small.run("import os\nwritten = os.stat('x').st_size\nos.unlink('x')\nwritten")
-        assert 20_000_000 < cell.value < 128 << 20
+        assert 20_000_000 < value_of(cell) < 128 << 20
         assert small.run("open('y', 'wb').write(b'y' * 30_000_000)").value == 30_000_000
 
 

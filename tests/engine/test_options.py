@@ -91,7 +91,7 @@ def test_a_listener_that_could_not_hear_is_refused_wherever_it_is_given(listener
             lambda on_event: RLM(answering(), on_event=on_event),
             lambda on_event: RLM(answering()).run("c", "q", on_event=on_event),
             lambda on_event: session.ask("q", on_event=on_event),
-            lambda on_event: asyncio.run(anext(RLM(answering()).stream("c", "q", on_event=on_event))),  # type: ignore[arg-type]
+            lambda on_event: asyncio.run(anext(RLM(answering()).stream("c", "q", on_event=on_event))),
         ]
         for ask in asks:
             with pytest.raises(ConfigurationError, match=f"on_event must be a {sentence}|on_event must be {sentence}"):

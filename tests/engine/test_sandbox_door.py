@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -108,7 +109,7 @@ def test_one_failure_does_not_lose_the_batch() -> None:
 
 
 @pytest.mark.parametrize("reply", [None, 5, b"bytes", ["list"], object()])
-def test_a_reply_that_is_no_str_is_an_error_in_the_cell(reply: object) -> None:
+def test_a_reply_that_is_no_str_is_an_error_in_the_cell(reply: Any) -> None:
     with Sandbox(llm=lambda prompt: reply) as box:
         assert error_kind(box.run("llm_query('a')")) == "ModelError"
 

@@ -18,7 +18,7 @@ from divebell import (
     Sandbox,
     SandboxError,
 )
-from tests.support.cells import error_kind
+from tests.support.cells import error_kind, value_of
 
 plain = st.recursive(
     st.none()
@@ -294,7 +294,7 @@ def test_without_a_seed_everything_is_fresh() -> None:
         with Sandbox() as box:
             seen += [
                 str(x)
-                for x in box.run("import random, uuid, os\nrandom.random(), str(uuid.uuid4()), os.urandom(8)").value
+                for x in value_of(box.run("import random, uuid, os\nrandom.random(), str(uuid.uuid4()), os.urandom(8)"))
             ]
     assert len(set(seen)) == 9
 
@@ -304,7 +304,7 @@ def test_a_fork_draws_other_numbers_than_its_origin_unless_seeded() -> None:
     with Sandbox() as box:
         box.run("1")
         with box.fork() as one, box.fork() as other:
-            results = [tuple(map(str, b.run(draw).value)) for b in (box, one, other)]
+            results = [tuple(map(str, value_of(b.run(draw)))) for b in (box, one, other)]
             assert len({x for result in results for x in result}) == 9
     with Sandbox(seed=1) as box:
         box.run("1")

@@ -143,10 +143,13 @@ def test_tools_are_there_again_after_a_crash_and_in_forks_and_restored_snapshots
 
 
 def test_a_tool_may_not_use_the_sandbox_that_waits_for_it() -> None:
+    boxes: list[Sandbox] = []
+
     def again() -> object:
-        return box.run("1").value
+        return boxes[0].run("1").value
 
     with Sandbox(tools={"again": again}) as box:
+        boxes.append(box)
         cell = box.run("again()")
         assert error_kind(cell) == "ToolError"
         assert "SandboxError" in cell.output

@@ -143,7 +143,7 @@ def test_tools_and_the_answers_check_of_a_run() -> None:
 
     def services() -> RunServices:
         tools = Tools({"slow": slow, "plain": lambda n: n * 2})
-        return run_services(query, tools=tools, check_answer=lambda fields: None if "n" in fields else "n is missing")  # type: ignore[operator]
+        return run_services(query, tools=tools, check_answer=lambda fields: None if "n" in fields else "n is missing")
 
     assert in_run(services, "slow(1), plain(2), await slow(3)").value == [1, 4, 3]
     assert in_run(services, "SUBMIT(m=1)").output.endswith("BadAnswer: n is missing")

@@ -1,6 +1,7 @@
 """What a cell's time is: its thread's processor time, and a wider bound by the clock."""
 
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -16,7 +17,7 @@ class Clocks:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.processor, self.wall = 100.0, 1_000.0
         monkeypatch.setattr(watchdog, "this_threads_clock", lambda: lambda: self.processor)
-        monkeypatch.setattr(watchdog.time, "monotonic", lambda: self.wall)
+        monkeypatch.setattr(time, "monotonic", lambda: self.wall)
         monkeypatch.setattr(Watchdog, "wake_by", lambda *_: None)
 
     def pass_by(self, *, processor: float, wall: float) -> None:

@@ -42,7 +42,11 @@ def test_at_most_so_many_run_at_once_all_run_and_the_threads_end() -> None:
 
 def test_what_has_not_started_can_be_taken_out_again() -> None:
     workers, release, ran = Workers(1, "test-cancel"), threading.Event(), list[int]()
-    workers.start(lambda: bool(release.wait(300)))  # type: ignore[arg-type, return-value]
+
+    def wait() -> None:
+        release.wait(300)
+
+    workers.start(wait)
     cancels = [workers.start(lambda n=n: ran.append(n)) for n in range(3)]  # type: ignore[misc]
     cancels[1]()
     cancels[1]()

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from test_door_attacks import ASK
 
 from divebell import Limits, Sandbox
+from tests.hostile.test_door_attacks import ASK
 from tests.support.threat import FINE, IN_TIME, LOST, Attack, Threat, ending, threats
 
 SUBMIT = "submit = lambda n=1: ask(packed('submit', call='query', prompts=['x'] * n))\n"
@@ -191,7 +191,7 @@ def test_a_forged_reply_after_its_cell_reaches_nobody() -> None:
     """A function that answers long after its cell was killed finds no ticket to put its answer on."""
     gate = threading.Event()
     with Sandbox(
-        llm=lambda prompt: gate.wait(300) and prompt, limits=Limits(cell_seconds=0.2, grace_seconds=0.2)
+        llm=lambda prompt: prompt if gate.wait(300) else "", limits=Limits(cell_seconds=0.2, grace_seconds=0.2)
     ) as box:
         box.run(ASK + SUBMIT)
         box.run("submit()\nwhile True: pass")

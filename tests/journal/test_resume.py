@@ -245,7 +245,6 @@ def test_two_processes_do_not_write_to_one_journal(tmp_path: Path) -> None:
 
 def test_a_full_disk_ends_the_run_before_it_pays_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A part of a line is written, and then nothing more: the journal is good up to there."""
-    from divebell.journal import file as module
 
     journal = tmp_path / "journal"
     seen: list[str] = []
@@ -260,7 +259,7 @@ def test_a_full_disk_ends_the_run_before_it_pays_more(tmp_path: Path, monkeypatc
             return write(file, data[:20])
         return write(file, data)
 
-    monkeypatch.setattr(module.os, "write", writing)
+    monkeypatch.setattr(os, "write", writing)
     with pytest.raises(JournalError, match="No space left"):
         rlm(asker(seen)).run(CONTEXT, QUERY, journal=journal)
     monkeypatch.undo()

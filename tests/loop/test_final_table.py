@@ -6,7 +6,7 @@ The paper (arXiv:2512.24601) reports that 16% of turns misused FINAL and 13% FIN
 import pytest
 
 from divebell import Sandbox
-from divebell.replies.final_parser import Final
+from divebell.replies.meanings import Final
 from divebell.replies.replies import parse_reply
 
 

@@ -35,7 +35,7 @@ def test_the_oldest_turns_go_and_a_note_says_so() -> None:
     assert history.compact_if_needed(history.tokens - 1)
     system, question, *rest = history.messages
     assert system == OPENING[0]
-    assert question["content"].startswith(OPENING[1]["content"])
+    assert str(question["content"]).startswith(str(OPENING[1]["content"]))
     assert f"[{history.turns_left_out} of your earlier turns are left out" in str(question["content"])
     assert "`history`" in question["content"]
     assert rest == history.full[-len(rest) :]

@@ -1,6 +1,7 @@
 """A person's own words in the prompt: the root's, the children's if asked, in a replay, in `divebell prompts`."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,11 +20,11 @@ def system(model: ScriptedModel) -> str:
     return str(model.requests[0].messages[0]["content"])
 
 
-def asked(**options: object) -> tuple[str, str]:
+def asked(**options: Any) -> tuple[str, str]:
     """What the root and a child are told."""
     root = scripted(block("print(rlm_query('x'))"), "FINAL(1)")
     child = scripted("FINAL(2)", name="child")
-    RLM(root, child, **options).run("hay", "q")  # type: ignore[arg-type]
+    RLM(root, child, **options).run("hay", "q")
     return system(root), system(child)
 
 
@@ -47,7 +48,7 @@ def test_without_any_the_prompt_is_as_it_was(nothing: str | None) -> None:
 @pytest.mark.parametrize("name", ["instructions", "child_instructions"])
 def test_what_is_no_text_or_too_long_is_refused(name: str, wrong: object) -> None:
     with pytest.raises(ConfigurationError, match=name):
-        RLM(ScriptedModel("m", ["FINAL(1)"]), **{name: wrong})  # type: ignore[arg-type]
+        RLM(ScriptedModel("m", ["FINAL(1)"]), **{name: wrong})  # type: ignore[call-overload]
 
 
 def test_a_replay_has_them_and_a_resumed_run_must_too(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,9 @@ from tests.support.scripts import block
 KINDS = ["run", "reply", "code", "call", "cell", "reply", "answer"]
 
 
-def rlm(**options: object) -> RLM:
+def rlm(**options: Any) -> RLM:
     root = ScriptedModel("root", [block("x = llm_query('SECRET prompt')"), "FINAL_VAR(x)"] * 3)
-    return RLM(root, ScriptedModel("sub", lambda request: "SECRET reply"), **options)  # type: ignore[arg-type]
+    return RLM(root, ScriptedModel("sub", lambda request: "SECRET reply"), **options)
 
 
 def kinds(events: "list[Event]") -> list[str]:

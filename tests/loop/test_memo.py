@@ -82,7 +82,7 @@ def test_a_tenants_memo_is_its_own() -> None:
     engine = Engine()
     acme, other = engine.tenant("acme"), engine.tenant("other")
     root, sub = models("FINAL(llm_query('same'))", runs=3)
-    options = {"temperature": 0, "memo": "tenant"}
+    options: dict[str, Any] = {"temperature": 0, "memo": "tenant"}
     assert acme.rlm(root, sub, **options).run("c", "q").answer == "reply 0"
     assert acme.rlm(root, sub, **options).run("c", "q").answer == "reply 0"
     assert other.rlm(root, sub, **options).run("c", "q").answer == "reply 1"
@@ -163,7 +163,7 @@ def test_a_memos_bytes_are_bounded() -> None:
 @pytest.mark.parametrize("memo", ["always", 5, "tenant"])
 def test_a_memo_that_makes_no_sense_is_refused(memo: object) -> None:
     with pytest.raises(ConfigurationError):
-        RLM(ScriptedModel(), memo=memo)  # type: ignore[arg-type]
+        RLM(ScriptedModel(), memo=memo)  # type: ignore[call-overload]
     with pytest.raises(ConfigurationError):
         Memo(max_entries=0)
 

@@ -223,7 +223,7 @@ def rendered_notes() -> set[str]:
     for path in [path for room in ("run", "replies") for path in (ROOT / room).glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Note" and node.args:
-                found |= {f"note_{part.value}" for part in ast.walk(node.args[0]) if isinstance(part, ast.Constant)}
+                found |= {f"note_{part.value!s}" for part in ast.walk(node.args[0]) if isinstance(part, ast.Constant)}
     return found
 
 
@@ -258,7 +258,7 @@ def rendered_names() -> set[str]:
     for path in ROOT.glob("**/*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "render" and node.args:
-                found |= {part.value for part in ast.walk(node.args[0]) if isinstance(part, ast.Constant)}
+                found |= {str(part.value) for part in ast.walk(node.args[0]) if isinstance(part, ast.Constant)}
     return found | {f"look_{kind}" for kind in ("str", "bytes", "list", "dict")} | rendered_notes()
 
 

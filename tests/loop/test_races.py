@@ -14,8 +14,8 @@ from typing import Any
 import anyio
 import pytest
 
+from divebell import Completion, Request, Usage
 from divebell.calls.metered_calls import Calls
-from divebell.models.protocol import Completion, Request, Usage
 from divebell_bridge.money import escrow
 from divebell_bridge.money.budget import Budget
 from divebell_bridge.money.errors import BudgetExceeded, LedgerBusy

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from divebell import (
     ModelError,
     Rate,
     Request,
+    Result,
     ScriptedModel,
     UnknownPrice,
     Usage,
@@ -26,11 +28,9 @@ from tests.support.scripts import block
 CONTEXT = "the needle is 17\n" + "hay\n" * 1000
 
 
-def run(
-    *replies: str, sub: "Callable[[Request], str] | None" = None, **options: object
-) -> tuple[object, ScriptedModel]:
+def run(*replies: str, sub: "Callable[[Request], str] | None" = None, **options: Any) -> tuple[Result, ScriptedModel]:
     root = ScriptedModel("root", replies)
-    rlm = RLM(root, ScriptedModel("sub", sub or (lambda request: "sub-reply")), **options)  # type: ignore[arg-type]
+    rlm = RLM(root, ScriptedModel("sub", sub or (lambda request: "sub-reply")), **options)
     return rlm.run(CONTEXT, "where is the needle?"), root
 
 
@@ -46,7 +46,7 @@ def test_the_root_sees_the_beginning_of_the_context_unless_it_is_switched_off() 
     _, root = run("FINAL(1)")
     assert "needle is 17" in str(root.requests[0].messages[0]["content"])
     _, root = run("FINAL(1)", preview=False)
-    sent = "".join(message["content"] for message in root.requests[0].messages)
+    sent = "".join(str(message["content"]) for message in root.requests[0].messages)
     assert "needle is 17" not in sent
     assert f"{len(CONTEXT):,} characters" in sent
 
@@ -119,7 +119,7 @@ def test_huge_prints_are_shortened_for_the_model() -> None:
 def test_a_batch_keeps_its_order_and_runs_at_once() -> None:
     result, _ = run(
         block("FINAL(' '.join(llm_query_batched([str(i) for i in range(50)])))"),
-        sub=lambda request: request.messages[-1]["content"] + "!",
+        sub=lambda request: f"{request.messages[-1]['content']}!",
     )
     assert result.answer == " ".join(f"{i}!" for i in range(50))
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,12 +51,12 @@ def token_each(text: str) -> Callable[[Request], Completion]:
     return lambda request: Completion(text=text, usage=Usage(input_tokens=1, output_tokens=1))
 
 
-def run(code: str, *, budget: Budget, sub: object = None, **options: object) -> tuple[Result, ScriptedModel]:
+def run(code: str, *, budget: Budget, sub: object = None, **options: Any) -> tuple[Result, ScriptedModel]:
     root = ScriptedModel("root", root_policy(code))
     subs = ScriptedModel("sub", sub or token_each("y"))  # type: ignore[arg-type]
     rates = {"root": FREE, "sub": CENT_PER_TOKEN}
-    settings: dict[str, object] = {"rates": rates, "sub_max_output_tokens": 1, "max_iterations": 5, **options}
-    return RLM(root, subs, budget=budget, **settings).run(CONTEXT, "q"), subs  # type: ignore[arg-type]
+    settings: dict[str, Any] = {"rates": rates, "sub_max_output_tokens": 1, "max_iterations": 5, **options}
+    return RLM(root, subs, budget=budget, **settings).run(CONTEXT, "q"), subs
 
 
 def test_a_run_out_of_money_still_answers_and_says_what_stopped_it() -> None:
@@ -109,7 +110,7 @@ def test_on_exhausted_raise_raises() -> None:
     with pytest.raises(RunError, match="after 2 turns"):
         RLM(root, max_iterations=2, on_exhausted="raise").run(CONTEXT, "q")
     with pytest.raises(ConfigurationError, match="'answer' or 'raise'"):
-        RLM(root, on_exhausted="maybe")  # type: ignore[arg-type]
+        RLM(root, on_exhausted="maybe")  # type: ignore[call-overload]
 
 
 def test_the_last_call_shrinks_to_what_is_left() -> None:
@@ -235,7 +236,7 @@ except BudgetExceeded as error:
     assert len(subs.requests) == 5
 
 
-def tenant_rlm(engine: Engine, **caps: Budget) -> RLM:
+def tenant_rlm(engine: Engine, **caps: Any) -> RLM:
     tenant = engine.tenant("acme", **caps)
     return tenant.rlm(
         ScriptedModel("root", root_policy("r = llm_query_batched(['x'] * 3)\nFINAL(r)")),
@@ -320,7 +321,7 @@ def test_a_tenants_price_is_its_own() -> None:
     engine = Engine(rates={"sub": FREE})
     tenant = engine.tenant("acme", budget=Budget(dollars="1"), rates={"sub": CENT_PER_TOKEN})
     models = (ScriptedModel("root", [block("FINAL(llm_query('x'))")] * 2), ScriptedModel("sub", token_each("y")))
-    options = {"rates": {"root": FREE}, "sub_max_output_tokens": 1}
+    options: dict[str, Any] = {"rates": {"root": FREE}, "sub_max_output_tokens": 1}
     assert tenant.rlm(*models, **options).run(CONTEXT, "q").spend["dollars"] == Decimal("0.01")
     assert engine.rlm(*models, **options).run(CONTEXT, "q").spend["dollars"] == 0
 

@@ -2,10 +2,11 @@
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -27,6 +28,10 @@ from divebell import (
 CENT_PER_TOKEN = Rate.per_million("0", "10000")
 
 
+def caps(which: str, dollars: str) -> dict[str, Any]:
+    return {which: Budget(dollars=dollars)}
+
+
 def cent_run(tenant: Tenant) -> RLM:
     """A run of one call, which costs a cent."""
     answer = Completion(text="FINAL(1)", usage=Usage(output_tokens=1))
@@ -42,10 +47,10 @@ def test_a_cap_that_was_lowered_since_is_not_put_back_by_an_older_tenants_runs(
     """A server that was started with 5 dollars, and an operator who lowers that to 2 cents from another process."""
     path = tmp_path / "ledger.db"
     with Engine(ledger=path if shared else None) as servers:
-        old = servers.tenant("acme", **{which: Budget(dollars="5")})
+        old = servers.tenant("acme", **caps(which, "5"))
         assert cent_run(old).run("context", "q").spend["dollars"] == Decimal("0.01")
         operators = Engine(ledger=path) if shared else servers
-        operators.tenant("acme", **{which: Budget(dollars="0.02")})
+        operators.tenant("acme", **caps(which, "0.02"))
         cent_run(old).run("context", "q")
         with pytest.raises(BudgetExceeded) as raised:
             cent_run(old).run("context", "q")
@@ -58,24 +63,24 @@ def test_a_cap_that_was_lowered_since_is_not_put_back_by_an_older_tenants_runs(
 
 
 NONSENSE: dict[str, tuple[Callable[[Path], object], str]] = {
-    "a budget as a text": (lambda path: RLM(ScriptedModel(), budget="0.30"), r'budget must be a Budget, as .*"0\.30"'),
-    "a budget as a float": (lambda path: RLM(ScriptedModel(), budget=0.3), "budget must be a Budget"),
-    "a tenant by its name": (lambda path: RLM(ScriptedModel(), tenant="acme"), r"made by engine\.tenant\(NAME\)"),
-    "an engine that is a path": (lambda path: RLM(ScriptedModel(), engine=path), r"made by divebell\.Engine"),
-    "a ledger as a path": (lambda path: RLM(ScriptedModel(), ledger=path), r"or by Engine\(ledger=PATH\)"),
-    "an engine's ledger that is a number": (lambda path: Engine(ledger=5), "a Ledger or the path of its file"),
+    "a budget as a text": (lambda path: RLM(ScriptedModel(), budget="0.30"), r'budget must be a Budget, as .*"0\.30"'),  # type: ignore[call-overload]
+    "a budget as a float": (lambda path: RLM(ScriptedModel(), budget=0.3), "budget must be a Budget"),  # type: ignore[call-overload]
+    "a tenant by its name": (lambda path: RLM(ScriptedModel(), tenant="acme"), r"made by engine\.tenant\(NAME\)"),  # type: ignore[call-overload]
+    "an engine that is a path": (lambda path: RLM(ScriptedModel(), engine=path), r"made by divebell\.Engine"),  # type: ignore[call-overload]
+    "a ledger as a path": (lambda path: RLM(ScriptedModel(), ledger=path), r"or by Engine\(ledger=PATH\)"),  # type: ignore[call-overload]
+    "an engine's ledger that is a number": (lambda path: Engine(ledger=5), "a Ledger or the path of its file"),  # type: ignore[arg-type]
     "a ledger without a name": (lambda path: Engine(ledger=""), "a Ledger or the path of its file"),
-    "a day's cap as a text": (lambda path: Engine().tenant("a", per_day="5.00"), "per_day must be a Budget"),
-    "a total as a number": (lambda path: Engine().tenant("a", total=5), "total must be a Budget"),
-    "a run's cap as a text": (lambda path: Engine().tenant("a", budget="5.00"), "budget must be a Budget"),
-    "rates as a list": (lambda path: Engine(rates=["m"]), "rates are a Rate by the name"),
-    "a run's rates as a list": (lambda path: RLM(ScriptedModel(), rates=["m"]), "rates are a Rate by the name"),
-    "a tenant's rates as a list": (lambda path: Engine().tenant("a", rates=["m"]), "rates are a Rate by the name"),
+    "a day's cap as a text": (lambda path: Engine().tenant("a", per_day="5.00"), "per_day must be a Budget"),  # type: ignore[arg-type]
+    "a total as a number": (lambda path: Engine().tenant("a", total=5), "total must be a Budget"),  # type: ignore[arg-type]
+    "a run's cap as a text": (lambda path: Engine().tenant("a", budget="5.00"), "budget must be a Budget"),  # type: ignore[arg-type]
+    "rates as a list": (lambda path: Engine(rates=["m"]), "rates are a Rate by the name"),  # type: ignore[arg-type]
+    "a run's rates as a list": (lambda path: RLM(ScriptedModel(), rates=["m"]), "rates are a Rate by the name"),  # type: ignore[call-overload]
+    "a tenant's rates as a list": (lambda path: Engine().tenant("a", rates=["m"]), "rates are a Rate by the name"),  # type: ignore[arg-type]
     "a tenant's rate as a text": (
-        lambda path: Engine().tenant("a", rates={"m": "1/2"}),
+        lambda path: Engine().tenant("a", rates={"m": "1/2"}),  # type: ignore[dict-item]
         "rates are a Rate by the name",
     ),
-}  # type: ignore[dict-item]
+}
 
 
 @pytest.mark.parametrize("case", NONSENSE)
@@ -87,7 +92,7 @@ def test_what_makes_no_sense_is_refused_at_once_in_one_sentence(case: str, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-def spender(tenant: Tenant, during: Callable[[int], None], **options: object) -> RLM:
+def spender(tenant: Tenant, during: Callable[[int], None], **options: Any) -> RLM:
     """A run with a budget of its own that would make six calls of a cent; `during` happens in each, by its number."""
     calls = itertools.count(1)
 
@@ -103,12 +108,17 @@ def spender(tenant: Tenant, during: Callable[[int], None], **options: object) ->
     )
 
 
+def make_again(tenant: Tenant) -> None:
+    assert isinstance(tenant.engine, Engine)
+    tenant.engine.tenant(tenant.name, total=Budget(dollars="0.03"))
+
+
 BRAKES: dict[str, Callable[[Tenant], None]] = {
     "stopped": lambda tenant: tenant.stop(),
     "a lower total": lambda tenant: tenant.set_caps(total=Budget(dollars="0.03")),
     "a lower day": lambda tenant: tenant.set_caps(per_day=Budget(dollars="0.03")),
     "fewer calls": lambda tenant: tenant.set_caps(total=Budget(calls=3)),
-    "made again with less": lambda tenant: tenant.engine.tenant(tenant.name, total=Budget(dollars="0.03")) and None,
+    "made again with less": make_again,
 }
 
 
@@ -185,9 +195,9 @@ class Counting:
                 self.peaks[key] = max(self.peaks.get(key, 0), self.now[key])
 
 
-def in_threads(rlms: list[RLM]) -> list[str]:
+def in_threads(rlms: Sequence[RLM[Any]]) -> list[str]:
     answers: list[str] = []
-    threads = [threading.Thread(target=lambda rlm=rlm: answers.append(rlm.run("a text", "q").answer)) for rlm in rlms]  # type: ignore[misc]
+    threads = [threading.Thread(target=lambda rlm=rlm: answers.append(rlm.run("a text", "q").answer)) for rlm in rlms]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -159,7 +159,7 @@ def test_a_trace_folder_that_cannot_be_is_one_clear_error(below: str, tmp_path: 
 
 def test_a_trace_folder_that_is_no_path_is_refused_at_once() -> None:
     with pytest.raises(ConfigurationError, match="trace_folder must be the path of a folder"):
-        RLM(ScriptedModel("root", []), trace="full", trace_folder=None)  # type: ignore[arg-type]
+        RLM(ScriptedModel("root", []), trace="full", trace_folder=None)  # type: ignore[call-overload]
 
 
 def test_a_slow_disk_at_the_end_of_a_run_does_not_hold_up_the_event_loop(
@@ -189,7 +189,7 @@ def test_a_stream_that_is_left_after_its_run_failed_complains_nowhere(caplog: py
             if event.kind == "answer":
                 await asyncio.sleep(0.05)
                 break
-        await stream.aclose()  # type: ignore[attr-defined]
+        await stream.aclose()
         gc.collect()
         await asyncio.sleep(0)
 

@@ -50,7 +50,11 @@ def lock(ledger: SQLiteLedger) -> Callable[[], None]:
 
 def refuse(ledger: SQLiteLedger) -> Callable[[], None]:
     ledger._db.execute("PRAGMA query_only = ON")
-    return lambda: ledger._db.execute("PRAGMA query_only = OFF") and None
+
+    def allow() -> None:
+        ledger._db.execute("PRAGMA query_only = OFF")
+
+    return allow
 
 
 def fill(statement: str) -> Callable[[SQLiteLedger], Callable[[], None]]:

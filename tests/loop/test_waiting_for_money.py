@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -60,8 +61,8 @@ def acme(engine: Engine, cap: str = "0.50") -> Tenant:
     return engine.tenant("acme", total=Budget(dollars=cap))
 
 
-def rlm(tenant: Tenant, model: Gate, budget: Budget = TEN_CENTS, **options: object) -> RLM:
-    return tenant.rlm(model, budget=budget, max_output_tokens=1, max_iterations=1, **options)  # type: ignore[arg-type]
+def rlm(tenant: Tenant, model: Gate, budget: Budget = TEN_CENTS, **options: Any) -> RLM:
+    return tenant.rlm(model, budget=budget, max_output_tokens=1, max_iterations=1, **options)
 
 
 def is_left_over(engine: Engine) -> tuple[int, int]:
@@ -154,7 +155,8 @@ def test_without_a_budget_of_seconds_the_wait_has_a_bound_of_its_own(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(opening, "WAIT_SECONDS", 0.1)
-    day = acme(engine) and engine.ledger.tenant("acme")
+    acme(engine)
+    day = engine.ledger.tenant("acme")
     engine.ledger.open("holder", kind="run", path="holder", parent=day, wanted=Caps(5 * 10**11, None, None))
     with pytest.raises(BudgetExceeded, match=r"1 other run of tenant 'acme'.*has waited 0\.1 s") as refused:
         rlm(engine.tenant("acme"), Gate()).run("context", "question")

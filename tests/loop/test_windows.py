@@ -235,7 +235,7 @@ def test_a_refused_schema_is_not_a_reason_to_send_other_refused_requests_again()
 )
 def test_a_reply_without_a_reply_is_asked_for_again(broken: Reply, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("divebell.calls.metered_calls.FIRST_RETRY_SECONDS", 0.001)
-    replies = [block("print(1)"), broken, "FINAL(17)"]
+    replies: list[str | Reply] = [block("print(1)"), broken, "FINAL(17)"]
     with ChatServer(lambda request: replies.pop(0)) as server:
         result = RLM(OpenAIChatModel("local", base_url=server.url, api_key=server.key)).run(CONTEXT, "q")
         assert (result.answer, result.status, len(server.received)) == ("17", "answered", 3)

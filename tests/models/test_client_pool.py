@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import pytest
 
@@ -159,14 +160,14 @@ def test_how_long_a_call_may_take_is_a_setting() -> None:
     "wrong",
     [{"attempts": 0}, {"attempts": True}, {"first_seconds": -1}, {"max_seconds": float("nan")}, {"attempts": "4"}],
 )
-def test_retries_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
+def test_retries_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="Retries"):
-        Retries(**wrong)  # type: ignore[arg-type]
+        Retries(**wrong)
 
 
 @pytest.mark.parametrize(
     "wrong", [{"retries": 3}, {"call_seconds": 0}, {"call_seconds": float("inf")}, {"call_seconds": None}]
 )
-def test_options_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
+def test_options_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
-        RLM("local", base_url="http://127.0.0.1:1/v1", **wrong)  # type: ignore[arg-type]
+        RLM("local", base_url="http://127.0.0.1:1/v1", **wrong)

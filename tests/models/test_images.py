@@ -17,6 +17,10 @@ from tests.support.images import gif, jpeg, jpeg_frame, jpeg_segment, png, vp8, 
 MAKERS = {"image/png": png, "image/jpeg": jpeg, "image/gif": gif}
 
 
+def at_low_detail(part: Any) -> Any:
+    return {**part, "detail": "low"}
+
+
 def image(data: object, media_type: object = "image/png", **more: object) -> Any:
     return {"type": "image", "media_type": media_type, "data": data, **more}
 
@@ -142,15 +146,15 @@ def test_the_bound_holds_where_tiles_are_billed(
 ) -> None:
     part = image(png(*size))
     assert worst_case_image_tokens(part, model) >= base + tiles * tile
-    assert worst_case_image_tokens({**part, "detail": "low"}, model) >= base
+    assert worst_case_image_tokens(at_low_detail(part), model) >= base
 
 
 def test_the_bound_is_bounded_itself() -> None:
     largest = image(png(65_535, 20_000))
     assert worst_case_image_tokens(largest) == 2_833 + 8 * 5_667
     assert worst_case_image_tokens(largest, "gpt-5") == 24_600
-    assert worst_case_image_tokens({**largest, "detail": "low"}) == 2_833
-    assert worst_case_image_tokens({**largest, "detail": "low"}, "gpt-5") == 630
+    assert worst_case_image_tokens(at_low_detail(largest)) == 2_833
+    assert worst_case_image_tokens(at_low_detail(largest), "gpt-5") == 630
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,9 @@ BOTH = pytest.mark.parametrize("kind", [OpenAIChatModel, OpenAIResponsesModel])
 def sent(server: ChatServer, kind: type[OpenAIModel], content: Any, *, body: Any = None, **more: Any) -> dict[str, Any]:
     """What the server got for this request."""
     model = kind("m", base_url=server.url, api_key=KEY, extra_body=body)
-    messages = content if isinstance(content, list) and "role" in content[0] else [{"role": "user", "content": content}]
+    messages: Any = (
+        content if isinstance(content, list) and "role" in content[0] else [{"role": "user", "content": content}]
+    )
     asked = Request(messages=messages, max_output_tokens=9, timeout_seconds=20, **more)
     completion: Completion = asyncio.run(model.complete(asked))
     assert completion.text == "hello"

@@ -1,5 +1,7 @@
 """How a cell ended."""
 
+from typing import Any
+
 from divebell import Cell
 
 
@@ -8,7 +10,7 @@ def error_kind(cell: Cell) -> str | None:
     return cell.error.kind if cell.error else None
 
 
-def value(cell: Cell) -> object:
+def value_of(cell: Cell) -> Any:
     """The cell's value; a cell that failed fails the test with its error."""
     assert cell.error is None, cell.error
     return cell.value

@@ -12,7 +12,7 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -30,8 +30,8 @@ class Reply:
 
     text: str | None = ""
     status: int = 200
-    body: str | bytes | Mapping[str, object] | None = None
-    """Sent instead of a completion. A mapping is sent as JSON."""
+    body: "str | bytes | Mapping[str, object] | Sequence[object] | None" = None
+    """Sent instead of a completion. A mapping or a list is sent as JSON."""
     headers: Mapping[str, str] = field(default_factory=dict)
     delay_seconds: float = 0.0
     cut_off: bool = False

@@ -40,8 +40,10 @@ def open_run(ledger: Ledger, tenant: str | None, *, dollars: str | None, tokens:
     day = None
     if tenant is not None:
         known = ledger.account(f"tenant:{tenant}") is not None
-        caps = {} if known else {"total": Caps(DOLLAR, None, None), "per_day": Caps(DOLLAR // 2, None, None)}
-        day = ledger.tenant(tenant, **caps)
+        caps: dict[str, Caps] = (
+            {} if known else {"total": Caps(DOLLAR, None, None), "per_day": Caps(DOLLAR // 2, None, None)}
+        )
+        day = ledger.tenant(tenant, total=caps.get("total"), per_day=caps.get("per_day"))
     return Meter(Budget(dollars=dollars, tokens=tokens), CARD, ledger=ledger, parent_account=day)
 
 

@@ -85,7 +85,8 @@ class Told:
 def with_facts(event: Event, fact: str) -> Event:
     """The event with `fact` in place of the names that the application chose: of models, limits, tools."""
     names = {"model", "limit", "account", "status", "name"} & {field.name for field in fields(event)}
-    named = replace(event, **dict.fromkeys(names, fact))
+    changes: dict[str, Any] = dict.fromkeys(names, fact)
+    named = replace(event, **changes)
     if isinstance(named, RootReplied | CallEnded) and named.usage is not None:
         named = replace(named, usage=replace(named.usage, finish_reason=fact))
     return named

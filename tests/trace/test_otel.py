@@ -80,6 +80,8 @@ def test_a_run_is_a_tree_of_spans_with_the_conventions_names(collected: Collecte
     )
     assert len({span.context.trace_id for span in spans.values()}) == 1
     for span in spans.values():
+        assert span.start_time is not None
+        assert span.end_time is not None
         assert before <= span.start_time <= span.end_time <= time.time_ns()
     call = next(span for span in spans.values() if span.name == "chat sub")
     assert call.kind == SpanKind.CLIENT

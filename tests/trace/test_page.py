@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Request, expect
+from playwright.sync_api import Browser, Dialog, Locator, Page, Request, expect
 
 from divebell.trace import read_trace
 from divebell.trace.html import write_page
@@ -68,7 +68,7 @@ class Seen:
         self.page.on("request", self._on_request)
         self.page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
         self.page.on("console", lambda message: self.problems.append(f"console: {message.text}"))
-        self.page.on("dialog", lambda dialog: (self.problems.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        self.page.on("dialog", self._on_dialog)
         self.page.on("popup", lambda popup: self.problems.append("popup"))
         self.page.goto(f"{self.own}{anchor}")
         self.page.wait_for_selector("body[data-ready]", state="attached")
@@ -76,6 +76,10 @@ class Seen:
     def _on_request(self, request: Request) -> None:
         if request.url.partition("#")[0] != self.own:
             self.problems.append(f"request: {request.url}")
+
+    def _on_dialog(self, dialog: Dialog) -> None:
+        self.problems.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
 
     def check(self) -> None:
         assert self.problems == []

@@ -24,7 +24,7 @@ HEADER = {
     "level": "full",
     "settings": {},
 }
-EVENT = {"id": 1, "parent": None, "kind": "run", "path": "0", "turn": 0, "seconds": 0.5, "data": {}}
+EVENT: dict[str, Any] = {"id": 1, "parent": None, "kind": "run", "path": "0", "turn": 0, "seconds": 0.5, "data": {}}
 
 
 def file_of(path: Path, *entries: Any, end: bytes = b"\n") -> Path:

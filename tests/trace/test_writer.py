@@ -407,7 +407,7 @@ def test_a_long_run_is_whole(file: Path) -> None:
 
 
 def test_what_came_of_a_tool_is_its_result_or_its_error(file: Path) -> None:
-    outcomes: list[dict[str, object]] = [
+    outcomes: list[dict[str, Any]] = [
         {"result": {"price": 3}}, {"result": "three"}, {"error": "no such item", "error_type": "tool_error"},
     ]  # fmt: skip
     events = [told("tool", number=1, name="lookup", arguments=["a"], **each) for each in outcomes]

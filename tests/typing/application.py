@@ -80,6 +80,8 @@ class Watcher:
                 log.warning("a sub-call failed: %s", event.error)
             case events.RunEnded():
                 assert_type(event.answer, str)
+            case _:
+                pass
         log.debug("%s %s %s", event.run_id, event.path, event.metadata.get("customer"))
 
 

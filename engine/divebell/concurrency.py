@@ -1,11 +1,14 @@
 """How many calls run at once, over all threads and event loops: in all, and for each group of callers.
 
-First come, first served in each group: a place that becomes free goes to whoever waits longest, never to one who comes
-just then. Between the groups in turn, so that one with a thousand calls in line delays another's single call by one
-place, not by a thousand. Whoever is cancelled while waiting leaves the line; if it had been given a place at that
-moment, the place goes on to the next. A loop that has ended takes no place with it.
+First come, first served in each group: a free place goes to the caller that has waited longest, never to a newcomer.
+The groups take turns, so that a group with a thousand waiting calls delays a single call of another group by one place,
+not by a thousand. A caller that is cancelled while it waits leaves the line; if it had just received a place, that goes
+to the next. An event loop that has ended keeps no place.
 
 Waiting counts against a request's own timeout, and is not bounded otherwise: see OpenAIModel.complete.
+
+Not anyio.CapacityLimiter: that belongs to one event loop, while a model or an engine is used from several at once
+(RLM.run makes a loop for each query), and it knows no groups.
 """
 
 import asyncio

@@ -385,7 +385,7 @@ def test_a_call_that_never_got_a_place_never_ran() -> None:
 
         told = asyncio.run(run())
         assert len(server.received) == 1
-    assert str(told) == "no place was free for another call of 'm' in time; raise max_concurrency or the time"
+    assert str(told) == "timed out waiting for a free slot for 'm': raise max_concurrency, or the timeout"
     assert (told.never_ran, told.may_retry, told.usage) == (True, True, None)
 
 

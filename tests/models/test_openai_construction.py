@@ -87,7 +87,7 @@ def test_a_model_needs_a_name(name: str) -> None:
     [("mine.openai.azure.com", True), ("mine.services.ai.azure.com", True), ("azure.com.example.org", False)],
 )
 def test_azure_is_known_by_its_host_because_it_bills_bad_requests(host: str, bills: bool) -> None:
-    assert OpenAIChatModel("m", base_url=f"https://{host}/openai/v1", api_key=KEY)._where.bills_refusals is bills
+    assert OpenAIChatModel("m", base_url=f"https://{host}/openai/v1", api_key=KEY)._endpoint.bills_refusals is bills
 
 
 def test_an_unknown_field_for_the_limit() -> None:

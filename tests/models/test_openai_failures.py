@@ -13,8 +13,8 @@ import pytest
 from divebell.errors import ContextTooLong, ModelError, ModelRefused, ModelUnavailable
 from divebell.models import OpenAIChatModel
 from divebell.models.openai.client import MAX_ERROR_BYTES
+from divebell.models.openai.endpoint import MAX_PROVIDER_CHARACTERS, Endpoint
 from divebell.models.openai.errors import EXPLAINED, translate
-from divebell.models.openai.where import MAX_PROVIDER_CHARACTERS, Where
 from tests.support.chat_server import KEY, ChatServer, Reply, error
 from tests.support.openai_calls import complete, failure, model_at, request
 
@@ -163,7 +163,7 @@ def test_every_public_exception_of_openai_and_httpx2_is_explained(kind: type[Exc
         with contextlib.suppress(AttributeError, TypeError):
             setattr(made, name, value)
     made.args = (f"it broke: {KEY}",)
-    told = translate(made, Where("m", "http://127.0.0.1/v1", official=False, key=KEY))
+    told = translate(made, Endpoint("m", "http://127.0.0.1/v1", official=False, key=KEY))
     assert isinstance(told, ModelError)
     assert told.model == "m"
     assert KEY not in str(told)

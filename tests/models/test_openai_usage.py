@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from divebell.models import Usage
+from divebell.models.openai.endpoint import Endpoint
 from divebell.models.openai.usage import CHAT_NAMES, MAX_COST_DOLLARS, RESPONSES_NAMES, usage_of
-from divebell.models.openai.where import Where
 
-ELSEWHERE = Where("m", "https://llm.example.org/v1", official=False)
-GOOGLE = Where("m", "https://generativelanguage.googleapis.com/v1beta/openai", official=False, hides_reasoning=True)
+ELSEWHERE = Endpoint("m", "https://llm.example.org/v1", official=False)
+GOOGLE = Endpoint("m", "https://generativelanguage.googleapis.com/v1beta/openai", official=False, hides_reasoning=True)
 
 Row = tuple[str, str, dict[str, Any], Usage | None]
 DOLLAR = 10**12

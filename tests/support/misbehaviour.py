@@ -84,7 +84,7 @@ def model_for(row: Misbehaviour, server: ChatServer) -> OpenAIModel:
     """The adapter that the row is about, at the server."""
     kind = OpenAIChatModel if row.api == "chat" else OpenAIResponsesModel
     model = kind("local", base_url=row.url(server.url), api_key=server.key)
-    model._where = dataclasses.replace(model._where, official=row.official, bills_refusals=row.azure)
+    model._endpoint = dataclasses.replace(model._endpoint, official=row.official, bills_refusals=row.azure)
     return model
 
 

@@ -53,14 +53,14 @@ def worst_case_image_tokens(image: ImagePart, model_name: str = "") -> int:
 def image_size(image: ImagePart) -> tuple[int, int]:
     """Width and height in pixels, as the image's header states them. RequestError where it cannot be sent."""
     if not isinstance(image, Mapping):
-        raise _unsendable(f"an image must be a dict with a media_type and data, not a {type(image).__name__}")
+        raise RequestError(f"an image must be a dict with a media_type and data, not a {type(image).__name__}")
     kind, data = image.get("media_type"), image.get("data")
     if not isinstance(kind, str) or kind not in SIZES:
-        raise _unsendable(f"an image's media_type must be one of {IMAGE_KINDS_IN_WORDS}, not {str(kind)[:100]!r}")
+        raise RequestError(f"an image's media_type must be one of {IMAGE_KINDS_IN_WORDS}, not {str(kind)[:100]!r}")
     if not isinstance(data, bytes):
-        raise _unsendable(f"an image's data must be the bytes of its file, not a {type(data).__name__}")
+        raise RequestError(f"an image's data must be the bytes of its file, not a {type(data).__name__}")
     if len(data) > MAX_IMAGE_BYTES:
-        raise _unsendable(f"an image of {len(data):,} bytes is too large: at most {MAX_IMAGE_BYTES:,} can be sent")
+        raise RequestError(f"an image of {len(data):,} bytes is too large: at most {MAX_IMAGE_BYTES:,} can be sent")
     try:
         width, height = SIZES[kind](data)
     except UnreadableImage as error:
@@ -69,14 +69,14 @@ def image_size(image: ImagePart) -> tuple[int, int]:
         if 1 <= width <= MAX_SIDE_PIXELS and 1 <= height <= MAX_SIDE_PIXELS:
             return width, height
         reason = f"it states a size of {width:,} by {height:,} pixels"
-    raise _unsendable(f"the image cannot be sent as {kind}: {reason}")
+    raise RequestError(f"the image cannot be sent as {kind}: {reason}")
 
 
 def detail_of(image: ImagePart) -> Detail:
     """How closely the model looks. RequestError where it is neither "high" nor "low"."""
     detail = image.get("detail", "high")
     if detail not in ("high", "low"):
-        raise _unsendable(f"an image's detail must be 'high' or 'low', not {str(detail)[:100]!r}")
+        raise RequestError(f"an image's detail must be 'high' or 'low', not {str(detail)[:100]!r}")
     return detail
 
 
@@ -90,7 +90,3 @@ def _tiles(width: int, height: int) -> int:
     short, long = sorted((width, height))
     scaled = min(-(-long * SHORT_SIDE_PIXELS // short), LONG_SIDE_PIXELS)
     return -(-SHORT_SIDE_PIXELS // TILE_PIXELS) * -(-scaled // TILE_PIXELS)
-
-
-def _unsendable(sentence: str) -> RequestError:
-    return RequestError(sentence)

@@ -1,4 +1,4 @@
-"""What a language model is to Divebell: one async method, and a name that the rate card knows."""
+"""The protocol of a language model: one async method, and a name that the rate card knows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,7 +61,7 @@ def images_of(message: Message) -> list[ImagePart]:
 
 @dataclass(frozen=True, kw_only=True)
 class Completion:
-    """One reply. `usage` is None where the provider did not say; the meter then charges the worst case."""
+    """One reply. `usage` is None where the provider reported none; the meter then charges the worst case."""
 
     text: str
     usage: Usage | None = None
@@ -84,10 +84,10 @@ class Request:
 
     messages: Sequence[Message]
     max_output_tokens: int
-    """The most that the reply may take, reasoning included. The adapter must send it to the provider: the hold rests on
-    it."""
+    """The most tokens of the reply, reasoning included. The adapter must send it to the provider, because the hold
+    depends on it."""
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
-    """Of the whole call, waiting for a place at the model included."""
+    """Of the whole call, waiting for a slot at the model included."""
     metadata: dict[str, str] = field(default_factory=dict)
     """For the provider's own bookkeeping: "cache_key", "tenant", and "call", which names the call among all others and
     is the same when a resumed run makes it again. Never prompts, never secrets."""
@@ -97,8 +97,8 @@ class Request:
     """None for the model's own."""
 
     def sent_texts(self) -> list[str]:
-        """Every text that is sent and billed as input: the messages' and the schema's. Images are not among them, and
-        neither are roles and framing. RequestError where the schema cannot be sent."""
+        """Every text that is sent and billed as input: those of the messages and the schema, without images, roles and
+        framing. RequestError where the schema cannot be sent."""
         texts = [text for message in self.messages for text in texts_of(message)]
         return texts if self.schema is None else [*texts, schema_text(self.schema)]
 

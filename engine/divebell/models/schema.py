@@ -1,8 +1,8 @@
 """The JSON Schema that a reply is asked to keep to: bounded, as the one text that is sent and counted, and whether an
 endpoint would take it in strict mode.
 
-Strict mode makes the endpoint decode by the schema, but it refuses schemas with keywords outside of its subset. So what
-is not surely inside of that subset is sent without `strict`: it then guides the model, and binds it less.
+Strict mode makes the endpoint decode by the schema, but it refuses schemas with keywords outside of its subset. So a
+schema that is not surely inside of that subset is sent without `strict`: it then guides the model without binding it.
 Source: https://developers.openai.com/api/docs/guides/structured-outputs, "Supported schemas".
 """
 
@@ -28,7 +28,7 @@ _STRICT_KEYWORDS = frozenset(
 def schema_text(schema: Mapping[str, object]) -> str:
     """The schema as JSON, with everything escaped and spaced: no shorter than what an endpoint shows its model.
 
-    RequestError where it is no JSON, or too long.
+    RequestError where it cannot be JSON, or is too long.
     """
     try:
         text = json.dumps(schema, allow_nan=False)

@@ -59,7 +59,7 @@ class ScriptedModel:
         if self._delay_seconds:
             await anyio.sleep(self._delay_seconds)
         if self._policy is not None:
-            reply = await self._played(request)
+            reply = await self._ask_policy(request)
         if reply is None:
             raise ModelError(f"the script of {self._name!r} has run out after {calls - 1:,} calls", model=self._name)
         if isinstance(reply, Completion):
@@ -68,7 +68,7 @@ class ScriptedModel:
             raise ModelError(f"the policy of {self._name!r} returned {type(reply).__name__}, not str", model=self._name)
         return self._completion(request, reply)
 
-    async def _played(self, request: Request) -> object:
+    async def _ask_policy(self, request: Request) -> object:
         assert self._policy is not None
         try:
             reply: object = self._policy(request)

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 MIN_SECRET_CHARACTERS = 8
-"""What is shorter is no key, but what endpoints without one are told ("EMPTY", "none"): it would wipe out words."""
+"""Anything shorter is not a key, but a placeholder for endpoints without one ("EMPTY", "none"): replacing it would
+remove ordinary words."""
 MAX_SECRET_CHARACTERS = 10_000
 SEED_CHARACTERS = 12
 MAX_BLOCKS = 64  # of a secret, for each of which a text is searched
@@ -21,7 +22,7 @@ _STABLE_FROM = (0, 2, 3)  # of base64, behind so many bytes of something else: t
 
 
 class SecretTexts:
-    """The secrets that are to be in no text. Frozen, and cheap where there are none."""
+    """The secrets that no text may have. Immutable, and cheap where there are none."""
 
     def __init__(self, secrets: Iterable[object] = ()) -> None:
         self.secrets = tuple(dict.fromkeys(each for each in secrets if isinstance(each, str) and _is_secret(each)))
@@ -38,7 +39,7 @@ class SecretTexts:
         return f"SecretTexts({len(self.secrets)} of them)"
 
     def clean(self, text: str, instead: str = SECRET) -> str:
-        """The text without the secrets. The same text, where there are none in it."""
+        """The text without the secrets; the same text where it has none."""
         for form in self._whole:
             if form in text:
                 text = text.replace(form, instead)

@@ -58,7 +58,7 @@ def secrets_of(models: Iterable[object]) -> tuple[str, ...]:
     secrets: list[str] = []
     for model in models:
         named = model.secrets if isinstance(model, HasSecrets) else ()
-        if isinstance(named, str):  # a sequence of texts, too, but surely meant as one key
+        if isinstance(named, str):  # a str is a sequence of str, but it is meant as one key
             named = (named,)
         if isinstance(named, (tuple, list, set, frozenset)):
             secrets += [secret for secret in named if isinstance(secret, str)]

@@ -1,4 +1,4 @@
-"""What the adapters for OpenAI's two APIs share: how they are made, how a call goes out, and what may not be changed.
+"""What the adapters for OpenAI's two APIs share: their options, how a call is sent, and what callers may not change.
 
 The client is imported at the first call, on another thread: importing it takes most of a second.
 """
@@ -22,11 +22,11 @@ from divebell.concurrency import ConcurrencyLimit
 from divebell.errors import ConfigurationError, ModelError
 from divebell.models.adapter import ModelAccess
 from divebell.models.client_pool import ClientPool
+from divebell.models.openai.endpoint import Endpoint
 from divebell.models.openai.errors import Progress, translate
-from divebell.models.openai.fallbacks import MAX_FALLBACKS, REMEMBERED, changed, next_fallback
-from divebell.models.openai.refusals import complaint
+from divebell.models.openai.fallbacks import MAX_FALLBACKS, REMEMBERED, apply_fallbacks, next_fallback
+from divebell.models.openai.refusals import read_complaint
 from divebell.models.openai.usage import TIER
-from divebell.models.openai.where import Where
 from divebell.models.protocol import Completion, Request
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 OFFICIAL_URL = "https://api.openai.com/v1"
 OFFICIAL_HOST = "api.openai.com"  # and its regional subdomains
-AZURE_DOMAIN = ".azure.com"  # bills bad requests: see openai_refunds
-GOOGLE_DOMAIN = ".googleapis.com"  # counts reasoning in the total alone: see openai_usage
+AZURE_DOMAIN = ".azure.com"  # bills bad requests: see refunds.py
+GOOGLE_DOMAIN = ".googleapis.com"  # counts reasoning in the total alone: see usage.py
 REGIONAL_SURCHARGE_PERCENT = 10
 """What endpoints that keep to a region may cost more than the list price: OpenAI's regional hosts
 (https://developers.openai.com/api/docs/pricing, "regional processing"), data zones of Azure, and Claude at regional
@@ -46,14 +46,14 @@ _REGIONAL_HOST = re.compile(
     r"[a-z0-9-]+\.api\.openai\.com|.+\.azure\.com|[a-z0-9-]+-aiplatform\.googleapis\.com|bedrock.*\.amazonaws\.com"
 )
 IDEMPOTENCY_HEADER = "Idempotency-Key"
-"""Names the call. The same for the call that a resumed run makes again, and another for each retry, whose predecessor's
-failure some endpoints would only repeat. An endpoint that knows the header (gateways do; OpenAI's API does not promise
-to) replies to the second as it did to the first, and bills once; others ignore it, and bill both. Some refuse the
-second where it is another request, as it is where less money was left for its output."""
+"""Identifies the call. A resumed run sends the same value when it makes a call again; each retry has a value of its
+own, because some endpoints would only repeat the failure. Endpoints that honour the header (gateways do; OpenAI's API
+does not promise it) answer the second request as they did the first, and bill once; others ignore it, and bill both.
+Some refuse the second if it differs, which it does where less money was left for its output."""
 MAX_IDENTIFIER_CHARACTERS = 64  # of prompt_cache_key and safety_identifier, set by the API
 
-# What the hold rests on: which model, what is sent, how often, how long, at which prices, and that only tokens of text
-# and images are billed.
+# The hold depends on these: which model, what is sent, how often, how long, at which prices, and that only tokens of
+# text and images are billed.
 _OWN_FIELDS = frozenset(
     {
         *("model", "models", "stream", "service_tier", "tools", "plugins", "prompt_cache_options", "timeout"),
@@ -67,7 +67,7 @@ class OpenAIModel(ABC):
 
     api: ClassVar["Api"]
     own_fields: ClassVar[frozenset[str]]
-    """What `extra_body` may not set in this API, besides what it may not set in any."""
+    """Fields that `extra_body` may not set in this API, beside those that it may not set in either."""
 
     def __init__(
         self,
@@ -86,15 +86,15 @@ class OpenAIModel(ABC):
         self._check_extra_body()
         self._name = name
         self._limit = None if max_concurrency is None else ConcurrencyLimit(max_concurrency)
-        self._given: AsyncOpenAI | None = None
+        self._callers_client: AsyncOpenAI | None = None
         if client is not None:
             if api_key or base_url:
                 raise ConfigurationError("the client has a key and a URL of its own: leave out api_key and base_url")
-            self._given = client.with_options(max_retries=0)
+            self._callers_client = client.with_options(max_retries=0)
             base_url, key = str(client.base_url), client.api_key
         else:
-            base_url = checked_url(base_url or os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL)
-            key = checked_key(api_key or os.environ.get("OPENAI_API_KEY") or "")
+            base_url = check_url(base_url or os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL)
+            key = check_key(api_key or os.environ.get("OPENAI_API_KEY") or "")
         parts = urlsplit(base_url)
         host = parts.hostname or ""
         official = host == OFFICIAL_HOST or host.endswith(f".{OFFICIAL_HOST}")
@@ -103,10 +103,12 @@ class OpenAIModel(ABC):
                 "no API key: set OPENAI_API_KEY, or name an endpoint that needs none with base_url"
             )
         self._base_url = base_url
-        shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"  # queries may hold keys
-        self._where = Where(
+        shown_url = (
+            f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"  # queries may hold keys
+        )
+        self._endpoint = Endpoint(
             model=name,
-            url=shown,
+            url=shown_url,
             official=official,
             key=key,
             bills_refusals=host.endswith(AZURE_DOMAIN),
@@ -127,30 +129,28 @@ class OpenAIModel(ABC):
 
     @property
     def identity(self) -> str:
-        """What tells it from others of its name: its API, its endpoint, and what is sent beside the request. A memo
-        goes by it."""
+        """What tells it from others of its name: its API, its endpoint, and `extra_body`."""
         more = json.dumps(self._extra_body, sort_keys=True, default=repr)
         return f"{self._name} {type(self).__name__} {self._base_url} {more}"
 
     @property
     def surcharge_percent(self) -> int:
-        """How much more than the list price its endpoint may cost. Rates of the application's own are taken as they
-        are."""
+        """How much more than the list price its endpoint may cost. Rates of the application are used unchanged."""
         return self._surcharge_percent
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Its key: kept out of errors, traces, journals and what its endpoint replies."""
-        return (self._where.key,) if self._where.key else ()
+        """Its key, which is kept out of replies, errors, logs, traces and journals."""
+        return (self._endpoint.key,) if self._endpoint.key else ()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._name!r}, base_url={self._where.url!r})"
+        return f"{type(self).__name__}({self._name!r}, base_url={self._endpoint.url!r})"
 
     async def complete(self, request: Request) -> Completion:
-        """One call. ModelRefused, ModelUnavailable or another ModelError where it failed; never the client's own.
+        """One call. Raises ModelRefused, ModelUnavailable or another ModelError; never the client's own exceptions.
 
-        The request's timeout bounds all of it: waiting for a place among `max_concurrency`, connecting, and the reply.
-        The client's own timeouts begin once there is a place, with what is left. A call that never got one never ran.
+        The request's timeout covers waiting for a slot of `max_concurrency`, connecting, and the reply. The client's
+        own timeouts begin once there is a slot, with the time that is left. A call that got no slot never ran.
         """
         progress = Progress()
         try:
@@ -158,12 +158,12 @@ class OpenAIModel(ABC):
                 deadline = time.monotonic() + request.timeout_seconds
                 async with self._limit or nullcontext():
                     progress.phase = "connecting"
-                    return self._read(await self._answer(request, deadline, progress))
+                    return self._read(await self._fetch_reply(request, deadline, progress))
         except ModelError as error:
             error.model = error.model or self._name
             raise
         except Exception as error:
-            failure = translate(error, self._where, progress)
+            failure = translate(error, self._endpoint, progress)
         raise failure  # out here it has no context: the client's exception holds the key
 
     def _check_extra_body(self) -> None:
@@ -173,27 +173,27 @@ class OpenAIModel(ABC):
 
     @abstractmethod
     def _fields(self, request: Request) -> dict[str, Any]:
-        """What is sent of the request, in this API's words. ModelError (never ran) where it cannot be sent."""
+        """The fields of the request in this API. RequestError where it cannot be sent."""
 
     @abstractmethod
     def _read(self, body: bytes) -> Completion:
-        """The completion that the reply's body holds. ModelError where it holds none."""
+        """The completion in the reply's body. ModelError where there is none."""
 
-    async def _answer(self, request: Request, deadline: float, progress: Progress) -> bytes:
-        """The reply's body. Sends again only where the endpoint did not take a part of the request, so did nothing."""
-        key = (self.api, self._where.url, self._name)
+    async def _fetch_reply(self, request: Request, deadline: float, progress: Progress) -> bytes:
+        """The reply's body. Sends again only where the endpoint refused a part of the request, and so did nothing."""
+        key = (self.api, self._endpoint.url, self._name)
         names = REMEMBERED.get(key)
         original = self._fields(request)
         for attempt in range(1, MAX_FALLBACKS + 2):
-            fields = changed(original, names)
+            fields = apply_fallbacks(original, names)
             if attempt > 1 and "extra_headers" in fields:  # the first one's name may stand for its refusal
                 headers = fields["extra_headers"].items()
                 fields["extra_headers"] = {header: f"{value}-{attempt}" for header, value in headers}
             try:
-                body = await self._posted(fields, deadline, progress)
+                body = await self._post_once(fields, deadline, progress)
             except Exception as error:
-                told = complaint(error)
-                name = None if told is None else next_fallback(told, fields, names)
+                complaint = read_complaint(error)
+                name = None if complaint is None else next_fallback(complaint, fields, names)
                 if name is None:
                     raise
                 names = (*names, name)
@@ -202,39 +202,39 @@ class OpenAIModel(ABC):
                 return body
         raise AssertionError("each fallback is tried once")
 
-    async def _posted(self, fields: dict[str, Any], deadline: float, progress: Progress) -> bytes:
-        """The answer to one request, which is sent once."""
-        client = self._given
+    async def _post_once(self, fields: dict[str, Any], deadline: float, progress: Progress) -> bytes:
+        """The body of the reply to one request, which is sent once."""
+        client = self._callers_client
         if client is None:
             clients = await self._loop_clients()
             client = await clients.current()
         from divebell.models.openai.client import post
 
-        progress.phase = "connecting" if self._given is None else "unknown"
+        progress.phase = "connecting" if self._callers_client is None else "unknown"
         left_seconds = max(deadline - time.monotonic(), 0.001)
         return await post(client, self.api, fields, left_seconds, progress)
 
     async def _loop_clients(self) -> "LoopClients":
-        """The first time, this imports the client: on a thread, or all other tasks would stand still."""
+        """The first call imports the client: on a thread, because that would block all other tasks."""
         if "divebell.models.openai.client" in sys.modules:
-            return self._pool.get(open_clients, self._base_url, self._where.key)
-        return await anyio.to_thread.run_sync(self._pool.get, open_clients, self._base_url, self._where.key)
+            return self._pool.get(open_clients, self._base_url, self._endpoint.key)
+        return await anyio.to_thread.run_sync(self._pool.get, open_clients, self._base_url, self._endpoint.key)
 
     async def aclose(self) -> None:
-        """Close the model's connections, if they are its own: those of an engine are closed with that, and a client
-        that was given belongs to who gave it. Without this they are closed when their event loop ends."""
+        """Close the model's connections, if they are its own: an engine closes its own, and a client that was passed in
+        belongs to the caller. Otherwise they are closed when their event loop ends."""
         if self._owns_pool:
             await self._pool.aclose()
 
     def _common_fields(self, request: Request) -> dict[str, Any]:
-        """What both APIs call the same."""
+        """The fields that both APIs have in common."""
         fields: dict[str, Any] = {"model": self._name, "extra_body": dict(self._extra_body)}
         if "call" in request.metadata:
             fields["extra_headers"] = {IDEMPOTENCY_HEADER: f"divebell-{_digest(request.metadata['call'])[:48]}"}
         if request.temperature is not None:
             fields["temperature"] = request.temperature
             fields["extra_body"].pop("temperature", None)
-        if self._where.official:
+        if self._endpoint.official:
             fields |= {"store": False, "service_tier": TIER}
             tenant, cache_key = request.metadata.get("tenant"), request.metadata.get("cache_key")
             if tenant:
@@ -252,8 +252,8 @@ def open_clients(base_url: str, key: str) -> "LoopClients":
     return LoopClients(base_url, key)
 
 
-def checked_url(url: str) -> str:
-    """The URL, if an endpoint can be there. ConfigurationError otherwise; it never shows a password."""
+def check_url(url: str) -> str:
+    """The URL, if it can be an endpoint's. ConfigurationError otherwise, which never shows a password."""
     url = url.strip()
     try:
         parts = urlsplit(url)
@@ -267,7 +267,7 @@ def checked_url(url: str) -> str:
     return url
 
 
-def checked_key(key: str) -> str:
+def check_key(key: str) -> str:
     """The key without the line break that `$(cat file)` and editors leave. It must fit into a header."""
     key = key.strip()
     if re.search(r"[^\x21-\x7e]", key):

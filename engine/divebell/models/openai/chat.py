@@ -81,4 +81,4 @@ class OpenAIChatModel(OpenAIModel):
         return fields
 
     def _read(self, body: bytes) -> Completion:
-        return read_completion(body, self._where)
+        return read_completion(body, self._endpoint)

@@ -83,9 +83,9 @@ class LoopClients:
     async def current(self) -> AsyncOpenAI:
         """The running loop's client."""
         loop = asyncio.get_running_loop()
-        found = self._open.get(loop)
-        if found is not None:
-            return found[0]
+        opened = self._open.get(loop)
+        if opened is not None:
+            return opened[0]
         self._forget_ended()
         client = AsyncOpenAI(
             api_key=self._key or NO_KEY,
@@ -98,7 +98,7 @@ class LoopClients:
                 event_hooks={"request": [_watch], "response": [_bound_errors]},
             ),
         )
-        keeper = _closing_with_its_loop(client)
+        keeper = _close_with_its_loop(client)
         await anext(keeper)  # does not wait, so that no other task comes between
         with self._lock:
             self._open[loop] = client, keeper
@@ -111,33 +111,33 @@ class LoopClients:
 
     def close(self) -> None:
         """Close all clients: each on its own loop, soon. Those of a loop that is not running are closed at its end."""
-        for loop, keeper in self._taken():
+        for loop, keeper in self._take_running():
             with contextlib.suppress(RuntimeError):  # it has ended meanwhile
-                asyncio.run_coroutine_threadsafe(_ended(keeper), loop)
+                asyncio.run_coroutine_threadsafe(_end(keeper), loop)
 
     async def aclose(self) -> None:
         """As `close`; this loop's client is closed when this returns, and those of others are waited for a moment."""
         here = asyncio.get_running_loop()
-        for loop, keeper in self._taken():
+        for loop, keeper in self._take_running():
             if loop is here:
                 await keeper.aclose()
                 continue
             with contextlib.suppress(RuntimeError, TimeoutError):
-                elsewhere = asyncio.run_coroutine_threadsafe(_ended(keeper), loop)
+                elsewhere = asyncio.run_coroutine_threadsafe(_end(keeper), loop)
                 await asyncio.wait_for(asyncio.wrap_future(elsewhere), CLOSE_SECONDS)
 
-    def _taken(self) -> list[tuple[asyncio.AbstractEventLoop, AsyncGenerator[None, None]]]:
+    def _take_running(self) -> list[tuple[asyncio.AbstractEventLoop, AsyncGenerator[None, None]]]:
         """The running loops' clients, which are no longer handed out."""
         with self._lock:
             running = [loop for loop in self._open if loop.is_running()]
             return [(loop, self._open.pop(loop)[1]) for loop in running]
 
 
-async def _ended(keeper: AsyncGenerator[None, None]) -> None:
+async def _end(keeper: AsyncGenerator[None, None]) -> None:
     await keeper.aclose()
 
 
-async def _closing_with_its_loop(client: AsyncOpenAI) -> AsyncGenerator[None, None]:
+async def _close_with_its_loop(client: AsyncOpenAI) -> AsyncGenerator[None, None]:
     """Closes the client when its loop ends, or before that when nobody holds the generator any more."""
     try:
         yield

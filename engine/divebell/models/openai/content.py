@@ -18,7 +18,7 @@ MAX_PARTS = 1_000  # in one message
 
 def chat_messages(request: Request) -> list[dict[str, Any]]:
     """The messages of a Chat Completions request. RequestError where one cannot be sent."""
-    return [_message(each, "text", _chat_image) for each in _checked(request)]
+    return [_message(each, "text", _chat_image) for each in _check_messages(request)]
 
 
 def response_items(request: Request) -> list[dict[str, Any]]:
@@ -27,33 +27,33 @@ def response_items(request: Request) -> list[dict[str, Any]]:
     System messages stay where they are, as items: so a history that only grows keeps its beginning, which is what the
     provider's prefix cache needs.
     """
-    return [_message(each, "input_text", _response_image) for each in _checked(request)]
+    return [_message(each, "input_text", _response_image) for each in _check_messages(request)]
 
 
 def schema_format(schema: Mapping[str, object]) -> dict[str, Any]:
-    """What both APIs say of a reply's schema."""
+    """The format of a reply that must fit a schema, as both APIs have it."""
     schema_text(schema)
     return {"name": SCHEMA_NAME, "schema": dict(schema), "strict": is_strict(schema)}
 
 
-def _checked(request: Request) -> Sequence[Message]:
+def _check_messages(request: Request) -> Sequence[Message]:
     for message in request.messages:
         content = message["content"]
         if isinstance(content, str):
             continue
         if isinstance(content, bytes) or not isinstance(content, Sequence) or len(content) > MAX_PARTS:
-            raise _unsendable(f"a message's content must be a text or a list of at most {MAX_PARTS:,} parts")
+            raise RequestError(f"a message's content must be a text or a list of at most {MAX_PARTS:,} parts")
         parts: Sequence[Any] = content
         for part in parts:
             kind = part.get("type") if isinstance(part, Mapping) else None
             text = part.get("text") if kind == "text" else ""
             if kind not in ("text", "image") or not isinstance(text, str):
-                raise _unsendable('a part of a message must be {"type": "text", "text": ...} or an image')
+                raise RequestError('a part of a message must be {"type": "text", "text": ...} or an image')
             if kind == "image" and message["role"] != "user":
-                raise _unsendable(f"only a user's message may hold images, not one of {message['role'][:100]!r}")
+                raise RequestError(f"only a user's message may hold images, not one of {message['role'][:100]!r}")
     images = len(request.sent_images())
     if images > MAX_REQUEST_IMAGES:
-        raise _unsendable(f"{images:,} images are too many for one call: at most {MAX_REQUEST_IMAGES:,} can be sent")
+        raise RequestError(f"{images:,} images are too many for one call: at most {MAX_REQUEST_IMAGES:,} can be sent")
     return request.messages
 
 
@@ -78,7 +78,3 @@ def _chat_image(part: ImagePart) -> dict[str, Any]:
 
 def _response_image(part: ImagePart) -> dict[str, Any]:
     return {"type": "input_image", "image_url": data_url(part), "detail": detail_of(part)}
-
-
-def _unsendable(sentence: str) -> RequestError:
-    return RequestError(sentence)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from divebell.models.openai.ran import says_that_it_ran
+from divebell.models.openai.signs_of_run import says_that_it_ran
 
 MAX_LAYERS = 8
 MAX_CODE_CHARACTERS = 100
@@ -46,7 +46,7 @@ class ErrorBody:
 def read_error(body: object) -> ErrorBody:
     """What is in it. body: decoded JSON; or a text where it is none, because it is no JSON, or was cut."""
     if isinstance(body, str):
-        decoded = _decoded(body)
+        decoded = _decode(body)
         if isinstance(decoded, str):
             return ErrorBody(sentence=decoded, says_that_it_ran=says_that_it_ran(decoded))
         if decoded is None:
@@ -61,7 +61,7 @@ def read_error(body: object) -> ErrorBody:
     layers = tuple(_layers(body))
     return ErrorBody(
         codes=frozenset(_codes(layers)),
-        sentence=_sentence(body) or next((said for layer in layers[1:] if (said := _sentence(layer))), ""),
+        sentence=_sentence(body) or next((words for layer in layers[1:] if (words := _sentence(layer))), ""),
         layers=layers,
         says_that_it_ran=says_that_it_ran([body, *layers]),
     )
@@ -82,19 +82,19 @@ def _layers(body: object) -> Iterator[dict[str, Any]]:
         waiting += [layer.get(key) for key in _INNER_KEYS]
         metadata = layer.get("metadata")
         raw = metadata.get("raw") if isinstance(metadata, dict) else None
-        waiting += [_decoded(text) if isinstance(text, str) else text for text in (raw, layer.get("message"))]
+        waiting += [_decode(text) if isinstance(text, str) else text for text in (raw, layer.get("message"))]
         waiting = [each for each in waiting if isinstance(each, (dict, list))]
 
 
-def _decoded(text: str) -> "dict[str, Any] | list[Any] | str | None":
+def _decode(text: str) -> "dict[str, Any] | list[Any] | str | None":
     """The JSON in the text, where that is what it is."""
     if text.lstrip()[:1] not in ("{", "[", '"') or len(text) > MAX_NESTED_CHARACTERS:
         return None
     try:
-        found = json.loads(text)
+        decoded = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, (dict, list, str)) else None
+    return decoded if isinstance(decoded, (dict, list, str)) else None
 
 
 def _codes(layers: tuple[dict[str, Any], ...]) -> Iterator[str]:

@@ -1,9 +1,9 @@
-"""What went wrong in a call of an endpoint, as one sentence that says what to do, and whether the call cost anything.
+"""What went wrong in a call, as one sentence that says what to do, and whether the call cost anything.
 
-Every exception of `openai` and `httpx2` has an entry in EXPLAINED, by its class's name, so that neither library has to
-be imported to read this table. Guaranteed: the key is in no message; the provider's own words are one printable line of
-at most MAX_PROVIDER_CHARACTERS; and the error made here has no cause, because the original one holds the request with
-its headers. An error says `never_ran` only where no byte of the request can have left, or the endpoint refused it.
+Every exception of `openai` and `httpx2` has an entry in EXPLAINED, by the name of its class, so that this table imports
+neither library. Guaranteed: no message has the key; the provider's own words are one printable line of at most
+MAX_PROVIDER_CHARACTERS; and the error has no cause, because the original exception holds the request with its headers.
+An error says `never_ran` only where no byte of the request can have left, or the endpoint refused it.
 """
 
 import socket
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from divebell.errors import ModelError, ModelRefused, ModelUnavailable
-from divebell.models.openai.refusals import body_of, refused
-from divebell.models.openai.where import Where
+from divebell.models.openai.endpoint import Endpoint
+from divebell.models.openai.refusals import body_of, explain_refusal
 
 MAX_CAUSES = 10
 
@@ -26,7 +26,7 @@ _AFTER = frozenset({"ReadError", "WriteError", "CloseError", "ReadTimeout", "Wri
 
 
 class ReplyTooLong(Exception):
-    """The body is longer than is read. `limit_bytes` is what would have been read."""
+    """The reply's body is longer than `limit_bytes`, the most that is read."""
 
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(f"longer than {limit_bytes:,} bytes")
@@ -38,8 +38,8 @@ Phase = Literal["waiting", "connecting", "sent", "unknown"]
 
 @dataclass
 class Progress:
-    """How far a call has come: waiting for a place, connecting, or something of it was sent. Unknown where the client
-    is not Divebell's own."""
+    """How far a call has come: waiting for a slot, connecting, or some of it was sent. Unknown where the client is not
+    Divebell's own."""
 
     phase: Phase = "waiting"
 
@@ -48,39 +48,39 @@ class Progress:
         return self.phase in ("waiting", "connecting")
 
 
-_Explain = Callable[[Exception, Where, Progress], ModelError]
+_Explain = Callable[[Exception, Endpoint, Progress], ModelError]
 
 
-def translate(error: Exception, where: Where, progress: Progress | None = None) -> ModelError:
+def translate(error: Exception, endpoint: Endpoint, progress: Progress | None = None) -> ModelError:
     """The error to raise for this exception. Raise it outside of the `except` block, so that it gets no context."""
     progress = progress or Progress("unknown")
     for kind in type(error).__mro__:
         if kind.__name__ in EXPLAINED:
-            return EXPLAINED[kind.__name__](error, where, progress)
-    return _failed(error, where, progress)
+            return EXPLAINED[kind.__name__](error, endpoint, progress)
+    return _explain_failure(error, endpoint, progress)
 
 
-def _status(error: Exception, where: Where, _progress: Progress) -> ModelError:
+def _explain_status(error: Exception, endpoint: Endpoint, _progress: Progress) -> ModelError:
     response = getattr(error, "response", None)
     status = int(getattr(error, "status_code", 0) or getattr(response, "status_code", 0))
-    return refused(status, body_of(error), where, getattr(response, "headers", None))
+    return explain_refusal(status, body_of(error), endpoint, getattr(response, "headers", None))
 
 
-def _timed_out(error: Exception, where: Where, progress: Progress) -> ModelError:
+def _explain_timeout(error: Exception, endpoint: Endpoint, progress: Progress) -> ModelError:
     kinds = {type(cause).__name__ for cause in _causes(error)}
     never_ran = _never_ran(error, progress)
     if progress.phase == "waiting":
-        sentence = f"no place was free for another call of {where.model!r} in time; raise max_concurrency or the time"
+        sentence = f"timed out waiting for a free slot for {endpoint.model!r}: raise max_concurrency, or the timeout"
     elif "PoolTimeout" in kinds:
-        sentence = f"too many connections to {where.url} are in use"
+        sentence = f"too many connections to {endpoint.url} are in use"
     elif never_ran:
-        sentence = f"cannot reach {where.url}: the connection timed out"
+        sentence = f"cannot reach {endpoint.url}: the connection timed out"
     else:
-        sentence = f"{where.model!r} did not answer in time"
-    return ModelUnavailable(sentence, model=where.model, never_ran=never_ran, may_retry=never_ran)
+        sentence = f"{endpoint.model!r} did not answer in time"
+    return ModelUnavailable(sentence, model=endpoint.model, never_ran=never_ran, may_retry=never_ran)
 
 
-def _unreachable(error: Exception, where: Where, progress: Progress) -> ModelError:
+def _explain_unreachable(error: Exception, endpoint: Endpoint, progress: Progress) -> ModelError:
     causes = _causes(error)
     never_ran = _never_ran(error, progress)
     if never_ran:
@@ -94,15 +94,15 @@ def _unreachable(error: Exception, where: Where, progress: Progress) -> ModelErr
             (ssl.SSLCertVerificationError, "its certificate could not be verified", False),
             (ssl.SSLError, "the TLS connection failed; check whether base_url is http or https", False),
         ):
-            found = next((cause for cause in causes if isinstance(cause, kind)), None)
-            if found is not None:
-                may_retry = may_retry or getattr(found, "errno", None) == socket.EAI_AGAIN
-                told = f"cannot reach {where.url}: {sentence}"
-                return ModelUnavailable(told, model=where.model, never_ran=True, may_retry=may_retry)
-    said = where.clean(str(causes[-1]))
+            cause = next((cause for cause in causes if isinstance(cause, kind)), None)
+            if cause is not None:
+                may_retry = may_retry or getattr(cause, "errno", None) == socket.EAI_AGAIN
+                sentence_with_url = f"cannot reach {endpoint.url}: {sentence}"
+                return ModelUnavailable(sentence_with_url, model=endpoint.model, never_ran=True, may_retry=may_retry)
+    reason = endpoint.clean(str(causes[-1]))
     what = "no connection could be made" if never_ran else "the connection broke before the reply was complete"
-    told = f"cannot reach {where.url}: {what}{f' ({said})' if said else ''}"
-    return ModelUnavailable(told, model=where.model, never_ran=never_ran, may_retry=True)
+    sentence_with_url = f"cannot reach {endpoint.url}: {what}{f' ({reason})' if reason else ''}"
+    return ModelUnavailable(sentence_with_url, model=endpoint.model, never_ran=never_ran, may_retry=True)
 
 
 def _never_ran(error: Exception, progress: Progress) -> bool:
@@ -126,85 +126,87 @@ def _causes(error: BaseException) -> list[BaseException]:
     return causes
 
 
-def _address(error: Exception, where: Where, progress: Progress) -> ModelError:
-    sentence = f"base_url {where.url} is not a usable http address"
-    return ModelRefused(sentence, model=where.model, never_ran=_never_ran(error, progress))
+def _explain_address(error: Exception, endpoint: Endpoint, progress: Progress) -> ModelError:
+    sentence = f"base_url {endpoint.url} is not a usable http address"
+    return ModelRefused(sentence, model=endpoint.model, never_ran=_never_ran(error, progress))
 
 
-def _unreadable(_error: Exception, where: Where, _progress: Progress) -> ModelError:
-    return ModelError(f"the reply of {where.model!r} at {where.url} cannot be read", model=where.model)
+def _explain_unreadable(_error: Exception, endpoint: Endpoint, _progress: Progress) -> ModelError:
+    return ModelError(f"the reply of {endpoint.model!r} at {endpoint.url} cannot be read", model=endpoint.model)
 
 
-def _too_long(error: Exception, where: Where, _progress: Progress) -> ModelError:
-    return ModelError(f"the reply of {where.model!r} at {where.url} is {error}: it is not read", model=where.model)
+def _explain_length(error: Exception, endpoint: Endpoint, _progress: Progress) -> ModelError:
+    return ModelError(
+        f"the reply of {endpoint.model!r} at {endpoint.url} is {error}: it is not read", model=endpoint.model
+    )
 
 
-def _withheld(_error: Exception, where: Where, _progress: Progress) -> ModelError:
-    return ModelRefused(f"the provider's content filter withheld {where.model!r}'s reply", model=where.model)
+def _explain_withheld(_error: Exception, endpoint: Endpoint, _progress: Progress) -> ModelError:
+    return ModelRefused(f"the provider's content filter withheld {endpoint.model!r}'s reply", model=endpoint.model)
 
 
-def _failed(error: Exception, where: Where, progress: Progress) -> ModelError:
-    """Not foreseen. Only the class is named: the text of, say, an encoding error quotes what could not be encoded."""
-    sentence = f"the call of {where.model!r} failed ({type(error).__name__})"
-    return ModelError(sentence, model=where.model, never_ran=progress.nothing_sent)
+def _explain_failure(error: Exception, endpoint: Endpoint, progress: Progress) -> ModelError:
+    """An unexpected exception. Only its class is named: the text of, say, an encoding error quotes the prompt."""
+    sentence = f"the call of {endpoint.model!r} failed ({type(error).__name__})"
+    return ModelError(sentence, model=endpoint.model, never_ran=progress.nothing_sent)
 
 
 EXPLAINED: dict[str, _Explain] = {
-    "ReplyTooLong": _too_long,
-    "TimeoutError": _timed_out,
-    "SSLError": _unreachable,
-    "EndOfStream": _unreachable,
-    "OSError": _unreachable,
+    "ReplyTooLong": _explain_length,
+    "TimeoutError": _explain_timeout,
+    "SSLError": _explain_unreachable,
+    "EndOfStream": _explain_unreachable,
+    "OSError": _explain_unreachable,
     # openai
-    "OpenAIError": _failed,
-    "APIError": _failed,
-    "APIStatusError": _status,
-    "BadRequestError": _status,
-    "AuthenticationError": _status,
-    "OAuthError": _status,
-    "PermissionDeniedError": _status,
-    "NotFoundError": _status,
-    "ConflictError": _status,
-    "UnprocessableEntityError": _status,
-    "RateLimitError": _status,
-    "InternalServerError": _status,
-    "APITimeoutError": _timed_out,
-    "APIConnectionError": _unreachable,
-    "APIResponseValidationError": _unreadable,
-    "LengthFinishReasonError": _unreadable,
-    "ContentFilterFinishReasonError": _withheld,
-    "InvalidWebhookSignatureError": _failed,
-    "SubjectTokenProviderError": _failed,
-    "WebSocketConnectionClosedError": _failed,
-    "WebSocketQueueFullError": _failed,
+    "OpenAIError": _explain_failure,
+    "APIError": _explain_failure,
+    "APIStatusError": _explain_status,
+    "BadRequestError": _explain_status,
+    "AuthenticationError": _explain_status,
+    "OAuthError": _explain_status,
+    "PermissionDeniedError": _explain_status,
+    "NotFoundError": _explain_status,
+    "ConflictError": _explain_status,
+    "UnprocessableEntityError": _explain_status,
+    "RateLimitError": _explain_status,
+    "InternalServerError": _explain_status,
+    "APITimeoutError": _explain_timeout,
+    "APIConnectionError": _explain_unreachable,
+    "APIResponseValidationError": _explain_unreadable,
+    "LengthFinishReasonError": _explain_unreadable,
+    "ContentFilterFinishReasonError": _explain_withheld,
+    "InvalidWebhookSignatureError": _explain_failure,
+    "SubjectTokenProviderError": _explain_failure,
+    "WebSocketConnectionClosedError": _explain_failure,
+    "WebSocketQueueFullError": _explain_failure,
     # httpx2
-    "HTTPError": _unreachable,
-    "RequestError": _unreachable,
-    "TransportError": _unreachable,
-    "HTTPStatusError": _status,
-    "TimeoutException": _timed_out,
-    "ConnectTimeout": _timed_out,
-    "ReadTimeout": _timed_out,
-    "WriteTimeout": _timed_out,
-    "PoolTimeout": _timed_out,
-    "NetworkError": _unreachable,
-    "ConnectError": _unreachable,
-    "ReadError": _unreachable,
-    "WriteError": _unreachable,
-    "CloseError": _unreachable,
-    "ProtocolError": _unreachable,
-    "LocalProtocolError": _unreachable,
-    "RemoteProtocolError": _unreachable,
-    "ProxyError": _unreachable,
-    "UnsupportedProtocol": _address,
-    "InvalidURL": _address,
-    "DecodingError": _unreadable,
-    "TooManyRedirects": _address,
-    "CookieConflict": _failed,
-    "StreamError": _unreadable,
-    "StreamConsumed": _unreadable,
-    "StreamClosed": _unreadable,
-    "ResponseNotRead": _unreadable,
-    "RequestNotRead": _failed,
-    "SSEError": _unreadable,
+    "HTTPError": _explain_unreachable,
+    "RequestError": _explain_unreachable,
+    "TransportError": _explain_unreachable,
+    "HTTPStatusError": _explain_status,
+    "TimeoutException": _explain_timeout,
+    "ConnectTimeout": _explain_timeout,
+    "ReadTimeout": _explain_timeout,
+    "WriteTimeout": _explain_timeout,
+    "PoolTimeout": _explain_timeout,
+    "NetworkError": _explain_unreachable,
+    "ConnectError": _explain_unreachable,
+    "ReadError": _explain_unreachable,
+    "WriteError": _explain_unreachable,
+    "CloseError": _explain_unreachable,
+    "ProtocolError": _explain_unreachable,
+    "LocalProtocolError": _explain_unreachable,
+    "RemoteProtocolError": _explain_unreachable,
+    "ProxyError": _explain_unreachable,
+    "UnsupportedProtocol": _explain_address,
+    "InvalidURL": _explain_address,
+    "DecodingError": _explain_unreadable,
+    "TooManyRedirects": _explain_address,
+    "CookieConflict": _explain_failure,
+    "StreamError": _explain_unreadable,
+    "StreamConsumed": _explain_unreadable,
+    "StreamClosed": _explain_unreadable,
+    "ResponseNotRead": _explain_unreadable,
+    "RequestNotRead": _explain_failure,
+    "SSEError": _explain_unreadable,
 }

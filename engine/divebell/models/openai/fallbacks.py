@@ -1,9 +1,9 @@
-"""What is sent otherwise to an endpoint that does not take a field, a value or a role of the request.
+"""Changes to a request for an endpoint that refuses a field, a value or a role of it.
 
-An endpoint that refuses one surely did nothing with the request (openai_refunds.py), so asking again costs no more.
-Each change is tried once, and what helped is remembered for the endpoint and the model as long as the process lives: a
-new adapter for the same two begins with it. Only what Divebell sends of its own accord is changed, not `extra_body`.
-What the hold rests on stays: the output limit is sent under one name or the other, and the reply's tier is looked at.
+An endpoint that refuses one surely did nothing with the request (refunds.py), so asking again costs no more. Each
+change is tried once, and what helped is remembered for the endpoint and the model as long as the process lives: a new
+adapter for the same two begins with it. Only what Divebell sends of its own accord is changed, not `extra_body`. What
+the hold depends on stays: the output limit is sent under one name or the other, and the reply's tier is checked.
 """
 
 import logging
@@ -32,14 +32,14 @@ class Fallback:
     change: Callable[[Fields], None]
 
 
-def _renamed(old: str, new: str) -> Callable[[Fields], None]:
+def _rename(old: str, new: str) -> Callable[[Fields], None]:
     def change(fields: Fields) -> None:
         fields[new] = fields.pop(old)
 
     return change
 
 
-def _dropping(name: str, pattern: str = "") -> Fallback:
+def _drop(name: str, pattern: str = "") -> Fallback:
     def change(fields: Fields) -> None:
         del fields[name]
 
@@ -51,7 +51,7 @@ def _is_strict(fields: Fields) -> bool:
     return bool(_format(fields).get("strict"))
 
 
-def _loosened(fields: Fields) -> None:
+def _loosen_schema(fields: Fields) -> None:
     shape = {**_format(fields), "strict": False}
     if "response_format" in fields:
         fields["response_format"] = {**fields["response_format"], "json_schema": shape}
@@ -60,11 +60,11 @@ def _loosened(fields: Fields) -> None:
 
 
 def _format(fields: Fields) -> dict[str, Any]:
-    found = fields.get("response_format", {}).get("json_schema") or fields.get("text", {}).get("format") or {}
-    return dict(found)
+    schema_format = fields.get("response_format", {}).get("json_schema") or fields.get("text", {}).get("format") or {}
+    return dict(schema_format)
 
 
-def _without_format(fields: Fields) -> None:
+def _remove_schema(fields: Fields) -> None:
     """The schema is in the prompt, too (run/subcalls.py); and the reply is checked, whoever wrote it."""
     text = {name: value for name, value in fields.pop("text", {}).items() if name != "format"}
     fields.pop("response_format", None)
@@ -80,9 +80,9 @@ def _messages(fields: Fields) -> list[dict[str, Any]]:
     return list(fields.get("messages") or fields.get("input") or [])
 
 
-def _without_system(fields: Fields) -> None:
-    """What the system messages say comes first in the user's message after them: some models' templates let only user
-    and assistant take turns, beginning with the user."""
+def _merge_system_messages(fields: Fields) -> None:
+    """Move each system message into the user's message after it: the templates of some models let only user and
+    assistant take turns, beginning with the user."""
     kept: list[dict[str, Any]] = []
     waiting: list[str] = []
     for message in _messages(fields):
@@ -90,8 +90,7 @@ def _without_system(fields: Fields) -> None:
             waiting.append(_text(message["content"]))
         elif message["role"] == "user" and waiting:
             content = message["content"]
-            begun = "\n\n".join([*waiting, content]) if isinstance(content, str) else _begun(waiting, content, fields)
-            kept.append({**message, "content": begun})
+            kept.append({**message, "content": _prepend_text(waiting, content, fields)})
             waiting = []
         else:
             kept.append(message)
@@ -100,9 +99,11 @@ def _without_system(fields: Fields) -> None:
     fields["messages" if "messages" in fields else "input"] = kept
 
 
-def _begun(waiting: list[str], parts: list[Any], fields: Fields) -> list[Any]:
+def _prepend_text(waiting: list[str], content: "str | list[Any]", fields: Fields) -> "str | list[Any]":
+    if isinstance(content, str):
+        return "\n\n".join([*waiting, content])
     kind = "text" if "messages" in fields else "input_text"
-    return [{"type": kind, "text": "\n\n".join(waiting)}, *parts]
+    return [{"type": kind, "text": "\n\n".join(waiting)}, *content]
 
 
 def _text(content: object) -> str:
@@ -115,20 +116,22 @@ _FALLBACKS = (
         "max_tokens",
         re.compile(r"(?<!\w)max_completion_tokens(?!\w)"),
         lambda fields: "max_completion_tokens" in fields,
-        _renamed("max_completion_tokens", "max_tokens"),
+        _rename("max_completion_tokens", "max_tokens"),
     ),
     Fallback(
         "max_completion_tokens",
         re.compile(r"(?<!\w)max_tokens(?!\w)"),
         lambda fields: "max_tokens" in fields,
-        _renamed("max_tokens", "max_completion_tokens"),
+        _rename("max_tokens", "max_completion_tokens"),
     ),
-    Fallback("loose schema", re.compile(r"\bstrict\b|invalid schema|additional ?properties"), _is_strict, _loosened),
+    Fallback(
+        "loose schema", re.compile(r"\bstrict\b|invalid schema|additional ?properties"), _is_strict, _loosen_schema
+    ),
     Fallback(
         "no schema",
         re.compile(r"response_format|json_schema|json mode|structured output|text\.format|invalid schema|\bstrict\b"),
         lambda fields: "response_format" in fields or "format" in fields.get("text", {}),
-        _without_format,
+        _remove_schema,
     ),
     Fallback(
         "no system role",
@@ -137,32 +140,32 @@ _FALLBACKS = (
             r"|role['`\"]?:? (?:does not support )?['`\"]?(?:system|developer)|conversation roles must alternate"
         ),
         _has_system,
-        _without_system,
+        _merge_system_messages,
     ),
-    _dropping("temperature"),
-    _dropping("service_tier"),
-    _dropping("store"),
-    _dropping("prompt_cache_key"),
-    _dropping("safety_identifier"),
-    _dropping("n", r"['`\"]n['`\"]|param(?:eter)?s?:? n\b|argument supplied: n\b|\bbody n\b"),
+    _drop("temperature"),
+    _drop("service_tier"),
+    _drop("store"),
+    _drop("prompt_cache_key"),
+    _drop("safety_identifier"),
+    _drop("n", r"['`\"]n['`\"]|param(?:eter)?s?:? n\b|argument supplied: n\b|\bbody n\b"),
 )
 _BY_NAME = {fallback.name: fallback for fallback in _FALLBACKS}
 _OPPOSITE = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 MAX_FALLBACKS = len(_FALLBACKS) - 1  # of the two names for the output limit one is left
 
 
-def next_fallback(told: ErrorBody, fields: Fields, tried: tuple[str, ...]) -> str | None:
+def next_fallback(body: ErrorBody, fields: Fields, tried: tuple[str, ...]) -> str | None:
     """The change that answers this complaint, None where there is none (any more)."""
-    named = [str(layer.get("param") or layer.get("loc") or "") for layer in told.layers]
-    said = " ".join([told.sentence, *named]).lower()
+    named = [str(layer.get("param") or layer.get("loc") or "") for layer in body.layers]
+    words = " ".join([body.sentence, *named]).lower()
     for fallback in _FALLBACKS:
         used = fallback.name in tried or _OPPOSITE.get(fallback.name) in tried
-        if not used and fallback.is_sent(fields) and fallback.named.search(said):
+        if not used and fallback.is_sent(fields) and fallback.named.search(words):
             return fallback.name
     return None
 
 
-def changed(fields: Fields, names: tuple[str, ...]) -> Fields:
+def apply_fallbacks(fields: Fields, names: tuple[str, ...]) -> Fields:
     """The request with these changes, as far as they apply to it."""
     fields = dict(fields)
     for name in names:

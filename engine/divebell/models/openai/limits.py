@@ -116,30 +116,30 @@ def named_limit(text: str, body: Mapping[str, Any] | None = None) -> NamedLimit 
     fields = body or {}
     if (window := _limit(fields.get("n_ctx"))) is not None:
         return NamedLimit("context", window, _limit(fields.get("n_prompt_tokens")))
-    said = " ".join(text[:MAX_SENTENCE_CHARACTERS].lower().split())
-    for found in (pattern.search(said) for pattern in _CONTEXT_PATTERNS):
-        if found is not None:
-            alone = any(words in found.group() for words in _INPUT_ALONE)
-            return NamedLimit("context", _group(found, "limit"), _asked(found), not alone)
+    sentence = " ".join(text[:MAX_SENTENCE_CHARACTERS].lower().split())
+    for match in (pattern.search(sentence) for pattern in _CONTEXT_PATTERNS):
+        if match is not None:
+            alone = any(words in match.group() for words in _INPUT_ALONE)
+            return NamedLimit("context", _group(match, "limit"), _asked_tokens(match), not alone)
     for pattern, excess in _OUTPUT_PATTERNS:
-        found = pattern.search(said)
-        if found is not None:
-            limit = _group(found, "limit")
+        match = pattern.search(sentence)
+        if match is not None:
+            limit = _group(match, "limit")
             lowered = None if limit is None or limit <= excess else limit - excess
-            return NamedLimit("output", lowered, _asked(found))
-    if any(words in said for words in _CONTEXT_WORDS):
+            return NamedLimit("output", lowered, _asked_tokens(match))
+    if any(words in sentence for words in _CONTEXT_WORDS):
         return NamedLimit("context")
-    return NamedLimit("output") if any(words in said for words in _OUTPUT_WORDS) else None
+    return NamedLimit("output") if any(words in sentence for words in _OUTPUT_WORDS) else None
 
 
-def _asked(found: re.Match[str]) -> int | None:
-    parts = [_group(found, "input"), _group(found, "output")]
+def _asked_tokens(match: re.Match[str]) -> int | None:
+    parts = [_group(match, "input"), _group(match, "output")]
     sums = [part for part in parts if part is not None]
-    return sum(sums) if sums else _group(found, "asked")
+    return sum(sums) if sums else _group(match, "asked")
 
 
-def _group(found: re.Match[str], name: str) -> int | None:
-    text = found.groupdict().get(name)
+def _group(match: re.Match[str], name: str) -> int | None:
+    text = match.groupdict().get(name)
     return None if text is None else _limit(int(text.replace(",", "").replace("_", "")))
 
 

@@ -1,6 +1,6 @@
 """Which refusals surely came before the model ran, so that the call cost nothing. A closed list; everything else may
 have been billed, and costs its hold; and so does what is on the list, where anything else in the refusal says that the
-model ran (openai_ran.py). Pure.
+model ran (signs_of_run.py). Pure.
 
 Why so strict: endpoints answer 400 after the model has generated, too, and bill for it.
 - OpenAI: "Could not finish the message because max_tokens or model output limit was reached" (a reasoning model used
@@ -116,11 +116,11 @@ def is_malformed(status: int, body: ErrorBody) -> bool:
         return False
     if body.codes & _MALFORMED_CODES:
         return True
-    said = _words(body)[:MAX_SENTENCE_CHARACTERS]
-    return _NOT_TAKEN_FIELD.search(said) is not None
+    words = _words_of(body)[:MAX_SENTENCE_CHARACTERS]
+    return _NOT_TAKEN_FIELD.search(words) is not None
 
 
-def _words(body: ErrorBody) -> str:
+def _words_of(body: ErrorBody) -> str:
     """What it says, and of which field."""
     fields = [str(layer.get("param") or layer.get("loc") or "") for layer in body.layers]
     return " ".join([body.sentence, *fields]).lower()

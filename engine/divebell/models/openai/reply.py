@@ -8,10 +8,10 @@ from typing import Any
 
 from divebell.errors import ModelError, ModelUnavailable
 from divebell.models.endings import INTERRUPTED, ending_of
-from divebell.models.openai.refusals import of_body
+from divebell.models.openai.endpoint import Endpoint
+from divebell.models.openai.refusals import error_in_body
 from divebell.models.openai.tool_calls import tool_calls_of_message
 from divebell.models.openai.usage import CHAT_NAMES, usage_of
-from divebell.models.openai.where import Where
 from divebell.models.protocol import CONTENT_FILTER, Completion
 from divebell.models.text import encodable
 from divebell.usage import Usage
@@ -21,18 +21,18 @@ MAX_JSON_PARTS = 1_000_000
 UNCOUNTED_BYTES = 1 << 20  # a body that is no longer cannot hold enough parts to matter
 
 
-def read_completion(body: bytes, where: Where) -> Completion:
+def read_completion(body: bytes, endpoint: Endpoint) -> Completion:
     """The completion. ModelError where there is none, or none that may be passed on."""
-    reply = decoded(body, where)
+    reply = decode_reply(body, endpoint)
     choices = reply.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(choice, dict) or not isinstance(message, dict):
         if reply.get("error"):
-            raise of_body(reply, where)  # some gateways report errors with status 200
-        usage = usage_of(reply, where, CHAT_NAMES, has_text=False)
+            raise error_in_body(reply, endpoint)  # some gateways report errors with status 200
+        usage = usage_of(reply, endpoint, CHAT_NAMES, has_text=False)
         raise ModelUnavailable(
-            f"{where.url} replied without a choice; try again", model=where.model, may_retry=True, usage=usage
+            f"{endpoint.url} replied without a choice; try again", model=endpoint.model, may_retry=True, usage=usage
         )
     content, refusal = message.get("content"), message.get("refusal")
     ending = ending_of(choice.get("finish_reason"), choice.get("native_finish_reason"))
@@ -40,13 +40,13 @@ def read_completion(body: bytes, where: Where) -> Completion:
     if isinstance(content, list):  # of parts, as some endpoints write it; what is not text is thinking
         parts = [part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"]
         content = "".join(part for part in parts if isinstance(part, str))
-    usage = usage_of(reply, where, CHAT_NAMES, has_text=bool(content))
+    usage = usage_of(reply, endpoint, CHAT_NAMES, has_text=bool(content))
     if ending == INTERRUPTED:
-        raise interrupted(where, usage)
+        raise interruption_error(endpoint, usage)
     return Completion(
-        text=passed_on(
+        text=usable_text(
             content,
-            where,
+            endpoint,
             usage,
             refusal=refusal if isinstance(refusal, str) else "",
             withheld=ending == CONTENT_FILTER,
@@ -57,26 +57,28 @@ def read_completion(body: bytes, where: Where) -> Completion:
     )
 
 
-def interrupted(where: Where, usage: Usage | None) -> ModelUnavailable:
+def interruption_error(endpoint: Endpoint, usage: Usage | None) -> ModelUnavailable:
     """The error for a reply in whose middle the endpoint failed: what there is of it is nobody's answer."""
-    sentence = f"{where.url} broke off the reply of {where.model!r} in its middle; try again"
-    return ModelUnavailable(sentence, model=where.model, may_retry=True, usage=usage)
+    sentence = f"{endpoint.url} broke off the reply of {endpoint.model!r} in its middle; try again"
+    return ModelUnavailable(sentence, model=endpoint.model, may_retry=True, usage=usage)
 
 
-def decoded(body: bytes, where: Where) -> dict[str, Any]:
+def decode_reply(body: bytes, endpoint: Endpoint) -> dict[str, Any]:
     """The reply as the JSON object that it must be. ModelUnavailable where it is none, or one made to fill memory."""
     try:
         text = body.decode("utf-8-sig")
         if len(body) > UNCOUNTED_BYTES and _count_of_parts(text) > MAX_JSON_PARTS:
-            raise ModelError(f"{where.url} replied with more than {MAX_JSON_PARTS:,} parts of JSON", model=where.model)
+            raise ModelError(
+                f"{endpoint.url} replied with more than {MAX_JSON_PARTS:,} parts of JSON", model=endpoint.model
+            )
         reply = json.loads(text)
     except (ValueError, RecursionError):
         reply = None
     if isinstance(reply, dict):
         return reply
     raise ModelUnavailable(
-        f"{where.url} replied with something that is not a JSON object: is an OpenAI-compatible API there?",
-        model=where.model,
+        f"{endpoint.url} replied with something that is not a JSON object: is an OpenAI-compatible API there?",
+        model=endpoint.model,
         may_retry=True,
     )
 
@@ -90,21 +92,21 @@ def _count_of_parts(text: str) -> int:
     return count + sum(between.count(mark) for between in bare.split('"')[::2] for mark in ",[{")
 
 
-def passed_on(content: object, where: Where, usage: Usage | None, *, refusal: str, withheld: bool) -> str:
+def usable_text(content: object, endpoint: Endpoint, usage: Usage | None, *, refusal: str, withheld: bool) -> str:
     """The text as it may be passed on. ModelError, with the usage, where the model refused, the provider withheld it,
     or it is no text of a bearable length."""
     sentence = ""
     if not content and refusal:
-        sentence = f"{where.model!r} refused to answer: {where.clean(refusal)}"
+        sentence = f"{endpoint.model!r} refused to answer: {endpoint.clean(refusal)}"
     elif not content and withheld:
-        sentence = f"the content filter of {where.url} withheld the reply"
+        sentence = f"the content filter of {endpoint.url} withheld the reply"
     elif content is None:
         return ""
     elif not isinstance(content, str):
-        sentence = f"{where.url} replied with a {type(content).__name__} where text belongs"
+        sentence = f"{endpoint.url} replied with a {type(content).__name__} where text belongs"
     elif len(content) > MAX_REPLY_CHARACTERS:
         length = f"{len(content):,} characters, at most {MAX_REPLY_CHARACTERS:,} are allowed"
-        sentence = f"{where.model!r} replied with {length}"
+        sentence = f"{endpoint.model!r} replied with {length}"
     else:
         return encodable(content)
-    raise ModelError(sentence, model=where.model, usage=usage)
+    raise ModelError(sentence, model=endpoint.model, usage=usage)

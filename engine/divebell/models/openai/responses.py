@@ -45,4 +45,4 @@ class OpenAIResponsesModel(OpenAIModel):
         return fields
 
     def _read(self, body: bytes) -> Completion:
-        return read_response(body, self._where)
+        return read_response(body, self._endpoint)

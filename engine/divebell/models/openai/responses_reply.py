@@ -4,42 +4,42 @@ from typing import Any
 
 from divebell.errors import ModelError, ModelUnavailable
 from divebell.models.endings import INTERRUPTED, ending_of
-from divebell.models.openai.refusals import of_body
-from divebell.models.openai.reply import decoded, interrupted, passed_on
+from divebell.models.openai.endpoint import Endpoint
+from divebell.models.openai.refusals import error_in_body
+from divebell.models.openai.reply import decode_reply, interruption_error, usable_text
 from divebell.models.openai.tool_calls import tool_calls_of_output
 from divebell.models.openai.usage import RESPONSES_NAMES, usage_of
-from divebell.models.openai.where import Where
 from divebell.models.protocol import CONTENT_FILTER, LENGTH, STOP, Completion
 
 _ENDED = (None, "completed", "incomplete")  # compatible servers may leave it out
 MAX_STATUS_CHARACTERS = 40
 
 
-def read_response(body: bytes, where: Where) -> Completion:
+def read_response(body: bytes, endpoint: Endpoint) -> Completion:
     """The completion. ModelError where there is none, or none that may be passed on."""
-    reply = decoded(body, where)
+    reply = decode_reply(body, endpoint)
     status, output = reply.get("status"), reply.get("output")
     if status == "failed" or (reply.get("error") and not output):
-        raise of_body(reply, where)
+        raise error_in_body(reply, endpoint)
     if status not in _ENDED:  # it may go on, and so cost more than it says
-        said = where.clean(str(status))[:MAX_STATUS_CHARACTERS]
-        raise ModelError(f"{where.url} left the reply unfinished ({said})", model=where.model)
+        said = endpoint.clean(str(status))[:MAX_STATUS_CHARACTERS]
+        raise ModelError(f"{endpoint.url} left the reply unfinished ({said})", model=endpoint.model)
     parts = _parts(output)
-    text = _joined(parts, "output_text", "text")
-    usage = usage_of(reply, where, RESPONSES_NAMES, has_text=bool(text))
+    text = _join(parts, "output_text", "text")
+    usage = usage_of(reply, endpoint, RESPONSES_NAMES, has_text=bool(text))
     if not isinstance(output, list):
         raise ModelUnavailable(
-            f"{where.url} replied without an output; try again", model=where.model, may_retry=True, usage=usage
+            f"{endpoint.url} replied without an output; try again", model=endpoint.model, may_retry=True, usage=usage
         )
     details = reply.get("incomplete_details")
     ending = ending_of(details.get("reason") if isinstance(details, dict) else None)
     if ending == INTERRUPTED:
-        raise interrupted(where, usage)
+        raise interruption_error(endpoint, usage)
     if status == "incomplete" and ending == STOP:  # for a reason that is not said, or not known: it is cut all the same
         ending = LENGTH
     return Completion(
-        text=passed_on(
-            text, where, usage, refusal=_joined(parts, "refusal", "refusal"), withheld=ending == CONTENT_FILTER
+        text=usable_text(
+            text, endpoint, usage, refusal=_join(parts, "refusal", "refusal"), withheld=ending == CONTENT_FILTER
         ),
         usage=usage,
         finish_reason=ending,
@@ -54,6 +54,6 @@ def _parts(output: object) -> list[dict[str, Any]]:
     return [part for content in contents if isinstance(content, list) for part in content if isinstance(part, dict)]
 
 
-def _joined(parts: list[dict[str, Any]], kind: str, key: str) -> str:
+def _join(parts: list[dict[str, Any]], kind: str, key: str) -> str:
     found = (part.get(key) for part in parts if part.get("type") == kind)
     return "".join(text for text in found if isinstance(text, str))

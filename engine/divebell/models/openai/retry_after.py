@@ -18,11 +18,11 @@ _NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", re.ASCII)
 def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
     """The wait in seconds, if the endpoint gave a usable one. now: seconds since 1970, by this machine's clock."""
     milliseconds = _number(headers.get("retry-after-ms", ""))
-    if milliseconds is not None and (seconds := _bounded(milliseconds / 1000)) is not None:
+    if milliseconds is not None and (seconds := _bound(milliseconds / 1000)) is not None:
         return seconds
-    said = headers.get("retry-after", "").strip()
-    number = _number(said)
-    return _bounded(number if number is not None else _until(said, now))
+    value = headers.get("retry-after", "").strip()
+    number = _number(value)
+    return _bound(number if number is not None else _until(value, now))
 
 
 def _number(text: str) -> float | None:
@@ -40,5 +40,5 @@ def _until(text: str, now: float) -> float | None:
         return None
 
 
-def _bounded(seconds: float | None) -> float | None:
+def _bound(seconds: float | None) -> float | None:
     return seconds if seconds is not None and 0 < seconds <= MAX_RETRY_AFTER_SECONDS else None

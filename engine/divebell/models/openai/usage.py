@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from divebell.models.openai.where import Where
+from divebell.models.openai.endpoint import Endpoint
 from divebell.usage import Usage
 
 TIER = "default"
@@ -57,14 +57,14 @@ RESPONSES_NAMES = UsageNames("input_tokens", "output_tokens")
 _NATIVE_NAMES = (("tokens_evaluated", "tokens_predicted"), ("prompt_eval_count", "eval_count"))
 
 
-def usage_of(reply: dict[str, Any], where: Where, names: UsageNames, *, has_text: bool) -> Usage | None:
+def usage_of(reply: dict[str, Any], endpoint: Endpoint, names: UsageNames, *, has_text: bool) -> Usage | None:
     """What the reply says it used, or None. has_text: whether it holds any text, which cannot have taken no tokens."""
-    usage = _found(reply, names)
+    usage = _usage_fields(reply, names)
     if usage is None:
         return None
     of_input, of_output = names.details(usage)
-    sent, output = _count(usage.get(names.input)), _output(usage, of_output, names, where)
-    cached = _cached(usage, of_input, sent)
+    sent, output = _count(usage.get(names.input)), _output_tokens(usage, of_output, names, endpoint)
+    cached = _cached_tokens(usage, of_input, sent)
     written = _largest(
         of_input.get("cache_write_tokens"),
         of_input.get("cache_creation_tokens"),
@@ -87,7 +87,7 @@ def usage_of(reply: dict[str, Any], where: Where, names: UsageNames, *, has_text
     )
 
 
-def _found(reply: dict[str, Any], names: UsageNames) -> dict[str, Any] | None:
+def _usage_fields(reply: dict[str, Any], names: UsageNames) -> dict[str, Any] | None:
     usage = reply.get("usage")
     if usage is None and isinstance(reply.get("x_groq"), dict):
         usage = reply["x_groq"].get("usage")
@@ -98,7 +98,9 @@ def _found(reply: dict[str, Any], names: UsageNames) -> dict[str, Any] | None:
     return usage if isinstance(usage, dict) else None
 
 
-def _output(usage: dict[str, Any], of_output: dict[str, Any], names: UsageNames, where: Where) -> int | None:
+def _output_tokens(
+    usage: dict[str, Any], of_output: dict[str, Any], names: UsageNames, endpoint: Endpoint
+) -> int | None:
     """The output with all reasoning, which is in it or beside it; the total tells. None where the numbers disagree."""
     sent, output = _count(usage.get(names.input)), _count(usage.get(names.output))
     said = of_output.get("reasoning_tokens")
@@ -111,12 +113,12 @@ def _output(usage: dict[str, Any], of_output: dict[str, Any], names: UsageNames,
     beside = -1 if total is None else total - sent - output
     if beside == 0:
         return output if reasoning <= output else None
-    if beside > 0 and (beside == reasoning or (where.hides_reasoning and said is None)):
+    if beside > 0 and (beside == reasoning or (endpoint.hides_reasoning and said is None)):
         return output + beside
     return None
 
 
-def _cached(usage: dict[str, Any], of_input: dict[str, Any], sent: int | None) -> int | None:
+def _cached_tokens(usage: dict[str, Any], of_input: dict[str, Any], sent: int | None) -> int | None:
     """The least of what is reported under several names, because it is cheaper than other input."""
     hits, misses = usage.get("prompt_cache_hit_tokens"), usage.get("prompt_cache_miss_tokens")
     if hits is not None and misses is not None and (_count(hits) is None or _sum(hits, misses) != sent):
@@ -131,9 +133,9 @@ def _cached(usage: dict[str, Any], of_input: dict[str, Any], sent: int | None) -
     return None if counts is None else min(counts, default=0)
 
 
-def _sum(*counts: object) -> int | None:
-    found = _counts(counts)
-    return None if found is None else sum(found)
+def _sum(*reported: object) -> int | None:
+    counts = _counts(reported)
+    return None if counts is None else sum(counts)
 
 
 def _tier(reply: dict[str, Any], usage: dict[str, Any]) -> str:

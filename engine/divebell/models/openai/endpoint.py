@@ -1,4 +1,4 @@
-"""What an error message may say about where a call went, and the key that it must not."""
+"""An endpoint: what an error message may say about it, and the key that no message may show."""
 
 import re
 from dataclasses import dataclass, field
@@ -13,17 +13,17 @@ _KEY_LIKE = re.compile(r"\b(?:sk|sess)-[\w*-]{4,}")
 
 
 @dataclass(frozen=True)
-class Where:
-    """What an error message may say about where the call went, and the key that it must not."""
+class Endpoint:
+    """One model at one endpoint. url: without a password or a query, so that errors can name it."""
 
     model: str
     url: str
     official: bool
     key: str = field(default="", repr=False)
     bills_refusals: bool = False
-    """Whether the endpoint may bill requests that it refuses as bad: see openai_refunds."""
+    """Whether the endpoint may bill requests that it refuses as bad: see refunds.py."""
     hides_reasoning: bool = False
-    """Whether the endpoint counts reasoning in the total alone: see openai_usage."""
+    """Whether the endpoint counts reasoning in the total alone: see usage.py."""
 
     def clean(self, text: str) -> str:
         """A provider's text as one printable line without the key, cut to MAX_PROVIDER_CHARACTERS."""

@@ -65,7 +65,7 @@ def says_that_it_ran(body: object) -> bool:
             return True
         if _COUNT_FIELDS.fullmatch(name) and _counts_something(value):
             return True
-        if isinstance(value, str) and _tells(key.lower(), value):
+        if isinstance(value, str) and _says_so(key.lower(), value):
             return True
         if name == "loc" and isinstance(value, list) and value[:1] and value[0] in _PLACES_OF_A_REPLY:
             return True
@@ -87,11 +87,11 @@ def _fields(body: object) -> Iterator[tuple[int, str, object]]:
             waiting += [(depth + 1, key if isinstance(each, str) else "", each) for each in value]
 
 
-def _tells(key: str, text: str) -> bool:
-    said = text[:MAX_SENTENCE_CHARACTERS].lower()
-    if key in CODE_KEYS and _CODES.search(said):
+def _says_so(key: str, text: str) -> bool:
+    words = text[:MAX_SENTENCE_CHARACTERS].lower()
+    if key in CODE_KEYS and _CODES.search(words):
         return True
-    return key in SENTENCE_KEYS and (_CODES.search(said) is not None or _WORDS.search(said) is not None)
+    return key in SENTENCE_KEYS and (_CODES.search(words) is not None or _WORDS.search(words) is not None)
 
 
 def _is_something(value: object) -> bool:

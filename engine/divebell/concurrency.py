@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from divebell.errors import ConfigurationError
-from divebell_bridge.money.budget import shown
+from divebell_bridge.money.dollars import quote
 
 MAX_PLACES = 1_000_000
 
@@ -27,7 +27,7 @@ MAX_PLACES = 1_000_000
 def check_places(what: str, places: object) -> None:
     """ConfigurationError where that is not a number of places."""
     if type(places) is not int or not 1 <= places <= MAX_PLACES:
-        raise ConfigurationError(f"{what} must be a whole number above 0, at most {MAX_PLACES:,}, not {shown(places)}")
+        raise ConfigurationError(f"{what} must be a whole number above 0, at most {MAX_PLACES:,}, not {quote(places)}")
 
 
 class _Waiter:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 from divebell.errors import ConfigurationError
 from divebell.thread_clock import can_read_threads
-from divebell_bridge.money.budget import shown
+from divebell_bridge.money.dollars import quote
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class Limits:
             ok = isinstance(value, (int, float) if field.type is float else int) and not isinstance(value, bool)
             if not ok or not 0 < value <= upper[field.name]:
                 raise ConfigurationError(
-                    f"Limits.{field.name} must be a number over 0 and up to {upper[field.name]:,}, not {shown(value)}"
+                    f"Limits.{field.name} must be a number over 0 and up to {upper[field.name]:,}, not {quote(value)}"
                 )
         if self.wall_factor < 1:
             raise ConfigurationError(f"Limits.wall_factor must be a number from 1 to 10,000, not {self.wall_factor!r}")

@@ -23,7 +23,8 @@ from divebell.run.listeners import guard_listener
 from divebell.run.settings import Level
 from divebell.run.tenant_account import TenantAccount
 from divebell.sandbox.tools import Tools
-from divebell_bridge.money.budget import Budget, shown
+from divebell_bridge.money.budget import Budget
+from divebell_bridge.money.dollars import quote
 from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.rates import Rate
 
@@ -156,7 +157,7 @@ class Options:
         for name, most in _MOST.items():
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= most:
-                raise ConfigurationError(f"{name} must be a whole number from 1 to {most:,}, not {shown(value)}")
+                raise ConfigurationError(f"{name} must be a whole number from 1 to {most:,}, not {quote(value)}")
         if self.on_exhausted not in ("answer", "raise"):
             raise ConfigurationError(f"on_exhausted must be 'answer' or 'raise', not {self.on_exhausted!r}")
         guard_listener(self.on_event)
@@ -165,12 +166,12 @@ class Options:
         seconds = self.tool_seconds
         if seconds is not None and (type(seconds) not in (int, float) or not 0 < seconds <= MAX_TOOL_SECONDS):
             raise ConfigurationError(
-                f"tool_seconds must be a number over 0 and up to {MAX_TOOL_SECONDS:,}, or None, not {shown(seconds)}"
+                f"tool_seconds must be a number over 0 and up to {MAX_TOOL_SECONDS:,}, or None, not {quote(seconds)}"
             )
         seconds = self.call_seconds
         if type(seconds) not in (int, float) or not 0 < seconds <= MAX_CALL_SECONDS:
             raise ConfigurationError(
-                f"call_seconds must be a number over 0 and up to {MAX_CALL_SECONDS:,}, not {shown(seconds)}"
+                f"call_seconds must be a number over 0 and up to {MAX_CALL_SECONDS:,}, not {quote(seconds)}"
             )
         if self.retries is not None and not isinstance(self.retries, Retries):
             raise ConfigurationError(f"retries must be made by divebell.Retries(...), not {self.retries!r:.50}")

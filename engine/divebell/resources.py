@@ -25,6 +25,7 @@ from divebell.runtime.watchdog import Watchdog
 from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.memory_ledger import MemoryLedger
 from divebell_bridge.money.rates import Rate, RateCard
+from divebell_bridge.money.store import ledger_store
 
 
 class EngineResources:
@@ -117,9 +118,7 @@ def _open_ledger(ledger: Path | str | None) -> Ledger:
         return MemoryLedger()
     if not isinstance(ledger, (str, os.PathLike)) or not os.fspath(ledger):
         raise ConfigurationError(f"ledger must be a Ledger or the path of its file, not {str(ledger)[:50]!r}")
-    from divebell_bridge.money.sqlite.ledger import SQLiteLedger
-
-    return SQLiteLedger(ledger)
+    return ledger_store(ledger).open()
 
 
 _default: EngineResources | None = None

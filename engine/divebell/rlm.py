@@ -21,7 +21,7 @@ from divebell.run.streaming import RunStream
 from divebell.schemas import AnswerSchema
 from divebell.session import Session, run_to_the_end
 from divebell.text import shown
-from divebell_bridge.money.budget import Budget, checked_budget
+from divebell_bridge.money.budget import Budget, check_budget
 
 
 class RLM(Generic[Answer_co]):
@@ -120,7 +120,7 @@ class RLM(Generic[Answer_co]):
     ) -> None:
         chosen = Options.of(options)
         engine, tenant = chosen.find_engine(), chosen.tenant
-        budget = (checked_budget(chosen.budget) or Budget()).within(tenant.per_run if tenant is not None else None)
+        budget = (check_budget(chosen.budget) or Budget()).within(tenant.per_run if tenant is not None else None)
         settings = _settings(model, sub_model, output, chosen, budget)
         of_tenant = engine.rates.with_overrides(None if tenant is None else tenant.rates)
         models = [*(level.model for level in settings.levels), *settings.models.values()]

@@ -17,8 +17,8 @@ from divebell.runtime.image import boot as boot_image
 from divebell.sandbox.sandbox import Sandbox
 from divebell.testing import ScriptedModel
 from divebell_bridge.door import wire
+from divebell_bridge.money.amounts import Caps
 from divebell_bridge.money.budget import Budget
-from divebell_bridge.money.escrow import Caps
 from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.memory_ledger import MemoryLedger
 from divebell_bridge.money.meter import Meter
@@ -312,7 +312,7 @@ def meter(effort: Effort) -> Iterator[Row]:
         for _ in range(effort.times(5_000)):
             for name, each in meters.items():
                 started = time.perf_counter()
-                each.settle(each.hold("priced", prompt, 100), 250, 50)
+                each.settle(each.hold("priced", prompt, 100).charge(250, 50))
                 samples[name].append((time.perf_counter() - started) * 1e6)
         for each in meters.values():
             each.close()

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from divebell_bridge.money.budget import MAX_COUNT, Budget, dollars, picodollars
+from divebell_bridge.money.amounts import MAX_COUNT
+from divebell_bridge.money.budget import Budget
+from divebell_bridge.money.dollars import dollars, picodollars
 from divebell_bridge.money.errors import ConfigurationError
 from tests.support.names import name_value
 
@@ -27,7 +29,7 @@ from tests.support.names import name_value
 )  # fmt: skip
 def test_amounts_of_dollars_are_exact(amount: str | int | Decimal, expected: int) -> None:
     assert picodollars(amount) == expected
-    assert Budget(dollars=amount).cap_picodollars == expected
+    assert Budget(dollars=amount).caps.picodollars == expected
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,7 @@ def test_an_applications_decimal_traps_do_not_change_the_error() -> None:
 
 def test_a_budget_without_limits_has_none_but_depth() -> None:
     budget = Budget()
-    assert (budget.dollars, budget.tokens, budget.calls, budget.seconds, budget.depth, budget.cap_picodollars) == (
+    assert (budget.dollars, budget.tokens, budget.calls, budget.seconds, budget.depth, budget.caps.picodollars) == (
         None,
         None,
         None,

@@ -31,7 +31,7 @@ def test_a_fee_for_a_request_is_held_and_charged() -> None:
     meter = meter_with(WITH_FEE)
     hold = meter.hold("m", ["x"], 100)
     assert hold.picodollars == 12 * 10**9 + PLAIN.hold_picodollars(hold.input_tokens, 100)
-    meter.settle(hold, 10, 1)
+    meter.settle(hold.charge(10, 1))
     assert spent(meter) == Decimal("0.01202")
 
 
@@ -45,7 +45,7 @@ def test_a_tier_is_held_at_the_dearest_and_charged_as_the_reply_says() -> None:
         meter = meter_with(TIERED)
         hold = meter.hold("m", ["x"], 100)
         assert hold.picodollars == 2 * PLAIN.hold_picodollars(hold.input_tokens, 100)
-        meter.settle(hold, 10, 1, service_tier=tier)
+        meter.settle(hold.charge(10, 1, service_tier=tier))
         assert spent(meter) == Decimal(cost), tier
 
 
@@ -53,20 +53,20 @@ def test_a_tier_is_held_at_the_dearest_and_charged_as_the_reply_says() -> None:
 def test_a_tier_that_the_rate_does_not_know_costs_the_hold(tier: str) -> None:
     meter = meter_with(PLAIN)
     hold = meter.hold("m", ["x"], 100)
-    booked = meter.settle(hold, 10, 1, service_tier=tier)
+    booked = meter.settle(hold.charge(10, 1, service_tier=tier))
     assert (booked.spent_picodollars, booked.uncertain_calls) == (hold.picodollars, 1)
 
 
 def test_what_the_endpoint_says_a_call_cost_counts_where_it_is_more() -> None:
     for reported, cost in ((0, "0.00002"), (5_000_000, "0.00002"), (300_000_000, "0.0003")):
         meter = meter_with(PLAIN)
-        meter.settle(meter.hold("m", ["x"], 100), 10, 1, reported_picodollars=reported)
+        meter.settle(meter.hold("m", ["x"], 100).charge(10, 1, reported_picodollars=reported))
         assert spent(meter) == Decimal(cost)
 
 
 def test_a_cost_beyond_the_hold_is_booked_and_the_run_takes_no_more_calls() -> None:
     meter = meter_with(PLAIN)
-    meter.settle(meter.hold("m", ["x"], 100), 10, 1, reported_picodollars=5 * 10**11)
+    meter.settle(meter.hold("m", ["x"], 100).charge(10, 1, reported_picodollars=5 * 10**11))
     assert spent(meter) == Decimal("0.5")
     assert "by its own word" in str(meter.summary()["frozen"])
     with pytest.raises(BudgetExceeded):
@@ -135,18 +135,18 @@ def test_a_surcharge_is_held_and_charged_on_list_prices_and_not_on_own_ones() ->
     for card, percent in ((listed, 110), (own, 100)):
         meter = Meter(Budget(dollars="1"), card)
         hold = meter.hold("gpt-5-mini", ["x"], 100, surcharge_percent=10)
-        meter.settle(hold, 1_000, 1_000)
+        meter.settle(hold.charge(1_000, 1_000))
         assert spent(meter) == Decimal("0.00225") * percent / 100
 
 
 def test_calls_of_a_model_whose_price_is_not_known_are_counted_as_such() -> None:
     meter = Meter(Budget(calls=10), RateCard({"free": Rate.per_million("0", "0")}))
     for _ in range(2):
-        meter.settle(meter.hold("nobody knows it", ["x"], 100), 10, 1)
-    meter.forfeit(meter.hold("nobody knows it", ["x"], 100))
-    meter.refund(meter.hold("nobody knows it", ["x"], 100))
-    meter.settle(meter.hold("nobody knows it", ["x"], 100), 10, 1, reported_picodollars=10**9)
-    meter.settle(meter.hold("free", ["x"], 100), 10, 1)
+        meter.settle(meter.hold("nobody knows it", ["x"], 100).charge(10, 1))
+    meter.settle(meter.hold("nobody knows it", ["x"], 100).charge_in_full())
+    meter.settle(meter.hold("nobody knows it", ["x"], 100).charge_nothing())
+    meter.settle(meter.hold("nobody knows it", ["x"], 100).charge(10, 1, reported_picodollars=10**9))
+    meter.settle(meter.hold("free", ["x"], 100).charge(10, 1))
     summary = meter.summary()
     assert summary["unpriced_calls"] == 3
     assert summary["dollars"] == Decimal("0.001")

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from divebell_bridge.money import escrow
+from divebell_bridge.money.amounts import NOTHING, Amounts, Caps, Limit
+from divebell_bridge.money.bids import CallBid
 from divebell_bridge.money.errors import BudgetExceeded
-from divebell_bridge.money.escrow import NOTHING, Account, Amounts, Caps, Fixed, nothing_below
-from divebell_bridge.money.meter import CallBid
+from divebell_bridge.money.escrow import Account, Fixed, nothing_below
 from divebell_bridge.money.rates import LongPrompt, Rate
 
 
@@ -41,7 +42,7 @@ def test_a_bid_waits_for_calls_in_flight_rather_than_being_lowered() -> None:
 
 def test_a_bid_that_never_fits_in_full_is_lowered_to_what_is_free() -> None:
     chain = [account("run", dollars(100), spent=cost(60))]
-    assert escrow.decide(chain, CallBid(Rate(0, 1), 0, 80, 10), nothing_below) == 40
+    assert escrow.decide(chain, CallBid(Rate(0, 1), 0, 80, 10), nothing_below) == (40, Amounts(40, 40, 1))
     with pytest.raises(BudgetExceeded) as refused:
         escrow.decide(chain, CallBid(Rate(0, 1), 0, 80, 41), nothing_below)
     assert not refused.value.waiting_helps
@@ -81,12 +82,12 @@ def test_an_overdrawn_account_has_no_room_rather_than_less_than_none() -> None:
     chain = [account("run", dollars(100), spent=cost(150))]
     assert escrow.room(chain, nothing_below).picodollars == 0
     with pytest.raises(BudgetExceeded):
-        escrow.allotted(chain, dollars(1), nothing_below)
+        escrow.allot(chain, dollars(1), nothing_below)
 
 
 def test_a_child_gets_no_more_than_is_free_anywhere_above_it() -> None:
     chain = [account("run", dollars(100)), account("day", dollars(30), spent=cost(10)), account("tenant")]
-    assert escrow.allotted(chain, Caps(50, 7, None), nothing_below) == (Caps(20, 7, None), (True, False, False))
+    assert escrow.allot(chain, Caps(50, 7, None), nothing_below) == (Caps(20, 7, None), (True, False, False))
 
 
 def test_an_overrun_freezes_the_run_and_its_parents_but_not_its_tenant() -> None:
@@ -134,7 +135,7 @@ def test_what_is_granted_fits_and_what_is_refused_did_not(chain: list[Account], 
 
     def fits(output_tokens: int, *, in_flight: bool) -> bool:
         needed = bid.amounts(output_tokens)
-        for limit in range(3):
+        for limit in Limit:
             for each in chain:
                 cap, held = each.caps[limit], each.held[limit] if in_flight else 0
                 if cap is not None and each.spent[limit] + held + needed[limit] > cap:
@@ -144,11 +145,12 @@ def test_what_is_granted_fits_and_what_is_refused_did_not(chain: list[Account], 
         return True
 
     try:
-        granted = escrow.decide(chain, bid, nothing_below)
+        granted, amounts = escrow.decide(chain, bid, nothing_below)
     except BudgetExceeded as error:
         refusal: BudgetExceeded | None = error
     else:
         refusal = None
+        assert amounts == bid.amounts(granted)
     assert chain == before
     if refusal is None:
         assert fits(granted, in_flight=True)
@@ -169,7 +171,7 @@ def test_a_hold_that_ends_leaves_what_it_cost_and_nothing_else(
     before = deepcopy(chain)
     escrow.place(chain, held)
     escrow.replace(chain, held, spent)
-    for limit in range(3):
+    for limit in Limit:
         reached = True
         for was, now in zip(before, chain, strict=True):
             assert now.held[limit] == was.held[limit]
@@ -187,7 +189,7 @@ def test_an_allotment_comes_back_but_for_what_was_spent_of_it(
 ) -> None:
     parent = Account("parent", "run", "parent", caps=parent_caps)
     try:
-        child_caps, carved = escrow.allotted([parent], wanted, nothing_below)
+        child_caps, carved = escrow.allot([parent], wanted, nothing_below)
     except BudgetExceeded:
         assert any(want and cap == 0 for want, cap in zip(wanted, parent_caps, strict=True))
         return

@@ -14,17 +14,18 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from divebell_bridge.money.amounts import Amounts, Caps, Limit
+from divebell_bridge.money.bids import CallBid
 from divebell_bridge.money.errors import BudgetExceeded
-from divebell_bridge.money.escrow import Amounts, Bid, Caps, Fixed
+from divebell_bridge.money.escrow import Bid, Fixed
 from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.memory_ledger import MemoryLedger
-from divebell_bridge.money.meter import CallBid
 from divebell_bridge.money.rates import Rate
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 
 EXAMPLES = int(os.environ.get("DIVEBELL_LEDGER_EXAMPLES", "60"))
 STEPS = 50
-LIMITS = range(3)
+LIMITS = tuple(Limit)
 DAYS = (date(2026, 11, 25), date(2026, 11, 26))
 
 a_cap = st.none() | st.integers(0, 300)
@@ -319,7 +320,7 @@ class Money(RuleBasedStateMachine):
         may = all(each.is_open and not each.is_frozen for each in node.above())
         fits, fits_least = node.has_room_for(full), node.has_room_for(least)
         try:
-            output_tokens = self.ledger_of(node).hold(
+            output_tokens, amounts = self.ledger_of(node).hold(
                 node.id, name, bid, model="m", reserve=reserve, replacing=None if replacing is None else replacing.id
             )
         except BudgetExceeded as error:
@@ -333,10 +334,11 @@ class Money(RuleBasedStateMachine):
         assert (
             output_tokens == bid.output_tokens if fits else bid.least_output_tokens <= output_tokens < bid.output_tokens
         )
-        assert node.has_room_for(bid.amounts(output_tokens))
+        assert amounts == bid.amounts(output_tokens)
+        assert node.has_room_for(amounts)
         if replacing is not None:
             replacing.state = "refunded"
-        node.entries.append(Entry(name, bid, bid.amounts(output_tokens), reserve))
+        node.entries.append(Entry(name, bid, amounts, reserve))
 
     def entries(self) -> list[tuple[Node, Entry]]:
         return [(node, entry) for node in self.open_runs() for entry in node.entries]

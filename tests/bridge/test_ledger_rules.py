@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from divebell_bridge.money.budget import dollars
+from divebell_bridge.money.amounts import NO_CAPS, NOTHING, Amounts, Caps
+from divebell_bridge.money.bids import CallBid
+from divebell_bridge.money.books import MAX_TREE_DEPTH
+from divebell_bridge.money.dollars import dollars
 from divebell_bridge.money.errors import BudgetExceeded, ConfigurationError, LedgerError
-from divebell_bridge.money.escrow import NO_CAPS, NOTHING, Amounts, Caps, Fixed
-from divebell_bridge.money.ledger import MAX_TREE_DEPTH, Ledger
+from divebell_bridge.money.escrow import Fixed
+from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.memory_ledger import MemoryLedger
-from divebell_bridge.money.meter import CallBid
 from divebell_bridge.money.rates import Rate
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 
@@ -241,7 +243,7 @@ def test_a_lowered_cap_is_one_for_all_runs_and_their_children(ledger: Ledger) ->
 
 def test_a_call_is_made_smaller_to_fit_under_a_cap_that_was_lowered(ledger: Ledger) -> None:
     lower(ledger, 25)
-    assert ledger.hold("run", "a", CallBid(Rate(0, 1), 0, 50, 10), model="m") == 25
+    assert ledger.hold("run", "a", CallBid(Rate(0, 1), 0, 50, 10), model="m").output_tokens == 25
 
 
 def test_what_was_kept_back_for_the_last_call_does_not_get_round_the_brake(ledger: Ledger) -> None:

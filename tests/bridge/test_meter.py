@@ -9,9 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from divebell_bridge.money.budget import Budget, picodollars
+from divebell_bridge.money.bids import TOKENS_PER_MESSAGE, TOKENS_PER_REQUEST, worst_case_input_tokens
+from divebell_bridge.money.budget import Budget
+from divebell_bridge.money.charges import Hold
+from divebell_bridge.money.dollars import picodollars
 from divebell_bridge.money.errors import BudgetExceeded, UnknownPrice
-from divebell_bridge.money.meter import TOKENS_PER_MESSAGE, TOKENS_PER_REQUEST, Hold, Meter, worst_case_input_tokens
+from divebell_bridge.money.meter import Meter
 from divebell_bridge.money.rates import Rate, RateCard
 
 RATE = Rate.per_million("1.00", "10.00", "0.10")
@@ -36,7 +39,7 @@ def test_a_hold_sets_the_worst_case_aside_and_settling_frees_the_rest() -> None:
     assert hold.input_tokens == 1000
     assert meter.summary()["held_dollars"] == Decimal("0.002")
     assert meter.left()["dollars"] == pytest.approx(0.998)
-    booked = meter.settle(hold, 500, 10, 0)
+    booked = meter.settle(hold.charge(500, 10, 0))
     assert booked.spent_picodollars == 500 * 10**6 + 10 * 10**7
     assert meter.summary()["held_dollars"] == 0
     assert spent(meter) == Decimal("0.0006")
@@ -62,14 +65,14 @@ def test_waiting_helps_only_where_calls_in_flight_may_make_room() -> None:
     with pytest.raises(BudgetExceeded) as never:
         meter.hold("m", ["x" * 920], 1000)
     assert not never.value.waiting_helps
-    meter.settle(first, 100, 1, 0)
+    meter.settle(first.charge(100, 1, 0))
     meter.hold("m", ["x" * 920], 100)
 
 
 def test_the_cap_can_be_used_up_exactly() -> None:
     meter = Meter(Budget(dollars="0.002"), CARD)
     hold = meter.hold("m", ["x" * 920], 100)
-    meter.settle(hold, 1000, 100, 0)
+    meter.settle(hold.charge(1000, 100, 0))
     assert spent(meter) == Decimal("0.002")
     with pytest.raises(BudgetExceeded):
         meter.hold("m", [], 1)
@@ -78,7 +81,7 @@ def test_the_cap_can_be_used_up_exactly() -> None:
 
 def test_a_call_whose_cost_is_not_known_costs_its_whole_hold() -> None:
     meter = Meter(Budget(dollars="1"), CARD)
-    meter.forfeit(meter.hold("m", ["x" * 920], 100))
+    meter.settle(meter.hold("m", ["x" * 920], 100).charge_in_full())
     summary = meter.summary()
     assert (summary["dollars"], summary["uncertain_dollars"], summary["uncertain_calls"]) == (
         Decimal("0.002"),
@@ -90,8 +93,8 @@ def test_a_call_whose_cost_is_not_known_costs_its_whole_hold() -> None:
 def test_a_hold_is_settled_exactly_once() -> None:
     meter = Meter(Budget(), CARD)
     hold = meter.hold("m", ["x"], 10)
-    meter.settle(hold, 1, 1, 0)
-    for again in (lambda: meter.settle(hold, 1, 1, 0), lambda: meter.forfeit(hold)):
+    meter.settle(hold.charge(1, 1, 0))
+    for again in (lambda: meter.settle(hold.charge(1, 1, 0)), lambda: meter.settle(hold.charge_in_full())):
         with pytest.raises(AssertionError):
             again()
     assert meter.summary()["input_tokens"] == 1
@@ -101,21 +104,21 @@ def test_a_hold_of_another_meter_is_not_settled() -> None:
     one, other = Meter(Budget(), CARD), Meter(Budget(), CARD)
     hold = one.hold("m", ["x"], 10)
     with pytest.raises(AssertionError):
-        other.settle(hold, 1, 1, 0)
+        other.settle(hold.charge(1, 1, 0))
 
 
 def test_an_unknown_price_is_refused_under_a_cap_in_dollars_and_free_without() -> None:
     with pytest.raises(UnknownPrice, match="price of 'nonesuch' is not known"):
         Meter(Budget(dollars="5"), CARD).hold("nonesuch", ["x"], 1)
     meter = Meter(Budget(tokens=10_000), CARD)
-    meter.settle(meter.hold("nonesuch", ["x"], 1), 5, 1, 0)
+    meter.settle(meter.hold("nonesuch", ["x"], 1).charge(5, 1, 0))
     assert spent(meter) == 0
 
 
 def test_calls_are_counted_when_they_start() -> None:
     meter = Meter(Budget(calls=2), CARD)
     meter.hold("m", ["x"], 1)
-    meter.forfeit(meter.hold("m", ["x"], 1))
+    meter.settle(meter.hold("m", ["x"], 1).charge_in_full())
     with pytest.raises(BudgetExceeded) as refused:
         meter.hold("m", ["x"], 1)
     assert (refused.value.limit, refused.value.cap, refused.value.spent, refused.value.held) == ("calls", 2, 1, 1)
@@ -128,7 +131,7 @@ def test_tokens_are_held_too() -> None:
     with pytest.raises(BudgetExceeded) as refused:
         meter.hold("free", ["x" * 920], 500)
     assert (refused.value.limit, refused.value.held, refused.value.waiting_helps) == ("tokens", 1500, True)
-    meter.settle(hold, 100, 100, 0)
+    meter.settle(hold.charge(100, 100, 0))
     meter.hold("free", ["x" * 920], 500)
     assert meter.left()["tokens"] == 300
 
@@ -139,13 +142,13 @@ def test_time_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
     meter = Meter(Budget(seconds=5), CARD)
     hold = meter.hold("m", ["x"], 1)
     now = 1004.9
-    meter.forfeit(meter.hold("m", ["x"], 1))
+    meter.settle(meter.hold("m", ["x"], 1).charge_in_full())
     now = 1005.0
     with pytest.raises(BudgetExceeded) as refused:
         meter.hold("m", ["x"], 1)
     assert refused.value.limit == "seconds"
     assert meter.left()["seconds"] == 0
-    meter.settle(hold, 1, 1, 0)
+    meter.settle(hold.charge(1, 1, 0))
 
 
 @pytest.mark.parametrize("usage", [(10**6, 1, 0), (1, 10**6, 0)])
@@ -153,7 +156,7 @@ def test_a_provider_that_reports_more_than_was_allowed_is_booked_and_stops_the_m
     usage: tuple[int, int, int],
 ) -> None:
     meter = Meter(Budget(dollars="100"), CARD)
-    booked = meter.settle(meter.hold("m", ["x"], 10), *usage)
+    booked = meter.settle(meter.hold("m", ["x"], 10).charge(*usage))
     assert (
         spent(meter)
         == Decimal(booked.spent_picodollars).scaleb(-12)
@@ -166,9 +169,9 @@ def test_a_provider_that_reports_more_than_was_allowed_is_booked_and_stops_the_m
 @pytest.mark.parametrize("usage", [(-1000, 0, 0), (0, -1000, 0), (100, 10, -50), (-5, -5, -5)])
 def test_a_provider_that_reports_less_than_nothing_does_not_give_money_back(usage: tuple[int, int, int]) -> None:
     meter = Meter(Budget(dollars="100", tokens=10**6), CARD)
-    meter.settle(meter.hold("m", ["x"], 10), 50, 5, 0)
+    meter.settle(meter.hold("m", ["x"], 10).charge(50, 5, 0))
     before = spent(meter)
-    meter.settle(meter.hold("m", ["x"], 10), *usage)
+    meter.settle(meter.hold("m", ["x"], 10).charge(*usage))
     assert spent(meter) >= before
     summary = meter.summary()
     assert summary["input_tokens"] >= 50  # type: ignore[operator]
@@ -185,8 +188,8 @@ def test_a_negative_output_limit_does_not_make_room(max_output_tokens: int) -> N
 
 def test_the_summary_is_by_model_and_in_all() -> None:
     meter = Meter(Budget(), CARD)
-    meter.settle(meter.hold("m", ["x"], 10), 100, 10, 50)
-    meter.settle(meter.hold("free", ["x"], 10), 7, 3, 0)
+    meter.settle(meter.hold("m", ["x"], 10).charge(100, 10, 50))
+    meter.settle(meter.hold("free", ["x"], 10).charge(7, 3, 0))
     summary = meter.summary()
     assert (summary["calls"], summary["input_tokens"], summary["output_tokens"], summary["cached_input_tokens"]) == (
         2,
@@ -246,7 +249,7 @@ class Accounts(RuleBasedStateMachine):
         if hold is None:
             return
         used, written = data.draw(st.integers(0, hold.input_tokens)), data.draw(st.integers(0, hold.output_tokens))
-        booked = self.meter.settle(hold, used, written, data.draw(st.integers(0, used)))
+        booked = self.meter.settle(hold.charge(used, written, data.draw(st.integers(0, used))))
         self.expected_picodollars += booked.spent_picodollars
         del self.open[hold.id]
 
@@ -254,7 +257,7 @@ class Accounts(RuleBasedStateMachine):
     def forfeit(self, hold: Hold | None) -> None:
         if hold is None:
             return
-        self.expected_picodollars += self.meter.forfeit(hold).spent_picodollars
+        self.expected_picodollars += self.meter.settle(hold.charge_in_full()).spent_picodollars
         del self.open[hold.id]
 
     @invariant()
@@ -300,7 +303,7 @@ def test_threads_that_race_for_the_last_cent_never_overspend() -> None:
             summary = meter.summary()
             if summary["dollars"] + summary["held_dollars"] > Decimal("0.05"):  # type: ignore[operator]
                 over.append(summary)
-            meter.settle(hold, 1000, len(granted) % 100, 0)
+            meter.settle(hold.charge(1000, len(granted) % 100, 0))
 
     threads = [threading.Thread(target=race) for _ in range(8)]
     for thread in threads:
@@ -318,7 +321,7 @@ def test_a_call_too_big_for_the_money_left_has_its_output_limit_lowered_never_it
     hold = meter.hold("m", ["x" * 920], 10_000, least_output_tokens=50)
     assert hold.output_tokens == 100
     assert hold.picodollars == RATE.hold_picodollars(1000, 100) == 2 * 10**9
-    meter.settle(hold, 1000, 60, 0)
+    meter.settle(hold.charge(1000, 60, 0))
     with pytest.raises(BudgetExceeded) as refused:
         meter.hold("m", ["x" * 920], 10_000, least_output_tokens=50)
     assert not refused.value.waiting_helps
@@ -330,5 +333,5 @@ def test_an_output_limit_is_not_lowered_far_while_calls_in_flight_may_make_room(
     with pytest.raises(BudgetExceeded) as refused:
         meter.hold("m", [""], 10_000, least_output_tokens=10)
     assert refused.value.waiting_helps
-    meter.settle(first, 80, 100, 0)
+    meter.settle(first.charge(80, 100, 0))
     assert meter.hold("m", [""], 10_000, least_output_tokens=10).output_tokens == 884

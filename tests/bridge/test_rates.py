@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from divebell_bridge.money.budget import shown
+from divebell_bridge.money.dollars import quote
 from divebell_bridge.money.errors import ConfigurationError
 from divebell_bridge.money.rates import FREE, LongPrompt, Rate, RateCard
 
@@ -52,7 +52,7 @@ def test_a_rate_per_million_is_exact() -> None:
         ("\u0663", "1"),
         (True, "1"),
     ],
-    ids=lambda amounts: shown(amounts[0]) + shown(amounts[1]),
+    ids=lambda amounts: quote(amounts[0]) + quote(amounts[1]),
 )
 def test_a_rate_that_is_no_exact_amount_is_refused(amounts: tuple[object, ...]) -> None:
     with pytest.raises(ConfigurationError) as refused:

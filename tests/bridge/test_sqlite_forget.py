@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from divebell_bridge.money.escrow import Amounts, Caps, Fixed
+from divebell_bridge.money.amounts import Amounts, Caps
+from divebell_bridge.money.escrow import Fixed
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from divebell_bridge.money.amounts import Amounts, Caps
 from divebell_bridge.money.errors import BudgetExceeded, LedgerBusy, LedgerError
-from divebell_bridge.money.escrow import Amounts, Caps, Fixed
+from divebell_bridge.money.escrow import Fixed
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 
 Alone = Callable[..., str]
@@ -19,7 +20,8 @@ ONLY_POSIX = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no for
 
 HELD = """
 import os, signal, sys
-from divebell_bridge.money.escrow import Amounts, Caps, Fixed
+from divebell_bridge.money.amounts import Amounts, Caps
+from divebell_bridge.money.escrow import Fixed
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 ledger = SQLiteLedger(sys.argv[1] if len(sys.argv) > 1 else os.environ["LEDGER"])
 day = ledger.tenant("acme", total=Caps(100, None, None))

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from divebell_bridge.money.amounts import Amounts, Caps
 from divebell_bridge.money.errors import LedgerError
-from divebell_bridge.money.escrow import Amounts, Caps, Fixed
+from divebell_bridge.money.escrow import Fixed
 from divebell_bridge.money.sqlite import place as sqlite_place
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
-from divebell_bridge.money.sqlite.report import LedgerReader
+from divebell_bridge.money.sqlite.report import SQLiteReader
 
 ONLY_LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells what is mounted where")
 
@@ -30,7 +31,7 @@ def elsewhere(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("open_it", [SQLiteLedger, LedgerReader], ids=["to use it", "to read it"])
+@pytest.mark.parametrize("open_it", [SQLiteLedger, SQLiteReader], ids=["to use it", "to read it"])
 @pytest.mark.parametrize("where", ["the same folder", "another folder"])
 def test_a_hard_link_is_refused_by_either_name(
     where: str, open_it: Callable[[Path], object], tmp_path: Path, elsewhere: Path
@@ -119,7 +120,7 @@ def test_a_mount_of_the_file_alone_is_seen_however_its_name_is_written(
         if not is_refused:
             SQLiteLedger(path).close()
             continue
-        for open_it in (SQLiteLedger, LedgerReader):
+        for open_it in (SQLiteLedger, SQLiteReader):
             with pytest.raises(LedgerError, match=r"mounted by itself.*Mount the folder"):
                 open_it(path)
 

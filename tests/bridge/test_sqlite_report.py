@@ -10,13 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from divebell_bridge.money import reconcile as reconciling
+from divebell_bridge.money.amounts import Amounts, Caps
 from divebell_bridge.money.errors import BudgetExceeded, LedgerBusy, LedgerError
-from divebell_bridge.money.escrow import Amounts, Bid, Caps, Fixed
+from divebell_bridge.money.escrow import Bid, Fixed
 from divebell_bridge.money.report import AccountReport
 from divebell_bridge.money.sqlite import report as sqlite_report
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
-from divebell_bridge.money.sqlite.reconcile import reconcile
-from divebell_bridge.money.sqlite.report import LedgerReader
+from divebell_bridge.money.sqlite.report import SQLiteReader
+from divebell_bridge.money.store import ledger_store
 from tests.support.ledger_files import DOLLAR, TEXT, die, open_run, tamper, worker
 from tests.support.names import name_value
 
@@ -37,7 +39,11 @@ def flat(reports: list[AccountReport]) -> dict[str, AccountReport]:
     return found
 
 
-def by_kind(reader: LedgerReader, kind: str, closed_runs: int = 0) -> list[AccountReport]:
+def reconcile(path: Path) -> reconciling.Reconciled:
+    return reconciling.reconcile(ledger_store(path))
+
+
+def by_kind(reader: SQLiteReader, kind: str, closed_runs: int = 0) -> list[AccountReport]:
     return [each for each in flat(reader.accounts(closed_runs=closed_runs)).values() if each.account.kind == kind]
 
 
@@ -47,11 +53,11 @@ def by_kind(reader: LedgerReader, kind: str, closed_runs: int = 0) -> list[Accou
 def test_a_tenants_spending_has_that_of_its_open_runs_and_children_in_it(path: Path) -> None:
     with SQLiteLedger(path) as ledger:
         run = open_run(ledger, "acme", dollars="0.10")
-        run.settle(run.hold("m", [TEXT], 100), 500, 50)
+        run.settle(run.hold("m", [TEXT], 100).charge(500, 50))
         child = run.child("0.0", 2)
-        child.settle(child.hold("m", [TEXT], 100), 500, 50)
+        child.settle(child.hold("m", [TEXT], 100).charge(500, 50))
         child.hold("m", [TEXT], 100)
-        with LedgerReader(path) as reader:
+        with SQLiteReader(path) as reader:
             (tenant,) = reader.accounts()
             (day,) = tenant.children
             (shown_run,) = day.children
@@ -100,8 +106,8 @@ def test_money_is_neither_made_nor_lost_by_telling_it(tmp_path: Path, steps: lis
             except BudgetExceeded:
                 continue
             if what == "settle":
-                expected += meter.settle(hold, tokens, 10).spent_picodollars
-        with LedgerReader(path) as reader:
+                expected += meter.settle(hold.charge(tokens, 10)).spent_picodollars
+        with SQLiteReader(path) as reader:
             reports = flat(reader.accounts(closed_runs=100))
             totals = reader.totals()
             uncertain = sum(each.spent.picodollars for each in reader.holds(state="uncertain"))
@@ -125,7 +131,7 @@ def test_closed_runs_are_shown_if_asked_for_the_newest_first(path: Path) -> None
             run.child("0.0", 2)
             run.close()
         still_open = open_run(ledger, "acme", dollars="0.10")
-        with LedgerReader(path) as reader:
+        with SQLiteReader(path) as reader:
             assert [each.state for each in by_kind(reader, "run")] == ["open"]
             assert by_kind(reader, "child") == []
             two = by_kind(reader, "run", closed_runs=2)
@@ -141,7 +147,7 @@ def test_days_are_todays_and_those_with_open_runs_or_every_one(path: Path) -> No
     with SQLiteLedger(path) as ledger:
         now, _, old = (ledger.tenant("acme", today=today - timedelta(days=days)) for days in (0, 1, 2))
         ledger.open("r", kind="run", path="run r", parent=old, wanted=Caps())
-        with LedgerReader(path) as reader:
+        with SQLiteReader(path) as reader:
             (tenant,) = reader.accounts(today=today)
             assert {each.account.id for each in tenant.children} == {old, now}
             (tenant,) = reader.accounts(today=today, every_day=True)
@@ -151,8 +157,8 @@ def test_days_are_todays_and_those_with_open_runs_or_every_one(path: Path) -> No
 def test_a_tenant_in_a_line(path: Path) -> None:
     with SQLiteLedger(path) as ledger:
         run = open_run(ledger, "acme", dollars="0.10")
-        run.settle(run.hold("m", [TEXT], 100), 500, 50)
-        with LedgerReader(path) as reader:
+        run.settle(run.hold("m", [TEXT], 100).charge(500, 50))
+        with SQLiteReader(path) as reader:
             (tenant,) = reader.tenants()
             (tomorrow,) = reader.tenants(today=date(2999, 1, 1))
     assert (tenant.name, tenant.open_runs) == ("acme", 1)
@@ -165,7 +171,7 @@ def test_a_tenant_in_a_line(path: Path) -> None:
 def test_what_is_left_today_is_under_the_cap_in_all_too(path: Path) -> None:
     with SQLiteLedger(path) as ledger:
         ledger.tenant("acme", total=Caps(5 * CENT, None, 3), per_day=Caps(DOLLAR, 10, None))
-        with LedgerReader(path) as reader:
+        with SQLiteReader(path) as reader:
             (today,) = reader.tenants()
             (tomorrow,) = reader.tenants(today=date(2999, 1, 1))
     assert today.left_today == tomorrow.left_today == Caps(5 * CENT, 10, 3)
@@ -175,12 +181,12 @@ def test_holds_by_state_and_tenant_newest_first_with_whom_they_belong_to(path: P
     with SQLiteLedger(path) as ledger:
         acme, other = open_run(ledger, "acme", dollars="0.10"), open_run(ledger, None, dollars="0.10")
         acme.keep_back("m", [(1_000, 100)])
-        acme.settle(acme.hold("m", [TEXT], 100), 500, 50)
-        acme.refund(acme.hold("m", [TEXT], 100))
-        acme.forfeit(acme.hold("m", [TEXT], 100))
+        acme.settle(acme.hold("m", [TEXT], 100).charge(500, 50))
+        acme.settle(acme.hold("m", [TEXT], 100).charge_nothing())
+        acme.settle(acme.hold("m", [TEXT], 100).charge_in_full())
         acme.hold("m", [TEXT], 100)
         other.hold("m", [TEXT], 50)
-        with LedgerReader(path) as reader:
+        with SQLiteReader(path) as reader:
             held = reader.holds()
             assert [each.opened for each in held] == sorted((each.opened for each in held), reverse=True)
             assert sorted(each.purpose for each in held) == ["call", "call", "reserve"]
@@ -202,12 +208,12 @@ def test_holds_by_state_and_tenant_newest_first_with_whom_they_belong_to(path: P
 
 def test_the_living_and_the_dead_are_told_apart(path: Path) -> None:
     with SQLiteLedger(path) as ledger, worker(path, "acme") as other:
-        with LedgerReader(path) as reader:
+        with SQLiteReader(path) as reader:
             assert reader.totals().died == 0
             assert {each.process for each in reader.workers.values() if each.is_alive} == {os.getpid(), other.pid}
         other.kill()
         other.wait()
-        with LedgerReader(path) as reader:
+        with SQLiteReader(path) as reader:
             totals = reader.totals()
             assert (totals.alive, totals.died, totals.died_calls, totals.died_accounts) == (1, 1, 2, 2)
             assert totals.died_held.picodollars == 4 * MILLI
@@ -219,7 +225,7 @@ def test_the_living_and_the_dead_are_told_apart(path: Path) -> None:
 def test_reading_writes_nothing_and_is_no_worker(path: Path) -> None:
     SQLiteLedger(path).close()
     before = path.read_bytes()
-    with LedgerReader(path) as reader:
+    with SQLiteReader(path) as reader:
         assert len(reader.workers) == 1
         assert reader.totals().alive == 0
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
@@ -231,11 +237,11 @@ def test_reading_writes_nothing_and_is_no_worker(path: Path) -> None:
 def test_a_reader_tells_of_one_moment_while_others_write(path: Path) -> None:
     with SQLiteLedger(path) as ledger:
         run = open_run(ledger, "acme", dollars="0.10")
-        with LedgerReader(path) as reader:
-            run.settle(run.hold("m", [TEXT], 100), 500, 50)
+        with SQLiteReader(path) as reader:
+            run.settle(run.hold("m", [TEXT], 100).charge(500, 50))
             assert reader.totals().spent == Amounts()
             assert flat(reader.accounts())["acme"].spent == Amounts()
-        with LedgerReader(path) as reader:
+        with SQLiteReader(path) as reader:
             assert reader.totals().spent.picodollars == MILLI
 
 
@@ -243,7 +249,7 @@ def test_a_ledger_named_by_a_link_has_the_same_workers(path: Path) -> None:
     link = path.parent / "elsewhere"
     link.mkdir()
     (link / "link.db").symlink_to(path)
-    with SQLiteLedger(path), LedgerReader(link / "link.db") as reader:
+    with SQLiteLedger(path), SQLiteReader(link / "link.db") as reader:
         assert (reader.totals().alive, reader.totals().died) == (1, 0)
 
 
@@ -252,7 +258,7 @@ def test_a_ledger_named_by_a_link_has_the_same_workers(path: Path) -> None:
 
 def test_a_missing_file_is_not_made(path: Path) -> None:
     with pytest.raises(LedgerError, match="no ledger at"):
-        LedgerReader(path)
+        SQLiteReader(path)
     with pytest.raises(LedgerError, match="no ledger at"):
         reconcile(path)
     assert list(path.parent.iterdir()) == []
@@ -263,7 +269,7 @@ def test_a_missing_file_is_not_made(path: Path) -> None:
 )
 def test_a_file_that_is_something_else(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    for read in (LedgerReader, reconcile):
+    for read in (SQLiteReader, reconcile):
         with pytest.raises(LedgerError, match="ledger"):
             read(path)
     assert path.read_bytes() == content
@@ -272,22 +278,22 @@ def test_a_file_that_is_something_else(path: Path, content: bytes) -> None:
 def test_a_folder_and_a_pipe_are_no_ledgers(path: Path) -> None:
     path.mkdir()
     with pytest.raises(LedgerError, match="no ledger at"):
-        LedgerReader(path)
+        SQLiteReader(path)
     if hasattr(os, "mkfifo"):
         os.mkfifo(path / "pipe")
         with pytest.raises(LedgerError, match="no ledger at"):
-            LedgerReader(path / "pipe")
+            SQLiteReader(path / "pipe")
 
 
 def test_another_programs_database_and_a_newer_ledger(path: Path) -> None:
     other = path.with_name("other.db")
     tamper(other, "CREATE TABLE mine (x)")
     with pytest.raises(LedgerError, match="something else"):
-        LedgerReader(other)
+        SQLiteReader(other)
     SQLiteLedger(path).close()
     tamper(path, "PRAGMA user_version = 1000")
     with pytest.raises(LedgerError, match="newer version"):
-        LedgerReader(path)
+        SQLiteReader(path)
 
 
 def test_a_file_that_somebody_has_locked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,7 +304,7 @@ def test_a_file_that_somebody_has_locked(path: Path, monkeypatch: pytest.MonkeyP
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("BEGIN IMMEDIATE")
         with pytest.raises(LedgerBusy):
-            LedgerReader(path)
+            SQLiteReader(path)
     finally:
         db.close()
 
@@ -316,7 +322,7 @@ def test_a_view_that_never_ends_is_not_read(path: Path) -> None:
         "SELECT x AS id, 'a' AS life, x AS process, 'b' AS began, NULL AS ended FROM n",
     )
     with pytest.raises(LedgerError, match="damaged"):
-        LedgerReader(path)
+        SQLiteReader(path)
 
 
 @pytest.mark.parametrize("life", ["../victim", "/etc/passwd", "", "a\x00b", "0" * 1000], ids=name_value)
@@ -327,7 +333,7 @@ def test_a_workers_name_cannot_lead_to_another_file(path: Path, life: str, monke
     )
     probed: list[Path] = []
     monkeypatch.setattr(sqlite_report, "is_alive", lambda file: bool(probed.append(file)))
-    for read in (LedgerReader, reconcile):
+    for read in (SQLiteReader, reconcile):
         with pytest.raises(LedgerError, match="damaged"):
             read(path)
     assert probed == []
@@ -338,7 +344,7 @@ def test_accounts_in_a_ring_end(path: Path) -> None:
         ledger.open("a", kind="run", path="a", parent=None, wanted=Caps())
         ledger.open("b", kind="child", path="b", parent="a", wanted=Caps())
     tamper(path, "UPDATE accounts SET parent = 'b', is_open = 1 WHERE id = 'a'", "UPDATE accounts SET is_open = 1")
-    with LedgerReader(path) as reader:
+    with SQLiteReader(path) as reader:
         assert reader.accounts(closed_runs=10) == []
         assert reader.totals().open_runs == 1
 
@@ -355,7 +361,7 @@ def test_a_tree_that_is_too_deep_is_cut(path: Path) -> None:
             ),
             "UPDATE accounts SET is_open = 1",
         )
-    with LedgerReader(path) as reader:
+    with SQLiteReader(path) as reader:
         assert 50 <= len(flat(reader.accounts())) <= 70
 
 
@@ -368,7 +374,7 @@ def test_an_amount_that_is_no_amount_is_damage(path: Path, value: str) -> None:
         "UPDATE sqlite_schema SET sql = replace(replace(sql, 'STRICT, ', ''), 'INTEGER NOT NULL', '') WHERE name = 'accounts'",
     )
     tamper(path, f"UPDATE accounts SET spent_tokens = {value} WHERE id = 'tenant:acme'")
-    with LedgerReader(path) as reader, pytest.raises(LedgerError, match="damaged"):
+    with SQLiteReader(path) as reader, pytest.raises(LedgerError, match="damaged"):
         reader.accounts()
 
 
@@ -376,10 +382,10 @@ def test_a_text_that_is_not_utf_8_is_shown_and_one_without_end_refused(path: Pat
     with SQLiteLedger(path) as ledger:
         ledger.tenant("acme")
     tamper(path, "UPDATE accounts SET path = CAST(x'61ff62' AS TEXT) WHERE id = 'tenant:acme'")
-    with LedgerReader(path) as reader:
+    with SQLiteReader(path) as reader:
         assert [each.account.path for each in reader.accounts()] == ["a\N{REPLACEMENT CHARACTER}b"]
     tamper(path, "UPDATE accounts SET path = printf('%.*c', 10000000, 'x') WHERE id = 'tenant:acme'")
-    with LedgerReader(path) as reader, pytest.raises(LedgerError, match="cannot be read"):
+    with SQLiteReader(path) as reader, pytest.raises(LedgerError, match="cannot be read"):
         reader.accounts()
 
 
@@ -388,7 +394,7 @@ def test_more_rows_than_the_bound_are_cut_and_said_to_be(path: Path, monkeypatch
     with SQLiteLedger(path) as ledger:
         for number in range(10):
             ledger.open(str(number), kind="run", path="r", parent=None, wanted=Caps())
-        with LedgerReader(path) as reader:
+        with SQLiteReader(path) as reader:
             assert not reader.is_cut
             assert len(reader.accounts()) == 5
             assert reader.is_cut
@@ -437,7 +443,7 @@ def test_readers_and_writers_at_once(path: Path) -> None:
         def spend() -> None:
             while not stop.is_set():
                 try:
-                    run.settle(run.hold("m", [TEXT], 100), 100, 10)
+                    run.settle(run.hold("m", [TEXT], 100).charge(100, 10))
                 except (BudgetExceeded, LedgerBusy):
                     continue
 
@@ -446,7 +452,7 @@ def test_readers_and_writers_at_once(path: Path) -> None:
             thread.start()
         try:
             for _ in range(30):
-                with LedgerReader(path) as reader:
+                with SQLiteReader(path) as reader:
                     (tenant,) = reader.accounts()
                     settled = sum(each.spent.picodollars for each in reader.holds(state="settled"))
                     assert tenant.spent.picodollars == reader.totals().spent.picodollars == settled

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from divebell_bridge.money.amounts import Amounts, Caps
 from divebell_bridge.money.errors import LedgerError
-from divebell_bridge.money.escrow import Amounts, Caps, Fixed
+from divebell_bridge.money.escrow import Fixed
 from divebell_bridge.money.sqlite.file import check_version, connect, migrate
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 from divebell_bridge.money.sqlite.schema import APPLICATION_ID, MIGRATIONS, VERSION

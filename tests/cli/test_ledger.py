@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from divebell_bridge.money.escrow import Caps
+from divebell_bridge.money.amounts import Caps
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 from tests.support.command import COMMAND, Done, environment, run
 from tests.support.ledger_files import DOLLAR, TEXT, die, open_run, tamper, worker
@@ -31,10 +31,10 @@ def used(path: Path) -> Iterator[SQLiteLedger]:
     """A tenant with an open run that spent $0.001 and holds $0.002, a child, a closed run; and a run of nobody's."""
     with SQLiteLedger(path) as ledger:
         closed = open_run(ledger, "acme", dollars="0.02")
-        closed.settle(closed.hold("m", [TEXT], 100), 500, 50)
+        closed.settle(closed.hold("m", [TEXT], 100).charge(500, 50))
         closed.close()
         run = open_run(ledger, "acme", dollars="0.1", tokens=1_234_567)
-        run.settle(run.hold("m", [TEXT], 100), 500, 50)
+        run.settle(run.hold("m", [TEXT], 100).charge(500, 50))
         run.child("0.0", 2)
         run.hold("m", [TEXT], 100)
         open_run(ledger, None, dollars=None)
@@ -151,7 +151,7 @@ def test_show_as_json_has_exact_figures(used: SQLiteLedger, path: Path) -> None:
 def test_a_frozen_run_is_shown_with_its_reason(path: Path) -> None:
     with SQLiteLedger(path) as ledger:
         meter = open_run(ledger, None, dollars="0.1")
-        meter.settle(meter.hold("m", [TEXT], 100), 500, 50_000)
+        meter.settle(meter.hold("m", [TEXT], 100).charge(500, 50_000))
         done = run("ledger", "show", "-f", str(path))
     assert re.search(r"^run \w+ .* frozen ", done.stdout, re.MULTILINE)
     assert re.search(r"^run \w+ is frozen: the provider used more", done.stdout, re.MULTILINE)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from divebell_bridge.money.amounts import Amounts, Caps
 from divebell_bridge.money.errors import BudgetExceeded
-from divebell_bridge.money.escrow import Amounts, Caps, Fixed
+from divebell_bridge.money.escrow import Fixed
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 from tests.support.command import run
 

@@ -22,7 +22,8 @@ import pytest
 
 from divebell import RLM, Budget, Completion, DivebellError, Limits, ModelError, Rate, Request, Usage
 from divebell.testing import ScriptedModel, replay
-from divebell_bridge.money.escrow import Amounts, Caps, Fixed
+from divebell_bridge.money.amounts import Amounts, Caps
+from divebell_bridge.money.escrow import Fixed
 from divebell_bridge.money.sqlite import books as sqlite_books
 from divebell_bridge.money.sqlite import ledger as sqlite_ledger
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from divebell_bridge.money.amounts import Amounts, Caps
 from divebell_bridge.money.errors import BudgetExceeded
-from divebell_bridge.money.escrow import Account, Amounts, Caps, Fixed
+from divebell_bridge.money.escrow import Account, Fixed
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 from tests.earlier.figures import LEDGERS, expected, ledger_figures
 

@@ -17,7 +17,7 @@ import pytest
 
 from divebell.journal.records import has_begun, read_journal
 from divebell.testing import replay
-from divebell_bridge.money.escrow import NOTHING
+from divebell_bridge.money.amounts import NOTHING
 from divebell_bridge.money.meter import account_of
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 

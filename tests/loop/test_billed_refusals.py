@@ -8,7 +8,7 @@ import pytest
 
 from divebell import Budget, BudgetExceeded, ModelError, OpenAIChatModel, Request
 from divebell.calls.metered_calls import Calls
-from divebell_bridge.money.budget import picodollars
+from divebell_bridge.money.dollars import picodollars
 from divebell_bridge.money.meter import Meter
 from divebell_bridge.money.rates import RateCard
 from tests.support.billing_endpoint import RATE, WAYS, BillingEndpoint

@@ -13,8 +13,9 @@ import pytest
 from divebell import Budget, BudgetExceeded, Completion, ModelError, Request, Usage
 from divebell.calls import metered_calls as calls_module
 from divebell.calls.metered_calls import Calls
+from divebell_bridge.money.amounts import NOTHING, Amounts, Caps
 from divebell_bridge.money.errors import LedgerBusy
-from divebell_bridge.money.escrow import NOTHING, Amounts, Bid, Caps, HoldEntry
+from divebell_bridge.money.escrow import Bid, Grant, HoldEntry
 from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.memory_ledger import MemoryLedger
 from divebell_bridge.money.meter import Meter
@@ -223,7 +224,7 @@ class Busy(MemoryLedger):
         if self.always or self.tries[operation, hold_id] % 3:
             raise LedgerBusy("busy")
 
-    def hold(self, account_id: str, hold_id: str, bid: Bid, **options: Any) -> int:
+    def hold(self, account_id: str, hold_id: str, bid: Bid, **options: Any) -> Grant:
         self.backlog.catch_up()
         self._answer("hold", hold_id)
         return super().hold(account_id, hold_id, bid, **options)
@@ -365,7 +366,7 @@ def test_a_cap_that_a_tenant_gets_while_its_run_is_going_counts_for_models_witho
     ledger = MemoryLedger()
     day = ledger.tenant("acme")
     meter = Meter(Budget(), RateCard(), ledger=ledger, parent_account=day)
-    meter.settle(meter.hold("nonesuch", ["?"], 4), 1, 1)
+    meter.settle(meter.hold("nonesuch", ["?"], 4).charge(1, 1))
     ledger.tenant("acme", total=Caps(CENT, None, None))
     with pytest.raises(Exception, match="price of 'nonesuch' is not known"):
         meter.hold("nonesuch", ["?"], 4)
@@ -388,7 +389,7 @@ def test_a_run_that_is_settled_while_its_account_cannot_be_closed_is_charged_onc
     meter = Meter(Budget(dollars="1"), CARD, ledger=ledger, parent_account=day)
     hold = meter.hold("m", ["?"], 4)
     assert not meter.close()
-    meter.settle(hold, 1, 1)
+    meter.settle(hold.charge(1, 1))
     ledger.backlog.finish_all()
     assert meter.close()
     tenant = ledger.account("tenant:acme")

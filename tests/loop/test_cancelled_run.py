@@ -14,8 +14,9 @@ from divebell.run import run as run_module
 from divebell.run.host import RunServices
 from divebell.sandbox.sandbox import Sandbox
 from divebell_bridge.door.requests import Outcome, Query
+from divebell_bridge.money.amounts import NOTHING, Amounts
 from divebell_bridge.money.errors import LedgerBusy
-from divebell_bridge.money.escrow import NOTHING, Amounts, HoldEntry
+from divebell_bridge.money.escrow import HoldEntry
 from divebell_bridge.money.memory_ledger import MemoryLedger
 from divebell_bridge.money.meter import Meter
 from divebell_bridge.money.rates import RateCard

@@ -16,7 +16,7 @@ from divebell import Budget, BudgetExceeded, ModelError, Rate, SQLiteLedger, Usa
 from divebell.calls import metered_calls as calls_module
 from divebell.calls.metered_calls import Call, Calls
 from divebell.calls.retries import Retries
-from divebell_bridge.money.escrow import NOTHING
+from divebell_bridge.money.amounts import NOTHING
 from divebell_bridge.money.meter import Meter
 from divebell_bridge.money.rates import RateCard
 from tests.support.chat_server import ChatServer, Reply

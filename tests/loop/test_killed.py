@@ -16,7 +16,7 @@ import pytest
 from divebell import Budget, Completion, Rate, Request, ScriptedModel, SQLiteLedger, Usage
 from divebell.calls import metered_calls as calls_module
 from divebell.calls.metered_calls import Calls
-from divebell_bridge.money.escrow import NOTHING, Caps
+from divebell_bridge.money.amounts import NOTHING, Caps
 from divebell_bridge.money.meter import Meter
 from divebell_bridge.money.rates import RateCard
 
@@ -52,10 +52,10 @@ class Dying(SQLiteLedger):
         if is_c and point == "before the hold":
             die()
         self.before_commit = is_c and point == "during the hold's transaction"
-        output_tokens = super().hold(account_id, hold_id, bid, model=model, **options)
+        grant = super().hold(account_id, hold_id, bid, model=model, **options)
         if is_c and point == "after the hold":
             die()
-        return output_tokens
+        return grant
 
     def settle(self, hold_id, spent, **options):
         if self.c_replied and point == "before the settlement":

@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from divebell import Budget, Completion, Engine, Limits, Rate, Request, ScriptedModel, Usage
-from divebell_bridge.money.escrow import NOTHING
+from divebell_bridge.money.amounts import NOTHING
 
 CAP_CENTS = 20
 RATES = {"root": Rate(0, 0), "sub": Rate.per_million("0", "10000")}

@@ -17,10 +17,11 @@ import pytest
 from divebell import Completion, Request, Usage
 from divebell.calls.metered_calls import Calls
 from divebell_bridge.money import escrow
+from divebell_bridge.money.amounts import Caps, Limit
 from divebell_bridge.money.budget import Budget
+from divebell_bridge.money.charges import Hold
 from divebell_bridge.money.errors import BudgetExceeded, LedgerBusy
-from divebell_bridge.money.escrow import Caps
-from divebell_bridge.money.meter import Hold, Meter
+from divebell_bridge.money.meter import Meter
 from divebell_bridge.money.patience import wait_and_do
 from divebell_bridge.money.rates import Rate, RateCard
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
@@ -55,7 +56,7 @@ def settled(meter: Meter, hold: Hold, rng: random.Random) -> int:
     cost = rng.randint(1, HELD)
     while True:
         try:
-            return meter.settle(hold, 0, cost).spent_picodollars
+            return meter.settle(hold.charge(0, cost)).spent_picodollars
         except LedgerBusy:
             time.sleep(rng.uniform(0.0005, 0.005))
 
@@ -192,7 +193,7 @@ def in_use(ledger: SQLiteLedger) -> int:
     with ledger._reading() as books:
         tenant = books.account("tenant:acme")
         assert tenant is not None
-        bound = escrow.in_use(tenant, 0, 0, lambda account: books.open_below(account.id))
+        bound = escrow.in_use(tenant, 0, Limit.PICODOLLARS, lambda account: books.open_below(account.id))
         return bound.spent + bound.held
 
 

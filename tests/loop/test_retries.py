@@ -11,7 +11,8 @@ import pytest
 from divebell import Budget, Completion, ModelError, Request, Usage
 from divebell.calls import metered_calls as calls_module
 from divebell.calls.metered_calls import MAX_ATTEMPTS, Calls
-from divebell_bridge.money.escrow import Amounts, Bid, HoldEntry
+from divebell_bridge.money.amounts import Amounts
+from divebell_bridge.money.escrow import Bid, Grant, HoldEntry
 from divebell_bridge.money.memory_ledger import MemoryLedger
 from divebell_bridge.money.meter import Meter
 from tests.support.played import (
@@ -32,10 +33,10 @@ class Recording(MemoryLedger):
         self.ids: list[str] = []
         self.ends: list[str] = []
 
-    def hold(self, account_id: str, hold_id: str, bid: Bid, **options: Any) -> int:
-        output_tokens = super().hold(account_id, hold_id, bid, **options)
+    def hold(self, account_id: str, hold_id: str, bid: Bid, **options: Any) -> Grant:
+        grant = super().hold(account_id, hold_id, bid, **options)
         self.ids.append(hold_id)
-        return output_tokens
+        return grant
 
     def settle(self, hold_id: str, spent: Amounts, **options: Any) -> HoldEntry:
         entry = super().settle(hold_id, spent, **options)

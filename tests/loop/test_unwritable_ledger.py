@@ -14,7 +14,8 @@ import pytest
 from divebell import RLM, Budget, Completion, Engine, LedgerUnavailable, Rate, Request, Result, ScriptedModel, Usage
 from divebell.calls import metered_calls as calls_module
 from divebell_bridge.money import backlog
-from divebell_bridge.money.escrow import Amounts, Caps, Fixed
+from divebell_bridge.money.amounts import Amounts, Caps
+from divebell_bridge.money.escrow import Fixed
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 
 RATES = {"root": Rate.per_million("0", "10000"), "sub": Rate.per_million("0", "10000")}  # a cent a token of output
@@ -246,7 +247,8 @@ def test_a_process_that_exits_writes_what_it_kept(tmp_path: Path, alone: Callabl
     alone(
         """
 import os
-from divebell_bridge.money.escrow import Amounts, Caps, Fixed
+from divebell_bridge.money.amounts import Amounts, Caps
+from divebell_bridge.money.escrow import Fixed
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 ledger = SQLiteLedger(os.environ["LEDGER"])
 ledger.open("run", kind="run", path="run", parent=ledger.tenant("acme"), wanted=Caps())

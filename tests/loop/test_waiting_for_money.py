@@ -13,7 +13,8 @@ import pytest
 from divebell import RLM, Budget, BudgetExceeded, Completion, Engine, Rate, Request, SQLiteLedger, Tenant, Usage
 from divebell.calls import metered_calls as calls_module
 from divebell.calls import opening
-from divebell_bridge.money.escrow import Amounts, Caps, Fixed
+from divebell_bridge.money.amounts import Amounts, Caps
+from divebell_bridge.money.escrow import Fixed
 
 RATES = {"gate": Rate.per_million("0", "10000")}  # a cent a token of output
 TEN_CENTS = Budget(dollars="0.10")

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from divebell_bridge.money.amounts import Caps
 from divebell_bridge.money.budget import Budget
-from divebell_bridge.money.escrow import Caps
 from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.meter import Meter
 from divebell_bridge.money.rates import Rate, RateCard
@@ -25,7 +25,7 @@ from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 from tests.support.ledger_files import CARD, TEXT, open_run
 ledger = SQLiteLedger(sys.argv[1])
 run = open_run(ledger, sys.argv[2], dollars="0.10")
-run.settle(run.hold("m", [TEXT], 100), 500, 50)
+run.settle(run.hold("m", [TEXT], 100).charge(500, 50))
 child = run.child("0.0", 2)
 run.hold("m", [TEXT], 100)
 child.hold("m", [TEXT], 100)

@@ -2,7 +2,7 @@
 
 import re
 
-from divebell_bridge.money.budget import shown
+from divebell_bridge.money.dollars import quote
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
@@ -12,5 +12,5 @@ def name_value(value: object) -> str:
     try:
         text = repr(value)
     except ValueError:  # an integer with too many digits is in it
-        text = shown(value)
+        text = quote(value)
     return _ADDRESS.sub("", text)[:60]

@@ -9,7 +9,7 @@ import anyio.lowlevel
 
 from divebell import Completion, ModelError, Rate, Request, Usage
 from divebell.calls.metered_calls import Calls
-from divebell_bridge.money.escrow import NOTHING
+from divebell_bridge.money.amounts import NOTHING
 from divebell_bridge.money.meter import Meter
 from divebell_bridge.money.rates import RateCard
 

@@ -1,8 +1,9 @@
 """The rules of the budget, pure: accounts in a tree, and what may be held, spent and given back in them.
 
-An account has three limits (pico-dollars, tokens, calls). In each it has a cap or none, what is spent, and what is held
-for calls and allotments that are not finished. `spent + held <= cap` is the invariant; only a provider that used more
-than it was allowed can push them over it, or a cap that was lowered since, and by how much is in `overdrawn`.
+An account has several limits: pico-dollars, tokens, calls (amounts.py). In each it has a cap or none, what is spent,
+and what is held for calls and allotments that are not finished. `spent + held <= cap` is the invariant; only a provider
+that used more than it was allowed can push them over it, or a cap that was lowered since, and by how much is in
+`overdrawn`.
 
 The tree. A child's cap is either *carved* out of its parent's (an allotment: held in the parent until the child closes,
 so nobody else can have it, and the child can have no more), or it is not, and then whatever counts in the child counts
@@ -25,34 +26,17 @@ processes, which is the ledger's business (ledger.py), as is remembering which h
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import NamedTuple, Protocol
 
-from divebell_bridge.money.budget import dollars
+from divebell_bridge.money.amounts import NO_CAPS, NOTHING, Amounts, Caps, Limit
 from divebell_bridge.money.errors import BudgetExceeded
 
-
-class Amounts(NamedTuple):
-    """An amount in each limit."""
-
-    picodollars: int = 0
-    tokens: int = 0
-    calls: int = 0
-
-
-class Caps(NamedTuple):
-    """A limit each, or None where there is none."""
-
-    picodollars: int | None = None
-    tokens: int | None = None
-    calls: int | None = None
-
-
-NOTHING = Amounts()
-NO_CAPS = Caps()
-LIMIT_NAMES = ("dollars", "tokens", "calls")
-_LIMITS = range(len(LIMIT_NAMES))
 MAX_HOLDERS_NAMED = 20
+
+Carved = tuple[bool, ...]
+"""In each limit, whether an account's cap is carved out of its parent's."""
+
+NOT_CARVED: Carved = (False,) * len(Limit)
 
 
 @dataclass(slots=True)
@@ -69,7 +53,7 @@ class Account:
     parent: str | None = None
     worker: int | None = None
     caps: Caps = NO_CAPS
-    carved: tuple[bool, bool, bool] = (False, False, False)
+    carved: Carved = NOT_CARVED
     spent: Amounts = NOTHING
     held: Amounts = NOTHING
     reserved: Amounts = NOTHING
@@ -123,7 +107,14 @@ class Fixed:
         return 0
 
 
-def touched(chain: Chain, limit: int) -> Iterator[Account]:
+class Grant(NamedTuple):
+    """What a bid was granted: the output limit, and the worst case of the call with it, which is to be held."""
+
+    output_tokens: int
+    amounts: Amounts
+
+
+def accounts_charged(chain: Chain, limit: Limit) -> Iterator[Account]:
     """The accounts in which a charge to the first one counts."""
     for account in chain:
         yield account
@@ -152,7 +143,7 @@ class Bound:
         return self.cap - self.spent - self.reserved
 
 
-def bounds(chain: Chain, limit: int, below: Below) -> Iterator[Bound]:
+def binding_caps(chain: Chain, limit: Limit, below: Below) -> Iterator[Bound]:
     """All caps that bind a charge to the chain's first account: of the accounts in which it counts, and beyond the
     first carved cap those that were lowered under what they had given away."""
     counts = True
@@ -165,7 +156,7 @@ def bounds(chain: Chain, limit: int, below: Below) -> Iterator[Bound]:
         counts = counts and not account.carved[limit]
 
 
-def in_use(account: Account, cap: int, limit: int, below: Below) -> Bound:
+def in_use(account: Account, cap: int, limit: Limit, below: Below) -> Bound:
     """What the calls under the account have cost and hold, in place of what it has given away."""
     spent, held, reserved = account.spent[limit], account.held[limit], account.reserved[limit]
     for each in below(account):
@@ -178,22 +169,22 @@ def in_use(account: Account, cap: int, limit: int, below: Below) -> Bound:
 
 def room(chain: Chain, below: Below) -> Caps:
     """What is free for the first account now, in each limit; None where nothing limits it."""
-    return Caps(*(_least(bound.free for bound in bounds(chain, limit, below)) for limit in _LIMITS))
+    return Caps(*(_least(bound.free for bound in binding_caps(chain, limit, below)) for limit in Limit))
 
 
 def room_once_settled(chain: Chain, below: Below) -> Caps:
     """What would be free if all that is in flight cost nothing. The reserve of a last call is not in flight."""
-    return Caps(*(_least(bound.free_once_settled for bound in bounds(chain, limit, below)) for limit in _LIMITS))
+    return Caps(*(_least(bound.free_once_settled for bound in binding_caps(chain, limit, below)) for limit in Limit))
 
 
 def room_once_closed(chain: Chain, below: Below) -> Caps:
     """What would be free if all that is open under these accounts closed now, and what is in flight cost nothing."""
     return Caps(
-        *(_least(_once_closed(bound, limit, below) for bound in bounds(chain, limit, below)) for limit in _LIMITS)
+        *(_least(_once_closed(bound, limit, below) for bound in binding_caps(chain, limit, below)) for limit in Limit)
     )
 
 
-def _once_closed(bound: Bound, limit: int, below: Below) -> int:
+def _once_closed(bound: Bound, limit: Limit, below: Below) -> int:
     return bound.cap - in_use(bound.account, bound.cap, limit, below).spent
 
 
@@ -202,8 +193,8 @@ def _least(free: Iterable[int]) -> int | None:
     return None if least is None else max(least, 0)
 
 
-def decide(chain: Chain, bid: Bid, below: Below) -> int:
-    """The output limit with which the bid may be held now. BudgetExceeded where it may not.
+def decide(chain: Chain, bid: Bid, below: Below) -> Grant:
+    """The output limit with which the bid may be held now, and what is held with it. BudgetExceeded where it may not.
 
     In full if that fits. If it could fit in full once calls in flight have settled, it is better to wait for them
     (`waiting_helps`). If it never could, the output limit is lowered to fit, down to the bid's least; but not to less
@@ -214,16 +205,19 @@ def decide(chain: Chain, bid: Bid, below: Below) -> int:
             raise BudgetExceeded(account.frozen, limit="dollars", path=account.path)
         if not account.is_open:
             raise BudgetExceeded(f"the budget of {account.path} is closed", limit="dollars", path=account.path)
-    refusal = _refusal(chain, bid.amounts(bid.output_tokens), below)
+    in_full = bid.amounts(bid.output_tokens)
+    refusal = _find_refusal(chain, in_full, below)
     if refusal is None:
-        return bid.output_tokens
+        return Grant(bid.output_tokens, in_full)
     if refusal.waiting_helps or bid.least_output_tokens >= bid.output_tokens:
         raise refusal
     now = bid.output_tokens_within(room(chain, below))
     later = bid.output_tokens_within(room_once_settled(chain, below))
-    if now >= bid.least_output_tokens and 2 * now >= later and _refusal(chain, bid.amounts(now), below) is None:
-        return now
-    least = _refusal(chain, bid.amounts(bid.least_output_tokens), below)
+    if now >= bid.least_output_tokens and 2 * now >= later:
+        lowered = bid.amounts(now)
+        if _find_refusal(chain, lowered, below) is None:
+            return Grant(now, lowered)
+    least = _find_refusal(chain, bid.amounts(bid.least_output_tokens), below)
     if least is not None and not least.waiting_helps:  # in any limit: to wait for the others would be for ever
         raise least
     refusal = least or refusal
@@ -231,55 +225,47 @@ def decide(chain: Chain, bid: Bid, below: Below) -> int:
     raise refusal
 
 
-def _refusal(chain: Chain, needed: Amounts, below: Below) -> BudgetExceeded | None:
+def _find_refusal(chain: Chain, needed: Amounts, below: Below) -> BudgetExceeded | None:
     """Why the amounts do not fit, or None if they do. Of several reasons the one that waiting does not help."""
     refusal: BudgetExceeded | None = None
-    for limit in _LIMITS:
-        for bound in bounds(chain, limit, below):
+    for limit in Limit:
+        for bound in binding_caps(chain, limit, below):
             if needed[limit] <= bound.free:
                 continue
             helps = bound.held > bound.reserved and needed[limit] <= bound.free_once_settled
             if refusal is None or (refusal.waiting_helps and not helps):
-                refusal = _explained(bound, limit, needed[limit], helps)
+                refusal = _call_refusal(bound, limit, needed[limit], helps)
     return refusal
 
 
-def _explained(bound: Bound, limit: int, needed: int, waiting_helps: bool) -> BudgetExceeded:
+def _call_refusal(bound: Bound, limit: Limit, needed: int, waiting_helps: bool) -> BudgetExceeded:
     free, cap = max(bound.free, 0), bound.cap
-    if limit == 0:
-        sentence = f"the call may cost ${dollars(needed):f}, and ${dollars(free):f} of ${dollars(cap):f} is free"
-    elif limit == 1:
-        sentence = f"the call may take {needed:,} tokens, and {free:,} of {cap:,} are free"
+    if limit is Limit.PICODOLLARS:
+        sentence = (
+            f"the call may cost {limit.quantity(needed)}, and {limit.quantity(free)} of {limit.quantity(cap)} is free"
+        )
+    elif limit is not Limit.CALLS:
+        sentence = f"the call may take {limit.quantity(needed)}, and {free:,} of {cap:,} are free"
     elif free == 0:
         sentence = f"all {cap:,} calls of the budget are used or kept back"
     else:
         sentence = f"{needed:,} calls are asked for, and {free:,} of {cap:,} are left"
     if bound.held:
-        sentence += f": {quantity(limit, bound.spent)} spent, {quantity(limit, bound.held)} set aside"
+        sentence += f": {limit.quantity(bound.spent)} spent, {limit.quantity(bound.held)} set aside"
     return BudgetExceeded(
-        f"{sentence} ({bound.account.path})", limit=LIMIT_NAMES[limit], cap=in_unit(limit, cap),
-        spent=in_unit(limit, bound.spent), held=in_unit(limit, bound.held),
+        f"{sentence} ({bound.account.path})", limit=limit.unit, cap=limit.in_unit(cap),
+        spent=limit.in_unit(bound.spent), held=limit.in_unit(bound.held),
         path=bound.account.path, waiting_helps=waiting_helps,
     )  # fmt: skip
 
 
-def in_unit(limit: int, amount: int) -> "Decimal | int":
-    """An amount as people see it: pico-dollars as dollars."""
-    return dollars(amount) if limit == 0 else amount
-
-
-def quantity(limit: int, amount: int) -> str:
-    """An amount as a sentence has it."""
-    return f"${dollars(amount):f}" if limit == 0 else f"{amount:,} {LIMIT_NAMES[limit]}"
-
-
 def place(chain: Chain, amounts: Amounts, *, reserve: bool = False) -> None:
     """Hold the amounts, which `decide` has found to fit."""
-    for limit in _LIMITS:
-        for account in touched(chain, limit):
-            account.held = _changed(account.held, limit, amounts[limit])
+    for limit in Limit:
+        for account in accounts_charged(chain, limit):
+            account.held = _with_more(account.held, limit, amounts[limit])
             if reserve:
-                account.reserved = _changed(account.reserved, limit, amounts[limit])
+                account.reserved = _with_more(account.reserved, limit, amounts[limit])
             count_overdrawn(account, limit)
 
 
@@ -288,23 +274,23 @@ def replace(chain: Chain, held: Amounts, spent: Amounts, *, reserve: bool = Fals
 
     `overrun` tells that the provider went over a limit that it was sent, even if the sum stayed within the hold.
     """
-    for limit in _LIMITS:
-        for account in touched(chain, limit):
-            account.held = _changed(account.held, limit, -held[limit])
-            account.spent = _changed(account.spent, limit, spent[limit])
+    for limit in Limit:
+        for account in accounts_charged(chain, limit):
+            account.held = _with_more(account.held, limit, -held[limit])
+            account.spent = _with_more(account.spent, limit, spent[limit])
             if reserve:
-                account.reserved = _changed(account.reserved, limit, -held[limit])
+                account.reserved = _with_more(account.reserved, limit, -held[limit])
             count_overdrawn(account, limit)
-    if overrun or any(spent[limit] > held[limit] for limit in _LIMITS):
+    if overrun or any(spent[limit] > held[limit] for limit in Limit):
         _freeze(chain)
 
 
-def count_overdrawn(account: Account, limit: int) -> None:
+def count_overdrawn(account: Account, limit: Limit) -> None:
     """Bring `overdrawn` up to date."""
     cap = account.caps[limit]
     over = 0 if cap is None else max(account.spent[limit] + account.held[limit] - cap, 0)
     if over != account.overdrawn[limit]:
-        account.overdrawn = _changed(account.overdrawn, limit, over - account.overdrawn[limit])
+        account.overdrawn = _with_more(account.overdrawn, limit, over - account.overdrawn[limit])
 
 
 def _freeze(chain: Chain) -> None:
@@ -319,9 +305,7 @@ def _freeze(chain: Chain) -> None:
             )
 
 
-def allotted(
-    chain: Chain, wanted: Caps, below: Below, *, in_full: bool = False
-) -> tuple[Caps, tuple[bool, bool, bool]]:
+def allot(chain: Chain, wanted: Caps, below: Below, *, in_full: bool = False) -> tuple[Caps, Carved]:
     """What a child that wants these caps gets out of the chain's first account, and which of them are carved.
 
     No more than is free. Where the parent is unlimited, the child has its own cap and there is nothing to carve; where
@@ -337,55 +321,55 @@ def allotted(
     caps: list[int | None] = []
     for want, left in zip(wanted, free, strict=True):
         caps.append(want if want is None or left is None else min(want, left))
-    carved = [want is not None and left is not None for want, left in zip(wanted, free, strict=True)]
-    return Caps(*caps), (carved[0], carved[1], carved[2])
+    carved = tuple(want is not None and left is not None for want, left in zip(wanted, free, strict=True))
+    return Caps(*caps), carved
 
 
 def _check_worth(chain: Chain, wanted: Caps, free: Caps, below: Below, in_full: bool) -> None:
     """BudgetExceeded where a child cannot, or should not yet, be opened with what is free."""
     later = room_once_closed(chain, below)
-    too_early: int | None = None
-    for limit in _LIMITS:
+    too_early: Limit | None = None
+    for limit in Limit:
         want, left, most = wanted[limit], free[limit], later[limit]
         if not want or left is None or most is None or left >= want:
             continue
         if most == 0:
-            raise _unopened(chain, limit, want, below, waiting_helps=False)
+            raise _opening_refusal(chain, limit, want, below, waiting_helps=False)
         if left == 0 or (in_full and left < min(want, most)):
             too_early = limit
     if too_early is not None:
-        raise _unopened(chain, too_early, wanted[too_early] or 0, below, waiting_helps=True)
+        raise _opening_refusal(chain, too_early, wanted[too_early] or 0, below, waiting_helps=True)
 
 
-def _unopened(chain: Chain, limit: int, wanted: int, below: Below, *, waiting_helps: bool) -> BudgetExceeded:
+def _opening_refusal(chain: Chain, limit: Limit, wanted: int, below: Below, *, waiting_helps: bool) -> BudgetExceeded:
     """Why a child is not opened: what of the cap is spent, and who holds the rest."""
     bound = min(
-        bounds(chain, limit, below),
+        binding_caps(chain, limit, below),
         key=lambda each: each.free if waiting_helps else _once_closed(each, limit, below),
     )
-    account, cap = bound.account, quantity(limit, bound.cap)
+    account, cap = bound.account, limit.quantity(bound.cap)
     holders = _holders(account, limit, below)
     whose = f"tenant {chain[-1].path!r}" if chain[-1].kind == "tenant" else account.path
     if waiting_helps and holders:
         one, many = ("run", "runs") if holders[0].kind == "run" else ("child", "children")
         others = f"{len(holders):,} other {one if len(holders) == 1 else many}"
-        given = sum(each.caps[limit] or 0 for each in holders)
-        reason = f"{quantity(limit, given)} of {cap} is set aside by {others} of {whose}"
+        set_aside = sum(each.caps[limit] or 0 for each in holders)
+        reason = f"{limit.quantity(set_aside)} of {cap} is set aside by {others} of {whose}"
     elif waiting_helps:
-        reason = f"{quantity(limit, bound.held)} of {cap} is set aside by calls of {whose}"
+        reason = f"{limit.quantity(bound.held)} of {cap} is set aside by calls of {whose}"
     else:
-        reason = f"{quantity(limit, in_use(account, bound.cap, limit, below).spent)} of {cap} is spent by {whose}"
-    free = f"{quantity(limit, bound.free)} is free" if bound.free > 0 else "nothing is free"
+        reason = f"{limit.quantity(in_use(account, bound.cap, limit, below).spent)} of {cap} is spent by {whose}"
+    free = f"{limit.quantity(bound.free)} is free" if bound.free > 0 else "nothing is free"
     free = free if waiting_helps else "nothing is left"
     return BudgetExceeded(
-        f"{free} for a budget of {quantity(limit, wanted)}: {reason} ({account.path})",
-        limit=LIMIT_NAMES[limit], cap=in_unit(limit, bound.cap), spent=in_unit(limit, bound.spent),
-        held=in_unit(limit, bound.held), path=account.path, waiting_helps=waiting_helps,
+        f"{free} for a budget of {limit.quantity(wanted)}: {reason} ({account.path})",
+        limit=limit.unit, cap=limit.in_unit(bound.cap), spent=limit.in_unit(bound.spent),
+        held=limit.in_unit(bound.held), path=account.path, waiting_helps=waiting_helps,
         held_by=tuple(each.path for each in holders[:MAX_HOLDERS_NAMED]),
     )  # fmt: skip
 
 
-def _holders(account: Account, limit: int, below: Below) -> list[Account]:
+def _holders(account: Account, limit: Limit, below: Below) -> list[Account]:
     """Who was given a part of the account's cap: not those who were given a part of that in turn."""
     open_accounts = {each.id: each for each in below(account)}
 
@@ -397,8 +381,8 @@ def _holders(account: Account, limit: int, below: Below) -> list[Account]:
             above = open_accounts.get(above.parent or "")
         return False
 
-    given = [each for each in open_accounts.values() if each.carved[limit] and each.caps[limit]]
-    return [each for each in given if not is_within_another(each)]
+    holders = [each for each in open_accounts.values() if each.carved[limit] and each.caps[limit]]
+    return [each for each in holders if not is_within_another(each)]
 
 
 def carve(parents: Chain, child: Account) -> None:
@@ -409,15 +393,15 @@ def carve(parents: Chain, child: Account) -> None:
 def give_back(parents: Chain, child: Account) -> None:
     """A child closes: its allotment is free again, and what it spent of it is the parent's spending."""
     allotment = _allotment(child)
-    spent = Amounts(*(child.spent[limit] if child.carved[limit] else 0 for limit in _LIMITS))
+    spent = Amounts(*(child.spent[limit] if child.carved[limit] else 0 for limit in Limit))
     replace(parents, allotment, spent)
 
 
 def _allotment(child: Account) -> Amounts:
-    return Amounts(*((child.caps[limit] or 0) if child.carved[limit] else 0 for limit in _LIMITS))
+    return Amounts(*((child.caps[limit] or 0) if child.carved[limit] else 0 for limit in Limit))
 
 
-def _changed(amounts: Amounts, limit: int, by: int) -> Amounts:
+def _with_more(amounts: Amounts, limit: Limit, by: int) -> Amounts:
     if not by:
         return amounts
     values = list(amounts)

@@ -10,7 +10,7 @@ The API key, prompts and completions are never in it: it sees names, ids and num
 
 `Ledger` holds the operations and their rules (escrow.py); a subclass says where the accounts are kept, by giving
 `_transaction`: MemoryLedger is one process's own (memory_ledger.py), SQLiteLedger a file that many share
-(sqlite_ledger.py).
+(sqlite/ledger.py).
 """
 
 import unicodedata
@@ -18,54 +18,28 @@ from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import Protocol
+from typing import Self
 
 from divebell_bridge.money import escrow
+from divebell_bridge.money.amounts import NOTHING, Amounts, Caps, Limit
 from divebell_bridge.money.backlog import Backlog
+from divebell_bridge.money.books import (
+    MAX_TREE_DEPTH,
+    Books,
+    chain_of,
+    check_turn,
+    close_open_account,
+    days_with_open_runs,
+    decide_replacing,
+    end_hold,
+    open_below_of,
+    put_accounts,
+)
 from divebell_bridge.money.changes import Changes
-from divebell_bridge.money.errors import BudgetExceeded, ConfigurationError, LedgerError
-from divebell_bridge.money.escrow import NOTHING, Account, Amounts, Below, Bid, Caps, HoldEntry
+from divebell_bridge.money.errors import ConfigurationError, LedgerError
+from divebell_bridge.money.escrow import Account, Bid, Grant, HoldEntry
 
 MAX_TENANT_NAME = 100
-STALE_TICKET_SECONDS = 60.0
-"""A place in a line that was not renewed for so long is nobody's: its thread or event loop has ended."""
-MAX_TREE_DEPTH = 64  # accounts from a leaf to its root: 32 children, a run, a day, a tenant, and room
-
-
-class Books(Protocol):
-    """The accounts and holds as one transaction sees them. What is put is kept only if the transaction succeeds."""
-
-    def account(self, account_id: str) -> Account | None: ...
-
-    def put_account(self, account: Account) -> None: ...
-
-    def hold(self, hold_id: str) -> HoldEntry | None: ...
-
-    def put_hold(self, entry: HoldEntry) -> None: ...
-
-    def open_holds(self, account_id: str) -> list[HoldEntry]: ...
-
-    def open_children(self, account_id: str) -> list[Account]: ...
-
-    def open_below(self, account_id: str) -> list[Account]:
-        """All open accounts under one, at any depth, but for days in which nothing is open."""
-        ...
-
-    def add_ticket(self, root: str) -> int:
-        """The last place in the line of those who wait for a tenant's money. Drops tickets that nobody renews."""
-        ...
-
-    def first_ticket(self, root: str) -> int | None:
-        """Of the tickets that are renewed, the one that was taken first."""
-        ...
-
-    def renew_ticket(self, ticket: int) -> bool: ...
-
-    def drop_ticket(self, ticket: int) -> None: ...
-
-    def drop_closed(self, account: Account) -> None:
-        """A run or child has closed: forget what need not be kept."""
-        ...
 
 
 class Ledger(ABC):
@@ -91,6 +65,12 @@ class Ledger(ABC):
     def _reading(self) -> AbstractContextManager[Books]:
         """A look at how things are at one moment. What is put there is not kept."""
         return self._transaction()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
 
     def close(self) -> None:  # noqa: B027  (a ledger may have nothing to give back)
         """Give the ledger back. What this process still holds is posted as spent."""
@@ -121,11 +101,13 @@ class Ledger(ABC):
                 _set_caps(tenant, total)
             if per_day is not None:
                 _set_caps(daily, per_day)
-                for day_before in _days_at_work(books, tenant_id):  # a cap binds the runs of yesterday that go on, too
+                for day_before in days_with_open_runs(
+                    books, tenant_id
+                ):  # a cap binds the runs of yesterday that go on, too
                     _set_caps(day_before, per_day)
                     books.put_account(day_before)
             _set_caps(account, daily.caps)
-            _put(books, [tenant, daily, account])
+            put_accounts(books, [tenant, daily, account])
         if total is not None or per_day is not None:
             self.changes.tell()
         return account.id
@@ -158,17 +140,17 @@ class Ledger(ABC):
                 raise LedgerError(f"there is an account {account_id} already")
             account = Account(account_id, kind, path, parent, self.worker, wanted)
             if parent is not None:
-                parents = _chain(books, parent)
+                parents = chain_of(books, parent)
                 if not parents[0].is_open:
                     raise LedgerError(f"the budget of {parents[0].path} is closed")
                 if len(parents) >= MAX_TREE_DEPTH:
                     raise LedgerError(f"accounts nest at most {MAX_TREE_DEPTH} deep")
-                below = _below(books)
-                account.caps, account.carved = escrow.allotted(parents, wanted, below, in_full=in_full)
+                below = open_below_of(books)
+                account.caps, account.carved = escrow.allot(parents, wanted, below, in_full=in_full)
                 if (in_full or ticket is not None) and any(account.carved):
-                    _check_turn(books, parents, account, ticket)
+                    check_turn(books, parents, account, ticket)
                 escrow.carve(parents, account)
-                _put(books, parents)
+                put_accounts(books, parents)
             books.put_account(account)
             if ticket is not None:
                 books.drop_ticket(ticket)
@@ -184,12 +166,12 @@ class Ledger(ABC):
         self.backlog.catch_up()
         self._check_may_add()
         with self._transaction() as books:
-            return books.add_ticket(_chain(books, parent)[-1].id)
+            return books.add_ticket(chain_of(books, parent)[-1].id)
 
     def is_first_in_line(self, parent: str, ticket: int) -> bool:
         """Whether nobody with an earlier ticket waits."""
         with self._reading() as books:
-            first = books.first_ticket(_chain(books, parent)[-1].id)
+            first = books.first_ticket(chain_of(books, parent)[-1].id)
             return first is None or first >= ticket
 
     def renew_ticket(self, ticket: int) -> bool:
@@ -212,8 +194,8 @@ class Ledger(ABC):
         model: str,
         reserve: bool = False,
         replacing: str | None = None,
-    ) -> int:
-        """Hold the worst case of a call, and return its output limit, which may be lower than the bid's.
+    ) -> Grant:
+        """Hold the worst case of a call. Returns what is held, and its output limit, which may be lower than the bid's.
 
         reserve: kept back for the run's last call, which takes its place by `replacing` it, in the same transaction.
         Raises BudgetExceeded where it does not fit, LedgerError where the id was used before.
@@ -223,15 +205,14 @@ class Ledger(ABC):
         with self._transaction() as books:
             if books.hold(hold_id) is not None:
                 raise LedgerError(f"there is a hold {hold_id} already")
-            chain = _chain(books, account_id)
-            output_tokens = _decide(books, chain, bid, replacing)
-            amounts = bid.amounts(output_tokens)
-            _check_amounts(*amounts)
-            escrow.place(chain, amounts, reserve=reserve)
+            chain = chain_of(books, account_id)
+            grant = decide_replacing(books, chain, bid, replacing)
+            _check_amounts(*grant.amounts)
+            escrow.place(chain, grant.amounts, reserve=reserve)
             purpose = "reserve" if reserve else "call"
-            books.put_hold(HoldEntry(hold_id, account_id, self.worker, model, amounts, purpose))
-            _put(books, chain)
-            return output_tokens
+            books.put_hold(HoldEntry(hold_id, account_id, self.worker, model, grant.amounts, purpose))
+            put_accounts(books, chain)
+            return grant
 
     def settle(self, hold_id: str, spent: Amounts, *, state: str = "settled", overrun: bool = False) -> HoldEntry:
         """End a hold: `spent` is what it cost. `state` is "settled", "uncertain" or "refunded".
@@ -247,7 +228,7 @@ class Ledger(ABC):
             if entry is None:
                 raise LedgerError(f"there is no hold {hold_id}")
             if entry.state == "held":
-                _end(books, entry, spent, state, overrun)
+                end_hold(books, entry, spent, state, overrun)
             return entry
 
     def close_account(self, account_id: str) -> Amounts:
@@ -289,7 +270,7 @@ class Ledger(ABC):
     def room(self, account_id: str) -> Caps:
         """What is free for the account now."""
         with self._reading() as books:
-            return escrow.room(_chain(books, account_id), _below(books))
+            return escrow.room(chain_of(books, account_id), open_below_of(books))
 
 
 def _check_amounts(*amounts: int) -> None:
@@ -314,98 +295,5 @@ def _check_tenant(name: object) -> None:
 def _set_caps(account: Account, caps: Caps) -> None:
     """A cap under what is spent and held already allows no more, and takes nothing back."""
     account.caps = caps
-    for limit in range(len(caps)):
+    for limit in Limit:
         escrow.count_overdrawn(account, limit)
-
-
-def _chain(books: Books, account_id: str) -> list[Account]:
-    chain: list[Account] = []
-    following: str | None = account_id
-    while following is not None:
-        account = books.account(following)
-        if account is None or len(chain) >= MAX_TREE_DEPTH:
-            raise LedgerError(f"there is no account {following}")
-        chain.append(account)
-        following = account.parent
-    return chain
-
-
-def _below(books: Books) -> Below:
-    """What is open under an account, read once."""
-    known: dict[str, list[Account]] = {}
-
-    def below(account: Account) -> list[Account]:
-        if account.id not in known:
-            known[account.id] = books.open_below(account.id)
-        return known[account.id]
-
-    return below
-
-
-def _days_at_work(books: Books, tenant_id: str) -> list[Account]:
-    """The tenant's days that have runs which have not ended."""
-    return [each for each in books.open_below(tenant_id) if each.kind == "day"]
-
-
-def _check_turn(books: Books, parents: list[Account], account: Account, ticket: int | None) -> None:
-    """BudgetExceeded where others wait for the same money, and came first."""
-    first = books.first_ticket(parents[-1].id)
-    if first is None or (ticket is not None and ticket <= first):
-        return
-    limit = next(at for at, is_carved in enumerate(account.carved) if is_carved)
-    raise BudgetExceeded(
-        f"other runs of {parents[-1].path} wait for its money, and came first",
-        limit=escrow.LIMIT_NAMES[limit], path=parents[-1].path, waiting_helps=True,
-    )  # fmt: skip
-
-
-def _put(books: Books, chain: list[Account]) -> None:
-    for account in chain:
-        books.put_account(account)
-
-
-def _decide(books: Books, chain: list[Account], bid: Bid, replacing: str | None) -> int:
-    """The output limit that may be held, once the reserve that it replaces is free. Nothing changes if it may not."""
-    kept = None if replacing is None else books.hold(replacing)
-    if kept is None or kept.state != "held":
-        return escrow.decide(chain, bid, _below(books))
-    if kept.account != chain[0].id or kept.purpose != "reserve":
-        raise LedgerError(f"{replacing} was not kept back for the last call of {chain[0].path}")
-    escrow.replace(chain, kept.amounts, NOTHING, reserve=True)
-    try:
-        output_tokens = escrow.decide(chain, bid, _below(books))
-    except BaseException:
-        escrow.place(chain, kept.amounts, reserve=True)
-        raise
-    kept.state = "refunded"
-    books.put_hold(kept)
-    return output_tokens
-
-
-def _end(books: Books, entry: HoldEntry, spent: Amounts, state: str, overrun: bool = False) -> None:
-    chain = _chain(books, entry.account)
-    escrow.replace(chain, entry.amounts, spent, reserve=entry.purpose == "reserve", overrun=overrun)
-    entry.state, entry.spent = state, spent
-    books.put_hold(entry)
-    _put(books, chain)
-
-
-def close_open_account(books: Books, account_id: str, depth: int) -> Amounts:
-    """Close an account and all that is open under it, pessimistically. Part of a transaction."""
-    if depth <= 0:
-        raise LedgerError("the accounts nest too deep")
-    for child in books.open_children(account_id):
-        close_open_account(books, child.id, depth - 1)
-    for entry in books.open_holds(account_id):
-        if entry.purpose == "reserve":
-            _end(books, entry, NOTHING, "refunded")
-        else:
-            _end(books, entry, entry.amounts, "uncertain")
-    chain = _chain(books, account_id)
-    account = chain[0]
-    account.is_open = False
-    if account.parent is not None:
-        escrow.give_back(chain[1:], account)
-    _put(books, chain)
-    books.drop_closed(account)
-    return account.spent

@@ -5,8 +5,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from divebell_bridge.money.books import STALE_TICKET_SECONDS, Books
 from divebell_bridge.money.escrow import Account, HoldEntry
-from divebell_bridge.money.ledger import STALE_TICKET_SECONDS, Books, Ledger
+from divebell_bridge.money.ledger import Ledger
 
 
 class MemoryLedger(Ledger):

@@ -1,10 +1,8 @@
 """The meter: one run's own view of its budget. Hold before a call, settle after it; children get an allotment.
 
-How it counts. Before a call, `hold` sets aside the worst that the call can cost: every UTF-8 byte sent as a token (a
-byte-level token covers at least one byte), a margin for the framing, at the dearest input rate; and the whole output
-limit that is sent to the provider. After the call, `settle` replaces the hold by what the provider reported. A call
-whose cost is not known (a timeout, an error, a cancellation, a reply without usage) is `forfeit`: it costs its whole
-hold. Only a call that surely never ran is refunded.
+How it counts. Before a call, `hold` sets aside the worst that the call can cost (bids.py). After the call, `settle`
+replaces the hold by a charge: what the provider reported, the whole hold where the cost is not known (a timeout, an
+error, a cancellation, a reply without usage), or nothing where the call surely never ran (charges.py).
 
 Guaranteed: `spent + held <= cap` at every moment, for dollars, tokens and calls, over a run and all its children, from
 any number of threads (ledger.py); so that a run's cost never exceeds its cap under the rate card, given a provider that
@@ -19,80 +17,21 @@ import secrets
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 
-from divebell_bridge.money.budget import Budget, dollars
+from divebell_bridge.money.amounts import NO_CAPS, NOTHING, Caps, Limit
+from divebell_bridge.money.bids import CallBid, affordable_reserve, worst_case_input_tokens
+from divebell_bridge.money.budget import Budget
+from divebell_bridge.money.charges import Charge, Hold
+from divebell_bridge.money.dollars import dollars
 from divebell_bridge.money.errors import BudgetExceeded, ConfigurationError, LedgerError, UnknownPrice
-from divebell_bridge.money.escrow import NOTHING, Amounts, Caps, Fixed
+from divebell_bridge.money.escrow import Fixed
 from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.memory_ledger import MemoryLedger
 from divebell_bridge.money.rates import FREE, Rate, RateCard
 from divebell_bridge.money.tally import Tally
 
-TOKENS_PER_MESSAGE = 16  # framing: role, separators
-TOKENS_PER_REQUEST = 64
-CHEAPER_TIERS = frozenset({"flex", "batch"})
-"""Service tiers that never cost more than the standard one. They are charged as that where the rate does not know them;
-every other tier that it does not know costs the whole hold."""
-MAX_REPORTED_TOKENS = 10**9
-"""A provider that reports more of one call than this talks nonsense, which is not booked: the call costs its hold, and
-the run takes no more."""
-RESERVE_FRACTION = 8
-LAST_RESERVE_FRACTION = 4
-"""A run keeps back what its last call needs, but no more than an eighth of its budget; a quarter for the smallest call
-that is of use."""
-
 _log = logging.getLogger("divebell.budget")
-
-
-def worst_case_input_tokens(texts: Sequence[str], rate: Rate = FREE) -> int:
-    """The most input tokens that messages with these texts can be."""
-    return sum(map(rate.most_input_tokens, texts)) + TOKENS_PER_MESSAGE * len(texts) + TOKENS_PER_REQUEST
-
-
-@dataclass(frozen=True, slots=True)
-class CallBid:
-    """What one call may cost, for any output limit from `least_output_tokens` to `output_tokens` (escrow.Bid)."""
-
-    rate: Rate
-    input_tokens: int
-    output_tokens: int
-    least_output_tokens: int
-
-    def amounts(self, output_tokens: int) -> Amounts:
-        worst = self.rate.hold_picodollars(self.input_tokens, output_tokens)
-        return Amounts(worst, self.input_tokens + output_tokens, 1)
-
-    def output_tokens_within(self, room: Caps) -> int:
-        most = self.output_tokens
-        if room.picodollars is not None:
-            within = self.rate.output_tokens_within(room.picodollars, self.input_tokens)
-            most = most if within is None else min(most, within)
-        if room.tokens is not None:
-            most = min(most, room.tokens - self.input_tokens)
-        return max(most, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Set aside for one call. Ended exactly once, by `settle`, `forfeit` or `refund` of the meter that gave it.
-
-    `output_tokens` is the limit to send to the provider: the hold rests on it.
-    """
-
-    id: str
-    model: str
-    rate: Rate
-    input_tokens: int
-    output_tokens: int
-    amounts: Amounts
-    is_priced: bool = True
-    """Whether the model's price is known. If not, nothing is held in dollars, and nothing is limited in them."""
-
-    @property
-    def picodollars(self) -> int:
-        return self.amounts.picodollars
 
 
 class Meter:
@@ -119,7 +58,6 @@ class Meter:
     ) -> None:
         run_id = run_id or secrets.token_hex(16)
         self.ledger = ledger or MemoryLedger()
-        wanted = Caps(budget.cap_picodollars, budget.tokens, budget.calls)
         if deadline is None and budget.seconds is not None:
             deadline = time.monotonic() + budget.seconds
         self._begin(budget, rates, run_id, "0", deadline, None)
@@ -128,7 +66,7 @@ class Meter:
             kind="run",
             path=self.where,
             parent=parent_account,
-            wanted=wanted,
+            wanted=budget.caps,
             in_full=in_full,
             ticket=ticket,
         )
@@ -157,16 +95,11 @@ class Meter:
     def child(self, path: str, sharing: int) -> "Meter":
         """The meter of a child run, with an allotment: an equal share of what is free now for each of the `sharing`
         that are to share it. What the child leaves comes back when it is closed. BudgetExceeded if nothing is free."""
-        child = object.__new__(Meter)
-        child._begin(self.budget, self._rates, self.run_id, path, self._deadline, self)
-        child.ledger = self.ledger
         share = Caps(
-            *(None if free is None else -(-free // max(sharing, 1)) for free in self.ledger.room(self._account))
+            *(None if free is None else max(-(-free // max(sharing, 1)), 1) for free in self.ledger.room(self._account))
         )
         self.check_time()
-        self.ledger.open(
-            child._account, kind="child", path=child.where, parent=self._account, wanted=_at_least_one(share)
-        )
+        child = _ChildMeter(self, path, share)
         with self._lock:
             self._children = [each for each in self._children if not each._closed_in_ledger] + [child]
         return child
@@ -214,7 +147,7 @@ class Meter:
         is_last: bool = False,
         surcharge_percent: int = 0,
     ) -> Hold:
-        """Set the worst case of one call aside. `settle`, `forfeit` or `refund` ends the hold.
+        """Set the worst case of one call aside. `settle` ends the hold, with a charge of it.
 
         least_output_tokens: how far the output limit may be lowered for the call to fit; by default not at all.
         other_input_tokens: the worst case of what is sent beside the texts, such as images.
@@ -232,11 +165,9 @@ class Meter:
         least = max_output_tokens if least_output_tokens is None else min(least_output_tokens, max_output_tokens)
         bid = CallBid(rate, input_tokens, max_output_tokens, max(least, 1))
         hold_id = self._new_id(name)
-        output_tokens = self.ledger.hold(
-            self._account, hold_id, bid, model=model, replacing=self._reserve if is_last else None
-        )
+        grant = self.ledger.hold(self._account, hold_id, bid, model=model, replacing=self._reserve if is_last else None)
         is_priced = self._rates.rate(model) is not None
-        hold = Hold(hold_id, model, rate, input_tokens, output_tokens, bid.amounts(output_tokens), is_priced)
+        hold = Hold(hold_id, model, rate, input_tokens, grant.output_tokens, grant.amounts, is_priced)
         with self._lock:
             self._open[hold_id] = hold
             self._count(model, Tally(calls=1))
@@ -245,17 +176,12 @@ class Meter:
     def keep_back(self, model: str, plans: Sequence[tuple[int, int]]) -> None:
         """Keep something back for the run's last call, so that a run whose budget is used up can still answer.
 
-        plans: input and output tokens of that call, the best plan first. The first one is taken that needs no more than
-        an eighth of what is free; or the last, if it needs no more than a quarter. Where none is so small, no money and
-        no tokens are kept back: what is too little for any call would only be kept from the others. Without limits
-        there is nothing to keep.
+        plans: as in bids.affordable_reserve. Without limits there is nothing to keep.
         """
         free = self.ledger.room(self._account)
-        if free == Caps() or self._reserve is not None:
+        if free == NO_CAPS or self._reserve is not None:
             return
-        kept = self._affordable(self.rate_of(model), plans, free)
-        calls = 1 if free.calls is not None and free.calls > 1 else 0
-        amounts = Amounts(kept[0], kept[1], calls)
+        amounts = affordable_reserve(self.rate_of(model), plans, free)
         if amounts == NOTHING:
             return
         reserve = self._new_id("reserve")
@@ -265,18 +191,6 @@ class Meter:
             return
         self._reserve = reserve
 
-    def _affordable(self, rate: Rate, plans: Sequence[tuple[int, int]], free: Caps) -> tuple[int, int]:
-        """The pico-dollars and tokens of the plan that `keep_back` takes; 0 of what is not limited."""
-        fractions = [RESERVE_FRACTION] * len(plans) + [LAST_RESERVE_FRACTION]
-        for (input_tokens, output_tokens), fraction in zip([*plans, *plans[-1:]], fractions, strict=False):
-            needed = CallBid(rate, input_tokens, output_tokens, output_tokens).amounts(output_tokens)[:2]
-            if all(left is None or amount * fraction <= left for amount, left in zip(needed, free[:2], strict=True)):
-                dollars_kept, tokens_kept = (
-                    0 if left is None else amount for amount, left in zip(needed, free[:2], strict=True)
-                )
-                return dollars_kept, tokens_kept
-        return 0, 0
-
     def _new_id(self, name: str | None) -> str:
         """Unique for the run, its place in the tree and the call, and the same when the run is repeated."""
         with self._lock:
@@ -284,89 +198,26 @@ class Meter:
             name = name if name is not None else f"call {self._holds}"
         return sha256(f"{self._account}\n{name}".encode("utf-8", "surrogatepass")).hexdigest()[:40]
 
-    def settle(
-        self,
-        hold: Hold,
-        input_tokens: int,
-        output_tokens: int,
-        cached_input_tokens: int = 0,
-        cache_write_tokens: int = 0,
-        *,
-        service_tier: str = "",
-        reported_picodollars: int = 0,
-    ) -> Tally:
-        """Replace the hold by what the provider reported, or by the whole hold where that makes no sense.
-
-        service_tier: "" for the standard one. reported_picodollars: what the provider says that the call cost, which
-        counts where it is more than the rate's price of the tokens.
-        """
-        numbers = (input_tokens, output_tokens, cached_input_tokens, cache_write_tokens)
-        booked = self.foreseen(hold, *numbers, service_tier=service_tier, reported_picodollars=reported_picodollars)
-        overrun = ""
-        if all(type(number) is int and number >= 0 for number in numbers) and (
-            input_tokens > hold.input_tokens or output_tokens > hold.output_tokens
-        ):
-            overrun = f"{input_tokens:,} + {output_tokens:,} tokens"
-        elif hold.is_priced and booked.spent_picodollars > hold.picodollars:
-            overrun = f"${dollars(booked.spent_picodollars):f} by its own word"
-        if booked.uncertain_calls:
-            charged = hold.amounts._replace(picodollars=booked.spent_picodollars)
-            return self._end(hold, booked, charged, "uncertain", overrun)
-        spent = Amounts(booked.spent_picodollars, input_tokens + output_tokens, 1)
-        return self._end(hold, booked, spent, "settled", overrun)
-
-    def foreseen(
-        self,
-        hold: Hold,
-        input_tokens: int,
-        output_tokens: int,
-        cached_input_tokens: int = 0,
-        cache_write_tokens: int = 0,
-        *,
-        service_tier: str = "",
-        reported_picodollars: int = 0,
-    ) -> Tally:
-        """What `settle` would book. Changes nothing."""
-        numbers = (input_tokens, output_tokens, cached_input_tokens, cache_write_tokens)
-        if any(type(number) is not int or number < 0 for number in numbers):
-            return whole(hold)
-        if cached_input_tokens + cache_write_tokens > input_tokens:
-            return whole(hold)
-        if max(input_tokens, output_tokens) > MAX_REPORTED_TOKENS:
-            return whole(hold)
-        reported = reported_picodollars if type(reported_picodollars) is int and reported_picodollars > 0 else 0
-        if not hold.rate.knows_tier(service_tier) and service_tier not in CHEAPER_TIERS:
-            return whole(hold, at_least_picodollars=reported)
-        tier = service_tier if hold.rate.knows_tier(service_tier) else ""
-        spent = max(hold.rate.cost_picodollars(*numbers, service_tier=tier), reported)
-        return Tally(0, *numbers, spent_picodollars=spent, unpriced_calls=int(not hold.is_priced and not reported))
-
-    def forfeit(self, hold: Hold) -> Tally:
-        """The call's cost is not known: it costs its whole hold."""
-        return self._end(hold, whole(hold), hold.amounts, "uncertain")
-
-    def refund(self, hold: Hold) -> Tally:
-        """The call surely never ran: it cost nothing."""
-        return self._end(hold, Tally(calls=-1, refunded_calls=1), NOTHING, "refunded")
-
-    def _end(self, hold: Hold, booked: Tally, spent: Amounts, state: str, overrun: str = "") -> Tally:
-        """overrun: what was used, where it is more than the request allowed."""
+    def settle(self, charge: Charge) -> Tally:
+        """End the charge's hold. Returns what is booked: the charge's, or the whole hold where the account was closed
+        before, or this process was taken for dead."""
+        hold, booked, overrun = charge.hold, charge.booked, charge.overrun
         with self._lock:
             if self._open.pop(hold.id, None) is None:
                 if self._closed:  # the run ended first, and charged the whole hold
-                    return whole(hold)
+                    return hold.charge_in_full().booked
                 raise AssertionError("a hold is ended exactly once")
         try:
-            ended = self.ledger.settle_eventually(hold.id, spent, state=state, overrun=bool(overrun))
-            ended_as = state if ended is None else ended.state
+            entry = self.ledger.settle_eventually(hold.id, charge.amounts, state=charge.state, overrun=bool(overrun))
+            state = charge.state if entry is None else entry.state
         except LedgerError as error:  # for good
             with self._lock:
                 is_over = self._closed
             if not is_over:
                 _log.error("what a call cost could not be written, and it is charged in full: %s", error)
-            ended_as = "uncertain"
-        if ended_as != state:  # the account was closed before, or this process taken for dead
-            booked, overrun = whole(hold), ""
+            state = "uncertain"
+        if state != charge.state:  # the account was closed before, or this process taken for dead
+            booked, overrun = hold.charge_in_full().booked, ""
         with self._lock:
             self._count(hold.model, booked)
         if overrun and self._is_frozen_in_ledger():
@@ -415,7 +266,7 @@ class Meter:
             self._closed = True
             left_open, self._open = list(self._open.values()), {}
             for hold in left_open:
-                self._count(hold.model, whole(hold))
+                self._count(hold.model, hold.charge_in_full().booked)
             if self._closed_in_ledger:
                 return True
             self._closed_in_ledger = True
@@ -443,31 +294,20 @@ class Meter:
     def left(self) -> dict[str, object]:
         """What is free now, None where there is no limit: for `budget()` in a cell. Plain data."""
         free = self.ledger.room(self._account)
-        return {
-            "dollars": None if free.picodollars is None else float(dollars(free.picodollars)),
-            "tokens": free.tokens,
-            "calls": free.calls,
-            "seconds": self.seconds_left,
-        }
+        left: dict[str, object] = {limit.unit: free[limit] for limit in Limit}
+        money = None if free.picodollars is None else float(dollars(free.picodollars))
+        return {**left, Limit.PICODOLLARS.unit: money, "seconds": self.seconds_left}
+
+
+class _ChildMeter(Meter):
+    """A child run's: under its parent's budget, rates and deadline, with an account of its own."""
+
+    def __init__(self, parent: Meter, path: str, wanted: Caps) -> None:
+        self.ledger = parent.ledger
+        self._begin(parent.budget, parent._rates, parent.run_id, path, parent._deadline, parent)
+        self.ledger.open(self._account, kind="child", path=self.where, parent=parent._account, wanted=wanted)
 
 
 def account_of(run_id: str, path: str = "0") -> str:
     """The id that a run's account has in the ledger, or a child's."""
     return f"run:{run_id}/{path}"
-
-
-def _at_least_one(share: Caps) -> Caps:
-    return Caps(*(None if each is None else max(each, 1) for each in share))
-
-
-def whole(hold: Hold, at_least_picodollars: int = 0) -> Tally:
-    """What a call costs whose cost is not known. at_least_picodollars: what the provider says that it cost."""
-    spent = max(hold.picodollars, at_least_picodollars)
-    return Tally(
-        input_tokens=hold.input_tokens,
-        output_tokens=hold.output_tokens,
-        spent_picodollars=spent,
-        uncertain_calls=1,
-        uncertain_picodollars=spent,
-        unpriced_calls=int(not hold.is_priced and not at_least_picodollars),
-    )

@@ -1,20 +1,24 @@
-"""What a ledger's file says, as plain data for people and programs: workers, the tree of accounts, holds, totals.
+"""What a ledger says, as plain data for people and programs: workers, the tree of accounts, holds, totals.
 
-How spending is told. A run's allotment is held in its tenant's account until the run is closed, spent or not. Here an
-account's `spent` has in it what open runs and children below have spent so far, and `held` only what is not spent yet;
-the sum of the two is the ledger's.
+How spending is reported. A run's allotment is held in its tenant's account until the run is closed, spent or not. Here
+an account's `spent` includes what open runs and children below have spent so far, and `held` is only what is not spent
+yet; the sum of the two is the ledger's.
 
-sqlite_report.py reads it. Nothing here opens a file.
+`LedgerReports` is what a store of ledgers has to give for that; sqlite/report.py does. Nothing here opens a file.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
+from typing import Protocol, Self
 
-from divebell_bridge.money.escrow import NO_CAPS, NOTHING, Account, Amounts, Below, Caps, room
-from divebell_bridge.money.ledger import MAX_TREE_DEPTH
+from divebell_bridge.money.amounts import NO_CAPS, NOTHING, Amounts, Caps, Limit
+from divebell_bridge.money.books import MAX_TREE_DEPTH
+from divebell_bridge.money.escrow import Account, Below, room
 
 ACCOUNT_KINDS = ("tenant", "daily", "day", "run", "child")
-_LIMITS = range(3)
+MAX_ROWS = 20_000
+"""Of each kind that is reported. `LedgerReports.is_cut` says whether there were more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,19 +119,75 @@ class Totals:
     died_accounts: int
 
 
+class LedgerReports(Protocol):
+    """One look at a ledger, as a context manager: whatever one of them reports is of one moment. Nothing is changed.
+
+    location: where the ledger is, for people. workers: the processes by their number, those at work first. is_cut:
+    whether something was left out of what was reported so far, because there was too much of it.
+    Its methods raise LedgerError where the ledger cannot be read.
+    """
+
+    @property
+    def location(self) -> str: ...
+
+    @property
+    def workers(self) -> Mapping[int, Worker]: ...
+
+    @property
+    def is_cut(self) -> bool: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_error: object) -> None: ...
+
+    def accounts(
+        self, *, closed_runs: int = 0, every_day: bool = False, today: date | None = None
+    ) -> list[AccountReport]:
+        """The tenants, and the runs that have none, with what is under them, newest first.
+
+        Days are today's and those of the runs that are reported, or every one. Besides the open runs and children there
+        are the last `closed_runs` runs that were closed, and then the closed children of all runs that are reported.
+        """
+        ...
+
+    def tenants(self, *, today: date | None = None) -> list[TenantReport]:
+        """Each tenant in a line, by name."""
+        ...
+
+    def has_tenant(self, name: str) -> bool: ...
+
+    def holds(
+        self, *, tenant: str | None = None, state: str = "held", limit: int = MAX_ROWS, died_only: bool = False
+    ) -> list[HoldReport]:
+        """The holds in that state, newest first; of one tenant, or of all. died_only: those of dead processes."""
+        ...
+
+    def hold(self, hold_id: str) -> HoldReport | None:
+        """One hold by its id."""
+        ...
+
+    def totals(self) -> Totals:
+        """What the whole ledger has. `spent` counts each charge once, in closed runs and open ones."""
+        ...
+
+
 def total(amounts: Iterable[Amounts]) -> Amounts:
     """The sum in each limit."""
-    sums = [0, 0, 0]
+    sums = Amounts()
     for each in amounts:
-        sums = [one + other for one, other in zip(sums, each, strict=True)]
-    return Amounts(*sums)
+        sums = _sum(sums, each)
+    return sums
 
 
-def tree_of(found: dict[str, AccountReport]) -> list[AccountReport]:
+def _sum(one: Amounts, other: Amounts) -> Amounts:
+    return Amounts(*(one[limit] + other[limit] for limit in Limit))
+
+
+def tree_of(reports: dict[str, AccountReport]) -> list[AccountReport]:
     """The accounts under their parents; those whose parents are not there on top. Accounts in a ring are left out."""
     roots: list[AccountReport] = []
-    for each in found.values():
-        above = None if each.account.parent is None else found.get(each.account.parent)
+    for each in reports.values():
+        above = None if each.account.parent is None else reports.get(each.account.parent)
         if each.account.kind == "daily":
             if above is not None:
                 above.per_day = each.account.caps
@@ -135,16 +195,16 @@ def tree_of(found: dict[str, AccountReport]) -> list[AccountReport]:
             (roots if above is None else above.children).append(each)
 
     def below(account: Account) -> Iterator[Account]:
-        reports = list(found[account.id].children)
-        while reports:
-            report = reports.pop()
+        waiting = list(reports[account.id].children)
+        while waiting:
+            report = waiting.pop()
             if report.account.is_open:
                 yield report.account
-                reports.extend(report.children)
+                waiting.extend(report.children)
 
     for root in roots:
-        _finish(root, [], MAX_TREE_DEPTH, below)
-    return _sorted(roots)
+        _add_up(root, [], MAX_TREE_DEPTH, below)
+    return _sort(roots)
 
 
 def tenant_report(tenant: AccountReport, day: str) -> TenantReport:
@@ -153,7 +213,7 @@ def tenant_report(tenant: AccountReport, day: str) -> TenantReport:
     today = next((each for each in days if each.account.path.endswith(f", {day}")), None)
     left = tenant.left
     if today is None:
-        left_today = Caps(*(min(each, default=None) for each in _given(tenant.per_day, left)))
+        left_today = Caps(*(_lowest(tenant.per_day[limit], left[limit]) for limit in Limit))
     else:
         left_today = today.left
     return TenantReport(
@@ -164,12 +224,12 @@ def tenant_report(tenant: AccountReport, day: str) -> TenantReport:
     )  # fmt: skip
 
 
-def _given(*caps: Caps) -> list[list[int]]:
-    """In each limit the caps that there are."""
-    return [[cap for cap in each if cap is not None] for each in zip(*caps, strict=True)]
+def _lowest(*caps: int | None) -> int | None:
+    """The lowest of the caps that there are."""
+    return min((cap for cap in caps if cap is not None), default=None)
 
 
-def _finish(report: AccountReport, above: list[Account], depth: int, below: Below) -> tuple[Amounts, Amounts]:
+def _add_up(report: AccountReport, above: list[Account], depth: int, below: Below) -> tuple[Amounts, Amounts]:
     """Work out what is spent, held and left here and below.
 
     Returns what the account above must add to its spending, and take from what it holds.
@@ -178,30 +238,30 @@ def _finish(report: AccountReport, above: list[Account], depth: int, below: Belo
         report.children.clear()
     account = report.account
     chain = [account, *above]
-    spent, held = list(account.spent), list(account.held)
-    up, down = [0, 0, 0], [0, 0, 0]
-    report.children = _sorted(report.children)
+    spent_below = spent_of_held = NOTHING
+    report.children = _sort(report.children)
     for child in report.children:
-        more, less = _finish(child, chain, depth - 1, below)
-        for limit in _LIMITS:
-            up[limit] += more[limit]
-            down[limit] += less[limit]
-    report.spent = Amounts(*(spent[limit] + up[limit] for limit in _LIMITS))
-    report.held = Amounts(*(max(held[limit] - down[limit], 0) for limit in _LIMITS))
+        more_spent, less_held = _add_up(child, chain, depth - 1, below)
+        spent_below, spent_of_held = _sum(spent_below, more_spent), _sum(spent_of_held, less_held)
+    report.spent = _sum(account.spent, spent_below)
+    report.held = Amounts(*(max(account.held[limit] - spent_of_held[limit], 0) for limit in Limit))
     report.left = room(chain, below)
     if not account.is_open:
         return NOTHING, NOTHING
-    for limit in _LIMITS:
-        if account.carved[limit]:
-            up[limit] = report.spent[limit]
-            down[limit] = min(up[limit], account.caps[limit] or 0)
-    return Amounts(*up), Amounts(*down)
+    spent = Amounts(*(report.spent[limit] if account.carved[limit] else spent_below[limit] for limit in Limit))
+    less = Amounts(
+        *(
+            min(spent[limit], account.caps[limit] or 0) if account.carved[limit] else spent_of_held[limit]
+            for limit in Limit
+        )
+    )
+    return spent, less
 
 
 _KIND_ORDER = {kind: place for place, kind in enumerate(ACCOUNT_KINDS)}
 
 
-def _sorted(reports: list[AccountReport]) -> list[AccountReport]:
+def _sort(reports: list[AccountReport]) -> list[AccountReport]:
     """Tenants by name, days and runs newest first, children in the order in which they began."""
     by_id = sorted(reports, key=lambda each: each.account.id, reverse=True)
     newest_first = sorted(by_id, key=lambda each: each.opened, reverse=True)

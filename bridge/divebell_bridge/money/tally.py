@@ -1,8 +1,9 @@
 """What was used, counted by model: for people to read. Limits are kept elsewhere (escrow.py)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from divebell_bridge.money.budget import dollars
+from divebell_bridge.money.amounts import Amounts
+from divebell_bridge.money.dollars import dollars
 
 
 @dataclass(slots=True)
@@ -27,18 +28,14 @@ class Tally:
     unpriced_calls: int = 0
     """Of models whose price is not known: what they cost is not in the money."""
 
+    @property
+    def amounts(self) -> Amounts:
+        """What of it is counted against caps."""
+        return Amounts(self.spent_picodollars, self.input_tokens + self.output_tokens, self.calls)
+
     def add(self, other: "Tally") -> None:
-        self.calls += other.calls
-        self.input_tokens += other.input_tokens
-        self.output_tokens += other.output_tokens
-        self.cached_input_tokens += other.cached_input_tokens
-        self.cache_write_tokens += other.cache_write_tokens
-        self.spent_picodollars += other.spent_picodollars
-        self.uncertain_calls += other.uncertain_calls
-        self.uncertain_picodollars += other.uncertain_picodollars
-        self.refunded_calls += other.refunded_calls
-        self.memo_calls += other.memo_calls
-        self.unpriced_calls += other.unpriced_calls
+        for field in fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
 
     def as_dict(self) -> dict[str, object]:
         """For Result.spend: the counts, and the money as Decimal dollars."""

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from divebell_bridge.money.budget import MAX_COUNT, MAX_PICODOLLARS, picodollars, shown
+from divebell_bridge.money.amounts import MAX_COUNT
+from divebell_bridge.money.dollars import MAX_PICODOLLARS, picodollars, quote
 from divebell_bridge.money.errors import ConfigurationError
 
 MAX_LONG_PROMPTS = 16
@@ -28,7 +29,7 @@ def _picodollars_per_token(dollars_per_million: "str | Decimal", what: str) -> i
     whole, rest = divmod(picodollars(dollars_per_million, what), 1_000_000)
     if rest:
         raise ConfigurationError(
-            f"{what} has more than 6 decimal places per million tokens: {shown(dollars_per_million)}"
+            f"{what} has more than 6 decimal places per million tokens: {quote(dollars_per_million)}"
         )
     return whole
 
@@ -43,7 +44,7 @@ class LongPrompt:
     def __post_init__(self) -> None:
         if type(self.over_input_tokens) is not int or not 0 <= self.over_input_tokens <= MAX_COUNT:
             raise ConfigurationError(
-                f"over_input_tokens is a whole number from 0 to {MAX_COUNT:,}, not {shown(self.over_input_tokens)}"
+                f"over_input_tokens is a whole number from 0 to {MAX_COUNT:,}, not {quote(self.over_input_tokens)}"
             )
         if not isinstance(self.rate, Rate) or not self.rate.is_of_tokens_alone:
             raise ConfigurationError(
@@ -78,11 +79,11 @@ class Rate:
         optional = [amount for amount in (cached, written) if amount is not None]
         for amount in (self.input_picodollars, self.output_picodollars, self.request_picodollars, *optional):
             if type(amount) is not int or not 0 <= amount <= MAX_PICODOLLARS:
-                raise ConfigurationError(f"a rate is a whole number of pico-dollars, 0 or more, not {shown(amount)}")
+                raise ConfigurationError(f"a rate is a whole number of pico-dollars, 0 or more, not {quote(amount)}")
         factor = self.max_tokens_per_byte
         if type(factor) is not int or not 1 <= factor <= MAX_TOKENS_PER_BYTE:
             raise ConfigurationError(
-                f"max_tokens_per_byte is a whole number from 1 to {MAX_TOKENS_PER_BYTE}, not {shown(factor)}"
+                f"max_tokens_per_byte is a whole number from 1 to {MAX_TOKENS_PER_BYTE}, not {quote(factor)}"
             )
         tiers = self.long_prompts
         if not isinstance(tiers, tuple) or not all(isinstance(tier, LongPrompt) for tier in tiers):

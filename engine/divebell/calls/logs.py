@@ -23,7 +23,7 @@ from divebell.events import (
     ToolEnded,
 )
 from divebell.text import shown
-from divebell_bridge.money.budget import dollars
+from divebell_bridge.money.dollars import dollars
 
 MAX_SENTENCE_CHARACTERS = 300
 

@@ -16,7 +16,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import anyio
@@ -36,9 +36,10 @@ from divebell.models.protocol import DEFAULT_TIMEOUT_SECONDS, Completion, Model,
 from divebell.models.secret_texts import SecretTexts
 from divebell.models.traits import identity_of, image_tokens_of, secrets_of, surcharge_percent_of
 from divebell.usage import Usage
+from divebell_bridge.money.charges import Charge, Hold
 from divebell_bridge.money.errors import BudgetExceeded, DivebellError, LedgerBusy, LedgerError, LedgerUnavailable
 from divebell_bridge.money.ledger import Ledger
-from divebell_bridge.money.meter import Hold, Meter, whole
+from divebell_bridge.money.meter import Meter
 from divebell_bridge.money.patience import MONEY_WAIT_SECONDS, PATIENCE_SECONDS, UNAVAILABLE_PAUSE_SECONDS, pauses
 from divebell_bridge.money.tally import Tally
 
@@ -342,28 +343,29 @@ class Calls:
         journal, path = self._journal, meter.path
         call = f"{journal.id or meter.run_id}/{path}/{name}{f', attempt {attempt}' if attempt > 1 else ''}"
         marked = replace(fitted, max_output_tokens=hold.output_tokens, metadata={**request.metadata, "call": call})
-        end = _refund(meter, hold)
+        charge = hold.charge_nothing()
         failed = True
         try:
-            journal.write(SentEntry(path, name, model.name, hold.id, whole(hold)))
-            end = _forfeit(meter, hold)
+            in_full = hold.charge_in_full()
+            journal.write(SentEntry(path, name, model.name, hold.id, in_full.booked))
+            charge = in_full
             completion = clean_completion(
                 await _completed(meter, model, marked, self._call_seconds), self._secrets_with(model)
             )
-            end = _settlement(meter, hold, completion.usage)
+            charge = _charge_of(hold, completion.usage)
             # Before it is settled, because what is paid for must be there when the run is resumed.
-            foreseen = _foreseen(meter, hold, completion.usage)
-            journal.write(CallEntry(path, name, model.name, request, completion, hold.id, foreseen, hold.output_tokens))
+            booked = charge.booked
+            journal.write(CallEntry(path, name, model.name, request, completion, hold.id, booked, hold.output_tokens))
             failed = False
         except ModelError as error:
             clean_error(error, self._secrets_with(model))
             if error.never_ran:
-                end = _refund(meter, hold)
+                charge = hold.charge_nothing()
             elif (usage := _readable(error.usage)) is not None:
-                end = _settlement(meter, hold, usage)
+                charge = _charge_of(hold, usage)
             raise
         finally:
-            booked = end()
+            booked = meter.settle(charge)
             if failed:
                 with contextlib.suppress(JournalError):  # the journal remembers it, and the next call raises it
                     journal.write(PaidEntry(path, hold.id, booked))
@@ -372,36 +374,23 @@ class Calls:
         return completion, booked
 
 
-def _settlement(meter: Meter, hold: Hold, usage: Usage | None) -> Callable[[], Tally]:
+def _charge_of(hold: Hold, usage: Usage | None) -> Charge:
+    """What the call is charged: what the endpoint reported, or the whole hold where it did not."""
     if usage is None:
-        return _forfeit(meter, hold)
-    return lambda: meter.settle(hold, *_numbers(usage), **_price(usage))
-
-
-def _foreseen(meter: Meter, hold: Hold, usage: Usage | None) -> Tally:
-    return whole(hold) if usage is None else meter.foreseen(hold, *_numbers(usage), **_price(usage))
+        return hold.charge_in_full()
+    return hold.charge(
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cached_input_tokens,
+        usage.cache_write_tokens,
+        service_tier=usage.service_tier,
+        reported_picodollars=usage.reported_picodollars,
+    )
 
 
 def _readable(usage: object) -> Usage | None:
     """What an adapter says was used, if it is of the right types: an answer is not lost to what is not."""
     return usage if isinstance(usage, Usage) and isinstance(usage.service_tier, str) else None
-
-
-def _numbers(usage: Usage) -> tuple[int, int, int, int]:
-    return usage.input_tokens, usage.output_tokens, usage.cached_input_tokens, usage.cache_write_tokens
-
-
-def _price(usage: Usage) -> dict[str, Any]:
-    """What the endpoint says of the price."""
-    return {"service_tier": usage.service_tier, "reported_picodollars": usage.reported_picodollars}
-
-
-def _forfeit(meter: Meter, hold: Hold) -> Callable[[], Tally]:
-    return lambda: meter.forfeit(hold)
-
-
-def _refund(meter: Meter, hold: Hold) -> Callable[[], Tally]:
-    return lambda: meter.refund(hold)
 
 
 async def _completed(meter: Meter, model: Model, request: Request, call_seconds: float) -> Completion:

@@ -25,9 +25,10 @@ from dataclasses import dataclass
 import anyio
 
 from divebell.calls.metered_calls import RECOVER_SECONDS, patiently
+from divebell_bridge.money.books import STALE_TICKET_SECONDS
 from divebell_bridge.money.budget import Budget
 from divebell_bridge.money.errors import BudgetExceeded, LedgerError
-from divebell_bridge.money.ledger import STALE_TICKET_SECONDS, Ledger
+from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.meter import Meter
 from divebell_bridge.money.patience import MONEY_WAIT_SECONDS
 from divebell_bridge.money.rates import RateCard

@@ -9,6 +9,7 @@ from divebell.models.protocol import Model
 from divebell.models.scripted import ScriptedModel
 from divebell.text import shown
 from divebell_bridge.money.rates import RateCard
+from divebell_bridge.money.tally import Tally
 
 MAX_WARNED_NAMES = 1_000
 
@@ -19,12 +20,6 @@ _log = logging.getLogger(PRICES)
 _lock = threading.Lock()
 _warned: set[str] = set()
 """Names of models, by warn_of_unknown_price."""
-
-_COUNTED = (
-    "calls", "memo_calls", "input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens",
-    "uncertain_calls", "refunded_calls", "unpriced_calls",
-)  # fmt: skip
-_MONEY = ("dollars", "uncertain_dollars")
 
 
 def cost_text(amount: str, unpriced_calls: int) -> str:
@@ -78,13 +73,15 @@ class Spending:
 
 
 def _nothing() -> dict[str, Any]:
-    return {**dict.fromkeys(_COUNTED, 0), **dict.fromkeys(_MONEY, Decimal(0)), "models": {}}
+    return {**Tally().as_dict(), "models": {}}
 
 
 def _merge(into: dict[str, Any], spend: dict[str, Any]) -> None:
-    for name in (*_COUNTED, *_MONEY):
-        into[name] += spend[name]
+    _add(into, spend)
     for model, account in spend.get("models", {}).items():
-        own = into["models"].setdefault(model, {**dict.fromkeys(_COUNTED, 0), **dict.fromkeys(_MONEY, Decimal(0))})
-        for name in (*_COUNTED, *_MONEY):
-            own[name] += account[name]
+        _add(into["models"].setdefault(model, Tally().as_dict()), account)
+
+
+def _add(into: dict[str, Any], spend: dict[str, Any]) -> None:
+    for name in Tally().as_dict():
+        into[name] += spend[name]

@@ -29,7 +29,7 @@ from divebell.events import (
 )
 from divebell.run.observation import shortened
 from divebell.run.result import Result
-from divebell_bridge.money.budget import dollars
+from divebell_bridge.money.dollars import dollars
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 CODE_CHARACTERS = 4_000

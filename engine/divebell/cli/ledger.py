@@ -49,15 +49,15 @@ def show(
     Tokens and calls have a line where they have a cap. --json has all figures, to the last digit.
     """
     from divebell.cli import ledger_json, ledger_tables
-    from divebell_bridge.money.sqlite.report import LedgerReader
+    from divebell_bridge.money.store import ledger_store
 
-    with _readable(), LedgerReader(_named(file)) as reader:
-        accounts = reader.accounts(closed_runs=MAX_SHOWN if every else recent, every_day=every)
-        totals = reader.totals()
+    with _readable(), ledger_store(_named(file)).read() as reports:
+        accounts = reports.accounts(closed_runs=MAX_SHOWN if every else recent, every_day=every)
+        totals = reports.totals()
     if as_json:
-        ledger_json.show(reader, accounts, totals)
+        ledger_json.show(reports, accounts, totals)
     else:
-        ledger_tables.show(reader, accounts, totals)
+        ledger_tables.show(reports, accounts, totals)
 
 
 @ledger.command()
@@ -67,14 +67,14 @@ def tenants(file: LedgerFile = None, as_json: AsJson = False) -> None:
     Tokens and calls have a line where they have a cap.
     """
     from divebell.cli import ledger_json, ledger_tables
-    from divebell_bridge.money.sqlite.report import LedgerReader
+    from divebell_bridge.money.store import ledger_store
 
-    with _readable(), LedgerReader(_named(file)) as reader:
-        found = reader.tenants()
+    with _readable(), ledger_store(_named(file)).read() as reports:
+        found = reports.tenants()
     if as_json:
-        ledger_json.tenants(reader, found)
+        ledger_json.tenants(reports, found)
     else:
-        ledger_tables.tenants(reader, found)
+        ledger_tables.tenants(reports, found)
 
 
 @ledger.command()
@@ -96,16 +96,16 @@ def holds(
     """
     from divebell.cli import ledger_json, ledger_tables
     from divebell.cli.display import one_line
-    from divebell_bridge.money.sqlite.report import LedgerReader
+    from divebell_bridge.money.store import ledger_store
 
-    with _readable(), LedgerReader(_named(file)) as reader:
-        if tenant is not None and not reader.has_tenant(tenant):
+    with _readable(), ledger_store(_named(file)).read() as reports:
+        if tenant is not None and not reports.has_tenant(tenant):
             raise Exit(USAGE, f"no tenant is called {one_line(tenant, 100)!r}: `divebell ledger tenants` lists them")
-        found = reader.holds(tenant=tenant, state=state, limit=limit)
+        found = reports.holds(tenant=tenant, state=state, limit=limit)
     if as_json:
-        ledger_json.holds(reader, found)
+        ledger_json.holds(reports, found)
     else:
-        ledger_tables.holds(reader, found, state)
+        ledger_tables.holds(reports, found, state)
 
 
 @ledger.command()
@@ -117,10 +117,11 @@ def reconcile(file: LedgerFile = None, as_json: AsJson = False) -> None:
     Processes that are alive are left alone. Doing it again changes nothing.
     """
     from divebell.cli import ledger_json, ledger_tables
-    from divebell_bridge.money.sqlite.reconcile import reconcile as work
+    from divebell_bridge.money.reconcile import reconcile as close_what_died
+    from divebell_bridge.money.store import ledger_store
 
     with _readable():
-        done = work(_named(file))
+        done = close_what_died(ledger_store(_named(file)))
     if as_json:
         ledger_json.reconciled(done)
     else:
@@ -149,21 +150,21 @@ def cap(
     from divebell.cli import ledger_json, ledger_tables
     from divebell.cli.display import one_line
     from divebell.cli.ledger_caps import change_caps
-    from divebell_bridge.money.sqlite.report import LedgerReader
+    from divebell_bridge.money.store import ledger_store
 
     if stop and total is not None:
         raise Exit(USAGE, "--stop and --total are two ways to set one cap: give one of them")
     if not stop and total is None and per_day is None:
         raise Exit(USAGE, "which cap? give --total DOLLARS, --per-day DOLLARS or --stop")
-    path = _named(file)
-    with _readable(), LedgerReader(path) as reader:
-        if not reader.has_tenant(tenant):
+    store = ledger_store(_named(file))
+    with _readable(), store.read() as reports:
+        if not reports.has_tenant(tenant):
             raise Exit(USAGE, f"no tenant is called {one_line(tenant, 100)!r}: `divebell ledger tenants` lists them")
     with _readable():
-        change_caps(path, tenant, total=total, per_day=per_day, stop=stop)
-    with _readable(), LedgerReader(path) as reader:
-        found = [each for each in reader.tenants() if each.name == tenant]
-        (ledger_json if as_json else ledger_tables).tenants(reader, found)
+        change_caps(store, tenant, total=total, per_day=per_day, stop=stop)
+    with _readable(), store.read() as reports:
+        found = [each for each in reports.tenants() if each.name == tenant]
+        (ledger_json if as_json else ledger_tables).tenants(reports, found)
 
 
 def _named(file: Path | None) -> Path:

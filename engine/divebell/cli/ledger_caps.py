@@ -1,23 +1,21 @@
 """Changing a tenant's caps from the command line."""
 
-from pathlib import Path
-
-from divebell_bridge.money.budget import picodollars
-from divebell_bridge.money.escrow import Caps
+from divebell_bridge.money.amounts import Caps, Limit
+from divebell_bridge.money.dollars import picodollars
 from divebell_bridge.money.patience import wait_and_do
-from divebell_bridge.money.sqlite.ledger import SQLiteLedger
+from divebell_bridge.money.store import LedgerStore
 
 LIFT = "none"
-STOPPED = Caps(0, 0, 0)
+STOPPED = Caps(*(0 for _ in Limit))
 
 
-def change_caps(path: Path, tenant: str, *, total: str | None, per_day: str | None, stop: bool) -> None:
+def change_caps(store: LedgerStore, tenant: str, *, total: str | None, per_day: str | None, stop: bool) -> None:
     """Write the caps. Those in tokens and calls stay, but for what `stop` set, which ends with another cap in dollars.
 
     ConfigurationError for what is not an amount, LedgerError where the ledger cannot be written.
     """
     new_total, new_day = _amount(total, "--total"), _amount(per_day, "--per-day")
-    with SQLiteLedger(path) as ledger:
+    with store.open() as ledger:
         in_all, each_day = ledger.account(f"tenant:{tenant}"), ledger.account(f"daily:{tenant}")
         total_caps, day_caps = None, None
         if stop:

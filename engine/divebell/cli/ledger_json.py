@@ -5,22 +5,23 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from divebell_bridge.money.budget import dollars
-from divebell_bridge.money.escrow import Amounts, Caps
-from divebell_bridge.money.report import AccountReport, HoldReport, TenantReport, Totals, Worker
-from divebell_bridge.money.sqlite.reconcile import Reconciled
-from divebell_bridge.money.sqlite.report import LedgerReader
+from divebell_bridge.money.amounts import Amounts, Caps, Limit
+from divebell_bridge.money.dollars import dollars
+from divebell_bridge.money.reconcile import Reconciled
+from divebell_bridge.money.report import AccountReport, HoldReport, LedgerReports, TenantReport, Totals, Worker
 
 
-def _print(told: Mapping[str, Any]) -> None:
-    json.dump(told, sys.stdout, indent=2)
+def _print(report: Mapping[str, Any]) -> None:
+    json.dump(report, sys.stdout, indent=2)
     print()
 
 
 def _amounts(amounts: "Amounts | Caps") -> dict[str, Any]:
-    picodollars, tokens, calls = amounts
-    money = None if picodollars is None else f"{dollars(picodollars):f}"
-    return {"dollars": money, "tokens": tokens, "calls": calls}
+    return {limit.unit: _amount(limit, amounts[limit]) for limit in Limit}
+
+
+def _amount(limit: Limit, value: int | None) -> str | int | None:
+    return value if value is None or limit is not Limit.PICODOLLARS else f"{dollars(value):f}"
 
 
 def _worker(worker: Worker | None) -> dict[str, Any] | None:
@@ -31,7 +32,7 @@ def _worker(worker: Worker | None) -> dict[str, Any] | None:
 
 def _account(report: AccountReport) -> dict[str, Any]:
     account = report.account
-    told = {
+    fields = {
         "id": account.id,
         "kind": account.kind,
         "path": account.path,
@@ -47,13 +48,13 @@ def _account(report: AccountReport) -> dict[str, Any]:
         "overdrawn": _amounts(account.overdrawn),
         "children": [_account(child) for child in report.children],
     }
-    return {**told, "per_day": _amounts(report.per_day)} if account.kind == "tenant" else told
+    return {**fields, "per_day": _amounts(report.per_day)} if account.kind == "tenant" else fields
 
 
-def show(reader: LedgerReader, accounts: Sequence[AccountReport], totals: Totals) -> None:
+def show(reports: LedgerReports, accounts: Sequence[AccountReport], totals: Totals) -> None:
     _print(
         {
-            "ledger": str(reader.path),
+            "ledger": reports.location,
             "totals": {
                 "tenants": totals.tenants,
                 "open_runs": totals.open_runs,
@@ -72,13 +73,13 @@ def show(reader: LedgerReader, accounts: Sequence[AccountReport], totals: Totals
                 "held": _amounts(totals.died_held),
             },
             "accounts": [_account(each) for each in accounts],
-            "cut": reader.is_cut,
+            "cut": reports.is_cut,
         }
     )
 
 
-def tenants(reader: LedgerReader, found: Sequence[TenantReport]) -> None:
-    told = [
+def tenants(reports: LedgerReports, found: Sequence[TenantReport]) -> None:
+    lines = [
         {
             "name": each.name,
             "today": {
@@ -97,7 +98,7 @@ def tenants(reader: LedgerReader, found: Sequence[TenantReport]) -> None:
         }
         for each in found
     ]
-    _print({"ledger": str(reader.path), "tenants": told, "cut": reader.is_cut})
+    _print({"ledger": reports.location, "tenants": lines, "cut": reports.is_cut})
 
 
 def _hold(entry: HoldReport) -> dict[str, Any]:
@@ -116,8 +117,8 @@ def _hold(entry: HoldReport) -> dict[str, Any]:
     }
 
 
-def holds(reader: LedgerReader, found: Sequence[HoldReport]) -> None:
-    _print({"ledger": str(reader.path), "holds": [_hold(each) for each in found], "cut": reader.is_cut})
+def holds(reports: LedgerReports, found: Sequence[HoldReport]) -> None:
+    _print({"ledger": reports.location, "holds": [_hold(each) for each in found], "cut": reports.is_cut})
 
 
 def reconciled(done: Reconciled) -> None:

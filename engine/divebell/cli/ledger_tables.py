@@ -11,10 +11,9 @@ from rich.text import Text
 
 from divebell.cli.columns import Page, Row, names, numbers, words
 from divebell.cli.display import money, one_line
-from divebell_bridge.money.escrow import NO_CAPS, Amounts, Caps
-from divebell_bridge.money.report import AccountReport, HoldReport, TenantReport, Totals, Worker
-from divebell_bridge.money.sqlite.reconcile import Reconciled
-from divebell_bridge.money.sqlite.report import LedgerReader
+from divebell_bridge.money.amounts import NO_CAPS, Amounts, Caps, Limit
+from divebell_bridge.money.reconcile import Reconciled
+from divebell_bridge.money.report import AccountReport, HoldReport, LedgerReports, TenantReport, Totals, Worker
 
 NAME_CHARACTERS = 60
 MAX_INDENT = 10
@@ -22,16 +21,17 @@ REASON_CHARACTERS = 200
 MAX_NOTES = 20
 BAR_CHARACTERS = 12
 
-_UNITS = ("dollars", "tokens", "calls")
 _STATE_STYLES = {"open": "green", "held": "green", "frozen": "bold red", "died": "bold red", "closed": "dim"}
 
 
-def amount(value: int | None, limit: int, absent: str = "no cap") -> str:
+def amount(value: int | None, limit: Limit = Limit.PICODOLLARS, absent: str = "no cap") -> str:
     """An amount in a limit. What is too small to be seen is not shown as nothing."""
     if value is None:
         return absent
-    if limit or not value:
-        return f"{value:,}" if limit else "$0"
+    if limit is not Limit.PICODOLLARS:
+        return f"{value:,}"
+    if not value:
+        return "$0"
     return "<$0.000001" if 0 < value < 10**6 else money(value)
 
 
@@ -61,22 +61,22 @@ def _bar(page: Page, spent: int, held: int, cap: int | None) -> Text:
     return bar.append(free * (BAR_CHARACTERS - to_spent - to_held), style="dim")
 
 
-def _lines(caps: Sequence[Caps], amounts: Sequence[Amounts]) -> list[int]:
+def _lines(caps: Sequence[Caps], amounts: Sequence[Amounts]) -> list[Limit]:
     """The limits that get a line: dollars, what is capped, and what is used where no dollars are."""
     without_dollars = not any(each.picodollars for each in amounts) and all(cap.picodollars is None for cap in caps)
     return [
         limit
-        for limit in range(3)
-        if limit == 0
+        for limit in Limit
+        if limit is Limit.PICODOLLARS
         or any(cap[limit] is not None for cap in caps)
         or (without_dollars and any(each[limit] for each in amounts))
     ]
 
 
-def show(reader: LedgerReader, accounts: Sequence[AccountReport], totals: Totals) -> None:
+def show(reports: LedgerReports, accounts: Sequence[AccountReport], totals: Totals) -> None:
     """The tree of accounts, notes on those that are frozen, and the sums."""
     page = Page()
-    page.line(f"Ledger {one_line(str(reader.path), 200)}", "bold")
+    page.line(f"Ledger {one_line(reports.location, 200)}", "bold")
     if accounts:
         columns = [*names("account"), *numbers("spent", "held", "cap", "left")]
         columns += words(*([""] if page.has_bars else []), "state", *(["process"] if page.is_wide else []))
@@ -84,7 +84,7 @@ def show(reader: LedgerReader, accounts: Sequence[AccountReport], totals: Totals
         page.table(columns, rows)
         _print_notes(page, accounts)
     _print_totals(page, totals)
-    _print_cut(page, reader)
+    _print_cut(page, reports)
 
 
 def _walk(reports: Sequence[AccountReport], depth: int = 0) -> Iterator[tuple[int, AccountReport]]:
@@ -98,9 +98,9 @@ def _account_rows(page: Page, depth: int, report: AccountReport) -> Iterator[Row
     label = account.path.rpartition(", ")[2] if account.kind in ("day", "child") else account.path
     style = "dim" if not account.is_open else "bold" if depth == 0 else ""
     for limit in _lines([account.caps], [report.spent, report.held]):
-        first = limit == 0
+        first = limit is Limit.PICODOLLARS
         cells: Row = [
-            _name(label, depth, style) if first else _name(f"({_UNITS[limit]})", depth + 1, "dim"),
+            _name(label, depth, style) if first else _name(f"({limit.unit})", depth + 1, "dim"),
             amount(report.spent[limit], limit),
             amount(report.held[limit], limit),
             amount(account.caps[limit], limit),
@@ -124,8 +124,8 @@ def _print_notes(page: Page, accounts: Sequence[AccountReport]) -> None:
             notes.append(f"{one_line(account.path)} is frozen: {one_line(account.frozen, REASON_CHARACTERS)}")
         if any(account.overdrawn) and (account.kind in ("run", "child") or account.caps != NO_CAPS):
             over = ", ".join(
-                f"{amount(value, limit)}{f' {_UNITS[limit]}' if limit else ''}"
-                for limit, value in enumerate(account.overdrawn)
+                amount(value, limit) if limit is Limit.PICODOLLARS else limit.quantity(value)
+                for limit, value in zip(Limit, account.overdrawn, strict=True)
                 if value
             )
             how = "was overdrawn by the provider" if account.kind in ("run", "child") else "is over what its cap allows"
@@ -143,11 +143,11 @@ def _print_totals(page: Page, totals: Totals) -> None:
         f"{_counted(totals.closed_runs, 'closed run')}; {_processes(totals.alive)} at work"
     )
     page.line(f"spent in all: {_sum(totals.spent)}")
-    kept = f"; {amount(totals.reserved.picodollars, 0)} kept back for last calls" if any(totals.reserved) else ""
-    page.line(f"{_counted(totals.open_calls, 'open hold')}: {amount(totals.held.picodollars, 0)} for calls{kept}")
+    kept = f"; {amount(totals.reserved.picodollars)} kept back for last calls" if any(totals.reserved) else ""
+    page.line(f"{_counted(totals.open_calls, 'open hold')}: {amount(totals.held.picodollars)} for calls{kept}")
     if totals.died:
         page.line(
-            f"{_processes(totals.died)} died holding {amount(totals.died_held.picodollars, 0)} "
+            f"{_processes(totals.died)} died holding {amount(totals.died_held.picodollars)} "
             f"({_counted(totals.died_calls, 'call')}, {_accounts(totals.died_accounts)}): "
             "run `divebell ledger reconcile`",
             "bold yellow",
@@ -163,15 +163,20 @@ def _accounts(number: int) -> str:
 
 
 def _sum(amounts: Amounts) -> str:
-    return f"{amount(amounts.picodollars, 0)}, {_counted(amounts.tokens, 'token')}, {_counted(amounts.calls, 'call')}"
+    counted = [
+        _counted(value, limit.unit.removesuffix("s"))
+        for limit, value in zip(Limit, amounts, strict=True)
+        if limit is not Limit.PICODOLLARS
+    ]
+    return ", ".join([amount(amounts.picodollars), *counted])
 
 
-def _print_cut(page: Page, reader: LedgerReader) -> None:
-    if reader.is_cut:
+def _print_cut(page: Page, reports: LedgerReports) -> None:
+    if reports.is_cut:
         page.line("there is more in the ledger than is read here: the list, and its sums, leave some out", "yellow")
 
 
-def tenants(reader: LedgerReader, found: Sequence[TenantReport]) -> None:
+def tenants(reports: LedgerReports, found: Sequence[TenantReport]) -> None:
     """A line each, and one for each other limit that has a cap."""
     page = Page()
     if not found:
@@ -182,9 +187,9 @@ def tenants(reader: LedgerReader, found: Sequence[TenantReport]) -> None:
     rows: list[Row] = []
     for each in found:
         for limit in _lines([each.per_day, each.total], [each.spent, each.held]):
-            first = limit == 0
+            first = limit is Limit.PICODOLLARS
             cells: Row = [
-                _name(each.name, 0, "bold") if first else _name(f"({_UNITS[limit]})", 1, "dim"),
+                _name(each.name, 0, "bold") if first else _name(f"({limit.unit})", 1, "dim"),
                 amount(each.spent_today[limit], limit),
                 amount(each.per_day[limit], limit),
                 amount(each.left_today[limit], limit, "no limit"),
@@ -198,10 +203,10 @@ def tenants(reader: LedgerReader, found: Sequence[TenantReport]) -> None:
                 cells.append(_counted(each.open_runs, "run") if first else "")
             rows.append(cells)
     page.table(columns, rows)
-    _print_cut(page, reader)
+    _print_cut(page, reports)
 
 
-def holds(reader: LedgerReader, found: Sequence[HoldReport], state: str) -> None:
+def holds(reports: LedgerReports, found: Sequence[HoldReport], state: str) -> None:
     """Newest first."""
     page = Page()
     if not found:
@@ -219,15 +224,15 @@ def holds(reader: LedgerReader, found: Sequence[HoldReport], state: str) -> None
             _name(each.path),
             _name(each.model),
             *([_name(each.tenant or "")] if page.is_wide else []),
-            amount(each.held.picodollars, 0),
-            *([amount(each.spent.picodollars, 0)] if ended else []),
-            *([amount((each.spent if ended else each.held).tokens, 1)] if page.is_wide else []),
+            amount(each.held.picodollars),
+            *([amount(each.spent.picodollars)] if ended else []),
+            *([amount((each.spent if ended else each.held).tokens, Limit.TOKENS)] if page.is_wide else []),
             _process(each.worker),
             "kept back" if each.purpose == "reserve" and not ended else one_line(each.state, 20),
         ]
         rows.append(cells)
     page.table(columns, rows)
-    if reader.is_cut:
+    if reports.is_cut:
         page.line(f"these are the newest {len(found):,}: there are more, see --limit", "yellow")
 
 
@@ -249,23 +254,23 @@ def reconciled(done: Reconciled) -> None:
     if done.processes:
         page.line(
             f"{_processes(done.processes)} had died: {_counted(done.calls, 'call')} in flight posted as spent, "
-            f"{amount(done.spent.picodollars, 0)}; {_accounts(done.accounts)} closed"
+            f"{amount(done.spent.picodollars)}; {_accounts(done.accounts)} closed"
         )
         if any(done.released):
-            page.line(f"{amount(done.released.picodollars, 0)} that was kept back for last calls is free again")
+            page.line(f"{amount(done.released.picodollars)} that was kept back for last calls is free again")
     else:
         page.line("nothing to reconcile: no process died with the ledger open")
     if done.left:
         page.line(
             f"{_counted(len(done.left), 'hold')} could not be closed: the run belongs to a process that is "
-            "still alive, or it cannot be told to whom",
+            "still alive, or it is not known to whom",
             "bold yellow",
         )
         for entry in done.left[:MAX_NOTES]:
-            page.line(f"  {one_line(entry.path, NAME_CHARACTERS)}: {amount(entry.held.picodollars, 0)}")
+            page.line(f"  {one_line(entry.path, NAME_CHARACTERS)}: {amount(entry.held.picodollars)}")
     if done.alive:
         page.line(
             f"{_processes(done.alive)} at work, with {_counted(done.alive_calls, 'call')} in flight holding "
-            f"{amount(done.alive_held.picodollars, 0)}: left alone"
+            f"{amount(done.alive_held.picodollars)}: left alone"
         )
     sys.stdout.flush()

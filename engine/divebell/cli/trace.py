@@ -16,7 +16,7 @@ from divebell.trace.html import write_page
 from divebell.trace.reader import Trace, read_trace
 from divebell.trace.schema import body_text
 from divebell.trace.tree import Span, Totals, build_tree
-from divebell_bridge.money.budget import dollars
+from divebell_bridge.money.dollars import dollars
 
 MAX_CODE_LINES = 4
 MAX_SHOWN_CALLS = 6

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from divebell.models.protocol import Message, texts_of
 from divebell.run.observation import shortened
-from divebell_bridge.money.meter import worst_case_input_tokens
+from divebell_bridge.money.bids import worst_case_input_tokens
 
 BUDGETS = frozenset({"dollars", "tokens", "calls", "seconds"})
 """The limits that are a budget's; the others are the loop's own."""

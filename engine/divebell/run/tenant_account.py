@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from divebell.calls.memo import Memo
 from divebell.errors import ConfigurationError
 from divebell.resources import EngineResources
-from divebell_bridge.money.budget import Budget, checked_budget
-from divebell_bridge.money.escrow import Caps
+from divebell_bridge.money.amounts import Caps
+from divebell_bridge.money.budget import Budget, check_budget
 from divebell_bridge.money.patience import wait_and_do
 from divebell_bridge.money.rates import Rate
 
@@ -27,7 +27,7 @@ class TenantAccount:
     """What RLM(memo="tenant") remembers, for as long as this object lives."""
 
     def __post_init__(self) -> None:
-        checked_budget(self.per_run)
+        check_budget(self.per_run)
         _check_caps(per_day=self.per_day, total=self.total)
 
     def __repr__(self) -> str:
@@ -62,10 +62,10 @@ class TenantAccount:
 
 def _check_caps(**caps: Budget | None) -> None:
     for name, cap in caps.items():
-        budget = checked_budget(cap, name)
+        budget = check_budget(cap, name)
         if budget is not None and budget.seconds is not None:
             raise ConfigurationError(f"{name} cannot limit seconds: give a limit of seconds per run, in budget")
 
 
 def _caps_of(budget: Budget | None) -> Caps | None:
-    return None if budget is None else Caps(budget.cap_picodollars, budget.tokens, budget.calls)
+    return None if budget is None else budget.caps

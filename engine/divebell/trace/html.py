@@ -25,7 +25,7 @@ from typing import Any
 from divebell.errors import TraceError
 from divebell.trace.reader import Trace
 from divebell.trace.tree import Span, Totals, build_tree, walk
-from divebell_bridge.money.budget import dollars
+from divebell_bridge.money.dollars import dollars
 
 MAX_PAGE_SPANS = 200_000
 MAX_PAGE_CHARACTERS = 64 << 20

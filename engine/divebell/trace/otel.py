@@ -40,7 +40,7 @@ from divebell.events import (
 from divebell.trace.pump import END_SECONDS, Pump
 from divebell.trace.schema import ERROR_KINDS, METADATA, Recorder, body_text
 from divebell.version import __version__
-from divebell_bridge.money.budget import dollars
+from divebell_bridge.money.dollars import dollars
 
 try:
     from opentelemetry import metrics, trace

@@ -31,7 +31,7 @@ from typing import Any, Literal, get_args
 from divebell.cell import Cell
 from divebell.errors import ConfigurationError
 from divebell.models.secret_texts import MIN_SECRET_CHARACTERS, SecretTexts
-from divebell_bridge.money.budget import dollars
+from divebell_bridge.money.dollars import dollars
 
 SCHEMA = "divebell.trace"
 VERSION = 1

@@ -11,7 +11,7 @@ from typing import Any
 
 from divebell.errors import ConfigurationError
 from divebell.trace.reader import TraceEvent
-from divebell_bridge.money.budget import picodollars
+from divebell_bridge.money.dollars import picodollars
 
 KINDS = {
     "run": "run",

@@ -4,23 +4,22 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from divebell_bridge.money.escrow import Account, Amounts, Caps, HoldEntry
-from divebell_bridge.money.ledger import STALE_TICKET_SECONDS
+from divebell_bridge.money.amounts import Amounts, Caps
+from divebell_bridge.money.books import STALE_TICKET_SECONDS
+from divebell_bridge.money.escrow import Account, HoldEntry
+from divebell_bridge.money.sqlite.schema import by_limit, columns
 
 MAX_MODEL_NAME = 200
 
-_COLUMNS = [
-    f"{prefix}_{limit}"
-    for prefix in ("cap", "carved", "spent", "held", "reserved", "overdrawn")
-    for limit in ("picodollars", "tokens", "calls")
-]
-_ACCOUNT_COLUMNS = ["id", "kind", "path", "parent", "worker", "frozen", "is_open", *_COLUMNS]
+_FIXED = ("id", "kind", "path", "parent", "worker")
+_FIGURES = ("cap", "carved", "spent", "held", "reserved", "overdrawn")
+_CHANGING = ("frozen", "is_open", *columns(*_FIGURES))
+_ACCOUNT_COLUMNS = (*_FIXED, *_CHANGING)
 _SELECT_ACCOUNT = f"SELECT {', '.join(_ACCOUNT_COLUMNS)} FROM accounts"  # noqa: S608  (names from above)
 _INSERT_ACCOUNT = (
     f"INSERT INTO accounts ({', '.join(_ACCOUNT_COLUMNS)}, opened) "  # noqa: S608
     f"VALUES ({', '.join('?' * len(_ACCOUNT_COLUMNS))}, ?)"
 )
-_CHANGING = ["frozen", "is_open", *_COLUMNS]
 _UPDATE_ACCOUNT = f"UPDATE accounts SET {', '.join(f'{name} = ?' for name in _CHANGING)}, closed = ? WHERE id = ?"  # noqa: S608
 _OPEN_BELOW = (
     "WITH RECURSIVE below (id) AS (SELECT id FROM accounts WHERE parent = ? AND is_open AND (kind <> 'day' OR EXISTS "
@@ -28,9 +27,15 @@ _OPEN_BELOW = (
     "UNION SELECT each.id FROM accounts AS each JOIN below ON each.parent = below.id WHERE each.is_open)"
 )
 _SELECT_BELOW = f"{_OPEN_BELOW} {_SELECT_ACCOUNT} WHERE id IN (SELECT id FROM below)"  # noqa: S608
-_HOLD_COLUMNS = (
-    "id, account, worker, model, purpose, state, held_picodollars, held_tokens, held_calls, "
-    "spent_picodollars, spent_tokens, spent_calls"
+_HOLD_COLUMNS = ("id", "account", "worker", "model", "purpose", "state", *columns("held", "spent"))
+_SELECT_HOLD = f"SELECT {', '.join(_HOLD_COLUMNS)} FROM holds"  # noqa: S608
+_INSERT_HOLD = (
+    f"INSERT INTO holds ({', '.join(_HOLD_COLUMNS)}, opened, ended) "  # noqa: S608
+    f"VALUES ({', '.join('?' * len(_HOLD_COLUMNS))}, ?, ?)"
+)
+_END_HOLD = (
+    f"UPDATE holds SET state = ?, {', '.join(f'{name} = ?' for name in columns('spent'))}, ended = ? "  # noqa: S608
+    "WHERE id = ? AND state = 'held'"
 )
 
 
@@ -47,19 +52,19 @@ class SQLiteBooks:
         self._changed_holds: dict[str, HoldEntry] = {}
 
     def account(self, account_id: str) -> Account | None:
-        found = self._accounts.get(account_id)
-        if found is None:
+        account = self._accounts.get(account_id)
+        if account is None:
             row = self._db.execute(f"{_SELECT_ACCOUNT} WHERE id = ?", (account_id,)).fetchone()
-            found = None if row is None else self._loaded(row)
-        return found
+            account = None if row is None else self._load_account(row)
+        return account
 
-    def _loaded(self, row: tuple[Any, ...]) -> Account:
-        account_id, kind, path, parent, worker, frozen, is_open = row[:7]
+    def _load_account(self, row: tuple[Any, ...]) -> Account:
+        account_id, kind, path, parent, worker, frozen, is_open, *figures = row
         if account_id in self._accounts:
             return self._accounts[account_id]
-        caps, carved, spent, held, reserved, overdrawn = (row[at : at + 3] for at in range(7, 25, 3))
+        caps, carved, spent, held, reserved, overdrawn = by_limit(figures)
         account = Account(
-            account_id, kind, path, parent, worker, Caps(*caps), (bool(carved[0]), bool(carved[1]), bool(carved[2])),
+            account_id, kind, path, parent, worker, Caps(*caps), tuple(map(bool, carved)),
             Amounts(*spent), Amounts(*held), Amounts(*reserved), Amounts(*overdrawn), frozen, bool(is_open),
         )  # fmt: skip
         self._accounts[account_id] = account
@@ -70,16 +75,18 @@ class SQLiteBooks:
         self._accounts[account.id] = account
 
     def hold(self, hold_id: str) -> HoldEntry | None:
-        found = self._holds.get(hold_id)
-        if found is None:
-            row = self._db.execute(f"SELECT {_HOLD_COLUMNS} FROM holds WHERE id = ?", (hold_id,)).fetchone()  # noqa: S608
-            found = None if row is None else self._loaded_hold(row)
-        return found
+        entry = self._holds.get(hold_id)
+        if entry is None:
+            row = self._db.execute(f"{_SELECT_HOLD} WHERE id = ?", (hold_id,)).fetchone()
+            entry = None if row is None else self._load_hold(row)
+        return entry
 
-    def _loaded_hold(self, row: tuple[Any, ...]) -> HoldEntry:
-        if row[0] in self._holds:
-            return self._holds[row[0]]
-        entry = HoldEntry(row[0], row[1], row[2], row[3], Amounts(*row[6:9]), row[4], row[5], Amounts(*row[9:12]))
+    def _load_hold(self, row: tuple[Any, ...]) -> HoldEntry:
+        hold_id, account, worker, model, purpose, state, *figures = row
+        if hold_id in self._holds:
+            return self._holds[hold_id]
+        held, spent = by_limit(figures)
+        entry = HoldEntry(hold_id, account, worker, model, Amounts(*held), purpose, state, Amounts(*spent))
         self._holds[entry.id] = entry
         self._stored_holds.add(entry.id)
         return entry
@@ -88,17 +95,17 @@ class SQLiteBooks:
         self._holds[entry.id] = self._changed_holds[entry.id] = entry
 
     def open_holds(self, account_id: str) -> list[HoldEntry]:
-        query = f"SELECT {_HOLD_COLUMNS} FROM holds WHERE account = ? AND state = 'held'"  # noqa: S608
-        entries = [self._loaded_hold(row) for row in self._db.execute(query, (account_id,)).fetchall()]
+        query = f"{_SELECT_HOLD} WHERE account = ? AND state = 'held'"
+        entries = [self._load_hold(row) for row in self._db.execute(query, (account_id,)).fetchall()]
         return [entry for entry in entries if entry.state == "held"]
 
     def open_children(self, account_id: str) -> list[Account]:
         rows = self._db.execute(f"{_SELECT_ACCOUNT} WHERE parent = ? AND is_open", (account_id,)).fetchall()
-        return [account for account in map(self._loaded, rows) if account.is_open]
+        return [account for account in map(self._load_account, rows) if account.is_open]
 
     def open_below(self, account_id: str) -> list[Account]:
         rows = self._db.execute(_SELECT_BELOW, (account_id,)).fetchall()
-        return [account for account in map(self._loaded, rows) if account.is_open]
+        return [account for account in map(self._load_account, rows) if account.is_open]
 
     def add_ticket(self, root: str) -> int:
         self._db.execute("DELETE FROM tickets WHERE renewed < ?", (_oldest_ticket(),))
@@ -137,14 +144,10 @@ class SQLiteBooks:
         for entry in self._changed_holds.values():
             ended = None if entry.state == "held" else now
             if entry.id in self._stored_holds:
-                self._db.execute(
-                    "UPDATE holds SET state = ?, spent_picodollars = ?, spent_tokens = ?, spent_calls = ?, ended = ? "
-                    "WHERE id = ? AND state = 'held'",
-                    (entry.state, *entry.spent, ended, entry.id),
-                )
+                self._db.execute(_END_HOLD, (entry.state, *entry.spent, ended, entry.id))
             else:
                 self._db.execute(
-                    f"INSERT INTO holds ({_HOLD_COLUMNS}, opened, ended) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",  # noqa: S608
+                    _INSERT_HOLD,
                     (
                         entry.id, entry.account, entry.worker, _storable(entry.model), entry.purpose, entry.state,
                         *entry.amounts, *entry.spent, now, ended,

@@ -1,7 +1,7 @@
 """A ledger in one SQLite file, which many processes share.
 
 Guaranteed: what a committed operation did survives the death of the process at any moment, by whatever signal; the
-database itself refuses an overdraft (sqlite_schema.py). A process's death is seen by the lock that it held
+database itself refuses an overdraft (sqlite/schema.py). A process's death is seen by the lock that it held
 (liveness.py); what it held is then posted as spent, when another process opens the ledger or waits for money, or by
 `divebell ledger reconcile`.
 
@@ -23,8 +23,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from divebell_bridge.money.books import MAX_TREE_DEPTH, Books, close_open_account
 from divebell_bridge.money.errors import LedgerError
-from divebell_bridge.money.ledger import MAX_TREE_DEPTH, Books, Ledger, close_open_account
+from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.liveness import LifeLine, is_alive, is_same_file, life_path
 from divebell_bridge.money.sqlite.books import SQLiteBooks, now_text
 from divebell_bridge.money.sqlite.file import OPEN_BUSY_SECONDS, connect, explained, migrate, transaction
@@ -120,12 +121,6 @@ class SQLiteLedger(Ledger):
             if self._life is None or not self._life.is_in_place():
                 self._register()
             self._forget(1)
-
-    def __enter__(self) -> "SQLiteLedger":
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Post what this ledger still holds as spent, and give the file back."""

@@ -1,7 +1,7 @@
 """Reading a ledger's file without becoming one of its workers: for people who want to see where the money is.
 
-Guaranteed: nothing is written and no ledger is made; everything that one reader tells is of one moment; a process that
-is alive is never told dead. The file is not trusted, since another process wrote it: only plain tables are read,
+Guaranteed: nothing is written and no ledger is made; all that one reader reports is of one moment; a process that is
+alive is never reported as dead. The file is not trusted, since another process wrote it: only plain tables are read,
 numbers are checked, texts have a bound, and a text that is not UTF-8 is shown all the same.
 
 Not guaranteed: that the figures are still true when they are read. SQLite may leave its own empty files beside the
@@ -13,14 +13,16 @@ import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from divebell_bridge.money.amounts import Amounts, Caps, Limit
+from divebell_bridge.money.books import MAX_TREE_DEPTH
 from divebell_bridge.money.errors import LedgerError
-from divebell_bridge.money.escrow import Account, Amounts, Caps
-from divebell_bridge.money.ledger import MAX_TREE_DEPTH
+from divebell_bridge.money.escrow import Account
 from divebell_bridge.money.liveness import is_alive, life_path
 from divebell_bridge.money.report import (
     ACCOUNT_KINDS,
+    MAX_ROWS,
     AccountReport,
     HoldReport,
     TenantReport,
@@ -31,27 +33,25 @@ from divebell_bridge.money.report import (
     tree_of,
 )
 from divebell_bridge.money.sqlite.file import check_version, connect, explained
+from divebell_bridge.money.sqlite.schema import by_limit, columns
 
-MAX_ROWS = 20_000
-"""Of each kind that is read. `LedgerReader.is_cut` tells that there were more."""
 MAX_HOLDS_LOOKED_AT = 200_000
 MAX_TEXT_BYTES = 100_000  # of one value in the file; SQLite refuses a longer one
 READ_BUSY_MILLISECONDS = 2_000
 
-_LIMITS = ("picodollars", "tokens", "calls")
 _TABLES = ("accounts", "holds", "workers")
-_AMOUNTS = [f"{prefix}_{limit}" for prefix in ("cap", "carved", "spent", "held", "overdrawn") for limit in _LIMITS]
 _SELECT_ACCOUNTS = (
-    f"SELECT id, kind, path, parent, worker, frozen, is_open, opened, closed, {', '.join(_AMOUNTS)} FROM accounts "  # noqa: S608
+    "SELECT id, kind, path, parent, worker, frozen, is_open, opened, closed, "  # noqa: S608
+    f"{', '.join(columns('cap', 'carved', 'spent', 'held', 'overdrawn'))} FROM accounts "
 )
 _SELECT_HOLDS = (
-    "SELECT id, account, worker, model, purpose, state, opened, ended, held_picodollars, held_tokens, held_calls, "
-    "spent_picodollars, spent_tokens, spent_calls FROM holds "
+    "SELECT id, account, worker, model, purpose, state, opened, ended, "  # noqa: S608
+    f"{', '.join(columns('held', 'spent'))} FROM holds "
 )
 
 
-class LedgerReader:
-    """One look at the ledger in the file at `path`, as a context manager.
+class SQLiteReader:
+    """LedgerReports of a file: one look at the ledger in the file at `path`, as a context manager.
 
     Raises LedgerError where there is no file, or it is something else, newer than this version or damaged; LedgerBusy
     where another process does not let it be read.
@@ -59,6 +59,7 @@ class LedgerReader:
 
     def __init__(self, path: "Path | str") -> None:
         self.path = Path(os.path.realpath(path))
+        self.location = str(self.path)
         self.is_cut = False
         with explained(self.path):
             if not self.path.is_file():
@@ -76,7 +77,7 @@ class LedgerReader:
         self._db.execute(f"PRAGMA busy_timeout = {READ_BUSY_MILLISECONDS}")
         self._db.execute("PRAGMA trusted_schema = OFF")
         if check_version(self._db, self.path) < 1:
-            raise LedgerError(f"{self.path} is empty or no ledger: name the file that the engine was given")
+            raise LedgerError(f"{self.path} is empty or not a ledger: name the file that the engine was given")
         plain = self._db.execute(
             "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql LIKE 'CREATE TABLE %'"  # no view, no module
         ).fetchmany(100)
@@ -94,7 +95,7 @@ class LedgerReader:
             alive = ended is None and number not in dead
             self.workers[number] = Worker(number, process, str(began), None if ended is None else str(ended), alive)
 
-    def __enter__(self) -> "LedgerReader":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -111,14 +112,9 @@ class LedgerReader:
     def accounts(
         self, *, closed_runs: int = 0, every_day: bool = False, today: date | None = None
     ) -> list[AccountReport]:
-        """The tenants, and the runs that have none, with what is under them, newest first.
-
-        Days are today's and those of the runs that are shown, or every one. Besides the open runs and children there
-        are the last `closed_runs` runs that were closed, and then the closed children of all runs that are shown.
-        """
         day = (today or datetime.now(UTC).date()).isoformat()
         with explained(self.path):
-            found = self._load(
+            reports = self._load(
                 "WHERE is_open AND (kind != 'day' OR ? OR substr(path, -12) = ? OR id IN "
                 "(SELECT parent FROM accounts WHERE is_open AND parent IS NOT NULL)) ORDER BY opened DESC",
                 (every_day, f", {day}"),
@@ -126,46 +122,49 @@ class LedgerReader:
             if closed_runs > 0:
                 closed = "WHERE kind = ? AND NOT is_open ORDER BY closed DESC, id"
                 children = self._load(closed, ("child",))
-                found |= self._load(closed + " LIMIT ?", ("run", closed_runs))
-                self._add_children(found, children)
+                reports |= self._load(closed + " LIMIT ?", ("run", closed_runs))
+                self._add_children(reports, children)
             for _ in range(MAX_TREE_DEPTH):
-                missing = {each.account.parent for each in found.values()} - {None, *found}
+                missing = {each.account.parent for each in reports.values()} - {None, *reports}
                 for account_id in missing:
-                    found |= self._load("WHERE id = ?", (account_id,))
-        return tree_of(found)
+                    reports |= self._load("WHERE id = ?", (account_id,))
+        return tree_of(reports)
 
     def tenants(self, *, today: date | None = None) -> list[TenantReport]:
-        """Each tenant in a line, by name."""
         day = today or datetime.now(UTC).date()
         roots = self.accounts(today=day)
         return [tenant_report(each, day.isoformat()) for each in roots if each.account.kind == "tenant"]
 
     def _load(self, condition: str, values: tuple[object, ...]) -> dict[str, AccountReport]:
-        found = {}
+        reports = {}
         for row in self._rows(_SELECT_ACCOUNTS + condition, values):
-            account_id, kind, path, parent, worker, frozen, is_open, opened, closed, *numbers = row
-            caps, carved, spent, held, overdrawn = (numbers[at : at + 3] for at in range(0, 15, 3))
+            account_id, kind, path, parent, worker, frozen, is_open, opened, closed, *figures = row
+            caps, carved, spent, held, overdrawn = by_limit(figures)
             _check_numbers(self.path, (*carved, *spent, *held, *overdrawn, *(cap for cap in caps if cap is not None)))
             if kind not in ACCOUNT_KINDS:
                 raise LedgerError(f"{self.path} is damaged: it has an account of a kind that does not exist")
             account = Account(
                 str(account_id), kind, str(path), None if parent is None else str(parent), worker, Caps(*caps),
-                (bool(carved[0]), bool(carved[1]), bool(carved[2])), Amounts(*spent), Amounts(*held),
+                tuple(map(bool, carved)), Amounts(*spent), Amounts(*held),
                 overdrawn=Amounts(*overdrawn), frozen=str(frozen), is_open=bool(is_open),
             )  # fmt: skip
-            found[account.id] = AccountReport(
+            reports[account.id] = AccountReport(
                 account, self.workers.get(worker), str(opened), None if closed is None else str(closed)
             )
-        return found
+        return reports
 
     @staticmethod
-    def _add_children(found: dict[str, AccountReport], children: dict[str, AccountReport]) -> None:
-        """Those of the closed children whose parents are shown."""
+    def _add_children(reports: dict[str, AccountReport], children: dict[str, AccountReport]) -> None:
+        """Those of the closed children whose parents are reported."""
         for _ in range(MAX_TREE_DEPTH):
-            added = {key: each for key, each in children.items() if each.account.parent in found and key not in found}
+            added = {
+                account_id: child
+                for account_id, child in children.items()
+                if child.account.parent in reports and account_id not in reports
+            }
             if not added:
                 return
-            found.update(added)
+            reports.update(added)
 
     def has_tenant(self, name: str) -> bool:
         with explained(self.path):
@@ -174,38 +173,37 @@ class LedgerReader:
     def holds(
         self, *, tenant: str | None = None, state: str = "held", limit: int = MAX_ROWS, died_only: bool = False
     ) -> list[HoldReport]:
-        """The holds in that state, newest first; of one tenant, or of all. died_only: those of dead processes."""
         with explained(self.path):
             rows = self._db.execute(_SELECT_HOLDS + "WHERE state = ? ORDER BY opened DESC, id", (state,))
-            return list(self._reported(rows, tenant, min(limit, MAX_ROWS), died_only))
+            return list(self._hold_reports(rows, tenant, min(limit, MAX_ROWS), died_only))
 
-    def _reported(
+    def _hold_reports(
         self, rows: sqlite3.Cursor, tenant: str | None, limit: int, died_only: bool = False
     ) -> Iterator[HoldReport]:
         places: dict[str, tuple[str, str | None]] = {}
-        found = 0
+        reported = 0
         for looked_at, row in enumerate(rows):
-            hold_id, account, number, model, purpose, state, opened, ended, *numbers = row
+            hold_id, account, number, model, purpose, state, opened, ended, *figures = row
             worker = self.workers.get(number)
             if account not in places:
                 places[account] = self._place(account)
             path, owner = places[account]
             if (tenant is not None and owner != tenant) or (died_only and not (worker and worker.has_died)):
                 continue
-            if found == limit or looked_at >= MAX_HOLDS_LOOKED_AT:
+            if reported == limit or looked_at >= MAX_HOLDS_LOOKED_AT:
                 self.is_cut = True
                 return
-            _check_numbers(self.path, tuple(numbers))
-            found += 1
+            _check_numbers(self.path, tuple(figures))
+            held, spent = by_limit(figures)
+            reported += 1
             yield HoldReport(
-                str(hold_id), path, owner, str(model), str(purpose), str(state), Amounts(*numbers[:3]),
-                Amounts(*numbers[3:]), str(opened), None if ended is None else str(ended), worker,
+                str(hold_id), path, owner, str(model), str(purpose), str(state), Amounts(*held),
+                Amounts(*spent), str(opened), None if ended is None else str(ended), worker,
             )  # fmt: skip
 
     def hold(self, hold_id: str) -> HoldReport | None:
-        """One hold by its id."""
         with explained(self.path):
-            return next(self._reported(self._db.execute(_SELECT_HOLDS + "WHERE id = ?", (hold_id,)), None, 1), None)
+            return next(self._hold_reports(self._db.execute(_SELECT_HOLDS + "WHERE id = ?", (hold_id,)), None, 1), None)
 
     def _place(self, account_id: str) -> tuple[str, str | None]:
         """An account's path, and the name of its tenant."""
@@ -221,20 +219,13 @@ class LedgerReader:
         return path or "", None
 
     def totals(self) -> Totals:
-        """What the whole ledger has. `spent` counts each charge once, in closed runs and open ones."""
         with explained(self.path):
             counts = dict(
                 self._rows(
                     "SELECT kind || is_open, count(*) FROM accounts WHERE kind IN ('tenant', 'run', 'child') GROUP BY 1"
                 )
             )
-            spent = [0, 0, 0]
-            for at, limit in enumerate(_LIMITS):  # in two parts, because SQLite's sum must stay under 2**63
-                high, low = self._db.execute(
-                    f"SELECT sum(spent_{limit} >> 20), sum(spent_{limit} & 1048575) FROM accounts "  # noqa: S608
-                    f"WHERE parent IS NULL OR (is_open AND carved_{limit})"
-                ).fetchone()
-                spent[at] = ((high or 0) << 20) + (low or 0)
+            spent = Amounts(*(self._spent_in_all(limit) for limit in Limit))
             holds = self.holds()
             calls = [each for each in holds if each.purpose == "call"]
             died_calls = [each for each in calls if each.worker is not None and each.worker.has_died]
@@ -245,11 +236,19 @@ class LedgerReader:
                 died_accounts += rows[0][0]
         return Totals(
             counts.get("tenant1", 0), counts.get("run1", 0), counts.get("child1", 0), counts.get("run0", 0),
-            Amounts(*spent), len(calls), total(each.held for each in calls),
+            spent, len(calls), total(each.held for each in calls),
             total(each.held for each in holds if each.purpose == "reserve"),
             sum(each.is_alive for each in self.workers.values()), len(died), len(died_calls),
             total(each.held for each in died_calls), died_accounts,
         )  # fmt: skip
+
+    def _spent_in_all(self, limit: Limit) -> int:
+        """In two parts, because SQLite's sum must stay under 2**63."""
+        high, low = self._db.execute(
+            f"SELECT sum(spent_{limit.column} >> 20), sum(spent_{limit.column} & 1048575) FROM accounts "  # noqa: S608
+            f"WHERE parent IS NULL OR (is_open AND carved_{limit.column})"
+        ).fetchone()
+        return ((high or 0) << 20) + (low or 0)
 
 
 def _check_numbers(path: Path, values: tuple[object, ...]) -> None:

@@ -6,9 +6,29 @@ hold twice, take back what is spent, or begin a hold under a cap that was lowere
 "The brake").
 
 Amounts are whole numbers: pico-dollars, tokens, calls. SQLite's integers end at 2**63, which is 9.2 million dollars.
+A limit has a column for each figure (`held_tokens`). The migrations name the limits that they made columns for; a new
+one gets its columns by a migration of its own, and the constraints of those that are there.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
+from divebell_bridge.money.amounts import Limit
+
 _LIMITS = ("picodollars", "tokens", "calls")
+"""Those that the first version of the tables has."""
+
+assert tuple(limit.column for limit in Limit) == _LIMITS, "a new limit needs a migration"
+
+
+def columns(*figures: str) -> tuple[str, ...]:
+    """The columns of these figures, such as "held", in every limit, in the order of `Limit`."""
+    return tuple(f"{figure}_{limit.column}" for figure in figures for limit in Limit)
+
+
+def by_limit(values: Sequence[Any]) -> list[Sequence[Any]]:
+    """The values of such columns, figure by figure."""
+    return [values[at : at + len(Limit)] for at in range(0, len(values), len(Limit))]
 
 
 def _account_columns() -> str:

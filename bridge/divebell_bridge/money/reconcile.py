@@ -1,19 +1,17 @@
-"""Closing what dead processes left open in a ledger's file, and saying what that came to.
+"""Closing what dead processes left open in a ledger, and reporting what that came to.
 
 A call in flight when its process died may have been billed, so it is posted as spent, in full (ledger.py). Opening the
-ledger does that; this tells what it did, by what is in the file before and after. Doing it again changes nothing.
+ledger does that; this reports what it did, from how the ledger is before and after. Doing it again changes nothing.
 
 Not guaranteed: that a process which dies in between is counted; its holds are closed all the same.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
-from divebell_bridge.money.escrow import Amounts
-from divebell_bridge.money.report import HoldReport, total
-from divebell_bridge.money.sqlite.ledger import SQLiteLedger
-from divebell_bridge.money.sqlite.report import LedgerReader
+from divebell_bridge.money.amounts import Amounts
+from divebell_bridge.money.report import HoldReport, LedgerReports, total
+from divebell_bridge.money.store import LedgerStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +20,7 @@ class Reconciled:
 
     accounts: runs and children that were open, and are closed. released: what was kept back for their last calls.
     left: holds that could not be closed, of processes that are gone. alive, alive_calls, alive_held: who is at work,
-    and holds money by right.
+    and holds money rightly.
     """
 
     processes: int
@@ -36,24 +34,24 @@ class Reconciled:
     alive_held: Amounts
 
 
-def reconcile(path: "Path | str") -> Reconciled:
+def reconcile(store: LedgerStore) -> Reconciled:
     """Post the holds of dead processes as spent. LedgerError where there is no ledger, or it cannot be written."""
-    with LedgerReader(path) as before:
-        file, before_totals = before.path, before.totals()
+    with store.read() as before:
+        before_totals = before.totals()
         died = [worker.id for worker in before.workers.values() if worker.has_died]
         lost = before.holds(died_only=True)
-    with SQLiteLedger(file):
+    with store.open():
         pass
-    with LedgerReader(file) as after:
-        buried = {number for number in died if number in after.workers and after.workers[number].ended is not None}
-        ended = [entry for entry in _now(after, lost) if entry.state != "held"]
+    with store.read() as after:
+        closed = {number for number in died if number in after.workers and after.workers[number].ended is not None}
+        ended = [entry for entry in _as_they_are_now(after, lost) if entry.state != "held"]
         held = after.holds()
         totals = after.totals()
     calls = [entry for entry in ended if entry.purpose == "call"]
     by_living = [entry for entry in held if entry.worker is not None and entry.worker.is_alive]
     working = [entry for entry in by_living if entry.purpose == "call"]
     return Reconciled(
-        processes=len(buried),
+        processes=len(closed),
         accounts=before_totals.died_accounts - totals.died_accounts,
         calls=len(calls),
         spent=total(entry.spent for entry in calls),
@@ -65,5 +63,5 @@ def reconcile(path: "Path | str") -> Reconciled:
     )
 
 
-def _now(reader: LedgerReader, entries: Iterable[HoldReport]) -> list[HoldReport]:
-    return [entry for each in entries if (entry := reader.hold(each.id)) is not None]
+def _as_they_are_now(reports: LedgerReports, entries: Iterable[HoldReport]) -> list[HoldReport]:
+    return [entry for each in entries if (entry := reports.hold(each.id)) is not None]

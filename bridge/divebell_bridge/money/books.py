@@ -1,0 +1,147 @@
+"""The books of a ledger: what a store keeps, as one transaction sees it, and what is done with them in a transaction.
+
+`Books` is what a store of accounts has to give (memory_ledger.py and sqlite/books.py do); the functions below read and
+change whole chains of accounts in them by the rules of escrow.py. Atomicity is the transaction's (ledger.py).
+"""
+
+from typing import Protocol
+
+from divebell_bridge.money import escrow
+from divebell_bridge.money.amounts import NOTHING, Amounts, Limit
+from divebell_bridge.money.errors import BudgetExceeded, LedgerError
+from divebell_bridge.money.escrow import Account, Below, Bid, Grant, HoldEntry
+
+STALE_TICKET_SECONDS = 60.0
+"""A place in a line that was not renewed for so long is nobody's: its thread or event loop has ended."""
+MAX_TREE_DEPTH = 64  # accounts from a leaf to its root: 32 children, a run, a day, a tenant, and room
+
+
+class Books(Protocol):
+    """The accounts and holds as one transaction sees them. What is put is kept only if the transaction succeeds."""
+
+    def account(self, account_id: str) -> Account | None: ...
+
+    def put_account(self, account: Account) -> None: ...
+
+    def hold(self, hold_id: str) -> HoldEntry | None: ...
+
+    def put_hold(self, entry: HoldEntry) -> None: ...
+
+    def open_holds(self, account_id: str) -> list[HoldEntry]: ...
+
+    def open_children(self, account_id: str) -> list[Account]: ...
+
+    def open_below(self, account_id: str) -> list[Account]:
+        """All open accounts under one, at any depth, but for days in which nothing is open."""
+        ...
+
+    def add_ticket(self, root: str) -> int:
+        """The last place in the line of those who wait for a tenant's money. Drops tickets that nobody renews."""
+        ...
+
+    def first_ticket(self, root: str) -> int | None:
+        """Of the tickets that are renewed, the one that was taken first."""
+        ...
+
+    def renew_ticket(self, ticket: int) -> bool: ...
+
+    def drop_ticket(self, ticket: int) -> None: ...
+
+    def drop_closed(self, account: Account) -> None:
+        """A run or child has closed: forget what need not be kept."""
+        ...
+
+
+def chain_of(books: Books, account_id: str) -> list[Account]:
+    """The account, its parent, and so on up to the root. LedgerError where one is not there."""
+    chain: list[Account] = []
+    following: str | None = account_id
+    while following is not None:
+        account = books.account(following)
+        if account is None or len(chain) >= MAX_TREE_DEPTH:
+            raise LedgerError(f"there is no account {following}")
+        chain.append(account)
+        following = account.parent
+    return chain
+
+
+def open_below_of(books: Books) -> Below:
+    """What is open under accounts, with each account's read once."""
+    known: dict[str, list[Account]] = {}
+
+    def below(account: Account) -> list[Account]:
+        if account.id not in known:
+            known[account.id] = books.open_below(account.id)
+        return known[account.id]
+
+    return below
+
+
+def days_with_open_runs(books: Books, tenant_id: str) -> list[Account]:
+    """The tenant's days that have runs which have not ended."""
+    return [each for each in books.open_below(tenant_id) if each.kind == "day"]
+
+
+def check_turn(books: Books, parents: list[Account], account: Account, ticket: int | None) -> None:
+    """BudgetExceeded where others wait for the same money, and came first."""
+    first = books.first_ticket(parents[-1].id)
+    if first is None or (ticket is not None and ticket <= first):
+        return
+    limit = next(limit for limit in Limit if account.carved[limit])
+    raise BudgetExceeded(
+        f"other runs of {parents[-1].path} wait for its money, and came first",
+        limit=limit.unit, path=parents[-1].path, waiting_helps=True,
+    )  # fmt: skip
+
+
+def put_accounts(books: Books, chain: list[Account]) -> None:
+    for account in chain:
+        books.put_account(account)
+
+
+def decide_replacing(books: Books, chain: list[Account], bid: Bid, replacing: str | None) -> Grant:
+    """What may be held, once the reserve that it replaces is free. Nothing changes if nothing may."""
+    kept = None if replacing is None else books.hold(replacing)
+    if kept is None or kept.state != "held":
+        return escrow.decide(chain, bid, open_below_of(books))
+    if kept.account != chain[0].id or kept.purpose != "reserve":
+        raise LedgerError(f"{replacing} was not kept back for the last call of {chain[0].path}")
+    escrow.replace(chain, kept.amounts, NOTHING, reserve=True)
+    try:
+        grant = escrow.decide(chain, bid, open_below_of(books))
+    except BaseException:
+        escrow.place(chain, kept.amounts, reserve=True)
+        raise
+    kept.state = "refunded"
+    books.put_hold(kept)
+    return grant
+
+
+def end_hold(books: Books, entry: HoldEntry, spent: Amounts, state: str, overrun: bool = False) -> None:
+    """A hold ends: what it cost is spent in its accounts, and the rest is free again."""
+    chain = chain_of(books, entry.account)
+    escrow.replace(chain, entry.amounts, spent, reserve=entry.purpose == "reserve", overrun=overrun)
+    entry.state, entry.spent = state, spent
+    books.put_hold(entry)
+    put_accounts(books, chain)
+
+
+def close_open_account(books: Books, account_id: str, depth: int) -> Amounts:
+    """Close an account and all that is open under it, pessimistically. Part of a transaction."""
+    if depth <= 0:
+        raise LedgerError("the accounts nest too deep")
+    for child in books.open_children(account_id):
+        close_open_account(books, child.id, depth - 1)
+    for entry in books.open_holds(account_id):
+        if entry.purpose == "reserve":
+            end_hold(books, entry, NOTHING, "refunded")
+        else:
+            end_hold(books, entry, entry.amounts, "uncertain")
+    chain = chain_of(books, account_id)
+    account = chain[0]
+    account.is_open = False
+    if account.parent is not None:
+        escrow.give_back(chain[1:], account)
+    put_accounts(books, chain)
+    books.drop_closed(account)
+    return account.spent

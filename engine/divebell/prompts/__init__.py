@@ -1,6 +1,6 @@
-"""The texts that the engine sends to models: one file each, beside this one. `$name` marks what is filled in.
+"""The texts that the engine sends to models: one file each, beside this one, with `$name` for what is filled in.
 
-Change a file, and what models are told is changed; `divebell prompts` prints the result. Which is sent when:
+A changed file changes what models read; `divebell prompts` prints the result. When each is sent:
 
 - `system`, or `system_small` for weak models: the first message of a run, with these parts in it:
   `look_str`, `look_bytes`, `look_list`, `look_dict` (first code, by the context's type); `preview`, where there is one;
@@ -21,7 +21,7 @@ Change a file, and what models are told is changed; `divebell prompts` prints th
   (history.py).
 - `reply_schema`: after the prompt of `llm_query(prompt, schema=...)`; `bad_reply`, where the reply does not fit.
 
-What is filled in may be hostile (a preview, an error's text): it is never read for `$name` again. Everything but the
+What is filled in may be hostile (a preview, the text of an error): it is not searched for `$name`. Everything but the
 question, the observation and the application's own texts is short.
 """
 

@@ -1,4 +1,4 @@
-"""The first messages of a run: what a model is told of its situation, and nothing that it does not need there."""
+"""The first messages of a run: what its model has to know, and nothing else."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _LOOKS = {"str": "look_str", "bytes": "look_bytes", "list": "look_list", "dict":
 
 @dataclass(frozen=True, kw_only=True)
 class ToolFacts:
-    """A function that the application gives to the code: `signature` as in `(name: str) -> dict`, `doc` in full."""
+    """A tool of the application: `signature` as in `(name: str) -> dict`, `doc` in full."""
 
     name: str
     signature: str
@@ -30,7 +30,7 @@ class PromptFacts:
 
     context_type: "str", "bytes", "list" or "dict". context_description: its size and shape in a line, without a stop.
     context_preview: its beginning, escaped (Context.preview); None to show nothing of it.
-    context_notes: sentences that the model should know of it.
+    context_notes: sentences about it for the model.
     schema_text, schema_fields: AnswerSchema.describe() and .field_names; None where any text is an answer.
     can_have_children: whether rlm_query has another level. depth: 0 for the query's own run.
     budget_line: see `budget_line`; None where nothing is limited.
@@ -67,7 +67,7 @@ def opening_messages(facts: PromptFacts, query: str) -> list[Message]:
 
 
 def system_prompt(facts: PromptFacts) -> str:
-    """What a run's model is told before the question."""
+    """The first message of a run, before the question."""
     typed = facts.schema_text is not None
     call = submit_call(facts.schema_fields) if typed else ""
     example = f"SUBMIT({call})" if typed else "FINAL(', '.join(names))"
@@ -80,7 +80,7 @@ def system_prompt(facts: PromptFacts) -> str:
         "models": _models(facts.models),
         "tools": _tools(facts.tools),
         "budget": f" {facts.budget_line}" if facts.budget_line else "",
-        "answer": render("answer_schema", call=call, schema=_indented(facts.schema_text or ""))
+        "answer": render("answer_schema", call=call, schema=_indent(facts.schema_text or ""))
         if typed
         else render("answer_text"),
         "finish": render("finish_schema", call=call) if typed else render("finish_text"),
@@ -91,16 +91,16 @@ def system_prompt(facts: PromptFacts) -> str:
         text = render("system_small", example=example, **parts)
     else:
         text = render("system", cell_seconds=f"{facts.cell_seconds:g}", **parts)
-    own = (facts.instructions or "").strip()  # last, and as they are: after all that a context may have said
-    return _without_gaps(text) + ("\n\n" + render("instructions", instructions=own) if own else "")
+    instructions = (facts.instructions or "").strip()  # last, and as they are: after all that a context may have said
+    return _remove_gaps(text) + ("\n\n" + render("instructions", instructions=instructions) if instructions else "")
 
 
 def submit_call(fields: Sequence[str]) -> str:
     """What stands between SUBMIT's parentheses: `name=..., total=...`."""
     if not fields:
         return "value"
-    shown = ", ".join(f"{field}=..." for field in fields[:MAX_FIELDS_IN_CALL] if field.isidentifier())
-    return shown if shown and len(fields) <= MAX_FIELDS_IN_CALL else f"{shown}, ..." if shown else "**fields"
+    listed = ", ".join(f"{field}=..." for field in fields[:MAX_FIELDS_IN_CALL] if field.isidentifier())
+    return listed if listed and len(fields) <= MAX_FIELDS_IN_CALL else f"{listed}, ..." if listed else "**fields"
 
 
 def budget_line(left: Mapping[str, object]) -> str | None:
@@ -112,10 +112,10 @@ def budget_line(left: Mapping[str, object]) -> str | None:
         f"{calls:,} calls" if isinstance(calls, int) else "",
         f"{seconds:,.0f} seconds" if isinstance(seconds, (int, float)) else "",
     ]
-    said = [part for part in parts if part]
-    if not said:
+    limits = [part for part in parts if part]
+    if not limits:
         return None
-    return f"This run may spend {', '.join(said)}: plan for it, and look at `budget()` before a large batch."
+    return f"This run may spend {', '.join(limits)}: plan for it, and look at `budget()` before a large batch."
 
 
 def _children(facts: PromptFacts) -> str:
@@ -127,14 +127,14 @@ def _children(facts: PromptFacts) -> str:
 def _models(names: Sequence[str]) -> str:
     if len(names) < 2:
         return ""
-    shown = ", ".join(f'"{name}"' for name in names[:MAX_MODELS])
-    return render("models", models=shown + (", ..." if len(names) > MAX_MODELS else ""))
+    listed = ", ".join(f'"{name}"' for name in names[:MAX_MODELS])
+    return render("models", models=listed + (", ..." if len(names) > MAX_MODELS else ""))
 
 
 def _tools(tools: Sequence[ToolFacts]) -> str:
     if not tools:
         return ""
-    lines = [f"  - `{tool.name}{tool.signature}`{_first_line(tool.doc)}" for tool in tools[:MAX_TOOL_LINES]]
+    lines = [f"  - `{tool.name}{tool.signature}`{_first_doc_line(tool.doc)}" for tool in tools[:MAX_TOOL_LINES]]
     lines = [line if len(line) <= MAX_TOOL_CHARACTERS else f"{line[:MAX_TOOL_CHARACTERS]}..." for line in lines]
     more = [tool.name for tool in tools[MAX_TOOL_LINES:]]
     if more:
@@ -142,17 +142,17 @@ def _tools(tools: Sequence[ToolFacts]) -> str:
     return render("tools", tools="\n".join(lines))
 
 
-def _first_line(doc: str) -> str:
+def _first_doc_line(doc: str) -> str:
     line = doc.strip().split("\n", 1)[0].strip()
     return f": {line}" if line else ""
 
 
-def _indented(text: str) -> str:
+def _indent(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines())
 
 
 def _preview(preview: str | None) -> str:
-    """Each line behind a mark, so that no line of it can look like one of ours, nor end a block."""
+    """The preview with a mark before each line, so that no line can look like one of the prompt's or end a block."""
     if not preview:
         return ""
     cut = preview[:MAX_PREVIEW_CHARACTERS]
@@ -160,8 +160,8 @@ def _preview(preview: str | None) -> str:
     return "\n" + render("preview", preview=lines + ("..." if len(preview) > MAX_PREVIEW_CHARACTERS else ""))
 
 
-def _without_gaps(text: str) -> str:
-    """Without the lines that parts which are not needed leave empty: inside of a list none, elsewhere one at most."""
+def _remove_gaps(text: str) -> str:
+    """The text without the empty lines that unused parts leave: inside of a list none, elsewhere one at most."""
     kept: list[str] = []
     lines = text.split("\n")
     for number, line in enumerate(lines):

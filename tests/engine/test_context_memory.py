@@ -146,7 +146,9 @@ def test_a_file_that_changes_between_the_two_readings_is_refused(
         ("aй", "ééé"),
     ):
 
-        def change_after(source: decoding.Source, encoding: str | None = None, after: str = after) -> decoding.Decoding:
+        def change_after(
+            source: decoding.ByteSource, encoding: str | None = None, after: str = after
+        ) -> decoding.Decoding:
             chosen = choose(source, encoding)
             path.write_text(after, "utf-8")
             return chosen

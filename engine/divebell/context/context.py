@@ -44,7 +44,7 @@ class Context:
 
     type_name: the type that the guest sees: "str", "bytes", "list" or "dict".
     length: `len(context)` there.
-    notes: sentences about how it was read that its user should know (another encoding than UTF-8, files left out).
+    notes: sentences for its user about how it was read (an encoding other than UTF-8, files left out).
     """
 
     def __init__(self, prepared: Prepared) -> None:
@@ -73,11 +73,12 @@ class Context:
         """Prepare a context from a str, bytes, list, dict, or from the Path of a file, a folder or a pattern.
 
         A str is always the text itself, never a path. Other sequences and mappings (a tuple, a deque, a mapping proxy)
-        become lists and dicts.
-        A path is read as what it is: a folder or a pattern as a dict of texts (`from_folder`, `from_glob`), `.json`,
-        `.jsonl` and `.ndjson` as their data (`from_json`), an image as `{"media_type": str, "data": bytes}`, and every
-        other file as text. With `as_text`, every file is text. `notes` are what a caller who has read a text, list or
-        dict himself has to say of it. Raises ContextError if it cannot be read or shared.
+        become lists and dicts. A path is read as what it leads to: a folder or a pattern as a dict of texts
+        (`from_folder`, `from_glob`), `.json`, `.jsonl` and `.ndjson` as their data (`from_json`), an image as
+        `{"media_type": str, "data": bytes}`, and every other file as text. With `as_text`, every file is text.
+        `notes` are those of a caller that has read a text, list or dict itself.
+
+        Raises ContextError if it cannot be read or shared.
         """
         if isinstance(source, Context):
             return source

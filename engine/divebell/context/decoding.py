@@ -1,13 +1,13 @@
-"""Text out of a file's bytes, whatever encoding they are in; what was not UTF-8 is said, and read anyway.
+"""Text from a file's bytes, whatever encoding they are in. A note says what was not UTF-8.
 
-In this order: a byte order mark; UTF-8; UTF-16 without a mark (every other byte a zero); UTF-8 with a few damaged
-bytes; what charset-normalizer makes of a sample, among the encodings in which such files are written today;
-windows-1252. The last two are guesses. windows-1252 wins over its Central European sister windows-1250, because the
-detector takes French for Czech; who has such files names the encoding.
+These are tried in order: a byte order mark; UTF-8; UTF-16 without a mark (every other byte a zero); UTF-8 with a few
+damaged bytes; the encoding that charset-normalizer finds for a sample, among those in which such files are written
+today; windows-1252. The last two are guesses. The Central European windows-1250 is not among them, because the detector
+mistakes French for Czech: for such files, name the encoding.
 
-Guaranteed: text is never refused for bytes that cannot be decoded. They become U+FFFD, and a note counts them. What is
-refused is binary data: bytes that are no text in any encoding. And the data is read piece by piece, once to tell its
-encoding and once to decode it, so that a long text needs no memory beside the one form in which it is kept.
+Guaranteed: text is never refused for bytes that cannot be decoded. They become U+FFFD, and a note counts them. Binary
+data, which is not text in any encoding, is refused. The data is read piece by piece, once to find its encoding and once
+to decode it, so that a long text needs no memory beside the one form in which it is kept.
 """
 
 import codecs
@@ -51,7 +51,7 @@ class BinaryData(ContextError):
     """The bytes are not text."""
 
 
-class Source(Protocol):
+class ByteSource(Protocol):
     """Bytes that can be read more than once, in pieces of bounded length: a file, or bytes in memory."""
 
     @property
@@ -69,7 +69,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class BytesSource:
+class MemoryBytes:
     """Bytes in memory as a Source."""
 
     data: bytes
@@ -85,7 +85,7 @@ class BytesSource:
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
-    """How bytes are read as text, and what came of it.
+    """How bytes are read as text, and what was found on the way.
 
     skipped_bytes: a byte order mark at the beginning. errors: "strict", or "replace" where some bytes are not of that
     encoding. characters, kind: the text's length, and the form that holds it (texts.py). notes: what its user should
@@ -99,9 +99,9 @@ class Decoding:
     kind: int
     notes: tuple[str, ...] = ()
 
-    def pieces(self, source: Source) -> Iterator[str]:
+    def pieces(self, source: ByteSource) -> Iterator[str]:
         """The text, piece by piece. UnicodeDecodeError if the bytes have changed meanwhile."""
-        return _decoded(source, self.encoding, self.skipped_bytes, self.errors)
+        return _decode(source, self.encoding, self.skipped_bytes, self.errors)
 
 
 def has_many_zeros(sample: bytes) -> bool:
@@ -109,8 +109,8 @@ def has_many_zeros(sample: bytes) -> bool:
 
 
 def decode(data: bytes, name: str, encoding: str | None = None) -> tuple[str, tuple[str, ...]]:
-    """The text of bytes in memory, and what its user should know of how it was read. Raises as choose_decoding."""
-    source = BytesSource(data, name)
+    """The text of bytes in memory, and notes on how it was read. Raises as choose_decoding."""
+    source = MemoryBytes(data, name)
     decoding = choose_decoding(source, encoding)
     return join(decoding.pieces(source)), decoding.notes
 
@@ -132,8 +132,8 @@ def join(pieces: Iterable[str]) -> str:
     return text
 
 
-def choose_decoding(source: Source, encoding: str | None = None) -> Decoding:
-    """How to read a source as text: as `encoding`, or as what it seems to be.
+def choose_decoding(source: ByteSource, encoding: str | None = None) -> Decoding:
+    """How to read a source as text: in `encoding`, or in the encoding that it seems to have.
 
     Raises ContextError for binary data, and for an `encoding` that Python does not know.
     """
@@ -144,17 +144,17 @@ def choose_decoding(source: Source, encoding: str | None = None) -> Decoding:
                 raise LookupError
         except LookupError:
             raise ContextError(f"there is no text encoding {encoding!r:.60}: try utf-8, cp1252 or latin-1") from None
-        return _measured(source, encoding)
+        return _measure(source, encoding)
     sample = source.slice(0, SAMPLE_BYTES)
     for mark, marked in _MARKS:
         if sample.startswith(mark):
-            said = "" if marked == "utf-8" else f"{name} is not UTF-8: read as {marked.upper()}"
-            return _measured(source, marked, said, skipped_bytes=len(mark))
+            note = "" if marked == "utf-8" else f"{name} is not UTF-8: read as {marked.upper()}"
+            return _measure(source, marked, note, skipped_bytes=len(mark))
     if has_many_zeros(sample):
         wide = _utf_16_of(sample)
         if wide is None:
             raise _binary(name)
-        return _measured(source, wide, f"{name} is not UTF-8: read as {wide.upper()}")
+        return _measure(source, wide, f"{name} is not UTF-8: read as {wide.upper()}")
     tally = _Tally()
     try:
         return tally.of(source, "utf-8", 0, "strict")
@@ -167,12 +167,14 @@ def choose_decoding(source: Source, encoding: str | None = None) -> Decoding:
     decoding = damaged.of(source, "utf-8", 0, "replace", _damage_note(name, "UTF-8"))
     if damaged.sampled_beyond_ascii >= 4 * damaged.replaced:
         return decoding
-    guessed = _guess(source, at)
-    return _measured(source, guessed, f"{name} is not UTF-8: read as {_NAMES[guessed]}, which is a guess")
+    guessed_encoding = _guess(source, at)
+    return _measure(
+        source, guessed_encoding, f"{name} is not UTF-8: read as {_NAMES[guessed_encoding]}, which is a guess"
+    )
 
 
-def _measured(source: Source, encoding: str, said: str = "", *, skipped_bytes: int = 0) -> Decoding:
-    notes = (said,) if said else ()
+def _measure(source: ByteSource, encoding: str, note: str = "", *, skipped_bytes: int = 0) -> Decoding:
+    notes = (note,) if note else ()
     try:
         return _Tally().of(source, encoding, skipped_bytes, "strict", *notes)
     except UnicodeDecodeError:
@@ -188,10 +190,10 @@ class _Tally:
         self.valid_bytes = 0  # how many bytes there are before the first that cannot be decoded
         self._kind = 0
 
-    def of(self, source: Source, encoding: str, skipped_bytes: int, errors: str, *notes: str) -> Decoding:
+    def of(self, source: ByteSource, encoding: str, skipped_bytes: int, errors: str, *notes: str) -> Decoding:
         """The decoding with this encoding. `{count}` in a note is the number of characters that were replaced.
         UnicodeDecodeError where `errors` is "strict" and a byte is not of the encoding."""
-        for text in _decoded(source, encoding, skipped_bytes, errors, self):
+        for text in _decode(source, encoding, skipped_bytes, errors, self):
             if not text.isascii():
                 self.replaced += text.count("\ufffd")
                 if self.characters < _JUDGED_CHARACTERS:
@@ -208,8 +210,8 @@ class _Tally:
         )
 
 
-def _decoded(
-    source: Source, encoding: str, skipped_bytes: int, errors: str, tally: "_Tally | None" = None
+def _decode(
+    source: ByteSource, encoding: str, skipped_bytes: int, errors: str, tally: "_Tally | None" = None
 ) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder(encoding)(errors)
     before = skipped_bytes
@@ -244,7 +246,7 @@ def _is_binary(sample: bytes) -> bool:
 
 
 def _utf_16_of(sample: bytes) -> str | None:
-    """Text that is mostly ASCII or Latin has its zeros in every second place, and hardly any in the others."""
+    """Text that is mostly ASCII or Latin has a zero in every second place, and hardly any in the others."""
     even, odd = sample[0::2].count(0), sample[1::2].count(0)
     half = max(len(sample) // 2, 1)
     for zeros, others, encoding in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
@@ -255,7 +257,7 @@ def _utf_16_of(sample: bytes) -> str | None:
     return None
 
 
-def _guess(source: Source, at: int) -> str:
+def _guess(source: ByteSource, at: int) -> str:
     """The most likely encoding, from a sample around the first byte that is not UTF-8."""
     from charset_normalizer import from_bytes  # here, because it takes 40 ms and few need it
 

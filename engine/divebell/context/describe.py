@@ -1,8 +1,9 @@
-"""What the root model is told of a context before it looks: its shape in a line, and a bounded preview.
+"""What the root model learns of a context before it looks: its shape in a line, and a bounded preview.
 
-Guaranteed: both are bounded, whatever the context holds, and show names and texts as escape.py does: no control
-characters, and no line that a hostile text could pass off as its own. Not guaranteed: that what is *said* in a text is
-harmless. A preview of a hostile context is hostile text; a caller who does not want a model to see it leaves it out.
+Guaranteed: both are bounded, whatever the context holds, and escape names and texts as text.py does: no control
+characters, and no line that a hostile text could pass off as the prompt's. Not guaranteed: that the *words* of a text
+are harmless. A preview of a hostile context is hostile text; a caller that does not want a model to see it turns it
+off. Both follow from the plain data alone, so that a run repeats them from its journal.
 
 Fields, types and roles are those of the first 1,000 records.
 """
@@ -42,7 +43,7 @@ def preview(skeleton: Any, region: Region | None, characters: int) -> str:
     if type_and_length(skeleton)[0] == "str":
         text = plain(_text(skeleton, region, characters), keep_newlines=True)
     else:
-        text = _joined(_written(skeleton, region, characters), characters)
+        text = _join(_write_as_python(skeleton, region, characters), characters)
     return text if len(text) <= characters else text[: max(characters - 1, 0)] + "…"[:characters]
 
 
@@ -96,7 +97,7 @@ def _fields(records: list[dict[Any, Any]]) -> str:
 
 
 def _lengths(items: Iterable[Any]) -> str:
-    """How long the texts are in each item, all together; empty where there is none."""
+    """The lengths of the texts in the items, in all; empty where there are no texts."""
     totals = [sum(_text_lengths(item)) for item in items]
     if not any(totals):
         return ""
@@ -133,8 +134,8 @@ def _text(item: Any, region: Region | None, characters: int) -> Any:
     return read(region, offset, kind, min(length, characters))
 
 
-def _written(item: Any, region: Region | None, characters: int) -> Iterator[str]:
-    """The value as Python writes it, piece by piece, so that only the beginning need be made."""
+def _write_as_python(item: Any, region: Region | None, characters: int) -> Iterator[str]:
+    """The value as Python writes it, piece by piece, so that only its beginning is made."""
     if isinstance(item, (Reference, str, bytes)):
         text = repr(_text(item, region, characters))
         yield plain(text)
@@ -142,22 +143,22 @@ def _written(item: Any, region: Region | None, characters: int) -> Iterator[str]
         yield "["
         for number, one in enumerate(item):
             yield ", " if number else ""
-            yield from _written(one, region, characters)
+            yield from _write_as_python(one, region, characters)
         yield "]"
     elif isinstance(item, dict):
         yield "{"
         for number, (key, one) in enumerate(item.items()):
             yield ", " if number else ""
-            yield from _written(key, region, characters)
+            yield from _write_as_python(key, region, characters)
             yield ": "
-            yield from _written(one, region, characters)
+            yield from _write_as_python(one, region, characters)
         yield "}"
     else:
         yield repr(item)[: characters + 1]
 
 
-def _joined(pieces: Iterator[str], characters: int) -> str:
-    """The pieces until there are more characters than wanted."""
+def _join(pieces: Iterator[str], characters: int) -> str:
+    """The first pieces, until there are more characters than that."""
     text: list[str] = []
     length = 0
     for piece in pieces:

@@ -41,14 +41,14 @@ class OpenFile:
         return b"".join(parts)
 
     def is_ascii_text(self) -> bool:
-        """Whether its bytes are a str as they are. Zeros are ASCII, but not many of them."""
+        """Whether its bytes are the bytes of a str. Zeros are ASCII, but many of them mean binary data."""
         for number, part in enumerate(self.chunks()):
             if not part.isascii() or (number == 0 and decoding.has_many_zeros(part[: decoding.SAMPLE_BYTES])):
                 return False
         return True
 
     def text(self, encoding: str | None = None) -> tuple[str, tuple[str, ...]]:
-        """Its text and what to know of how it was read: decoding.py."""
+        """Its text, and notes on how it was read (decoding.py)."""
         pieces, notes = self.pieces(encoding)
         return decoding.join(pieces), notes
 

@@ -2,7 +2,7 @@
 
 A folder may come from a stranger. So symbolic links to folders are never followed, those to files only where the file
 lies in the same folder, nothing but regular files is opened, and files, bytes and names are counted against bounds.
-Whatever is left out is said, in notes.
+Notes say what was left out.
 
 Not guaranteed: anything about a folder that somebody rearranges while it is read.
 """
@@ -24,7 +24,7 @@ EVERYTHING = "**/*"
 MAX_FILES = 10_000
 MAX_BYTES = 1 << 30
 MAX_NAMES = 1_000_000
-"""How many names are looked at in one folder and those in it, whether the pattern matches them or not."""
+"""How many names are read in one folder and those inside it, whether the pattern matches them or not."""
 _NOTES_SHOWN = 5
 _MAGIC = "*?["
 
@@ -192,7 +192,7 @@ def _walk(root: Path, pattern: list[str], left_out: _LeftOut) -> Iterator[str]:
 
 
 def _inside(folder: str, target: str) -> str | None:
-    """Where a link's target lies in the folder; None if it lies outside, is hidden there or is no file."""
+    """Where a link's target lies in the folder; None if it lies outside, is hidden there, or is not a file."""
     if not os.path.isfile(target) or not Path(target).is_relative_to(folder):
         return None
     path = Path(target).relative_to(folder)
@@ -208,8 +208,8 @@ def _matches(parts: list[str], pattern: list[str]) -> bool:
 
 
 def _past_name(places: set[int], name: str, pattern: list[str]) -> set[int]:
-    """Where in the pattern one may be after a file's or folder's name, coming from one of `places`. Empty: nowhere, so
-    neither it nor anything in it matches."""
+    """The places in the pattern that are possible after a file's or folder's name, from any of `places`. If there are
+    none, neither it nor anything inside it matches."""
     past = {
         place if pattern[place] == "**" else place + 1
         for place in places
@@ -219,7 +219,7 @@ def _past_name(places: set[int], name: str, pattern: list[str]) -> set[int]:
 
 
 def _past_folders(places: set[int], pattern: list[str]) -> set[int]:
-    """With each place in front of a `**` also the one behind it, for no folder at all."""
+    """The places, and for each in front of a `**` also the one behind it, because `**` may match no folder."""
     reached = set(places)
     for place in sorted(places):
         while place < len(pattern) and pattern[place] == "**":

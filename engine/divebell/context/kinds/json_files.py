@@ -1,7 +1,7 @@
 """JSON and JSON Lines as plain data, from files that may be hostile.
 
-Refused with a sentence: what is not JSON, NaN and infinities (which are not JSON either), a key that an object names
-twice (readers differ about which one counts), integers of over 4,300 digits (CPython's own bound; their conversion
+Refused with a sentence: text that is not JSON, NaN and infinities (which are not JSON either), an object with the same
+key twice (readers differ about which one counts), integers of over 4,300 digits (CPython's own bound; their conversion
 takes quadratic time), numbers beyond a float's range, and nesting deeper than can be carried into a sandbox.
 """
 
@@ -30,7 +30,7 @@ _HINT = "read it as text with Context.of(path, as_text=True)"
 
 
 class _Refused(ValueError):
-    """Raised from inside the JSON parser, for what it would let pass."""
+    """Raised from inside the JSON parser, for what it would accept."""
 
 
 class JsonFile(FileFormat):

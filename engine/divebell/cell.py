@@ -50,7 +50,7 @@ class Cell:
     has_final_value: bool = False
     """Whether `final_value` is there: None may be the value."""
     submitted: dict[str, Any] | None = None
-    """The fields that SUBMIT was given, of up to 16 MB, after `Services.check_answer` accepted them. One value without
+    """The fields that SUBMIT was given, of up to 16 MB, after `Host.check_answer` accepted them. One value without
     a name comes as {"answer": value}, unless it is a dict; several come as {wire.BY_POSITION: [values]}."""
 
     notices: tuple[str, ...] = ()

@@ -31,8 +31,8 @@ ERRORS: list[BaseException] = [
 INTERRUPTIONS: list[BaseException] = [KeyboardInterrupt(), SystemExit(), GeneratorExit()]
 
 
-class Recorder:
-    """Services that remember what reached them, and answer or raise as told."""
+class FakeHost:
+    """A host, and a clock, that remember what reached them, and answer or raise as told."""
 
     def __init__(self, result: object = None) -> None:
         self.result = result
@@ -62,24 +62,22 @@ class Recorder:
     def budget(self) -> Any:
         return self._did("budget")
 
-    def clock(self) -> Any:
+    def read(self) -> Any:
         return self._did("clock")
 
     def sleep(self, nanoseconds: int) -> Any:
         return self._did("sleep", nanoseconds)
 
-    def recorded(self, op: str, packed: bytes) -> tuple[bool, Any]:
-        return False, None
-
-    def record(self, op: str, packed: bytes, told: object, recorded: object) -> None:
-        pass
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        return lambda *arguments, **options: self._did(name, *arguments)
+    def pass_time(self, seconds: float) -> None:
+        self._did("pass_time", seconds)
 
 
-def ask(services: Recorder, **request: Any) -> dict[str, Any]:
-    answer = wire.decode(Door(services).answer(wire.encode({"v": wire.VERSION, **request})))
+def door_of(host: FakeHost) -> Door:
+    return Door(host, host)
+
+
+def ask(host: FakeHost, **request: Any) -> dict[str, Any]:
+    answer = wire.decode(door_of(host).answer(wire.encode({"v": wire.VERSION, **request})))
     assert isinstance(answer, dict)
     assert answer["v"] == wire.VERSION
     assert ("ok" in answer) != ("error" in answer)
@@ -93,8 +91,8 @@ def kind(answer: dict[str, Any]) -> str:
 @given(st.binary(max_size=300))
 @settings(max_examples=500, deadline=None)
 def test_any_bytes_are_answered(packed: bytes) -> None:
-    services = Recorder(ValueError())
-    answer = wire.decode(Door(services).answer(packed))
+    host = FakeHost(ValueError())
+    answer = wire.decode(door_of(host).answer(packed))
     assert isinstance(answer, dict)
     assert "error" in answer
 
@@ -125,14 +123,12 @@ FIELDS = [
     st.sampled_from([*ERRORS, *INTERRUPTIONS, None, object(), [object()], 5]),
 )
 @settings(max_examples=800, deadline=None)
-def test_any_request_is_answered_whatever_the_services_do(
-    op: object, fields: dict[str, object], result: object
-) -> None:
-    services = Recorder(result)
-    answer = wire.decode(Door(services).answer(wire.encode({"v": 1, "op": op, **fields})))
+def test_any_request_is_answered_whatever_the_host_does(op: object, fields: dict[str, object], result: object) -> None:
+    host = FakeHost(result)
+    answer = wire.decode(door_of(host).answer(wire.encode({"v": 1, "op": op, **fields})))
     assert isinstance(answer, dict)
     assert ("ok" in answer) != ("error" in answer)
-    for call in services.seen:
+    for call in host.seen:
         for made in call[1] if call[0] in ("query", "child") else call[1:] if call[0] == "start" else ():
             if isinstance(made, ToolCall):
                 assert made.name.isidentifier()
@@ -150,7 +146,7 @@ def test_any_request_is_answered_whatever_the_services_do(
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("op", ["query", "child", "budget", "clock", "sleep"])
 def test_an_error_of_the_host_is_told_without_its_details(error: BaseException, op: str) -> None:
-    answer = ask(Recorder(error), op=op, prompts=["x"], contexts=[None], nanoseconds=1)
+    answer = ask(FakeHost(error), op=op, prompts=["x"], contexts=[None], nanoseconds=1)
     assert type(answer["error"]["kind"]) is str
     if not isinstance(error, wire.WireError):
         assert "secret" not in str(answer)
@@ -158,43 +154,43 @@ def test_an_error_of_the_host_is_told_without_its_details(error: BaseException, 
 
 @pytest.mark.parametrize("interruption", INTERRUPTIONS, ids=lambda error: type(error).__name__)
 def test_an_interruption_is_kept_for_the_sandbox_and_answered_as_such(interruption: BaseException) -> None:
-    door = Door(Recorder(interruption))
+    door = door_of(FakeHost(interruption))
     answer: Any = wire.decode(door.answer(wire.encode({"v": 1, "op": "budget"})))
     assert answer["error"]["kind"] == wire.UNAVAILABLE
     assert door.interrupted is interruption
 
 
 def test_a_refusal_keeps_its_kind_and_message() -> None:
-    answer = ask(Recorder(Refused(wire.BUDGET_EXCEEDED, "no more dollars")), op="query", prompts=["x"])
+    answer = ask(FakeHost(Refused(wire.BUDGET_EXCEEDED, "no more dollars")), op="query", prompts=["x"])
     assert answer["error"] == {"kind": "BudgetExceeded", "message": "no more dollars"}
 
 
 @pytest.mark.parametrize("result", [object(), [object()], {"text": {1, 2}}, [{"text": lambda: 0}]], ids=name_value)
 def test_an_answer_that_is_not_plain_is_an_error_value(result: object) -> None:
-    assert "error" in ask(Recorder(result), op="query", prompts=["x"])
+    assert "error" in ask(FakeHost(result), op="query", prompts=["x"])
 
 
 @pytest.mark.parametrize("version", [0, 2, -1, "1", None, [1], 1.5, b"1"])
 def test_another_version_is_refused(version: object) -> None:
-    services = Recorder()
-    assert kind(wire.decode(Door(services).answer(wire.encode({"v": version, "op": "budget"})))) == "BadRequest"  # type: ignore[arg-type]
-    assert services.seen == []
+    host = FakeHost()
+    assert kind(wire.decode(door_of(host).answer(wire.encode({"v": version, "op": "budget"})))) == "BadRequest"  # type: ignore[arg-type]
+    assert host.seen == []
 
 
 @pytest.mark.parametrize(
     "op", ["", "QUERY", "run", "get", "__class__", "query ", None, 1, ["query"], {"query": 1}, b"query", "x" * 10_000]
 )
 def test_an_operation_that_is_not_in_the_table_is_refused(op: object) -> None:
-    services = Recorder()
-    answer = ask(services, op=op)
+    host = FakeHost()
+    answer = ask(host, op=op)
     assert kind(answer) == "BadRequest"
     assert len(answer["error"]["message"]) < 500
-    assert services.seen == []
+    assert host.seen == []
 
 
 @pytest.mark.parametrize("message", [[], "x", 5, None, {}, {"op": "budget"}, {1: 2}], ids=name_value)
 def test_what_is_not_a_request_is_refused(message: object) -> None:
-    assert kind(wire.decode(Door(Recorder()).answer(wire.encode(message)))) == "BadRequest"  # type: ignore[arg-type]
+    assert kind(wire.decode(door_of(FakeHost()).answer(wire.encode(message)))) == "BadRequest"  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("op", ["query", "child"])
@@ -204,10 +200,10 @@ def test_what_is_not_a_request_is_refused(message: object) -> None:
     ids=lambda p: repr(p)[:20],
 )
 def test_prompts_that_are_not_a_list_of_str_are_refused(op: str, prompts: object) -> None:
-    services = Recorder([])
+    host = FakeHost([])
     contexts = [None] * len(prompts) if isinstance(prompts, list) else []
-    assert kind(ask(services, op=op, prompts=prompts, contexts=contexts)) == "BadRequest"
-    assert services.seen == []
+    assert kind(ask(host, op=op, prompts=prompts, contexts=contexts)) == "BadRequest"
+    assert host.seen == []
 
 
 @pytest.mark.parametrize("op", ["query", "child"])
@@ -215,35 +211,35 @@ def test_prompts_that_are_not_a_list_of_str_are_refused(op: str, prompts: object
     "model", [5, True, ["m"], b"m", {"m": 1}, "m" * (MAX_MODEL_NAME + 1)], ids=lambda m: repr(m)[:20]
 )
 def test_a_model_that_is_not_a_name_is_refused(op: str, model: object) -> None:
-    services = Recorder([])
-    assert kind(ask(services, op=op, prompts=["x"], contexts=[None], model=model)) == "BadRequest"
-    assert services.seen == []
+    host = FakeHost([])
+    assert kind(ask(host, op=op, prompts=["x"], contexts=[None], model=model)) == "BadRequest"
+    assert host.seen == []
 
 
 @pytest.mark.parametrize("contexts", [None, "x", [], [None, None], [5], [1.5], [True], {"a": 1}], ids=name_value)
 def test_contexts_that_do_not_fit_their_prompts_are_refused(contexts: object) -> None:
-    services = Recorder([])
-    assert kind(ask(services, op="child", prompts=["x"], contexts=contexts)) == "BadRequest"
-    assert services.seen == []
+    host = FakeHost([])
+    assert kind(ask(host, op="child", prompts=["x"], contexts=contexts)) == "BadRequest"
+    assert host.seen == []
 
 
 @pytest.mark.parametrize("nanoseconds", [None, -1, -(2**64), 0.5, "1", True, [1]], ids=name_value)
 def test_a_sleep_that_is_not_a_duration_is_refused(nanoseconds: object) -> None:
-    services = Recorder()
-    assert kind(ask(services, op="sleep", nanoseconds=nanoseconds)) == "BadRequest"
-    assert services.seen == []
+    host = FakeHost()
+    assert kind(ask(host, op="sleep", nanoseconds=nanoseconds)) == "BadRequest"
+    assert host.seen == []
 
 
-def test_what_is_right_reaches_the_services_as_it_is() -> None:
-    services = Recorder([{"text": "reply"}])
-    assert ask(services, op="query", prompts=["a\ud800", ""], model="m")["ok"] == [{"text": "reply"}]
-    ask(services, op="query", prompts=[])
-    ask(services, op="child", prompts=["a", "b"], contexts=[None, {"k": [1]}], model=None)
-    ask(services, op="sleep", nanoseconds=0)
-    ask(services, op="budget")
-    ask(services, op="clock")
-    ask(services, op="check_answer", value={"a": [1, None]})
-    assert services.seen == [
+def test_what_is_right_reaches_the_host_as_it_is() -> None:
+    host = FakeHost([{"text": "reply"}])
+    assert ask(host, op="query", prompts=["a\ud800", ""], model="m")["ok"] == [{"text": "reply"}]
+    ask(host, op="query", prompts=[])
+    ask(host, op="child", prompts=["a", "b"], contexts=[None, {"k": [1]}], model=None)
+    ask(host, op="sleep", nanoseconds=0)
+    ask(host, op="budget")
+    ask(host, op="clock")
+    ask(host, op="check_answer", value={"a": [1, None]})
+    assert host.seen == [
         ("query", [Query("a\ud800", "m"), Query("", "m")]), ("query", []),
         ("child", [ChildQuery("a"), ChildQuery("b", {"k": [1]})]),
         ("sleep", 0), ("budget",), ("clock",), ("check_answer", {"a": [1, None]}),
@@ -251,12 +247,12 @@ def test_what_is_right_reaches_the_services_as_it_is() -> None:
 
 
 def test_schemas_images_and_references_become_types() -> None:
-    services = Recorder([])
+    host = FakeHost([])
     image = {"media_type": "image/png", "data": b"\x89PNG"}
-    ask(services, op="query", prompts=["a", "b"], schema={"type": "object"}, images=[[image], None])
-    ask(services, op="child", prompts=["a", "b", "c"], contexts=[None, None, "text"],
+    ask(host, op="query", prompts=["a", "b"], schema={"type": "object"}, images=[[image], None])
+    ask(host, op="child", prompts=["a", "b", "c"], contexts=[None, None, "text"],
         references=[{"slice": [5, 10]}, {"item": "key"}, None])  # fmt: skip
-    assert services.seen == [
+    assert host.seen == [
         ("query", [
             Query("a", None, {"type": "object"}, (Image("image/png", b"\x89PNG"),)),
             Query("b", None, {"type": "object"}),
@@ -265,12 +261,12 @@ def test_schemas_images_and_references_become_types() -> None:
     ]  # fmt: skip
 
 
-def test_references_are_refused_for_services_that_do_not_take_them() -> None:
-    services = Recorder([])
-    services.takes_references = False
-    answer = ask(services, op="child", prompts=["a"], contexts=[None], references=[{"item": 0}])
+def test_references_are_refused_for_host_that_do_not_take_them() -> None:
+    host = FakeHost([])
+    host.takes_references = False
+    answer = ask(host, op="child", prompts=["a"], contexts=[None], references=[{"item": 0}])
     assert kind(answer) == "SendInFull"
-    assert services.seen == []
+    assert host.seen == []
 
 
 def nested(depth: int) -> dict[str, Any]:
@@ -323,28 +319,26 @@ BAD_FIELDS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("request_", BAD_FIELDS, ids=lambda r: f"{r['op']} {str(list(r.values())[1:])[:50]!r}")
 def test_a_field_that_breaks_its_bounds_is_refused_and_nothing_happens(request_: dict[str, Any]) -> None:
-    services = Recorder([])
-    assert kind(ask(services, **request_)) == "BadRequest"
-    assert services.seen == []
+    host = FakeHost([])
+    assert kind(ask(host, **request_)) == "BadRequest"
+    assert host.seen == []
 
 
 def test_an_answer_over_its_bound_is_refused_before_it_is_checked() -> None:
-    services = Recorder()
-    assert kind(ask(services, op="check_answer", value="x" * MAX_ANSWER_BYTES)) == "BadAnswer"
-    assert services.seen == []
+    host = FakeHost()
+    assert kind(ask(host, op="check_answer", value="x" * MAX_ANSWER_BYTES)) == "BadAnswer"
+    assert host.seen == []
 
 
-def test_a_tool_call_reaches_the_services_and_its_outcome_comes_back() -> None:
-    services = Recorder({"value": [1, 2]})
-    assert ask(services, op="tool", name="look", arguments=[1], keyword_arguments={"a": None})["ok"] == {
-        "value": [1, 2]
-    }
-    assert services.seen == [("start", ToolCall("look", (1,), {"a": None}))]
+def test_a_tool_call_reaches_the_host_and_its_outcome_comes_back() -> None:
+    host = FakeHost({"value": [1, 2]})
+    assert ask(host, op="tool", name="look", arguments=[1], keyword_arguments={"a": None})["ok"] == {"value": [1, 2]}
+    assert host.seen == [("start", ToolCall("look", (1,), {"a": None}))]
 
 
 def test_a_cell_has_so_many_tool_calls_and_the_next_has_them_again() -> None:
-    services = Recorder({"value": 1})
-    door = Door(services, tool_calls=2)
+    host = FakeHost({"value": 1})
+    door = Door(host, host, tool_calls=2)
     call = wire.encode({"v": 1, "op": "tool", "name": "look", "arguments": [], "keyword_arguments": {}})
     submit = wire.encode(
         {"v": 1, "op": "submit", "call": "tool", "name": "x", "arguments": [], "keyword_arguments": {}}
@@ -360,8 +354,8 @@ def test_a_cell_has_so_many_tool_calls_and_the_next_has_them_again() -> None:
 
 
 def test_unknown_fields_are_ignored() -> None:
-    assert ask(Recorder(5), op="budget", extra=[1], self="x")["ok"] == 5
+    assert ask(FakeHost(5), op="budget", extra=[1], self="x")["ok"] == 5
 
 
 def test_an_operation_named_by_a_huge_integer_is_refused_and_not_printed() -> None:
-    assert len(str(ask(Recorder(), op=1 << 30_000))) < 1000
+    assert len(str(ask(FakeHost(), op=1 << 30_000))) < 1000

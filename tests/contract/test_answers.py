@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from divebell import Limits, Sandbox
-from divebell.sandbox.host import CallableServices
+from divebell.sandbox.host import CallableHost
 from tests.support.cells import error_kind, value_of
 
 
@@ -87,7 +87,7 @@ def test_what_is_no_answer_is_refused_in_the_cell(call: str, error: str) -> None
         assert (cell.final, cell.submitted) == (None, None)
 
 
-class Strict(CallableServices):
+class Strict(CallableHost):
     """A host with a schema: n must be a whole number."""
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ class Strict(CallableServices):
 
 def test_only_an_answer_that_the_host_accepts_counts() -> None:
     strict = Strict()
-    with Sandbox(services=strict) as box:
+    with Sandbox(host=strict) as box:
         cell = box.run("SUBMIT(n='many')")
         assert error_kind(cell) == "BadAnswer"
         assert cell.error is not None

@@ -56,7 +56,7 @@ def test_another_word_for_a_name_is_the_same_function(entry: ContractName, box: 
 @pytest.mark.parametrize("entry", [entry for entry in CONTRACT if entry.asks_model], ids=lambda entry: entry.name)
 def test_whatever_asks_a_model_can_be_awaited(entry: ContractName) -> None:
     given = "['a', 'b']" if entry.is_batched else "'a'"
-    with Sandbox("text", services=Family()) as own:
+    with Sandbox("text", host=Family()) as own:
         replies: Any = own.run(f"await {entry.name}({given})").value
     assert [reply[0] for reply in replies] == ["a", "b"] if entry.is_batched else replies.startswith("a")
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from divebell import NotPlainData, Sandbox
-from divebell.sandbox.host import CallableServices
+from divebell.sandbox.host import CallableHost
 from divebell_bridge.door.contract import FUNCTIONS
 from divebell_bridge.door.door import Started
 from divebell_bridge.door.requests import Call, ChildQuery, ContextItem, ContextReference, Outcome
@@ -15,7 +15,7 @@ from tests.support.meeting import Meeting
 from tests.support.names import name_value
 
 
-class Family(CallableServices):
+class Family(CallableHost):
     """A host that has children: each answers with what it was asked and what context it got."""
 
     def __init__(self, *, references: bool = True) -> None:
@@ -81,7 +81,7 @@ def test_dspys_names_in_one_cell(box: Sandbox) -> None:
 
 def test_children_get_their_contexts_and_answer_in_order() -> None:
     family = Family()
-    with Sandbox("the context", services=family) as box:
+    with Sandbox("the context", host=family) as box:
         assert value_of(box.run("rlm_query('q')")) == "q: NoneType"
         assert value_of(box.run("rlm_query('q', context)")) == "q: ContextReference"
         assert value_of(box.run("rlm_query('q', 'other')")) == "q: str"
@@ -102,7 +102,7 @@ TEXT = "".join(
 @pytest.mark.parametrize("text", [TEXT, TEXT.encode(), TEXT + "\u20ac"], ids=["ascii", "bytes", "wide"])
 def test_a_part_of_the_context_goes_to_a_child_as_a_reference(text: Any) -> None:
     family = Family()
-    with Sandbox(text, services=family) as box:
+    with Sandbox(text, host=family) as box:
         code = "size = 100_000\nfor start in range(0, len(context), size): rlm_query('q', context[start:start + size])"
         assert box.run(code).error is None
         expected = [ContextReference(start, min(start + 100_000, len(text))) for start in range(0, len(text), 100_000)]
@@ -115,7 +115,7 @@ def test_a_part_of_the_context_goes_to_a_child_as_a_reference(text: Any) -> None
 
 def test_what_is_not_a_part_of_the_context_or_is_short_goes_as_it_is() -> None:
     family = Family()
-    with Sandbox(TEXT, services=family) as box:
+    with Sandbox(TEXT, host=family) as box:
         for code in ("'x' * 100_000", "context[:100]", "context[:100_000] + 'x'", "context[:100_000].encode()"):
             assert box.run(f"part = {code}\nrlm_query('q', part)").error is None
             assert family.seen[-1].context == box["part"]
@@ -124,7 +124,7 @@ def test_what_is_not_a_part_of_the_context_or_is_short_goes_as_it_is() -> None:
 def test_items_of_a_list_or_dict_go_as_references() -> None:
     family = Family()
     documents: list[Any] = [{"n": n} for n in range(100)]
-    with Sandbox(documents, services=family) as box:
+    with Sandbox(documents, host=family) as box:
         assert box.run(
             "for d in context[:3]: rlm_query('q', d)\nrlm_query('q', context[90])\nrlm_query('q', {'n': 5})"
         ).ok
@@ -132,18 +132,18 @@ def test_items_of_a_list_or_dict_go_as_references() -> None:
             ContextItem(0), ContextItem(1), ContextItem(2), ContextItem(90), {"n": 5},
         ]  # fmt: skip
     family.seen.clear()
-    with Sandbox({"a": [1], "b": [2], "c": "short"}, services=family) as box:
+    with Sandbox({"a": [1], "b": [2], "c": "short"}, host=family) as box:
         assert box.run("for d in context.values(): rlm_query('q', d)").ok
         assert [child.context for child in family.seen] == [ContextItem("a"), ContextItem("b"), "short"]
 
 
 def test_a_host_without_references_gets_the_parts_themselves() -> None:
     family = Family(references=False)
-    with Sandbox(TEXT, services=family) as box:
+    with Sandbox(TEXT, host=family) as box:
         assert box.run("rlm_query('q', context[:100_000])\nawait arlm_query('q', context[100_000:200_000])").ok
         assert [child.context for child in family.seen] == [TEXT[:100_000], TEXT[100_000:200_000]]
         assert box.run("await arlm_query('q', context[:100_000])").ok
-    with Sandbox(TEXT, services=family) as box:
+    with Sandbox(TEXT, host=family) as box:
         assert box.run("await arlm_query('q', context[:100_000])").ok
         assert family.seen[-1].context == TEXT[:100_000]
 

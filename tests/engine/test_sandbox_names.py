@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from divebell import ConfigurationError, Sandbox, Tools
-from divebell.sandbox.host import CallableServices
+from divebell.sandbox.host import CallableHost
 from divebell.sandbox.tools import REPLACEABLE_NAMES
 from divebell.sandbox.variables import MAX_LISTED, Variable, read_variables
 from tests.support.cells import error_kind
@@ -111,12 +111,12 @@ def test_tools_can_be_changed_at_any_time() -> None:
         assert error_kind(box.run("both()")) == "NameError"
 
 
-def test_tools_of_services_are_set_there() -> None:
-    services = CallableServices(None, tools=Tools({"a": lambda: 1}))
-    with Sandbox(services=services) as box:
+def test_tools_of_a_host_are_set_there() -> None:
+    host = CallableHost(None, tools=Tools({"a": lambda: 1}))
+    with Sandbox(host=host) as box:
         box.set_tools({"b": lambda: 2})
         assert box.run("b()").value == 2
-        box.serve(CallableServices(None, tools=Tools({"c": lambda: 3})))
+        box.serve(CallableHost(None, tools=Tools({"c": lambda: 3})))
         assert box.run("c()").value == 3
         assert error_kind(box.run("b()")) == "NameError"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from divebell import ConfigurationError, DivebellError, Limits, Sandbox
-from divebell.sandbox.host import CallableServices
+from divebell.sandbox.host import CallableHost
 from divebell.sandbox.tools import RESERVED_NAMES
 from tests.support.cells import error_kind
 
@@ -155,9 +155,9 @@ def test_a_tool_may_not_use_the_sandbox_that_waits_for_it() -> None:
         assert "SandboxError" in cell.output
 
 
-def test_tools_of_a_sandbox_with_services_are_the_services(box: Sandbox) -> None:
-    with pytest.raises(ConfigurationError, match="services"):
-        Sandbox(tools={"lookup": lookup}, services=CallableServices(None))
+def test_tools_of_a_sandbox_with_a_host_are_the_hosts(box: Sandbox) -> None:
+    with pytest.raises(ConfigurationError, match="give the tools to the host"):
+        Sandbox(tools={"lookup": lookup}, host=CallableHost(None))
 
 
 def test_a_wrong_tool_is_refused_before_anything_starts() -> None:

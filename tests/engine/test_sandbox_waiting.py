@@ -9,10 +9,11 @@ import pytest
 
 from divebell import Cell, Limits, Sandbox
 from divebell.errors import ModelError
-from divebell.run.host import RunServices
+from divebell.run.host import RunHost
 from divebell.sandbox.tools import Tools
 from divebell_bridge.door.requests import Image, Query
 from tests.support.cells import error_kind
+from tests.support.run_hosts import run_host
 
 GATHER = "import asyncio\nawait asyncio.gather(*[allm_query(str(n)) for n in range(3)])"
 POOL = "from concurrent.futures import ThreadPoolExecutor\nlist(ThreadPoolExecutor().map(lambda n: llm_query(str(n)), range(3)))"
@@ -66,26 +67,19 @@ def test_what_a_killed_cell_had_in_flight_is_cancelled_and_its_replies_reach_no_
         assert box.run(GATHER).value == ["0", "1", "2"]
 
 
-def in_run(services_of: "object", code: str, **limits: float) -> Cell:
-    """Run a cell as a run does: on a thread, with the services on this event loop."""
+def in_run(make_host: Callable[[], RunHost], code: str) -> Cell:
+    """Run a cell as a run does: on a thread, with the host on this event loop."""
 
     async def main() -> Cell:
-        services = services_of()  # type: ignore[operator]
-        box = Sandbox(services=services, limits=Limits(**limits))  # type: ignore[arg-type]
+        host = make_host()
+        box = Sandbox(host=host)
         try:
             return await anyio.to_thread.run_sync(box.run, code)
         finally:
-            services.close()
+            host.tasks.close()
             await anyio.to_thread.run_sync(box.close)
 
     return anyio.run(main)
-
-
-def run_services(query: object, **more: object) -> RunServices:
-    async def child(prompt: str, context: object, model: str | None) -> str:
-        return f"child {prompt}"
-
-    return RunServices(query, child, lambda: {"calls": 5}, seeded=False, **more)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("code", [GATHER, POOL])
@@ -102,7 +96,7 @@ def test_calls_of_a_run_are_in_flight_together(code: str) -> None:
         running -= 1
         return prompt
 
-    assert in_run(lambda: run_services(query), code).value == ["0", "1", "2"]
+    assert in_run(lambda: run_host(query), code).value == ["0", "1", "2"]
     assert most == 3
 
 
@@ -122,7 +116,7 @@ import asyncio
 r = await asyncio.gather(allm_query('bad'), allm_query('broken'), return_exceptions=True)
 [repr(e) for e in r], await allm_query('v', 'm', schema=dict), llm_query('w', images=[{'media_type': 'image/png', 'data': b'x'}]), await arlm_query('q')
 """
-    cell = in_run(lambda: run_services(query), code)
+    cell = in_run(lambda: run_host(query), code)
     assert cell.value == [
         ["ModelError('no such luck')", "ModelError('the host failed to answer (ValueError)')"], {"n": 1}, "w", "child q",
     ]  # fmt: skip
@@ -141,17 +135,17 @@ def test_tools_and_the_answers_check_of_a_run() -> None:
         await anyio.sleep(0)
         return n
 
-    def services() -> RunServices:
+    def host() -> RunHost:
         tools = Tools({"slow": slow, "plain": lambda n: n * 2})
-        return run_services(query, tools=tools, check_answer=lambda fields: None if "n" in fields else "n is missing")
+        return run_host(query, tools=tools, check=lambda fields: None if "n" in fields else "n is missing")
 
-    assert in_run(services, "slow(1), plain(2), await slow(3)").value == [1, 4, 3]
-    assert in_run(services, "SUBMIT(m=1)").output.endswith("BadAnswer: n is missing")
-    assert in_run(services, "SUBMIT(n=1)").submitted == {"n": 1}
+    assert in_run(host, "slow(1), plain(2), await slow(3)").value == [1, 4, 3]
+    assert in_run(host, "SUBMIT(m=1)").output.endswith("BadAnswer: n is missing")
+    assert in_run(host, "SUBMIT(n=1)").submitted == {"n": 1}
 
 
 @pytest.mark.parametrize("code", [GATHER, POOL, "llm_query('0')"])
-def test_closing_the_services_ends_a_cell_that_waits(code: str) -> None:
+def test_closing_the_host_ends_a_cell_that_waits(code: str) -> None:
     cancelled: list[str] = []
 
     async def query(prompt: str, model: str | None) -> str:
@@ -163,8 +157,8 @@ def test_closing_the_services_ends_a_cell_that_waits(code: str) -> None:
         return prompt
 
     async def main() -> Cell:
-        services = run_services(query)
-        box = Sandbox(services=services)
+        host = run_host(query)
+        box = Sandbox(host=host)
         cells: list[Cell] = []
 
         async def run() -> None:
@@ -174,7 +168,7 @@ def test_closing_the_services_ends_a_cell_that_waits(code: str) -> None:
             async with anyio.create_task_group() as group:
                 group.start_soon(run)
                 await anyio.sleep(0.2)
-                services.close()
+                host.tasks.close()
         await anyio.to_thread.run_sync(box.close)
         return cells[0]
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from divebell import Cell, Context, Limits, Sandbox
-from divebell.sandbox.host import CallableServices
+from divebell.sandbox.clock import Clock
+from divebell.sandbox.host import CallableHost
+from divebell_bridge.door.door import Door
 
 from .sources import test_sources
 
@@ -42,12 +44,22 @@ class Outcome:
     details: str = ""
 
 
-class _Services(CallableServices):
-    """A virtual clock with larger steps than a seeded sandbox's own."""
+class _Host(CallableHost):
+    """A host whose door shows a virtual clock with larger steps than a seeded sandbox's own."""
 
-    def clock(self) -> tuple[int, int]:
-        self.virtual_nanoseconds += CLOCK_STEP_NANOSECONDS
-        return super().clock()
+    def open_door(self, clock: Clock, *, tool_calls: int) -> Door:
+        return Door(self, _FasterClock(clock), tool_calls=tool_calls)
+
+
+class _FasterClock:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.sleep = clock.sleep
+        self.pass_time = clock.pass_time
+
+    def read(self) -> tuple[int, int]:
+        self._clock.virtual_nanoseconds += CLOCK_STEP_NANOSECONDS
+        return self._clock.read()
 
 
 @functools.cache
@@ -59,7 +71,7 @@ def _context() -> Context:
 def run_module(module: str, *, with_details: bool = False) -> list[Outcome]:
     """Run a module's tests in a sandbox of their own. Whatever they do there is an outcome; nothing is raised."""
     limits = Limits(memory_bytes=MEMORY_BYTES, cell_seconds=CELL_SECONDS, door_calls=10_000_000)
-    with Sandbox(_context(), limits=limits, seed=SEED, services=_Services(None, seeded=True)) as box:
+    with Sandbox(_context(), limits=limits, seed=SEED, host=_Host(None)) as box:
         prepared = box.run(_INSIDE.read_text() + f"\nDETAILS[0] = {with_details}\n")
         if prepared.error:
             raise RuntimeError(f"the sandbox could not be prepared: {prepared.error}")

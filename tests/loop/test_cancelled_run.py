@@ -11,7 +11,6 @@ import pytest
 from divebell import RLM, Budget, Completion, Engine, Event, Rate, Request, ScriptedModel, Usage
 from divebell.calls.metered_calls import Calls
 from divebell.run import run as run_module
-from divebell.run.host import RunServices
 from divebell.sandbox.sandbox import Sandbox
 from divebell_bridge.door.requests import Outcome, Query
 from divebell_bridge.money.amounts import NOTHING, Amounts
@@ -20,6 +19,7 @@ from divebell_bridge.money.escrow import HoldEntry
 from divebell_bridge.money.memory_ledger import MemoryLedger
 from divebell_bridge.money.meter import Meter
 from divebell_bridge.money.rates import RateCard
+from tests.support.run_hosts import run_host
 
 CENT = 10**10
 RATES = {"root": Rate(0, CENT), "sub": Rate(0, CENT)}
@@ -166,19 +166,16 @@ def test_a_call_that_is_being_settled_as_the_run_ends_costs_what_it_did_and_not_
         async def query(prompt: str, model_name: str | None) -> str:
             return (await calls(meter, model, Request(messages=(), max_output_tokens=MOST))).completion.text
 
-        async def child(*_arguments: object) -> object:
-            raise AssertionError("nobody asked for one")
-
-        services = RunServices(query, child, meter.left, seeded=False)
+        host = run_host(query)
         outcomes: list[Outcome] = []
-        services.start(Query("x"), outcomes.append)
+        host.start(Query("x"), outcomes.append)
         while not ledger.is_busy:
             await anyio.sleep(0.001)
         for _ in range(2):
-            services.close()
+            host.tasks.close()
             await anyio.sleep(0.03)
         ledger.is_busy = False
-        await services.ended()
+        await host.tasks.wait_closed()
         ledger.backlog.finish_all()
         assert meter.summary()["dollars"] == Decimal("0.01")
         account = ledger.account(meter._account)

@@ -1,4 +1,4 @@
-"""What the guest asks of the host, as the services see it: checked, typed and frozen. reading.py makes these."""
+"""What the guest asks of the host, as a Host receives it: checked, typed and frozen. reading.py makes these."""
 
 from dataclasses import dataclass, field
 
@@ -24,7 +24,7 @@ class Query:
 @dataclass(frozen=True)
 class ContextReference:
     """The part [start, end) of the asking sandbox's own `context`, a str (in characters) or bytes. The guest says so:
-    whether the context is of that kind and that long is the service's to check."""
+    whether the context is of that kind and that long is the host's to check."""
 
     start: int
     end: int
@@ -33,7 +33,7 @@ class ContextReference:
 @dataclass(frozen=True)
 class ContextItem:
     """The item of the asking sandbox's own `context` at that key (a dict's) or index (a list's). The guest says so:
-    whether there is such an item is the service's to check."""
+    whether there is such an item is the host's to check."""
 
     key: str | int
 

@@ -5,7 +5,7 @@ waits until one of them is done. Every number is good for one cell, and for one 
 
 Guaranteed: at most MAX_OPEN calls are open at once, with at most MAX_REQUEST_BYTES of requests and MAX_KEPT_BYTES of
 outcomes between them, whatever the guest does; `wait` ends when `stop` is called from any thread, and `clear` cancels
-what is left. Not guaranteed: that a cancelled call stops at once, or costs nothing. That is the service's part.
+what is left. Not guaranteed: that a cancelled call stops at once, or costs nothing. That is the host's part.
 
 Bounds count what the guest sent (the packed request) and the characters and bytes of replies.
 """
@@ -49,7 +49,7 @@ class _Ticket:
 
 
 class Tickets:
-    """The open calls of one cell. `start` is a service's: it starts a call, and tells its outcome later, from any
+    """The open calls of one cell. `start` is the host's: it starts a call, and reports its outcome later, from any
     thread."""
 
     def __init__(self, start: Callable[[Call, Callable[[Outcome], None]], Started]) -> None:
@@ -83,7 +83,7 @@ class Tickets:
         return numbers
 
     def _begin(self, number: int, call: Call) -> None:
-        """Outside of the lock: the service may tell the outcome at once."""
+        """Outside of the lock: the host may report the outcome at once."""
         try:
             started = self._start(call, lambda outcome: self._finish(number, outcome))
         except Refused as refused:

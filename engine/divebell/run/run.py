@@ -1,4 +1,4 @@
-"""One RLM at work: its sandbox, its services, its events, and the Result that comes of it.
+"""One RLM at work: its sandbox, its host, its events, and the Result that comes of it.
 
 One `Run` is the query's own, or a child's. Each has its own sandbox and its own meter, a child's with an allotment of
 its parent's budget; they share the query's models. The history is append-only, so that a provider's prefix cache serves
@@ -21,7 +21,7 @@ from divebell.events import Event, RunEnded, RunStarted
 from divebell.prompts import PromptFacts, ToolFacts, Turns, budget_line, opening_messages
 from divebell.run.answers import Answer, Answers
 from divebell.run.history import History
-from divebell.run.host import RunServices
+from divebell.run.host import RunHost
 from divebell.run.pace import Pace
 from divebell.run.result import Result
 from divebell.run.root_calls import RootCalls
@@ -192,21 +192,17 @@ class Run:
         """How the run ended; all that it had at work has ended then."""
         settings = self._settings
         tools = Tools.of(self._level.tools)
-        services = RunServices(
-            self._subcalls.query,
-            self._subcalls.child,
-            self._left,
-            seeded=settings.seed is not None,
-            check_answer=self._check_answer,
+        host = RunHost(
+            self._subcalls,
+            self,
             tools=tools,
             tool_seconds=settings.tool_seconds,
             report=self._report,
-            number=self._subcalls.number,
             journal=settings.journal,
             path=self._meter.path,
         )
         try:
-            box = await in_thread(self._sandbox, services)
+            box = await in_thread(self._sandbox, host)
             self._loop.answers = self._answers = Answers(
                 self._schema,
                 self._turns,
@@ -217,31 +213,31 @@ class Run:
                 path=self._meter.path,
             )
             await in_thread(self._open, box, tools)
-            ending = await self._loop.to_the_end(box, services)
+            ending = await self._loop.to_the_end(box, host)
             if ending.error is None:  # a run that failed may be resumed, and come to an answer
                 settings.journal.keep_answer(self._meter.path, ending.answer.text)
             settings.journal.check()
             return ending
         finally:
-            services.close()
+            host.tasks.close()
             made = self._session.box  # also where the run was cancelled while the sandbox was being made
             with anyio.CancelScope(shield=True):
                 if self._owns_session and made is not None:
                     made.cancel()
                     await in_thread(made.close)
-                await services.ended()
+                await host.tasks.wait_closed()
 
     async def _is_set_on_purpose(self, box: Sandbox, name: str) -> bool:
         """A journal by older rules has answers that came of any variable."""
         return self._settings.journal.is_by_older_rules or await in_thread(box.is_set_on_purpose, name)
 
-    def _sandbox(self, services: RunServices) -> Sandbox:
+    def _sandbox(self, host: RunHost) -> Sandbox:
         session, settings = self._session, self._settings
         if session.box is not None:
-            session.box.serve(services)
+            session.box.serve(host)
         else:
             session.box = Sandbox(
-                self._context, limits=settings.limits, seed=self._seed(), engine=settings.engine, services=services
+                self._context, limits=settings.limits, seed=self._seed(), engine=settings.engine, host=host
             )
         return session.box
 
@@ -252,7 +248,8 @@ class Run:
             return seed
         return int.from_bytes(sha256(f"{seed}/{path}".encode()).digest()[:8], "big")
 
-    def _check_answer(self, fields: object) -> str | None:
+    def check(self, fields: object) -> str | None:
+        """Why the fields of a SUBMIT do not fit the output schema; None if they do."""
         return self._answers.check(fields)
 
     def _open(self, box: Sandbox, tools: Tools) -> None:
@@ -303,6 +300,3 @@ class Run:
             pace_above=self._pace,
         )
         return await child.answer()
-
-    def _left(self) -> dict[str, object]:
-        return {**self._meter.left(), "depth": self._settings.max_depth - self._depth}

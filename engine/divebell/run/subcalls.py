@@ -75,6 +75,10 @@ class SubCalls:
         is_plain = isinstance(call, Query) or self.depth >= self.settings.max_depth
         return next(self.numbers.calls if is_plain else self.numbers.children)
 
+    def left(self) -> dict[str, object]:
+        """What is left of the budget, and how many levels of children there may be, as plain data."""
+        return {**self.meter.left(), "depth": self.settings.max_depth - self.depth}
+
     async def query(
         self,
         prompt: str,

@@ -21,7 +21,7 @@ from divebell.replies.replies import Reply, answers_in_code, asks_in_code, parse
 from divebell.run import drafts, landing, observation
 from divebell.run.answers import Answer, Answers, NoAnswer
 from divebell.run.history import History
-from divebell.run.host import RunServices
+from divebell.run.host import RunHost
 from divebell.run.pace import Pace
 from divebell.run.repetition import SAME_REPLIES, Repetition
 from divebell.run.result import Turn
@@ -93,7 +93,7 @@ class TurnLoop:
         if found and found != self._stale_draft:
             self._draft = found
 
-    async def to_the_end(self, box: Sandbox, services: RunServices) -> Ending:
+    async def to_the_end(self, box: Sandbox, host: RunHost) -> Ending:
         """Turn after turn, and the last call where a limit ended them. Raises what leaves the run with nothing."""
         settings, history = self._settings, self._session.history
         if settings.on_exhausted == "answer":
@@ -126,7 +126,7 @@ class TurnLoop:
             settings.journal.keep_stop(self._meter.path, refusal)
         if settings.on_exhausted == "raise":
             raise refusal or RunError(f"no answer after {len(self.trace)} turns: {self._why(stop)}")
-        services.close()
+        host.tasks.close()
         self._report_limit(stop)
         return await self._land(box, history, stop, refusal)
 

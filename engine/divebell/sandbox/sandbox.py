@@ -5,6 +5,7 @@ the state as the cell left it, and after a crash or a kill the sandbox is put ba
 the cell did through the door (model calls, money) is not undone.
 """
 
+import copy
 import hashlib
 import os
 import threading
@@ -13,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 from divebell.cell import Cell, CellError, cell_from_guest
 from divebell.context import Context, Source
@@ -22,12 +23,12 @@ from divebell.errors import ConfigurationError, ContextError, NotPlainData, Sand
 from divebell.limits import Limits
 from divebell.resources import EngineResources, default_engine
 from divebell.runtime.instance import Checkpoint, Instance, InstanceLost
-from divebell.sandbox.host import CallableServices, Clock, ToolServices
+from divebell.sandbox.clock import Clock
+from divebell.sandbox.host import CallableHost, SandboxHost
 from divebell.sandbox.snapshot import Snapshot, form_of
 from divebell.sandbox.tools import Tools
 from divebell.sandbox.variables import Variable, check_name, kind_of, read_variables, reason_of, variable_error
 from divebell_bridge.door import wire
-from divebell_bridge.door.door import Door, Services
 
 _Reply = str | Awaitable[str]
 AnswerFunction = Callable[[str], _Reply] | Callable[[str, str | None], _Reply]
@@ -62,10 +63,10 @@ class Sandbox:
         replace: "Mapping[str, Callable[..., Any]] | None" = None,
         seed: int | None = None,
         engine: EngineResources | None = None,
-        services: Services | None = None,
+        host: SandboxHost | None = None,
     ) -> None:
-        if services is not None and (tools is not None or replace is not None):
-            raise ConfigurationError("give the tools to the services: a sandbox with services takes none itself")
+        if host is not None and (tools is not None or replace is not None):
+            raise ConfigurationError("give the tools to the host: a sandbox with a host takes none itself")
         self._lock = threading.RLock()
         self._instance: Instance | None = None
         self._closed = False
@@ -75,11 +76,12 @@ class Sandbox:
         self._image = self._engine.image(reproducible=seed is not None)
         warn_if_a_path(context)
         self._context = None if context is None else Context.of(context)
-        self._services: Services = services or CallableServices(
-            llm, tools=Tools.of(tools, replace), tool_seconds=self.limits.tool_seconds, seeded=seed is not None
+        self._clock = Clock(seeded=seed is not None)
+        self._host: SandboxHost = host or CallableHost(
+            llm, tools=Tools.of(tools, replace), tool_seconds=self.limits.tool_seconds
         )
-        self._tools = self._services.tool_descriptions()
-        self._door = Door(self._services, tool_calls=self.limits.tool_calls)
+        self._tools = self._host.tool_descriptions()
+        self._door = self._host.open_door(self._clock, tool_calls=self.limits.tool_calls)
         self._saved: Checkpoint | None = None
         self._changed = False  # since _saved was taken
         self._cells = 0
@@ -232,11 +234,9 @@ class Sandbox:
         """Give code other tools from the next cell on: these and no others. Forks that were made before keep theirs."""
         given = Tools.of(tools, replace)
         with self._alone():
-            if not isinstance(self._services, ToolServices):
-                raise ConfigurationError("this sandbox was given services of its own: set the tools there, and `serve`")
             self._save()
             self._send_tools(given.descriptions)
-            self._services.set_tools(given)
+            self._host.set_tools(given)
 
     def _send_tools(self, tools: list[dict[str, object]]) -> None:
         answer = self._ask_or_raise(wire.TOOLS, tools=tools)
@@ -252,22 +252,19 @@ class Sandbox:
             self._save()
             return self._ask_or_raise(wire.ON_PURPOSE, name=str(name)[:1000]).get("ok") is True
 
-    def serve(self, services: Services) -> None:
-        """Answer at the door with other services from the next cell on, and with their tools."""
+    def serve(self, host: SandboxHost) -> None:
+        """Have another host answer at the door from the next cell on, with its tools."""
         with self._alone():
-            if services.tool_descriptions() != self._tools:
+            if host.tool_descriptions() != self._tools:
                 self._save()
-                self._send_tools(services.tool_descriptions())
-            if isinstance(services, Clock) and isinstance(self._services, Clock):
-                services.go_on_from(self._services)
-            self._services = services
-            self._door = Door(services, tool_calls=self.limits.tool_calls)
+                self._send_tools(host.tool_descriptions())
+            self._host = host
+            self._door = host.open_door(self._clock, tool_calls=self.limits.tool_calls)
 
     def snapshot(self) -> Snapshot:
         """The state now. It can be given to `restore` any number of times."""
         with self._alone():
             self._save()
-            clock = self._services.virtual_nanoseconds if isinstance(self._services, Clock) else 0
             return Snapshot(
                 self._saved,
                 id(self._image),
@@ -275,7 +272,7 @@ class Sandbox:
                 self.limits,
                 self._seed,
                 form_of(self._context),
-                clock,
+                self._clock.virtual_nanoseconds,
                 dict(self._bound),
             )
 
@@ -289,7 +286,7 @@ class Sandbox:
         tools: "Tools | Mapping[str, Callable[..., Any]] | None" = None,
         replace: "Mapping[str, Callable[..., Any]] | None" = None,
         engine: EngineResources | None = None,
-        services: Services | None = None,
+        host: SandboxHost | None = None,
     ) -> "Sandbox":
         """A new sandbox in the snapshot's state. `context` must be what the first one was given, and so must `llm` and
         `tools` be if its code is to find them."""
@@ -301,7 +298,7 @@ class Sandbox:
             replace=replace,
             seed=snapshot.seed,
             engine=engine,
-            services=services,
+            host=host,
         )
         try:
             box._take_over(snapshot)
@@ -314,18 +311,16 @@ class Sandbox:
         """A twin with the same state, context and door, independent from now on. Its randomness is fresh, unless the
         sandbox is seeded."""
         with self._alone():
-            services = self._services.twin() if isinstance(self._services, Clock) else self._services
-            return Sandbox.restore(
-                self.snapshot(), self._context, engine=self._engine, services=cast("Services", services)
-            )
+            twin = Sandbox.restore(self.snapshot(), self._context, engine=self._engine, host=copy.copy(self._host))
+            twin._clock.continue_from(self._clock)
+            return twin
 
     def _take_over(self, snapshot: Snapshot) -> None:
         if snapshot.image_id != id(self._image):
             raise SandboxError("the snapshot was taken in another process, or with another engine")
         if snapshot.context != form_of(self._context):
             raise SandboxError("the snapshot was taken with another context: give the same one again")
-        if isinstance(self._services, Clock):
-            self._services.virtual_nanoseconds = snapshot.virtual_nanoseconds
+        self._clock.virtual_nanoseconds = snapshot.virtual_nanoseconds
         self._bound.update(snapshot.bound)
         if snapshot.state is None:
             return
@@ -397,8 +392,7 @@ class Sandbox:
         instance = self._instance
         assert instance is not None
         self._door.charge = instance.guard.spend
-        if isinstance(self._services, Clock):
-            self._services.guard = instance.guard
+        self._clock.guard = instance.guard
         token = _inside.set(_inside.get() | {id(self)})
         self._door.begin_cell()
         if op == wire.RUN:

@@ -1,8 +1,8 @@
-"""Threads for the host functions that sandboxes call: an application's `llm`, its tools.
+"""Threads for the functions of an application that sandboxes call: its `llm`, its tools.
 
-Guaranteed: at most so many threads, none of them while there is nothing to do, and no call of a function of another
-owner on them. Not guaranteed: an end. A function that never returns keeps its thread; the threads are daemons, so that
-it does not keep the process.
+Guaranteed: the number of threads is bounded, there are none while there is nothing to do, and no owner's function runs
+on another owner's threads. Not guaranteed: an end. A function that never returns keeps its thread; the threads are
+daemons, so that it does not keep the process alive.
 """
 
 import asyncio
@@ -10,7 +10,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
-from typing import Any
+from typing import Any, TypeVar
+
+MAX_ASYNC_CALLS = 64  # of an application's async functions at once, on one loop
+
+_T = TypeVar("_T")
 
 
 class Workers:
@@ -24,8 +28,8 @@ class Workers:
         self._threads = 0
 
     def start(self, function: Callable[[], None]) -> Callable[[], None]:
-        """Run the function, which must not raise, in a copy of this context. Returns what takes it out of the queue
-        again; once it runs it cannot be stopped."""
+        """Run the function, which must not raise, in a copy of this context. Returns a function that removes it from
+        the queue; once it runs it cannot be stopped."""
         context = copy_context()
         place = object()
         with self._lock:
@@ -58,7 +62,7 @@ class Workers:
 
 
 class LoopThread:
-    """An event loop on a thread, there while it has coroutines; at most `most` of them run at once."""
+    """An event loop on a thread, which exists while it has coroutines; at most `most` of them run at once."""
 
     def __init__(self, most: int, name: str) -> None:
         self._most = most
@@ -69,7 +73,7 @@ class LoopThread:
         self._running = 0
 
     def start(self, coroutine: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-        """Run the coroutine, which must not raise, in a copy of this context. Returns what cancels it."""
+        """Run the coroutine, which must not raise, in a copy of this context. Returns a function that cancels it."""
         context = copy_context()
         tasks: list[asyncio.Task[None]] = []
         is_cancelled = False
@@ -80,11 +84,11 @@ class LoopThread:
 
         def begin(places: asyncio.Semaphore) -> None:
             if is_cancelled:
-                self._ended()
+                self._end_one()
                 return
             task = asyncio.get_running_loop().create_task(run(places), context=context)
             tasks.append(task)
-            task.add_done_callback(lambda _: self._ended())
+            task.add_done_callback(lambda _: self._end_one())
 
         def end() -> None:
             for task in tasks:
@@ -107,8 +111,16 @@ class LoopThread:
 
         return cancel
 
-    def _ended(self) -> None:
-        """On the loop's thread: the last one takes the loop with it."""
+    def submit(self, function: Callable[[], Coroutine[Any, Any, _T]], done: Callable[[_T], None]) -> Callable[[], None]:
+        """As `start`, and give the result to `done`, on the loop's thread."""
+
+        async def run() -> None:
+            done(await function())
+
+        return self.start(run)
+
+    def _end_one(self) -> None:
+        """On the loop's thread: the loop ends with the last coroutine."""
         with self._lock:
             self._running -= 1
             if self._running == 0 and self._loop is not None:

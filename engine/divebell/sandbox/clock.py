@@ -1,0 +1,60 @@
+"""The time that a sandbox's code sees."""
+
+import time
+
+from divebell.runtime.watchdog import Guard
+
+_SLEEP_SLICE_SECONDS = 0.05
+_FIRST_MONOTONIC_NANOSECONDS = 1 << 40
+_SEEDED_START_NANOSECONDS = 1_700_000_000 * 10**9
+_SEEDED_STEP_NANOSECONDS = 1_000
+
+
+class Clock:
+    """The clock of one sandbox. Real, with a monotonic clock that starts anew and so reveals nothing of the host; or,
+    for seeded sandboxes, virtual: it moves by a microsecond with each reading and by what is slept, and repeats from
+    run to run."""
+
+    def __init__(self, *, seeded: bool) -> None:
+        self._seeded = seeded
+        self.virtual_nanoseconds = 0
+        self._started = time.monotonic_ns()
+        self.guard: Guard | None = None
+        """Of the instance whose cell runs: sleeping counts against its time."""
+
+    def continue_from(self, other: "Clock") -> None:
+        """Show the time that the other clock would show now."""
+        self.virtual_nanoseconds = other.virtual_nanoseconds
+        self._started = other._started
+
+    def read(self) -> tuple[int, int]:
+        """Real and monotonic time in nanoseconds."""
+        if not self._seeded:
+            return time.time_ns(), time.monotonic_ns() - self._started + _FIRST_MONOTONIC_NANOSECONDS
+        self.virtual_nanoseconds += _SEEDED_STEP_NANOSECONDS
+        return (
+            _SEEDED_START_NANOSECONDS + self.virtual_nanoseconds,
+            _FIRST_MONOTONIC_NANOSECONDS + self.virtual_nanoseconds,
+        )
+
+    def sleep(self, nanoseconds: int) -> None:
+        """Sleep, but never past the cell's deadline. A seeded clock jumps instead."""
+        if self._seeded:
+            self.virtual_nanoseconds += nanoseconds
+        left = nanoseconds / 1e9
+        guard = self.guard
+        while left > 0 and guard is not None:
+            if guard.soft_left_seconds <= 0:
+                guard.interrupt()
+                return
+            piece = min(left, max(guard.soft_left_seconds, 0.001), _SLEEP_SLICE_SECONDS if not self._seeded else left)
+            if not self._seeded:
+                time.sleep(piece)
+            left -= piece
+            guard.spend(piece)
+
+    def pass_time(self, seconds: float) -> None:
+        """A wait for calls has lasted so long. A seeded clock moves by that, or the guest's timers would never be
+        due."""
+        if self._seeded:
+            self.virtual_nanoseconds += int(seconds * 1e9)

@@ -49,7 +49,7 @@ ROWS = (
 def _run(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "tests.bench.figures", *arguments],
-        cwd=CHECKOUT, capture_output=True, text=True, timeout=90,
+        cwd=CHECKOUT, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
 
 

@@ -47,9 +47,6 @@ def by_kind(reader: SQLiteReader, kind: str, closed_runs: int = 0) -> list[Accou
     return [each for each in flat(reader.accounts(closed_runs=closed_runs)).values() if each.account.kind == kind]
 
 
-# The figures
-
-
 def test_a_tenants_spending_has_that_of_its_open_runs_and_children_in_it(path: Path) -> None:
     with SQLiteLedger(path) as ledger:
         run = open_run(ledger, "acme", dollars="0.10")
@@ -203,9 +200,6 @@ def test_holds_by_state_and_tenant_newest_first_with_whom_they_belong_to(path: P
             assert reader.is_cut
 
 
-# Who is alive
-
-
 def test_the_living_and_the_dead_are_told_apart(path: Path) -> None:
     with SQLiteLedger(path) as ledger, worker(path, "acme") as other:
         with SQLiteReader(path) as reader:
@@ -251,9 +245,6 @@ def test_a_ledger_named_by_a_link_has_the_same_workers(path: Path) -> None:
     (link / "link.db").symlink_to(path)
     with SQLiteLedger(path), SQLiteReader(link / "link.db") as reader:
         assert (reader.totals().alive, reader.totals().died) == (1, 0)
-
-
-# Files that cannot be read
 
 
 def test_a_missing_file_is_not_made(path: Path) -> None:
@@ -307,9 +298,6 @@ def test_a_file_that_somebody_has_locked(path: Path, monkeypatch: pytest.MonkeyP
             SQLiteReader(path)
     finally:
         db.close()
-
-
-# Files that mean harm
 
 
 def test_a_view_that_never_ends_is_not_read(path: Path) -> None:
@@ -398,9 +386,6 @@ def test_more_rows_than_the_bound_are_cut_and_said_to_be(path: Path, monkeypatch
             assert not reader.is_cut
             assert len(reader.accounts()) == 5
             assert reader.is_cut
-
-
-# Reconciling
 
 
 def test_reconciling_posts_what_the_dead_held_and_says_so(path: Path) -> None:

@@ -70,9 +70,6 @@ def ask(server: ChatServer, *arguments: str, stdin: str | bytes = "", key: str =
     return done
 
 
-# --- It works
-
-
 def test_answers_from_a_file(server: ChatServer, text_file: Path) -> None:
     done = ask(server, QUESTION, "--context", str(text_file))
     assert (done.status, done.stdout) == (0, "4711\n")
@@ -215,9 +212,6 @@ def test_an_answer_that_the_pipe_cannot_hold(server: ChatServer, text_file: Path
     done = ask(server, QUESTION, "-c", str(text_file), "-q")
     assert done.status == 0
     assert done.stdout.startswith("half ")
-
-
-# --- It does not work: one sentence, the right status, nothing on stdout
 
 
 def failed(done: Done, status: int) -> str:
@@ -369,9 +363,6 @@ def test_options_that_the_parser_refuses(text_file: Path, arguments: list[str]) 
     assert "Traceback" not in done.stderr
 
 
-# --- Budgets
-
-
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -418,9 +409,6 @@ def test_within_budget(server: ChatServer, text_file: Path) -> None:
 )
 def test_a_rate_may_say_what_cached_input_costs(text: str, rate: Rate) -> None:
     assert parse_rates([text, f"a=b{text[1:]}"]) == {"m": rate, "a=b": rate}
-
-
-# --- Ctrl-C
 
 
 def test_ctrl_c_during_a_call(server: ChatServer, text_file: Path) -> None:

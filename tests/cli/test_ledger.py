@@ -267,9 +267,6 @@ def test_reconciling_as_json_leaves_the_living_alone(path: Path) -> None:
     assert told("reconcile", "-f", str(path))["processes"] == 1
 
 
-# What cannot be read
-
-
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_missing_file_is_said_and_not_made(command: str, path: Path) -> None:
     done = run("ledger", command, "--file", str(path))
@@ -319,9 +316,6 @@ def test_nonsense_in_options(path: Path) -> None:
         assert (done.status, done.stdout) == (2, "")
 
 
-# Files that mean harm
-
-
 @pytest.fixture
 def hostile(path: Path) -> Path:
     """A ledger in which every text is one that steers terminals, or is rich's markup."""
@@ -362,9 +356,6 @@ def test_a_schema_error_quotes_no_escape_codes(path: Path) -> None:
     done = run("ledger", "show", "-f", str(path))
     assert done.status == 2
     assert "\x1b" not in done.sentence
-
-
-# On a terminal
 
 
 @pytest.mark.parametrize("columns", [80, 160])

@@ -151,7 +151,7 @@ def test_a_killed_ask_is_resumed(server: ChatServer, text_file: Path, tmp_path: 
     path = tmp_path / "run.journal"
     options = ("-c", str(text_file), "--resume", str(path), *models(server), "--quiet")
     process = start("ask", QUESTION, *options, env={"OPENAI_API_KEY": KEY})
-    until = time.monotonic() + 30
+    until = time.monotonic() + 300
     while time.monotonic() < until and not (path.exists() and b'"name":"turn 1","request"' in path.read_bytes()):
         time.sleep(0.005)
     process.kill()

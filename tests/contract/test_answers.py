@@ -1,4 +1,4 @@
-"""BRIEF.md's table: FINAL, FINAL_VAR, `answer` and SUBMIT, as a cell shows them."""
+"""README.md's table: FINAL, FINAL_VAR, `answer` and SUBMIT, as a cell shows them."""
 
 from typing import Any
 

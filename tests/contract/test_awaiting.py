@@ -1,4 +1,4 @@
-"""BRIEF.md's table: the awaitable forms. Each form of asyncio that models write runs its calls at once."""
+"""README.md's table: the awaitable forms. Each form of asyncio that models write runs its calls at once."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""BRIEF.md's table, row by row, as far as a sandbox alone shows it: the names, and that they come back."""
+"""README.md's table, row by row, as far as a sandbox alone shows it: the names, and that they come back."""
 
 from collections.abc import Callable
 from typing import Any

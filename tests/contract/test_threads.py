@@ -1,4 +1,4 @@
-"""BRIEF.md's table: ThreadPoolExecutor, which models love to write, and what else they know of threads."""
+"""README.md's table: ThreadPoolExecutor, which models love to write, and what else they know of threads."""
 
 import pytest
 

@@ -349,7 +349,7 @@ def test_a_model_makes_no_more_calls_at_once_than_it_may_from_all_its_loops(kind
         with lock:
             inside += 1
             peak = max(peak, inside)
-        meet.wait(20)  # each call waits for another, so that two are surely inside
+        meet.wait(300)  # each call waits for another, so that two are surely inside
         with lock:
             inside -= 1
         return "ok"

@@ -149,8 +149,6 @@ def test_a_file_that_grows_while_it_is_read_is_what_it_was(tmp_path: Path, monke
         assert box["context"] == "Zeile ü\n" * 1000
 
 
-# Encodings
-
 SENTENCES = {
     "cp932": "日本語の文章です。文字コードの検出を試すための例文であり、漢字とひらがなを含みます。",
     "euc_jp": "日本語の文章です。文字コードの検出を試すための例文であり、漢字とひらがなを含みます。",
@@ -266,9 +264,6 @@ def test_a_hostile_file_name_is_escaped_in_a_note(tmp_path: Path) -> None:
     path.write_bytes("Größe".encode("cp1252"))
     (note,) = Context.of(path).notes
     assert note.isprintable()
-
-
-# Images
 
 
 def test_an_image_is_its_bytes_and_its_media_type(tmp_path: Path) -> None:

@@ -158,9 +158,6 @@ def test_several_paths_that_make_no_context_say_so(docs: Path) -> None:
             Context.from_paths(paths)
 
 
-# Threats
-
-
 def test_links_out_of_the_folder_are_not_followed(docs: Path, tmp_path: Path) -> None:
     secret = tmp_path / "secret.md"
     secret.write_text("the secret")

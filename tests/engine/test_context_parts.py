@@ -167,9 +167,6 @@ def test_parts_need_no_descriptors_of_their_own() -> None:
     assert sum(part.length for part in parts) == 300 * 45_000 + 300 * 50_000 + 300 * 100
 
 
-# Threats
-
-
 @pytest.mark.parametrize("kind", ["ascii", "ucs2", "bytes"])
 def test_a_child_has_nothing_around_its_part_in_its_memory(kind: str, engine: Engine) -> None:
     """A hostile child reads all of its memory. The secrets that lie right before and behind its part are not there."""

@@ -150,9 +150,6 @@ def test_a_value_that_does_not_fit_into_the_sandboxs_memory_says_so() -> None:
         Sandbox([[i] for i in range(500_000)], limits=Limits(memory_bytes=4 << 20))
 
 
-# Sharing
-
-
 def private_kilobytes() -> int:
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty:"))
@@ -187,9 +184,6 @@ def test_many_bytes_split_the_mapping_of_a_sandbox_only_so_often() -> None:
     assert len(context.shared.bytes_at) == layout.MAX_SHARED_BYTES_OBJECTS
     with Sandbox(context) as box:
         assert box["context"] == value
-
-
-# Threats
 
 
 @pytest.mark.parametrize("target", ["context[3]", "context[38]", "context[39]"])

@@ -122,9 +122,6 @@ def test_epochs_can_be_asked_for_by_the_environment(alone: Callable[..., str]) -
     assert alone(script, DIVEBELL_EPOCHS="1").split() == ["Killed", "1"]
 
 
-# The parts
-
-
 def test_a_region_holds_what_was_written_and_is_then_sealed(monkeypatch: pytest.MonkeyPatch) -> None:
     for copy in ("", "1"):
         monkeypatch.setenv("DIVEBELL_COPY_PAGES", copy)

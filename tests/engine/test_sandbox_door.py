@@ -77,7 +77,7 @@ def test_a_callable_object_with_an_async_call_works() -> None:
 
 
 def test_batches_run_at_once_and_keep_their_order() -> None:
-    barrier = threading.Barrier(4, timeout=20)
+    barrier = threading.Barrier(4, timeout=300)
 
     def llm(prompt: str) -> str:
         barrier.wait()

@@ -114,7 +114,6 @@ from divebell import Limits, Sandbox
 box = Sandbox(limits=Limits(cell_seconds=3, grace_seconds=0.5))
 box.run("import time; x = 1")
 threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
-started = time.monotonic()
 try:
     box.run("while True: time.time()")
     print("lost")

@@ -68,7 +68,7 @@ def test_no_tool_can_take_a_name_that_a_cell_has_from_the_start() -> None:
 
 
 def test_tools_can_be_awaited_and_run_at_once() -> None:
-    barrier = threading.Barrier(3, timeout=20)
+    barrier = threading.Barrier(3, timeout=300)
 
     def meet(n: int) -> int:
         barrier.wait()

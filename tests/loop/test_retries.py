@@ -113,7 +113,7 @@ def test_a_pause_of_nothing_or_less_is_none(asked: float) -> None:
 
 
 def test_a_pause_that_an_endpoint_asks_for_holds_for_all_calls_of_its_model_and_no_others() -> None:
-    pause = 0.2
+    pause = 1.0
 
     async def main() -> None:
         meter = Meter(Budget(dollars="9"), CARD)

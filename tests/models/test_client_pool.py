@@ -96,7 +96,7 @@ def test_a_closed_engine_closes_the_clients_of_this_loop_and_of_others() -> None
 
         thread = threading.Thread(target=elsewhere)
         thread.start()
-        assert called.wait(20)
+        assert called.wait(300)
         asyncio.run(here())
         thread.join()
     assert closed == [True, True]

@@ -173,7 +173,7 @@ class Slow(SpanExporter):
         self.go = threading.Event()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        self.go.wait(30)
+        self.go.wait(300)
         raise RuntimeError("the backend is down")
 
 

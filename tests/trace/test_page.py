@@ -109,9 +109,6 @@ def chosen(page: Page) -> str:
     return page.locator(".row[aria-selected=true] .what").inner_text()
 
 
-# --- It shows what happened
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 def test_three_events(pages: Any, see: Any, size: tuple[int, int], scheme: str) -> None:
@@ -181,9 +178,6 @@ def test_an_empty_trace(pages: Any, see: Any) -> None:
     page = see(pages([]))
     expect(page.locator(".empty strong")).to_have_text("No events")
     expect(page.locator("#detail")).to_be_hidden()
-
-
-# --- Hostile text
 
 
 def everything_looked_at(page: Page) -> str:
@@ -313,9 +307,6 @@ def test_a_word_without_end_widens_nothing(pages: Any, see: Any) -> None:
     for size in (WIDE, NARROW):
         page = see(pages(hostile("A" * 20_000)), size)
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
-
-
-# --- Large, small, dark, by keyboard
 
 
 def test_thirty_thousand_events(pages: Any, see: Any) -> None:

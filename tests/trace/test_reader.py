@@ -222,9 +222,6 @@ def test_whatever_is_in_a_file_it_is_read_or_refused(file: Path, entries: list[A
         assert len({id(span) for span, _ in spans}) == len(spans)
 
 
-# --- The tree
-
-
 def tree_of(path: Path, events: Any) -> list[Span]:
     return build_tree(read_trace(write(path, events)).events)
 

@@ -127,9 +127,6 @@ def test_images_are_noted_not_copied(file: Path) -> None:
     assert event["data"]["messages"][0]["content"][0]["data"] == "[4,000 bytes]"
 
 
-# --- What must not be in the file
-
-
 @pytest.mark.parametrize("level", ["redacted", "off"])
 def test_no_body_is_in_a_redacted_trace(file: Path, level: str) -> None:
     events = [with_facts(event, "a fact") for event in hostile(SECRET_TEXT)]
@@ -220,9 +217,6 @@ def test_a_path_that_cannot_be_is_said_at_once(tmp_path: Path) -> None:
     assert issubclass(TraceError, DivebellError)
 
 
-# --- Bounds
-
-
 def test_a_long_body_is_cut_and_says_so(file: Path) -> None:
     (event,) = written(file, told("call", prompt="p" * (MAX_BODY_CHARACTERS + 7)))
     assert event["data"]["prompt"] == {"text": "p" * MAX_BODY_CHARACTERS, "missing": 7}
@@ -271,9 +265,6 @@ def test_a_file_at_its_bound_leaves_out_bodies_then_events(file: Path) -> None:
     assert "prompt" not in lines(file)[kinds.index("bodies_left_out") + 1]["data"]
 
 
-# --- A consumer that is slow, or fails
-
-
 class Stuck:
     """A consumer that does not come back until it is let go."""
 
@@ -282,7 +273,7 @@ class Stuck:
         self.seen: list[Event] = []
 
     def __call__(self, events: list[Event], dropped: int) -> None:
-        self.go.wait(30)
+        self.go.wait(300)
         self.seen += events
 
 
@@ -290,7 +281,7 @@ def test_a_stuck_disk_holds_up_nobody_and_loses_calls_first() -> None:
     stuck = Stuck()
     pump = Pump(stuck, name="stuck", buffer=Buffer(max_events=100))
     pump.put(told("run"))
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 300
     while len(pump._buffer) and time.monotonic() < deadline:
         time.sleep(0.005)
     for _ in range(1_000):
@@ -306,7 +297,7 @@ def test_a_stuck_disk_holds_up_nobody_and_loses_calls_first() -> None:
 def test_closing_does_not_wait_for_ever_for_a_stuck_disk(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     go = threading.Event()
     writer = TraceWriter(file)
-    monkeypatch.setattr(writer, "_append", lambda made: go.wait(30))
+    monkeypatch.setattr(writer, "_append", lambda made: go.wait(300))
     writer(told("run"))
     writer.close(seconds=0.05)
     go.set()
@@ -360,7 +351,7 @@ def test_an_idle_engine_has_no_thread(file: Path, monkeypatch: pytest.MonkeyPatc
         assert threads() == []
         for number in range(3):
             writer(told("call", number=number))
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 300
             while threads() and time.monotonic() < deadline:
                 time.sleep(0.005)
             assert threads() == []

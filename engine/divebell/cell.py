@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from divebell.limits import Limits
-from divebell.text import plain, shown
+from divebell.text import printable, quote
 
 MAX_ERROR_CHARACTERS = 50_000
 MAX_NOTICES = 50
@@ -58,11 +58,11 @@ class Cell:
 
     def __repr__(self) -> str:
         parts = [
-            "ok" if self.error is None else f"failed {shown(self.error.kind)}: {shown(self.error.message)}",
-            *([f"stdout={shown(self.stdout)}"] if self.stdout else []),
-            *([f"stderr={shown(self.stderr)}"] if self.stderr else []),
-            *([] if self.repr is None else [f"value: {plain(self.repr[:60])}"]),
-            *([] if self.final is None else [f"final={shown(self.final)}"]),
+            "ok" if self.error is None else f"failed {quote(self.error.kind)}: {quote(self.error.message)}",
+            *([f"stdout={quote(self.stdout)}"] if self.stdout else []),
+            *([f"stderr={quote(self.stderr)}"] if self.stderr else []),
+            *([] if self.repr is None else [f"value: {printable(self.repr[:60])}"]),
+            *([] if self.final is None else [f"final={quote(self.final)}"]),
             *(["restored"] if self.restored else []),
             f"seconds={self.seconds:.3f}",
         ]

@@ -20,7 +20,7 @@ from divebell.run.settings import Settings
 from divebell.run.streaming import RunStream
 from divebell.schemas import AnswerSchema
 from divebell.session import Session, run_to_the_end
-from divebell.text import shown
+from divebell.text import quote
 from divebell_bridge.money.budget import Budget, check_budget
 
 
@@ -245,7 +245,7 @@ class RLM(Generic[Answer_co]):
 def _name_of(output: object) -> str:
     if isinstance(output, dict):
         return "a JSON Schema"
-    return shown(output.__name__ if isinstance(output, type) and not get_args(output) else str(output))
+    return quote(output.__name__ if isinstance(output, type) and not get_args(output) else str(output))
 
 
 def _settings(

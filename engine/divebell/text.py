@@ -1,28 +1,65 @@
-"""Names and texts of a context, made fit to be shown: they come from whoever wrote the files, and are hostile.
+"""Text made fit to be shown: clipped to a length, and without what could steer a terminal or hide what is there.
 
-What is shown has no control characters, no invisible ones, and none that turn the direction of writing; each is written
-as Python would escape it.
+Names, prompts, replies, code and output are written by models, guests and whoever wrote the context, so all of them may
+be hostile. Each way of showing them is here once; the guest's own is in its output.py, on the other side of the wall.
 """
 
+import re
 
-def plain(text: str, *, keep_newlines: bool = False) -> str:
-    """The text with all but printable characters escaped."""
+ELLIPSIS = "…"
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters other than the tab and the end of a line, and those that turn the direction of writing."""
+
+
+def clip(text: str, limit: int, *, mark: str = ELLIPSIS) -> str:
+    """The beginning of the text, and a mark where something is missing: at most `limit` characters together."""
+    return text if len(text) <= limit else text[: max(limit - len(mark), 0)] + mark[: max(limit, 0)]
+
+
+def clip_middle(text: str, limit: int) -> str:
+    """The first and the last part of a long text, `limit` characters together, with a line between them that says how
+    much is missing."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]}\n[... {len(text) - 2 * half:,} characters not shown ...]\n{text[-half:]}"
+
+
+def flatten(text: str) -> str:
+    """The text on one line, each run of white space as one space."""
+    return " ".join(text.split())
+
+
+def flatten_and_clip_middle(text: str, limit: int) -> str:
+    """One line with its middle left out: prompts of a batch begin alike, and differ at the end."""
+    line, third = flatten(text), limit // 3
+    return line if len(line) <= limit else f"{line[:third]} {ELLIPSIS} {line[third + 3 - limit :]}"
+
+
+def printable(text: str, *, keep: str = "", replacement: str | None = None) -> str:
+    """The text with all but printable characters, and those to `keep`, escaped as Python would, or replaced."""
     if text.isprintable():
         return text
     return "".join(
         character
-        if character.isprintable() or (keep_newlines and character == "\n")
-        else character.encode("unicode_escape").decode("ascii")
+        if character.isprintable() or character in keep
+        else (character.encode("unicode_escape").decode("ascii") if replacement is None else replacement)
         for character in text
     )
 
 
-def shown(text: str, limit: int = 60) -> str:
-    """A name on one line, at most so many characters of it, quoted as Python would."""
-    return plain(repr(text if len(text) <= limit else text[: limit - 1] + "…"))
+def for_terminal(text: str) -> str:
+    """The text as a terminal may print it: lines stay lines, and what would steer the terminal is replaced. Joiners,
+    which some scripts and emoji need, stay."""
+    return _STEERING.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
 
 
-def some(names: list[str], limit: int = 5) -> str:
-    """The first of some names, and how many more there are."""
-    first = ", ".join(shown(name) for name in names[:limit])
+def quote(text: str, limit: int = 60) -> str:
+    """A name on one line, quoted and escaped as Python would, clipped to `limit` characters."""
+    return printable(repr(clip(text, limit)))
+
+
+def quote_some(names: list[str], limit: int = 5) -> str:
+    """The first of some names, quoted, and how many more there are."""
+    first = ", ".join(quote(name) for name in names[:limit])
     return first if len(names) <= limit else f"{first} and {len(names) - limit:,} more"

@@ -22,7 +22,7 @@ from divebell.events import (
     RunStarted,
     ToolEnded,
 )
-from divebell.text import shown
+from divebell.text import quote
 from divebell_bridge.money.dollars import dollars
 
 MAX_SENTENCE_CHARACTERS = 300
@@ -43,22 +43,22 @@ def _log_event(event: Event) -> None:
 def _describe(event: Event) -> str:
     match event:
         case RunStarted():
-            return f"begins, root model {shown(event.model)}"
+            return f"begins, root model {quote(event.model)}"
         case RootReplied():
-            return f"root call of {shown(event.model)}: {_cost(event.usage, event.call_seconds)}"
+            return f"root call of {quote(event.model)}: {_cost(event.usage, event.call_seconds)}"
         case CallEnded(usage=CallUsage(memo=True)):
-            return f"sub-call of {shown(event.model)}, from the memo"
+            return f"sub-call of {quote(event.model)}, from the memo"
         case CallEnded(usage=CallUsage() as usage):
-            return f"sub-call of {shown(event.model)}: {_cost(usage, event.call_seconds)}"
+            return f"sub-call of {quote(event.model)}: {_cost(usage, event.call_seconds)}"
         case CallEnded():
-            return f"sub-call of {shown(event.model)}: cost unknown, {event.call_seconds:.2f} s{_failure(event)}"
+            return f"sub-call of {quote(event.model)}: cost unknown, {event.call_seconds:.2f} s{_failure(event)}"
         case CellStarted():
             return "cell begins"
         case CellEnded(cell=cell):
-            outcome = "ok" if cell.error is None else f"failed with {shown(cell.error.kind)}"
+            outcome = "ok" if cell.error is None else f"failed with {quote(cell.error.kind)}"
             return f"cell {outcome} in {cell.seconds:.3f} s{', state restored' if cell.restored else ''}"
         case ToolEnded():
-            return f"tool {shown(event.name)} ended{_failure(event)}"
+            return f"tool {quote(event.name)} ended{_failure(event)}"
         case ChildEnded():
             return f"child number {event.number} ended{_failure(event)}"
         case LimitReached():
@@ -73,12 +73,12 @@ def _cost(usage: CallUsage, call_seconds: float) -> str:
     spent = cost_text(f"{dollars(usage.picodollars):f}", int(usage.unpriced))
     return (
         f"{usage.input_tokens} + {usage.output_tokens} tokens, {spent}, {call_seconds:.2f} s, "
-        f"attempts: {usage.attempts}, {shown(usage.finish_reason)}"
+        f"attempts: {usage.attempts}, {quote(usage.finish_reason)}"
     )
 
 
 def _failure(event: CallEnded | ToolEnded | ChildEnded | RunEnded) -> str:
-    return "" if event.error_type is None else f", with {shown(event.error_type)}"
+    return "" if event.error_type is None else f", with {quote(event.error_type)}"
 
 
 def log_retry(run_id: str, model: str, error: Exception, attempt: int, seconds: float) -> None:
@@ -87,9 +87,9 @@ def log_retry(run_id: str, model: str, error: Exception, attempt: int, seconds: 
         "run %s: try %d of a call of %s failed, the next one in %.2f s: %s",
         run_id,
         attempt,
-        shown(model),
+        quote(model),
         seconds,
-        shown(str(error), MAX_SENTENCE_CHARACTERS),
+        quote(str(error), MAX_SENTENCE_CHARACTERS),
     )
 
 
@@ -99,9 +99,9 @@ def log_failure(run_id: str, model: str, error: Exception, attempts: int) -> Non
         logging.WARNING if attempts > 1 else logging.DEBUG,
         "run %s: a call of %s failed for good, tries: %d: %s",
         run_id,
-        shown(model),
+        quote(model),
         attempts,
-        shown(str(error), MAX_SENTENCE_CHARACTERS),
+        quote(str(error), MAX_SENTENCE_CHARACTERS),
     )
 
 
@@ -110,6 +110,6 @@ def log_waiting(run_id: str, model: str, refusal: Exception) -> None:
     _calls_log.debug(
         "run %s: a call of %s waits for what others hold: %s",
         run_id,
-        shown(model),
-        shown(str(refusal), MAX_SENTENCE_CHARACTERS),
+        quote(model),
+        quote(str(refusal), MAX_SENTENCE_CHARACTERS),
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from divebell.models.protocol import Model
 from divebell.models.scripted import ScriptedModel
-from divebell.text import shown
+from divebell.text import quote
 from divebell_bridge.money.rates import RateCard
 from divebell_bridge.money.tally import Tally
 
@@ -43,7 +43,7 @@ def warn_of_unknown_price(model: Model, rates: RateCard) -> None:
         _warned.add(name)
     _log.warning(
         "the price of the model %s is not known, so its calls are missing from what runs cost: give it with rates=",
-        shown(name),
+        quote(name),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from divebell.cli.amounts import parse_budget, parse_cap
-from divebell.cli.display import MAX_ERROR_CHARACTERS, Display, one_line, safe, summary_line
+from divebell.cli.display import MAX_ERROR_CHARACTERS, Display, one_line, summary_line
 from divebell.cli.exits import USAGE, Exit, status_of
 from divebell.cli.inputs import (
     Reading,
@@ -41,6 +41,7 @@ from divebell.run.listeners import combine_listeners, secrets_known
 from divebell.run.result import Result
 from divebell.stop import Stop
 from divebell.tenant import Tenant
+from divebell.text import for_terminal
 from divebell.trace.writer import TraceWriter
 
 
@@ -85,7 +86,7 @@ def ask(
         if output.as_json:
             print_answer(json.dumps(result.to_dict(), indent=2))
         else:
-            print_answer(safe(result.answer) if sys.stdout.isatty() else result.answer)
+            print_answer(for_terminal(result.answer) if sys.stdout.isatty() else result.answer)
     if not quiet:
         console.print(f"\n{summary_line(result)}", highlight=False, markup=False)
         if result.stopped_by is not None:

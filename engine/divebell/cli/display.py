@@ -4,7 +4,6 @@ What models and guests write is shown as text: control characters, with which a 
 terminal, are replaced first.
 """
 
-import re
 import time
 from types import TracebackType
 from typing import Any
@@ -27,11 +26,10 @@ from divebell.events import (
     RootReplied,
     RunStarted,
 )
-from divebell.run.observation import shortened
 from divebell.run.result import Result
+from divebell.text import clip, clip_middle, flatten, flatten_and_clip_middle, for_terminal
 from divebell_bridge.money.dollars import dollars
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 CODE_CHARACTERS = 4_000
 OUTPUT_CHARACTERS = 1_200
 LINE_CHARACTERS = 160
@@ -46,21 +44,12 @@ _PHASES: dict[type[Event], str] = {
 MAX_CALL_LINES = 60  # of one turn; the rest are counted
 
 
-def safe(text: str) -> str:
-    """The text without characters that steer a terminal."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
-
-
 def one_line(text: str, limit: int = LINE_CHARACTERS) -> str:
-    flat = " ".join(safe(text).split())
-    return flat if len(flat) <= limit else f"{flat[: limit - 1]}…"
+    return clip(flatten(for_terminal(text)), limit)
 
 
 def both_ends(text: str, limit: int) -> str:
-    """One line with the middle left out: prompts of a batch begin alike, and differ at the end."""
-    flat = " ".join(safe(text).split())
-    third = limit // 3
-    return flat if len(flat) <= limit else f"{flat[:third]} … {flat[third + 3 - limit :]}"
+    return flatten_and_clip_middle(for_terminal(text), limit)
 
 
 def money(amount_picodollars: int) -> str:
@@ -178,7 +167,7 @@ class Display:
 
     def _show_code(self, event: CellStarted) -> None:
         indent = 2 + 2 * event.path.count(".")
-        shown = shortened(safe(event.code).strip("\n"), CODE_CHARACTERS)
+        shown = clip_middle(for_terminal(event.code).strip("\n"), CODE_CHARACTERS)
         if self._console.is_terminal:
             self._print(Padding(Syntax(shown, "python", theme="ansi_dark", word_wrap=True), (0, 0, 0, indent)))
         else:
@@ -187,7 +176,7 @@ class Display:
     def _show_cell(self, event: CellEnded) -> None:
         cell = event.cell
         indent = 2 + 2 * event.path.count(".")
-        output = shortened(safe(cell.output), OUTPUT_CHARACTERS)
+        output = clip_middle(for_terminal(cell.output), OUTPUT_CHARACTERS)
         if output:
             self._block(output, "red" if cell.error is not None else "green", indent)
         self._line("cell", f"{cell.seconds * 1000:,.1f} ms", "dim", event)

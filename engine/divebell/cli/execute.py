@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TextIO
 
 from divebell.cell import Cell
-from divebell.cli.display import safe
 from divebell.cli.exits import FAILED, USAGE, Exit
 from divebell.cli.inputs import read_context, show_notes
 from divebell.limits import Limits
 from divebell.sandbox.sandbox import Sandbox
+from divebell.text import for_terminal
 
 MAX_CODE_BYTES = 16 << 20
 
@@ -75,5 +75,5 @@ def _run_interruptibly(box: Sandbox, code: str) -> Cell:
 
 def _write(stream: TextIO, text: str) -> None:
     """Escape sequences could steer a terminal; into a pipe the text goes as it is."""
-    stream.write(safe(text) if stream.isatty() else text)
+    stream.write(for_terminal(text) if stream.isatty() else text)
     stream.flush()

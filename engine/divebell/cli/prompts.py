@@ -4,7 +4,6 @@ import re
 import sys
 from pathlib import Path
 
-from divebell.cli.display import safe
 from divebell.cli.exits import USAGE, Exit
 from divebell.cli.inputs import read_context, read_schema
 from divebell.context import Context
@@ -12,6 +11,7 @@ from divebell.models.protocol import texts_of
 from divebell.options import check_instructions
 from divebell.prompts import PromptFacts, ToolFacts, opening_messages
 from divebell.run.question import check_query
+from divebell.text import for_terminal
 
 _TOOL = re.compile(r"([A-Za-z_]\w*)(\([^()]*\)(?: *-> *[^:]+)?)(?:: *(.*))?")
 
@@ -61,4 +61,4 @@ def prompts(
     )
     for message in opening_messages(facts, question):
         text = f"=== {message['role']} ===\n" + "\n".join(texts_of(message))
-        print(safe(text) if sys.stdout.isatty() else text)
+        print(for_terminal(text) if sys.stdout.isatty() else text)

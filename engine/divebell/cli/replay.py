@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from divebell.calls.spending import cost_text
-from divebell.cli.display import Display, one_line, safe, summary_line
+from divebell.cli.display import Display, one_line, summary_line
 from divebell.cli.exits import FAILED, USAGE, Exit
 from divebell.cli.inputs import parse_rates, read_context
 from divebell.errors import BudgetExceeded, JournalError, ModelError, ReplayDiverged, RunError
@@ -19,6 +19,7 @@ from divebell.models.registry import ModelFinder
 from divebell.replay import replay as run_again
 from divebell.resources import default_engine
 from divebell.run.result import Result
+from divebell.text import for_terminal
 from divebell_bridge.money.budget import Budget
 from divebell_bridge.money.rates import RateCard
 
@@ -79,7 +80,7 @@ def replay(
         return
     if not quiet:
         console.print(f"\n{summary_line(result)}", highlight=False, markup=False)
-    print(safe(result.answer) if sys.stdout.isatty() else result.answer)
+    print(for_terminal(result.answer) if sys.stdout.isatty() else result.answer)
 
 
 def _prove(file: Path, context: object, watch: _Watch, display: Display, *, as_json: bool) -> None:

@@ -9,9 +9,9 @@ from rich.text import Text
 from rich.tree import Tree
 
 from divebell.calls.spending import cost_text
-from divebell.cli.display import CODE_CHARACTERS, LINE_CHARACTERS, both_ends, one_line, safe
+from divebell.cli.display import CODE_CHARACTERS, LINE_CHARACTERS, both_ends, one_line
 from divebell.cli.exits import USAGE, Exit
-from divebell.run.observation import shortened
+from divebell.text import clip, clip_middle, for_terminal
 from divebell.trace.html import write_page
 from divebell.trace.reader import Trace, read_trace
 from divebell.trace.schema import body_text
@@ -80,7 +80,7 @@ def _add(tree: Tree, span: Span, *, full: bool) -> None:
     said = "error" if span.data.get("status") == "failed" else "answer"
     answer = body_text(span.data.get(said)) if span.kind == "run" else None
     if answer is not None:
-        shown = f"\n{shortened(safe(answer), FULL_CHARACTERS)}" if full else f" {one_line(answer)}"
+        shown = f"\n{clip_middle(for_terminal(answer), FULL_CHARACTERS)}" if full else f" {one_line(answer)}"
         tree.add(Text.assemble((said, "bold red" if said == "error" else "bold green"), shown))
 
 
@@ -90,11 +90,11 @@ def _add_bodies(tree: Tree, span: Span, *, full: bool) -> None:
             text = body_text(span.data.get(name))
             if text:
                 label = Text(f"{name}\n", style="dim")
-                tree.add(label.append(shortened(safe(text).strip("\n"), FULL_CHARACTERS), style="not dim"))
+                tree.add(label.append(clip_middle(for_terminal(text).strip("\n"), FULL_CHARACTERS), style="not dim"))
     elif span.kind == "cell":
         code = body_text(span.data.get("code"))
         if code:
-            lines = shortened(safe(code).strip("\n"), CODE_CHARACTERS).split("\n")
+            lines = clip_middle(for_terminal(code).strip("\n"), CODE_CHARACTERS).split("\n")
             more = len(lines) - MAX_CODE_LINES
             shown = [one_line_kept(line) for line in lines[:MAX_CODE_LINES]]
             tree.add(Text("\n".join([*shown, *([f"… and {more:,} more"] if more > 0 else [])]), style="dim"))
@@ -102,7 +102,7 @@ def _add_bodies(tree: Tree, span: Span, *, full: bool) -> None:
 
 def one_line_kept(line: str) -> str:
     """A line of code, its indentation kept."""
-    return line if len(line) <= LINE_CHARACTERS else f"{line[: LINE_CHARACTERS - 1]}…"
+    return clip(line, LINE_CHARACTERS)
 
 
 def _line(span: Span) -> Text:
@@ -154,7 +154,7 @@ def _facts(span: Span) -> str:
     """Model, tokens, dollars and seconds: of the span's own call, or with all that is inside of it."""
     facts = []
     model = span.data.get("model")
-    if isinstance(model, str):
+    if isinstance(model, str) and model:
         facts.append(one_line(model, 40))
     totals = span.totals
     if totals.calls:

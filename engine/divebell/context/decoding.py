@@ -18,7 +18,7 @@ from typing import Protocol
 
 from divebell.context.texts import kind_of
 from divebell.errors import ContextError
-from divebell.text import shown
+from divebell.text import quote
 
 SAMPLE_BYTES = 64 << 10
 MANY_ZEROS = 0.1  # of a sample: then it is binary, or UTF-16 without a mark
@@ -137,7 +137,7 @@ def choose_decoding(source: ByteSource, encoding: str | None = None) -> Decoding
 
     Raises ContextError for binary data, and for an `encoding` that Python does not know.
     """
-    name = shown(source.name)
+    name = quote(source.name)
     if encoding is not None:
         try:
             if not codecs.lookup(encoding)._is_text_encoding:
@@ -178,7 +178,7 @@ def _measure(source: ByteSource, encoding: str, note: str = "", *, skipped_bytes
     try:
         return _Tally().of(source, encoding, skipped_bytes, "strict", *notes)
     except UnicodeDecodeError:
-        damage = _damage_note(shown(source.name), _NAMES.get(encoding, encoding.upper()))
+        damage = _damage_note(quote(source.name), _NAMES.get(encoding, encoding.upper()))
         return _Tally().of(source, encoding, skipped_bytes, "replace", *notes, damage)
 
 

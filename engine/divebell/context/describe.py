@@ -17,7 +17,7 @@ from typing import Any
 from divebell.context.layout import Reference, fields_of, type_and_length
 from divebell.context.texts import read
 from divebell.runtime.pages import Region
-from divebell.text import plain, shown, some
+from divebell.text import clip, printable, quote, quote_some
 
 MAX_DESCRIPTION_CHARACTERS = 1_200
 LOOKED_AT_RECORDS = 1_000
@@ -35,16 +35,16 @@ def describe(skeleton: Any, region: Region | None) -> str:
         line = _list(skeleton)
     else:
         line = _dict(skeleton)
-    return line if len(line) <= MAX_DESCRIPTION_CHARACTERS else line[: MAX_DESCRIPTION_CHARACTERS - 1] + "…"
+    return clip(line, MAX_DESCRIPTION_CHARACTERS)
 
 
 def preview(skeleton: Any, region: Region | None, characters: int) -> str:
     """The beginning, at most so many characters: of a text itself, of other things as Python writes them."""
     if type_and_length(skeleton)[0] == "str":
-        text = plain(_text(skeleton, region, characters), keep_newlines=True)
+        text = printable(_text(skeleton, region, characters), keep="\n")
     else:
         text = _join(_write_as_python(skeleton, region, characters), characters)
-    return text if len(text) <= characters else text[: max(characters - 1, 0)] + "…"[:characters]
+    return clip(text, characters)
 
 
 def _list(items: list[Any]) -> str:
@@ -70,9 +70,9 @@ def _dict(entries: dict[Any, Any]) -> str:
         return "an empty dict"
     if set(entries) == {"media_type", "data"} and isinstance(entries["media_type"], str):
         size = type_and_length(entries["data"])[1]
-        return f"an image: a dict of 'media_type' ({shown(entries['media_type'])}) and 'data' ({size:,} bytes)"
+        return f"an image: a dict of 'media_type' ({quote(entries['media_type'])}) and 'data' ({size:,} bytes)"
     kinds = Counter(_type_name(value) for value in entries.values())
-    keys = some([key if isinstance(key, str) else str(key) for key in entries])
+    keys = quote_some([key if isinstance(key, str) else str(key) for key in entries])
     if len(entries) <= _MAX_FIELDS and len(kinds) > 1:
         return f"a dict with {_fields([entries])}{_lengths(entries.values())}"
     values = ", ".join(_PLURAL.get(name, f"{name} values") for name, _ in kinds.most_common(4))
@@ -88,7 +88,7 @@ def _fields(records: list[dict[Any, Any]]) -> str:
             counts[key] += 1
             types.setdefault(key, {})[_type_name(value)] = None
     parts = [
-        f"{shown(key if isinstance(key, str) else str(key), 40)}: {' | '.join(islice(types[key], 3))}"
+        f"{quote(key if isinstance(key, str) else str(key), 40)}: {' | '.join(islice(types[key], 3))}"
         + ("" if count == len(records) else f" (in {count:,} of {len(records):,})")
         for key, count in counts.most_common(_MAX_FIELDS)
     ]
@@ -138,7 +138,7 @@ def _write_as_python(item: Any, region: Region | None, characters: int) -> Itera
     """The value as Python writes it, piece by piece, so that only its beginning is made."""
     if isinstance(item, (Reference, str, bytes)):
         text = repr(_text(item, region, characters))
-        yield plain(text)
+        yield printable(text)
     elif isinstance(item, list):
         yield "["
         for number, one in enumerate(item):

@@ -12,7 +12,7 @@ from divebell.context.texts import WIDTH, kind_of, pieces_of
 from divebell.errors import ContextError
 from divebell.runtime.pages import Region, can_map
 from divebell.runtime.signals import survive_cut_files
-from divebell.text import shown
+from divebell.text import quote
 
 
 class OpenFile:
@@ -84,7 +84,7 @@ class OpenFile:
         return region
 
     def _changed(self) -> ContextError:
-        return ContextError(f"{shown(self.name)} changed while it was read")
+        return ContextError(f"{quote(self.name)} changed while it was read")
 
     def region(self, *, copy: bool, ascii_only: bool) -> Region | None:
         """Its bytes: its own pages, or a copy in sealed memory. None for an empty file."""

@@ -9,7 +9,7 @@ from typing import Any
 from divebell.context.kinds import find_path_kind
 from divebell.context.kinds.kind import Loaded
 from divebell.errors import ContextError
-from divebell.text import shown
+from divebell.text import quote
 
 MAX_PATH_CHARACTERS = 1_000
 _log = logging.getLogger("divebell.context")
@@ -27,7 +27,7 @@ def warn_if_a_path(source: object) -> None:
         _log.warning(
             "the context is the text %s itself, and there is a file or folder of that name: "
             "to read it, give pathlib.Path(...)",
-            shown(source),
+            quote(source),
         )
 
 

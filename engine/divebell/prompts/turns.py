@@ -6,6 +6,7 @@ from typing import Any
 from divebell.prompts.system import submit_call
 from divebell.prompts.templates import render
 from divebell.replies.notes import Note
+from divebell.text import flatten
 
 MAX_SHOWN_CHARACTERS = 300
 MAX_NOTES = 5
@@ -111,5 +112,5 @@ def bad_reply(errors: Sequence[str]) -> str:
 
 
 def _shown(text: str) -> str:
-    line = " ".join(text.split())
+    line = flatten(text)  # not clip's: the mark stands beyond the bound here, and what models read stays as it is
     return line if len(line) <= MAX_SHOWN_CHARACTERS else f"{line[:MAX_SHOWN_CHARACTERS]}..."

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from divebell.errors import ConfigurationError
 from divebell.models.protocol import Content, Message, images_of, texts_of
 from divebell.prompts import render
-from divebell.run.observation import shortened
+from divebell.text import clip_middle
 
 MESSAGE_TOKENS = 16
 """What a message's frame may take besides its content."""
@@ -209,7 +209,7 @@ def _cut_to(turn: Sequence[Message], room_bytes: int) -> list[Message]:
     room = room_bytes - MESSAGE_TOKENS * len(turn)
     share = max(_largest_share(sizes, room), 0)
     return [
-        {"role": message["role"], "content": text if size <= share else _shortened_to(text, share)}
+        {"role": message["role"], "content": text if size <= share else _clip_to_bytes(text, share)}
         for message, text, size in zip(turn, texts, sizes, strict=True)
     ]
 
@@ -225,10 +225,10 @@ def _largest_share(sizes: Sequence[int], room: int) -> int:
     return max(sizes, default=0)
 
 
-def _shortened_to(text: str, room_bytes: int) -> str:
+def _clip_to_bytes(text: str, room_bytes: int) -> str:
     characters = room_bytes - _SHORTENING_NOTE_BYTES
     while characters > 0:
-        cut = shortened(text, characters)
+        cut = clip_middle(text, characters)
         if len(cut.encode("utf-8", "surrogatepass")) <= room_bytes:
             return cut
         characters = characters * 3 // 4 - 1

@@ -8,7 +8,7 @@ and if that does not fit, with less and less of it.
 from collections.abc import Iterator, Sequence
 
 from divebell.models.protocol import Message, texts_of
-from divebell.run.observation import shortened
+from divebell.text import clip_middle
 from divebell_bridge.money.bids import worst_case_input_tokens
 
 BUDGETS = frozenset({"dollars", "tokens", "calls", "seconds"})
@@ -59,7 +59,7 @@ def last_messages(
     for characters in TAIL_CHARACTERS:
         parts = [_text(question)]
         if turns:
-            parts.append(f"What happened so far, shortened:\n{shortened(turns, characters)}")
+            parts.append(f"What happened so far, shortened:\n{clip_middle(turns, characters)}")
         yield [*first, {"role": "user", "content": "\n\n".join([*parts, request])}]
 
 

@@ -10,7 +10,7 @@ from divebell.cell import Cell
 from divebell.errors import DivebellError
 from divebell.plain import to_plain
 from divebell.stop import Stop
-from divebell.text import shown
+from divebell.text import quote
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -32,7 +32,7 @@ class Turn:
     seconds: float
 
     def __repr__(self) -> str:
-        return f"<Turn {shown(self.reply)}, cells={len(self.cells)}, seconds={self.seconds:.2f}>"
+        return f"<Turn {quote(self.reply)}, cells={len(self.cells)}, seconds={self.seconds:.2f}>"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ class Result(Generic[Answer_co]):
     def __repr__(self) -> str:
         cost = self.spend.get("dollars")
         parts = [
-            f"{self.status} {shown(self.answer)}",
+            f"{self.status} {quote(self.answer)}",
             f"turns={self.iterations}",
             *([] if cost is None else [cost_text(f"{cost:f}", self.spend.get("unpriced_calls", 0))]),
             f"seconds={self.seconds:.2f}",

@@ -32,10 +32,10 @@ from divebell.models.protocol import LENGTH, ImagePart, Message, Part, Request
 from divebell.prompts import bad_reply, long_question, output_limit, reply_schema
 from divebell.replies.replies import strip_thinking
 from divebell.run.history import NOTHING, has_content
-from divebell.run.observation import shortened
 from divebell.run.result import Result
 from divebell.run.settings import Resolved, Settings
 from divebell.schemas import GuestSchema
+from divebell.text import clip_middle
 from divebell_bridge.door.requests import ChildQuery, ContextItem, ContextReference, Image, Query
 from divebell_bridge.money.meter import Meter
 
@@ -247,7 +247,7 @@ def _short_question(prompt: str, given: object) -> tuple[str, object]:
             f"the question has {len(prompt):,} characters, a child's may have {MAX_QUESTION_CHARACTERS:,}: put what is "
             "long into its context"
         )
-    return long_question(shortened(prompt, SHOWN_OF_QUESTION), len(prompt)), prompt
+    return long_question(clip_middle(prompt, SHOWN_OF_QUESTION), len(prompt)), prompt
 
 
 def _what_fits(error: ContextTooLong, request: Request, level: Resolved) -> ModelError:

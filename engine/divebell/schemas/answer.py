@@ -17,7 +17,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from divebell.errors import AnswerError, ConfigurationError
 from divebell.schemas.checking import Checker
 from divebell.schemas.describe import describe_schema, fields_of, resolve
-from divebell.schemas.values import line, measure, parse_json, path_of, printable, shown
+from divebell.schemas.values import line, measure, parse_json, path_of, shown
+from divebell.text import printable
 from divebell_bridge.door import wire
 
 

@@ -14,7 +14,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from divebell.errors import AnswerError, ConfigurationError
-from divebell.schemas.values import as_json, line, measure, path_of, printable, shown
+from divebell.schemas.values import as_json, line, measure, path_of, shown
+from divebell.text import printable
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError

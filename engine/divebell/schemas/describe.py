@@ -6,11 +6,14 @@ It says less than the schema does (no patterns, no conditions); the check still 
 from collections.abc import Mapping
 from typing import Any
 
-from divebell.schemas.values import printable, shown
+from divebell.schemas.values import shown
+from divebell.text import clip, printable
 
 MAX_DESCRIPTION_CHARACTERS = 3_000
 MAX_FIELD_CHARACTERS = 300
 MAX_NESTING = 4
+CUT = "..."
+"""What stands in the place of what is left out, in words that models read."""
 _MANY = 12
 
 
@@ -40,7 +43,7 @@ def describe_schema(root: Mapping[str, Any]) -> str:
     top = resolve(root, root)
     names = fields_of(root)
     if not names:
-        return _cut(_type_of(top, root, 0), MAX_FIELD_CHARACTERS)
+        return clip(_type_of(top, root, 0), MAX_FIELD_CHARACTERS, mark=CUT)
     required = top.get("required", ())
     lines = []
     for name in names:
@@ -48,12 +51,9 @@ def describe_schema(root: Mapping[str, Any]) -> str:
         optional = "" if name in required else ", optional"
         said = resolve(field, root).get("description")
         words = f": {' '.join(str(said).split())}" if said else ""
-        lines.append(_cut(f"- `{printable(name)}` ({_type_of(field, root, 0)}{optional}){words}", MAX_FIELD_CHARACTERS))
-    return _cut("\n".join(lines), MAX_DESCRIPTION_CHARACTERS)
-
-
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+        text = f"- `{printable(name)}` ({_type_of(field, root, 0)}{optional}){words}"
+        lines.append(clip(text, MAX_FIELD_CHARACTERS, mark=CUT))
+    return clip("\n".join(lines), MAX_DESCRIPTION_CHARACTERS, mark=CUT)
 
 
 def _type_of(schema: object, root: Mapping[str, Any], depth: int) -> str:

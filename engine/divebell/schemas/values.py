@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from divebell.errors import AnswerError
 from divebell.replies.python_text import parse_expression
+from divebell.text import printable
 
 MAX_DEPTH = 64
 MAX_PARTS = 200_000
@@ -182,12 +183,6 @@ def shown(value: object) -> str:
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
     return repr(value) if isinstance(value, (int, float)) else f"a {type(value).__name__}"
-
-
-def printable(text: str) -> str:
-    """One line that any encoding of Unicode can carry."""
-    line = text.encode("utf-8", "backslashreplace").decode()
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in line)
 
 
 def path_of(parts: "list[object] | tuple[object, ...]") -> str:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from divebell.errors import TraceError
+from divebell.text import ELLIPSIS, clip, flatten
 from divebell.trace.reader import Trace
 from divebell.trace.tree import Span, Totals, build_tree, walk
 from divebell_bridge.money.dollars import dollars
@@ -157,14 +158,13 @@ def _label(span: Span, alike: int) -> str:
             if name == "reply":
                 value = _FENCE.sub(" ", value[: 8 * LABEL_CHARACTERS])
             if name == "prompt" and 0 < alike < len(value):
-                return _one_line(f"\u2026 {value[alike : alike + 4 * LABEL_CHARACTERS]}", LABEL_CHARACTERS)
-            return _one_line(value, LABEL_CHARACTERS)
+                return _one_line(f"{ELLIPSIS} {value[alike : alike + 4 * LABEL_CHARACTERS]}")
+            return _one_line(value)
     return ""
 
 
-def _one_line(text: str, limit: int) -> str:
-    flat = " ".join(text[: 4 * limit].split())
-    return flat if len(flat) <= limit else f"{flat[: limit - 1]}…"
+def _one_line(text: str) -> str:
+    return clip(flatten(text[: 4 * LABEL_CHARACTERS]), LABEL_CHARACTERS)
 
 
 def _lengths(value: Any) -> list[int]:

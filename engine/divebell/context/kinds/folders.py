@@ -18,7 +18,7 @@ from divebell.context.files import is_folder, open_file
 from divebell.context.kinds.kind import Loaded, PathKind
 from divebell.context.sharing import Notes, Prepared
 from divebell.errors import ContextError
-from divebell.text import some
+from divebell.text import quote_some
 
 EVERYTHING = "**/*"
 MAX_FILES = 10_000
@@ -81,7 +81,7 @@ class _LeftOut:
         )
         for one, many, what, names in reasons:
             if names:
-                yield f"{len(names):,} {one if len(names) == 1 else many} {what}: {some(names)}"
+                yield f"{len(names):,} {one if len(names) == 1 else many} {what}: {quote_some(names)}"
 
 
 def read_folder(

@@ -6,7 +6,7 @@ from typing import ClassVar
 from divebell.context.files import open_file
 from divebell.context.kinds.kind import FileFormat, Loaded
 from divebell.errors import ContextError
-from divebell.text import shown
+from divebell.text import quote
 from divebell_bridge.door.bounds import IMAGE_KINDS, MAX_IMAGE_BYTES, image_kind
 
 _KIND_OF_SUFFIX = {suffix: kind for kind, (_, suffixes) in IMAGE_KINDS.items() for suffix in suffixes}
@@ -22,7 +22,7 @@ class ImageFile(FileFormat):
 
     def load(self, path: Path) -> Loaded:
         media_type = _KIND_OF_SUFFIX[path.suffix.lower()]
-        name = shown(path.name)
+        name = quote(path.name)
         with open_file(path) as file:
             if file.size > MAX_IMAGE_BYTES:
                 raise ContextError(

@@ -16,7 +16,7 @@ from divebell.context.files import open_file
 from divebell.context.kinds.kind import FileFormat, Loaded
 from divebell.context.sharing import Notes, Prepared
 from divebell.errors import ContextError
-from divebell.text import shown
+from divebell.text import quote
 from divebell_bridge.door import wire
 
 MAX_JSON_BYTES = 512 << 20
@@ -51,7 +51,7 @@ class JsonFile(FileFormat):
 
 def read_json(path: Path) -> Loaded:
     """The data in a file: any JSON value. Raises ContextError as the module says, with the line."""
-    name = shown(path.name)
+    name = quote(path.name)
     with open_file(path) as file:
         if file.size > MAX_JSON_BYTES:
             raise ContextError(f"{path} has {file.size:,} bytes, and JSON may have {MAX_JSON_BYTES:,}: {_HINT}")
@@ -138,7 +138,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(fields) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise _Refused(f"an object has the key {shown(twice)} twice")
+        raise _Refused(f"an object has the key {quote(twice)} twice")
     return fields
 
 

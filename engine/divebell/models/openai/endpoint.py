@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 
 from divebell.models.secret_texts import SecretTexts
+from divebell.text import clip, flatten, printable
 
 MAX_PROVIDER_CHARACTERS = 300
 # What is looked at of a provider's error text before it is cleaned.
@@ -27,7 +28,7 @@ class Endpoint:
 
     def clean(self, text: str) -> str:
         """A provider's text as one printable line without the key, cut to MAX_PROVIDER_CHARACTERS."""
-        line = " ".join("".join(c if c.isprintable() else " " for c in text[:MAX_READ_CHARACTERS]).split())
+        line = flatten(printable(text[:MAX_READ_CHARACTERS], replacement=" "))
         line = SecretTexts([self.key]).clean(line, "[key]")
         line = _KEY_LIKE.sub("[key]", line)
-        return line if len(line) <= MAX_PROVIDER_CHARACTERS else line[: MAX_PROVIDER_CHARACTERS - 1] + "…"
+        return clip(line, MAX_PROVIDER_CHARACTERS)

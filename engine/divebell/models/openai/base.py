@@ -5,7 +5,6 @@ The client is imported at the first call, on another thread: importing it takes 
 
 import json
 import os
-import re
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -13,7 +12,6 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar, Self
-from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
@@ -22,9 +20,9 @@ from divebell.concurrency import ConcurrencyLimit
 from divebell.errors import ConfigurationError, ModelError
 from divebell.models.adapter import ModelAccess
 from divebell.models.client_pool import ClientPool
-from divebell.models.openai.endpoint import Endpoint
 from divebell.models.openai.errors import Progress, translate
 from divebell.models.openai.fallbacks import MAX_FALLBACKS, REMEMBERED, apply_fallbacks, next_fallback
+from divebell.models.openai.hosts import OFFICIAL_URL, check_key, check_url, endpoint_at
 from divebell.models.openai.refusals import read_complaint
 from divebell.models.openai.usage import TIER
 from divebell.models.protocol import Completion, Request
@@ -34,17 +32,6 @@ if TYPE_CHECKING:
 
     from divebell.models.openai.client import Api, LoopClients
 
-OFFICIAL_URL = "https://api.openai.com/v1"
-OFFICIAL_HOST = "api.openai.com"  # and its regional subdomains
-AZURE_DOMAIN = ".azure.com"  # bills bad requests: see refunds.py
-GOOGLE_DOMAIN = ".googleapis.com"  # counts reasoning in the total alone: see usage.py
-REGIONAL_SURCHARGE_PERCENT = 10
-"""What endpoints that keep to a region may cost more than the list price: OpenAI's regional hosts
-(https://developers.openai.com/api/docs/pricing, "regional processing"), data zones of Azure, and Claude at regional
-hosts of Vertex and Bedrock (https://platform.claude.com/docs/en/about-claude/pricing)."""
-_REGIONAL_HOST = re.compile(
-    r"[a-z0-9-]+\.api\.openai\.com|.+\.azure\.com|[a-z0-9-]+-aiplatform\.googleapis\.com|bedrock.*\.amazonaws\.com"
-)
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 """Identifies the call. A resumed run sends the same value when it makes a call again; each retry has a value of its
 own, because some endpoints would only repeat the failure. Endpoints that honour the header (gateways do; OpenAI's API
@@ -95,26 +82,12 @@ class OpenAIModel(ABC):
         else:
             base_url = check_url(base_url or os.environ.get("OPENAI_BASE_URL") or OFFICIAL_URL)
             key = check_key(api_key or os.environ.get("OPENAI_API_KEY") or "")
-        parts = urlsplit(base_url)
-        host = parts.hostname or ""
-        official = host == OFFICIAL_HOST or host.endswith(f".{OFFICIAL_HOST}")
-        if client is None and official and not key:
+        self._base_url = base_url
+        self._endpoint = endpoint_at(base_url, model=name, key=key)
+        if client is None and self._endpoint.official and not key:
             raise ConfigurationError(
                 "no API key: set OPENAI_API_KEY, or name an endpoint that needs none with base_url"
             )
-        self._base_url = base_url
-        shown_url = (
-            f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"  # queries may hold keys
-        )
-        self._endpoint = Endpoint(
-            model=name,
-            url=shown_url,
-            official=official,
-            key=key,
-            bills_refusals=host.endswith(AZURE_DOMAIN),
-            hides_reasoning=host.endswith(GOOGLE_DOMAIN),
-        )
-        self._surcharge_percent = REGIONAL_SURCHARGE_PERCENT if _REGIONAL_HOST.fullmatch(host) else 0
         self._owns_pool = clients is None
         self._pool = ClientPool() if clients is None else clients
 
@@ -136,7 +109,7 @@ class OpenAIModel(ABC):
     @property
     def surcharge_percent(self) -> int:
         """How much more than the list price its endpoint may cost. Rates of the application are used unchanged."""
-        return self._surcharge_percent
+        return self._endpoint.surcharge_percent
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -250,29 +223,6 @@ def open_clients(base_url: str, key: str) -> "LoopClients":
     from divebell.models.openai.client import LoopClients
 
     return LoopClients(base_url, key)
-
-
-def check_url(url: str) -> str:
-    """The URL, if it can be an endpoint's. ConfigurationError otherwise, which never shows a password."""
-    url = url.strip()
-    try:
-        parts = urlsplit(url)
-        port_is_valid = parts.port is None or parts.port > 0
-    except ValueError:
-        raise ConfigurationError("base_url is not a valid URL; it must look like http://localhost:8000/v1") from None
-    if parts.username is not None or parts.password is not None:
-        raise ConfigurationError("base_url may not hold a user name or a password: give the key as api_key")
-    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_valid or re.search(r"\s", url):
-        raise ConfigurationError(f"base_url must look like http://localhost:8000/v1, not {url[:200]!r}")
-    return url
-
-
-def check_key(key: str) -> str:
-    """The key without the line break that `$(cat file)` and editors leave. It must fit into a header."""
-    key = key.strip()
-    if re.search(r"[^\x21-\x7e]", key):
-        raise ConfigurationError("the API key holds spaces, line breaks or characters that are not ASCII: check it")
-    return key
 
 
 def _digest(text: str) -> str:

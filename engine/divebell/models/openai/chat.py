@@ -22,20 +22,19 @@ class OpenAIChatModel(OpenAIModel):
     api_key: by default $OPENAI_API_KEY. An endpoint at a base_url may need none.
     base_url: by default $OPENAI_BASE_URL, else the OpenAI API.
     client: an openai.AsyncOpenAI to use instead of own ones. It belongs to the caller, and to one event loop.
-    max_tokens_field: how the output limit is sent. Say "max_tokens" for a server that ignores fields which it does not
+    max_tokens_field: the name of the output limit. Use "max_tokens" for a server that ignores fields which it does not
         know: it would not keep to the limit.
-    extra_body: further fields of the request, for example {"reasoning_effort": "low"}. What a Request says wins.
+    extra_body: further fields of the request, for example {"reasoning_effort": "low"}. The fields of a Request win.
     max_concurrency: how many calls may run at once, over all threads and event loops; others wait, in order. None for
         no limit.
     clients: connections to share with other models, as Engine.clients; by default its own.
 
     Where an endpoint refuses a field, a value or a role that Divebell sends of its own accord (max_completion_tokens,
     temperature, a schema, the system role and others), the call is sent again without it, or under its other name, and
-    so are all calls of the model there from then on. The SDK's own retries are off, because a retry is a new hold, and
-    redirects are not followed. Of the OpenAI API the
-    standard service tier is asked for; a reply from another tier costs another price, so it comes back without usage,
-    and the meter charges the whole hold. The tenant is sent only as a hash. Raises ConfigurationError where the
-    arguments make no sense.
+    so are all later calls of the model there. The SDK's own retries are off, because a retry is a new hold, and
+    redirects are not followed. From the OpenAI API the standard service tier is requested; a reply from another tier has
+    another price, so it comes back without usage, and the meter charges the whole hold. The tenant is sent only as a
+    hash. Raises ConfigurationError where the arguments make no sense.
     """
 
     api = "chat"

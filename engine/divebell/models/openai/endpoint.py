@@ -25,6 +25,8 @@ class Endpoint:
     """Whether the endpoint may bill requests that it refuses as bad: see refunds.py."""
     hides_reasoning: bool = False
     """Whether the endpoint counts reasoning in the total alone: see usage.py."""
+    surcharge_percent: int = 0
+    """How much more than the list price the endpoint may cost."""
 
     def clean(self, text: str) -> str:
         """A provider's text as one printable line without the key, cut to MAX_PROVIDER_CHARACTERS."""

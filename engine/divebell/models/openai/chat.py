@@ -32,7 +32,7 @@ class OpenAIChatModel(OpenAIModel):
     Where an endpoint refuses a field, a value or a role that Divebell sends of its own accord (max_completion_tokens,
     temperature, a schema, the system role and others), the call is sent again without it, or under its other name, and
     so are all later calls of the model there. The SDK's own retries are off, because a retry is a new hold, and
-    redirects are not followed. From the OpenAI API the standard service tier is requested; a reply from another tier has
+    redirects are not followed. OpenAI's API is asked for the standard service tier; a reply from another tier has
     another price, so it comes back without usage, and the meter charges the whole hold. The tenant is sent only as a
     hash. Raises ConfigurationError where the arguments make no sense.
     """

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from divebell.errors import AnswerError
 from divebell.schemas import values
-from divebell.schemas.values import Size, as_json, line, measure, parse_json, path_of, printable, shown
+from divebell.schemas.values import Size, as_json, measure, parse_json, path_of, printable, problem_line, quote_value
 from tests.support.names import name_value
 
 JSON = st.recursive(
@@ -179,12 +179,12 @@ def test_a_text_that_is_too_long_is_not_read(monkeypatch: pytest.MonkeyPatch) ->
     ids=lambda value: type(value).__name__,
 )
 def test_a_sentence_quotes_a_value_in_a_few_words(value: object, text: str) -> None:
-    assert shown(value) == text
+    assert quote_value(value) == text
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=100))
 def test_any_text_is_printed_on_one_line(text: str) -> None:
-    for quoted in (printable(text), shown(text), path_of([text, 0, text])):
+    for quoted in (printable(text), quote_value(text), path_of([text, 0, text])):
         assert quoted.isprintable()
         quoted.encode()
 
@@ -194,5 +194,5 @@ def test_a_problem_says_where_it_is() -> None:
     assert path_of([0, 1]) == "[0][1]"
     assert path_of([]) == ""
     assert path_of([1] * 1_000) == "[1]" * 20
-    assert line("rows[3]", "missing") == "rows[3]: missing"
-    assert line("", "missing") == "missing"
+    assert problem_line("rows[3]", "missing") == "rows[3]: missing"
+    assert problem_line("", "missing") == "missing"

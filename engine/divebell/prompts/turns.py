@@ -40,7 +40,7 @@ class Turns:
         larger window."""
         limit = output_limit(output_tokens, wanted_tokens)
         return "\n".join(
-            render(f"note_{note.template}", shown=_shown(note.shown), limit=limit, finish=self._finish)
+            render(f"note_{note.template}", shown=_flatten_and_clip(note.quoted), limit=limit, finish=self._finish)
             for note in notes[:MAX_NOTES]
         )
 
@@ -50,7 +50,7 @@ class Turns:
 
     def invented_output(self, claimed: str) -> str:
         """The reply says an output that its code did not give, and its answer rests on that."""
-        return render("invented_output", claimed=_shown(claimed), finish=self._finish)
+        return render("invented_output", claimed=_flatten_and_clip(claimed), finish=self._finish)
 
     def no_variable(self, reason: str) -> str:
         """FINAL_VAR named no variable. `reason` is the sandbox's sentence."""
@@ -58,7 +58,7 @@ class Turns:
 
     def bad_expression(self, source: str, error: str) -> str:
         """FINAL had Python in it that failed, and that is surely no text."""
-        return render("bad_expression", source=_shown(source), error=_shown(error))
+        return render("bad_expression", source=_flatten_and_clip(source), error=_flatten_and_clip(error))
 
     def bad_answer(self, errors: Sequence[str], repairs_left: int) -> str:
         """The answer does not fit the schema; `errors` are AnswerError's. `repairs_left` is 1 or more."""
@@ -111,6 +111,6 @@ def bad_reply(errors: Sequence[str]) -> str:
     return render("bad_reply", errors="\n".join(f"- {error}" for error in errors))
 
 
-def _shown(text: str) -> str:
+def _flatten_and_clip(text: str) -> str:
     line = flatten(text)  # not clip's: the mark stands beyond the bound here, and what models read stays as it is
     return line if len(line) <= MAX_SHOWN_CHARACTERS else f"{line[:MAX_SHOWN_CHARACTERS]}..."

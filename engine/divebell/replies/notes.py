@@ -11,4 +11,4 @@ class Note:
     """
 
     template: str
-    shown: str = ""
+    quoted: str = ""

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from divebell.errors import AnswerError, ConfigurationError
 from divebell.schemas.checking import Checker
 from divebell.schemas.describe import describe_schema, fields_of, resolve
-from divebell.schemas.values import line, measure, parse_json, path_of, shown
+from divebell.schemas.values import measure, parse_json, path_of, problem_line, quote_value
 from divebell.text import printable
 from divebell_bridge.door import wire
 
@@ -44,7 +44,7 @@ class AnswerSchema:
         if source is None or isinstance(source, (str, bytes, int, float, list, tuple, set)) or isroutine(source):
             raise ConfigurationError(
                 "a schema is a pydantic model, a dataclass, a TypedDict, a type or a JSON Schema as a dict, "
-                f"not {shown(source)}"
+                f"not {quote_value(source)}"
             )
         from pydantic import TypeAdapter
 
@@ -199,11 +199,11 @@ def _describe_errors(error: Any) -> tuple[str, ...]:
     for one in error.errors(include_url=False, include_context=False)[: AnswerError.MAX_ERRORS * 5]:
         where = path_of(one["loc"])
         if one["type"] == "missing":
-            lines.append(line(where, "missing"))
+            lines.append(problem_line(where, "missing"))
         elif one["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            lines.append(line(where, "is not a field of it"))
+            lines.append(problem_line(where, "is not a field of it"))
         else:
-            lines.append(line(where, printable(f"{one['msg'][:200]}, given {shown(one['input'])}")))
+            lines.append(problem_line(where, printable(f"{one['msg'][:200]}, given {quote_value(one['input'])}")))
     return tuple(lines)
 
 

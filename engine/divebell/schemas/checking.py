@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from divebell.errors import AnswerError, ConfigurationError
-from divebell.schemas.values import as_json, line, measure, path_of, shown
+from divebell.schemas.values import as_json, measure, path_of, problem_line, quote_value
 from divebell.text import printable
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Checker:
                 self._prepare(part, schema)
         except SchemaError as error:
             where = path_of(list(error.absolute_path))
-            raise ConfigurationError(f"this is not a JSON Schema: {line(where, error.message[:300])}") from None
+            raise ConfigurationError(f"this is not a JSON Schema: {problem_line(where, error.message[:300])}") from None
         except RecursionError:
             raise ConfigurationError("the JSON Schema is nested too deep, or holds itself") from None
         keywords = {"pattern": self._pattern, "uniqueItems": _unique_items}
@@ -128,7 +128,9 @@ def _count_parts(schema: object) -> int:
 
 
 def _check_reference(reference: object, root: dict[str, Any]) -> None:
-    problem = f"$ref {shown(reference)} leads nowhere inside of this schema, and nothing is fetched: put it into $defs"
+    problem = (
+        f"$ref {quote_value(reference)} leads nowhere inside of this schema, and nothing is fetched: put it into $defs"
+    )
     if not isinstance(reference, str) or not (reference == "#" or reference.startswith("#/")):
         raise ConfigurationError(problem)
     target: Any = root
@@ -149,8 +151,8 @@ def _compile_pattern(pattern: object) -> Any:
         return SchemaValidator(core_schema.str_schema(pattern=str(pattern), regex_engine="rust-regex"))
     except SchemaError:
         raise ConfigurationError(
-            f"the pattern {shown(pattern)} cannot be run in linear time (look-around and back-references cannot): "
-            "write it without, or use a pydantic model with a validator of your own"
+            f"the pattern {quote_value(pattern)} cannot be run in linear time "
+            "(look-around and back-references cannot): write it without, or use a pydantic model with a validator of your own"
         ) from None
 
 
@@ -173,7 +175,7 @@ def _describe_error(error: "ValidationError") -> str:
     where = path_of(list(error.absolute_path))
     if error.validator in ("anyOf", "oneOf") and error.context:
         return _describe_branches(error, where)
-    return line(where, _describe_problem(error))
+    return problem_line(where, _describe_problem(error))
 
 
 def _describe_branches(error: "ValidationError", where: str) -> str:
@@ -182,7 +184,7 @@ def _describe_branches(error: "ValidationError", where: str) -> str:
     if len(nearest.absolute_path) > len(error.absolute_path) or nearest.validator != "type":
         return _describe_error(nearest)
     expected = [_join_types(inner.validator_value) for inner in islice(error.context or [], MAX_LISTED)]
-    return line(where, f"expected {' or '.join(dict.fromkeys(expected))}, given {shown(error.instance)}")
+    return problem_line(where, f"expected {' or '.join(dict.fromkeys(expected))}, given {quote_value(error.instance)}")
 
 
 def _join_types(value: object) -> str:
@@ -192,24 +194,28 @@ def _join_types(value: object) -> str:
 def _describe_problem(error: "ValidationError") -> str:
     rule, wanted, given = str(error.validator), error.validator_value, error.instance
     if rule == "type":
-        return f"expected {_join_types(wanted)}, given {shown(given)}"
+        return f"expected {_join_types(wanted)}, given {quote_value(given)}"
     if rule == "required":
-        missing = [shown(name) for name in wanted if name not in given]  # each is an error of its own: one line for all
+        missing = [
+            quote_value(name) for name in wanted if name not in given
+        ]  # each is an error of its own: one line for all
         return f"missing: {', '.join(missing[:MAX_LISTED])}"
     if rule in ("additionalProperties", "unevaluatedProperties") and isinstance(given, dict):
         known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
-        unknown = [shown(name) for name in given if name not in known]
+        unknown = [quote_value(name) for name in given if name not in known]
         return f"not a field of it: {', '.join(unknown[:MAX_LISTED])}"
     if rule == "enum":
-        return f"expected one of {', '.join(shown(one) for one in wanted[:MAX_LISTED])}, given {shown(given)}"
+        return (
+            f"expected one of {', '.join(quote_value(one) for one in wanted[:MAX_LISTED])}, given {quote_value(given)}"
+        )
     if rule == "const":
-        return f"expected {shown(wanted)}, given {shown(given)}"
+        return f"expected {quote_value(wanted)}, given {quote_value(given)}"
     if isinstance(wanted, (int, float, str)) and rule != "uniqueItems":
-        return f"must have {rule} {shown(wanted)}, given {_measure_for_rule(rule, given)}"
+        return f"must have {rule} {quote_value(wanted)}, given {_measure_for_rule(rule, given)}"
     return printable(error.message[:200])
 
 
 def _measure_for_rule(rule: str, given: object) -> str:
     if rule in ("minLength", "maxLength") and isinstance(given, str):
         return f"{len(given):,} characters"
-    return shown(given)
+    return quote_value(given)

@@ -6,7 +6,7 @@ It says less than the schema does (no patterns, no conditions); the check still 
 from collections.abc import Mapping
 from typing import Any
 
-from divebell.schemas.values import shown
+from divebell.schemas.values import quote_value
 from divebell.text import clip, printable
 
 MAX_DESCRIPTION_CHARACTERS = 3_000
@@ -61,9 +61,9 @@ def _type_of(schema: object, root: Mapping[str, Any], depth: int) -> str:
         return "..."
     one = resolve(schema, root)
     if "const" in one:
-        return shown(one["const"])
+        return quote_value(one["const"])
     if isinstance(one.get("enum"), list):
-        values = " or ".join(shown(value) for value in one["enum"][:_MANY])
+        values = " or ".join(quote_value(value) for value in one["enum"][:_MANY])
         return values + (" or ..." if len(one["enum"]) > _MANY else "")
     for name in ("anyOf", "oneOf"):
         if isinstance(one.get(name), list):
@@ -99,5 +99,5 @@ def _range_of(one: Mapping[str, Any]) -> str:
         ("maximum", "at most "),
         ("exclusiveMaximum", "under "),
     )
-    said = [f"{words}{shown(one[name])}" for name, words in bounds if name in one]
+    said = [f"{words}{quote_value(one[name])}" for name, words in bounds if name in one]
     return f", {' and '.join(said)}" if said else ""

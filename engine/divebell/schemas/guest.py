@@ -11,7 +11,7 @@ from typing import Any
 from divebell.errors import AnswerError, ConfigurationError, SchemaRefused
 from divebell.schemas.checking import Checker
 from divebell.schemas.describe import describe_schema
-from divebell.schemas.values import as_json, measure, parse_json, shown
+from divebell.schemas.values import as_json, measure, parse_json, quote_value
 from divebell_bridge.door import bounds
 
 MAX_STEPS = 250_000
@@ -66,7 +66,7 @@ class GuestSchema:
 
 def _copy_schema(schema: object) -> dict[str, Any]:
     if not isinstance(schema, dict):
-        raise SchemaRefused(f"a schema is a dict, not {shown(schema)}")
+        raise SchemaRefused(f"a schema is a dict, not {quote_value(schema)}")
     copy: dict[str, Any] = {}
     for name, value in schema.items():
         if name in _ANNOTATIONS:
@@ -74,7 +74,7 @@ def _copy_schema(schema: object) -> dict[str, Any]:
         rule = _RULES.get(name)
         if rule is None:
             raise SchemaRefused(
-                f"the keyword {shown(name)} is not taken in a schema here; use {', '.join(sorted(_RULES))}"
+                f"the keyword {quote_value(name)} is not taken in a schema here; use {', '.join(sorted(_RULES))}"
             )
         copy[name] = rule(name, value)
     return copy
@@ -83,13 +83,13 @@ def _copy_schema(schema: object) -> dict[str, Any]:
 def _copy_type(name: str, value: object) -> object:
     kinds = value if isinstance(value, list) else [value]
     if not kinds or not all(isinstance(kind, str) and kind in _TYPES for kind in kinds):
-        raise SchemaRefused(f"type must be of {', '.join(sorted(_TYPES))}, not {shown(value)}")
+        raise SchemaRefused(f"type must be of {', '.join(sorted(_TYPES))}, not {quote_value(value)}")
     return list(dict.fromkeys(kinds)) if isinstance(value, list) else value
 
 
 def _copy_properties(name: str, value: object) -> object:
     if not isinstance(value, dict):
-        raise SchemaRefused(f"properties must be a dict of field and schema, not {shown(value)}")
+        raise SchemaRefused(f"properties must be a dict of field and schema, not {quote_value(value)}")
     return {field: _copy_schema(part) for field, part in value.items()}
 
 
@@ -131,19 +131,19 @@ def _is_nested(value: object) -> bool:
 
 def _copy_count(name: str, value: object) -> object:
     if type(value) is not int or value < 0:
-        raise SchemaRefused(f"{name} must be a whole number, not {shown(value)}")
+        raise SchemaRefused(f"{name} must be a whole number, not {quote_value(value)}")
     return value
 
 
 def _copy_number(name: str, value: object) -> object:
     if type(value) not in (int, float):
-        raise SchemaRefused(f"{name} must be a number, not {shown(value)}")
+        raise SchemaRefused(f"{name} must be a number, not {quote_value(value)}")
     return value
 
 
 def _copy_description(name: str, value: object) -> object:
     if not isinstance(value, str):
-        raise SchemaRefused(f"description must be a string, not {shown(value)}")
+        raise SchemaRefused(f"description must be a string, not {quote_value(value)}")
     return value
 
 

@@ -78,7 +78,7 @@ def as_json(value: object) -> object:
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str):
-                raise AnswerError((f"the key {shown(key)} is not a string",))
+                raise AnswerError((f"the key {quote_value(key)} is not a string",))
         return {key: as_json(part) for key, part in value.items()}
     if isinstance(value, bytes):
         try:
@@ -142,7 +142,9 @@ def _loads(text: str) -> object:
         raise AnswerError(("the JSON is nested too deep",)) from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise AnswerError((f"the answer is not JSON: {error.msg} at {where}; it begins with {shown(text)}",)) from None
+        raise AnswerError(
+            (f"the answer is not JSON: {error.msg} at {where}; it begins with {quote_value(text)}",)
+        ) from None
     except ValueError as error:  # an integer of too many digits
         raise AnswerError((f"the answer is not JSON: {error}"[:200],)) from None
     return value
@@ -168,7 +170,7 @@ class _Lists(ast.NodeTransformer):
         return ast.List([self.visit(each) for each in node.elts], ast.Load())
 
 
-def shown(value: object) -> str:
+def quote_value(value: object) -> str:
     """The value in a few words, for a sentence to a model. Never long, always printable."""
     if isinstance(value, (str, bytes)):
         cut = value[:MAX_SHOWN_CHARACTERS]
@@ -176,7 +178,7 @@ def shown(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return f"a list of {len(value):,}"
     if isinstance(value, dict):
-        keys = ", ".join(shown(key) for key in list(value)[:5])
+        keys = ", ".join(quote_value(key) for key in list(value)[:5])
         return f"an object with {keys}{', ...' if len(value) > 5 else ''}" if value else "an empty object"
     if isinstance(value, int) and value.bit_length() > 256:
         return f"an integer of {value.bit_length():,} bits"
@@ -197,5 +199,5 @@ def path_of(parts: "list[object] | tuple[object, ...]") -> str:
     return path
 
 
-def line(path: str, problem: str) -> str:
+def problem_line(path: str, problem: str) -> str:
     return f"{path}: {problem}" if path else problem

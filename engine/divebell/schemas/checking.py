@@ -152,7 +152,8 @@ def _compile_pattern(pattern: object) -> Any:
     except SchemaError:
         raise ConfigurationError(
             f"the pattern {quote_value(pattern)} cannot be run in linear time "
-            "(look-around and back-references cannot): write it without, or use a pydantic model with a validator of your own"
+            "(look-around and back-references cannot): "
+            "write it without, or use a pydantic model with a validator of your own"
         ) from None
 
 
@@ -196,9 +197,8 @@ def _describe_problem(error: "ValidationError") -> str:
     if rule == "type":
         return f"expected {_join_types(wanted)}, given {quote_value(given)}"
     if rule == "required":
-        missing = [
-            quote_value(name) for name in wanted if name not in given
-        ]  # each is an error of its own: one line for all
+        # Each missing name is an error of its own; this line is for all of them.
+        missing = [quote_value(name) for name in wanted if name not in given]
         return f"missing: {', '.join(missing[:MAX_LISTED])}"
     if rule in ("additionalProperties", "unevaluatedProperties") and isinstance(given, dict):
         known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}

@@ -54,7 +54,7 @@ class Cell:
     a name comes as {"answer": value}, unless it is a dict; several come as {wire.BY_POSITION: [values]}."""
 
     notices: tuple[str, ...] = ()
-    """What the sandbox tells the code's author: that a name of its own was put back, say."""
+    """Messages for the author of the code: that a name of the sandbox was put back, for example."""
 
     def __repr__(self) -> str:
         parts = [
@@ -89,10 +89,10 @@ def _is_fields(submitted: object) -> bool:
     return type(submitted) is dict and all(type(name) is str for name in submitted)
 
 
-def _notices(given: object) -> tuple[str, ...]:
-    if not isinstance(given, list):
+def _read_notices(notices: object) -> tuple[str, ...]:
+    if not isinstance(notices, list):
         return ()
-    return tuple(notice[:MAX_NOTICE_CHARACTERS] for notice in given[:MAX_NOTICES] if type(notice) is str)
+    return tuple(notice[:MAX_NOTICE_CHARACTERS] for notice in notices[:MAX_NOTICES] if type(notice) is str)
 
 
 def cell_from_guest(outcome: object, limits: Limits, seconds: float) -> Cell:
@@ -124,6 +124,6 @@ def cell_from_guest(outcome: object, limits: Limits, seconds: float) -> Cell:
         final=final if type(final) is str else None,
         has_final_value="final_value" in outcome and type(final) is str,
         final_value=outcome.get("final_value") if type(final) is str else None,
-        notices=_notices(outcome.get("notices")),
+        notices=_read_notices(outcome.get("notices")),
         submitted=submitted if _is_fields(submitted) and type(final) is str else None,
     )

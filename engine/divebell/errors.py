@@ -6,6 +6,7 @@ DivebellError
 │   └── UnknownPrice        a budget in dollars, and a model whose price is not known
 ├── ContextError            the context cannot be read, is of a kind that cannot be shared, or is too large
 ├── SandboxError            the sandbox cannot do what was asked
+│   ├── GuestError          the guest died or cannot start; carries the kind of fault
 │   ├── SandboxClosed       it was closed before
 │   └── NotPlainData        the value cannot cross between host and guest
 ├── AnswerError             an answer does not fit its schema; carries one line for each problem
@@ -28,7 +29,7 @@ DivebellError
 └── TraceError              a trace cannot be written, or a file is not one; says which line
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from divebell.usage import Usage
 from divebell_bridge.money.errors import (
@@ -52,6 +53,28 @@ class ContextError(DivebellError, ValueError):
 
 class SandboxError(DivebellError):
     """The sandbox cannot do what was asked of it."""
+
+
+GuestFault = Literal["Killed", "StackOverflow", "Crash", "BrokenGuest", "SnapshotError", "ContextError", "BadModule"]
+"""How a guest was lost. See GuestError."""
+
+
+class GuestError(SandboxError):
+    """A guest died, or could not be started. A sandbox restores the state before, and reports the first four kinds in
+    the cell's error. kind:
+
+    Killed: it ran longer than its limit, ignored the interrupt, and was killed; or its run was cancelled.
+    StackOverflow: it used up the interpreter's stack.
+    Crash: the interpreter aborted, or touched memory that it may not touch.
+    BrokenGuest: it named memory that is not its own, or its answer broke the format. Cells can do that to it.
+    SnapshotError: the state does not fit a new guest, because it was saved with another context.
+    ContextError: a new guest could not take the context.
+    BadModule: the packaged module is missing, damaged, or does not boot.
+    """
+
+    def __init__(self, message: str, *, kind: GuestFault) -> None:
+        super().__init__(message)
+        self.kind: GuestFault = kind
 
 
 class SandboxClosed(SandboxError):
@@ -206,6 +229,7 @@ __all__ = [
     "ContextError",
     "ContextTooLong",
     "DivebellError",
+    "GuestError",
     "IncompleteReply",
     "JournalError",
     "LedgerBusy",

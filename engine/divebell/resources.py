@@ -1,5 +1,5 @@
-"""What all sandboxes and runs of an application share: the compiled guest, its images and its watchdog; the ledger, the
-prices, the connections; the default models and limits.
+"""What all sandboxes and runs of an application share: the runtime of their guests; the ledger, the prices, the
+connections; the default models and limits.
 
 `Engine` is this with the methods that make RLMs and tenants. Sandboxes and runs need only what is here. It is created
 when something first needs it, or explicitly by an application, and costs nothing while no guest runs: no thread, no
@@ -17,11 +17,8 @@ from divebell.errors import ConfigurationError
 from divebell.limits import Limits
 from divebell.models.client_pool import ClientPool
 from divebell.models.protocol import Model
-from divebell.runtime import compiled, native
-from divebell.runtime.ctrl_c import without_ctrl_c
-from divebell.runtime.image import REPRODUCIBLE_KEY, Image, boot
-from divebell.runtime.pages import can_protect
-from divebell.runtime.watchdog import Watchdog
+from divebell.runtime.base import Runtime
+from divebell.runtime.in_process import InProcessRuntime
 from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.memory_ledger import MemoryLedger
 from divebell_bridge.money.rates import Rate, RateCard
@@ -47,13 +44,8 @@ class EngineResources:
         self.rates = RateCard(rates)
         self._owns_ledger = not isinstance(ledger, Ledger)
         self.ledger = ledger if isinstance(ledger, Ledger) else _open_ledger(ledger)
-        wanted = os.environ.get("DIVEBELL_EPOCHS", "") in ("1", "true", "yes") if epochs is None else epochs
-        self.epochs = wanted or not can_protect()
+        self.runtime: Runtime = InProcessRuntime(epochs=epochs)
         self.clients = ClientPool()
-        self._lock = threading.Lock()
-        self._module: native.NativeModule | None = None
-        self._images: dict[bool, Image] = {}
-        self._watchdog: Watchdog | None = None
 
     def __repr__(self) -> str:
         models = ", ".join(list(self.models)[:10]) or "none of its own"
@@ -87,30 +79,7 @@ class EngineResources:
 
     def warm(self) -> None:
         """Compile or load the guest and boot the image now, rather than with the first sandbox."""
-        self.image(reproducible=False)
-
-    def image(self, *, reproducible: bool) -> Image:
-        """The image for unseeded sandboxes (its hash secret is random) or for seeded ones (it is always the same)."""
-        with self._lock:
-            if reproducible not in self._images:
-                if self._module is None:
-                    with without_ctrl_c():
-                        engine = native.make_engine(epochs=self.epochs)
-                    loaded = compiled.load(engine, epochs=self.epochs)
-                    with without_ctrl_c():
-                        self._module = native.NativeModule(engine, loaded)
-                key = REPRODUCIBLE_KEY if reproducible else None
-                with without_ctrl_c():  # the boot calls back from the guest, where an exception would be lost
-                    self._images[reproducible] = boot(self._module, key)
-            return self._images[reproducible]
-
-    @property
-    def watchdog(self) -> Watchdog:
-        with self._lock:
-            if self._watchdog is None:
-                assert self._module is not None, "a sandbox asks for its image first"
-                self._watchdog = Watchdog(self._module.engine.increment_epoch if self.epochs else None)
-            return self._watchdog
+        self.runtime.warm()
 
 
 def _open_ledger(ledger: Path | str | None) -> Ledger:

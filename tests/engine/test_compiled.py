@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 import wasmtime
 
-import divebell_wasm
 from divebell import CacheError
-from divebell.runtime import compiled, native
+from divebell.runtime import compiled, guest_package, native
 
 WAT = '(module (memory (export "memory") 1) (func (export "f") (result i32) i32.const {}))'
 
@@ -30,7 +29,7 @@ def compiles(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         made.append(1)
         return bytes(wasmtime.wat2wasm(WAT.format(42)))
 
-    monkeypatch.setattr(divebell_wasm, "module_bytes", module_bytes)
+    monkeypatch.setattr(guest_package, "module_bytes", module_bytes)
     return made
 
 
@@ -123,7 +122,7 @@ def test_a_file_instead_of_a_folder_is_refused(engine: wasmtime.Engine, cache: P
 def test_another_users_folder_is_refused(engine: wasmtime.Engine, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache.mkdir(mode=0o700)
     monkeypatch.setattr(os, "geteuid", lambda: cache.stat().st_uid + 1)
-    with pytest.raises(CacheError, match="this user's"):
+    with pytest.raises(CacheError, match="that this user owns"):
         compiled.load(engine, epochs=False)
 
 
@@ -193,8 +192,8 @@ def test_the_folder_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatc
 def test_two_processes_that_compile_at_once_both_get_a_whole_module(cache: Path, alone: Callable[..., str]) -> None:
     script = f"""
 import os, wasmtime
-from divebell.runtime import compiled, native
-compiled.wasm.module_bytes = lambda: bytes(wasmtime.wat2wasm({WAT.format(42)!r}))
+from divebell.runtime import compiled, guest_package, native
+guest_package.module_bytes = lambda: bytes(wasmtime.wat2wasm({WAT.format(42)!r}))
 children = []
 for _ in range(6):
     child = os.fork()

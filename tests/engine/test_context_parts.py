@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from divebell import Context, ContextError, Engine, Sandbox
+from divebell.runtime.instance import Instance
 from tests.support.forgery import FORGE
 
 PAGE = 4096
@@ -179,8 +180,8 @@ def test_a_child_has_nothing_around_its_part_in_its_memory(kind: str, engine: En
     for context, is_there in ((Context.of(whole), True), (Context.of(whole).part(start, end), False)):
         with Sandbox(context, engine=engine) as box:
             assert box.run("len(context)").value == context.length
-            instance = box._instance
-            assert instance is not None
+            instance = box._guest.revive()
+            assert isinstance(instance, Instance)
             memory = ctypes.string_at(instance._native.address, instance._native.memory_bytes)
             assert (raw in memory) is is_there
 

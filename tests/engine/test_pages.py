@@ -12,6 +12,7 @@ import pytest
 
 from divebell import Context, Engine, Limits, Sandbox
 from divebell.runtime import dirty
+from divebell.runtime.in_process import InProcessRuntime
 from divebell.runtime.pages import Region, round_up
 
 PAGE = mmap.PAGESIZE
@@ -19,7 +20,8 @@ PAGE = mmap.PAGESIZE
 
 def test_a_region_is_mapped_or_copied_as_asked(engine: Engine) -> None:
     copied = os.environ.get("DIVEBELL_COPY_PAGES") == "1"
-    assert engine.image(reproducible=False).region.mapped != copied
+    assert isinstance(engine.runtime, InProcessRuntime)
+    assert engine.runtime.image(reproducible=False).region.mapped != copied
     context = Context.of("text")
     assert context.shared is not None
     assert context.shared.region.mapped != copied
@@ -116,7 +118,7 @@ def test_copying_works_in_a_whole_process(alone: Callable[..., str]) -> None:
 
 def test_epochs_can_be_asked_for_by_the_environment(alone: Callable[..., str]) -> None:
     script = (
-        "from divebell import Sandbox, Limits, Engine\nassert Engine().epochs\n"
+        "from divebell import Sandbox, Limits, Engine\nassert Engine().runtime.epochs\n"
         "b = Sandbox(limits=Limits(cell_seconds=0.2, grace_seconds=0.2))\nprint(b.run('sum(iter(int, 1))').error.kind, b.run('1').value)"
     )
     assert alone(script, DIVEBELL_EPOCHS="1").split() == ["Killed", "1"]

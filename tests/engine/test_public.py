@@ -25,6 +25,7 @@ NAMES = {
     "Engine",
     "Event",
     "EventListener",
+    "GuestError",
     "ImagePart",
     "IncompleteReply",
     "JournalError",

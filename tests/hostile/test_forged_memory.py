@@ -138,15 +138,15 @@ from divebell import Sandbox
 from divebell_bridge.door import wire
 box = Sandbox("x" * 100_000)
 neighbour = Sandbox()
-instance = box._instance
+instance = box._guest.revive()
 request = wire.encode({"v": 1, "op": "clock"})
 mailbox = instance._image.layout.mailbox
 ctypes.memmove(instance._native.address + mailbox, request, len(request))
-instance._handler, instance._calls_left = box._door.answer, 100
-assert instance.guard.enter()
+instance._door_function, instance._calls_left = box._door.answer, 100
+assert instance.time.enter()
 for response in (instance._shared_from, instance._shared_from + 65536, instance._shared_from - 4):
     print(instance._door(mailbox, len(request), response, 32))
-instance.guard.leave()
+instance.time.leave()
 print(neighbour.run("1 + 1").value)
 """
     assert alone(script).split() == ["-1", "-1", "-1", "2"]

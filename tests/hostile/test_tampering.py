@@ -107,15 +107,15 @@ def test_a_forged_error_is_cut_to_its_types_and_bounds(attack: Attack) -> None:
     Threat("run_replaced_by_garbage", "import divebell_guest.boot as b; b.OPERATIONS['run'] = lambda **a: object()"),
     Threat("cell_code_replaced", "import divebell_guest.cell as c\nc.run.__code__ = (lambda code, number, output_characters, cell_seconds: 1 / 0).__code__"),
     Threat("decoder_replaced", "import divebell_guest.wire as w; w.decode = lambda p: 1 / 0"),
-    Threat("finish_replaced", "import divebell_guest.models as m; m.finish = None"),
-    Threat("namespace_replaced", "import divebell_guest.models as m; m.namespace = None"),
+    Threat("finish_replaced", "import divebell_guest.namespace as m; m.final_answer = None"),
+    Threat("namespace_replaced", "import divebell_guest.namespace as m; m.bindings = None"),
     Threat("compile_replaced", "import builtins; builtins.compile = None"),
     Threat("exec_replaced", "import builtins; builtins.exec = lambda *a: None"),
     Threat("isinstance_replaced", "import builtins; builtins.isinstance = lambda *a: True"),
     Threat("linecache_cleared", "import linecache; linecache.cache = None"),
     Threat("modules_forgotten", "import sys; sys.modules.clear()"),
     Threat("guest_modules_cleared", "import sys\nfor m in list(sys.modules):\n    if m.startswith('divebell'): sys.modules[m].__dict__.clear()"),
-    Threat("output_broken", "import divebell_guest.cell as c; c.stdout.reset = c.stdout.taken = lambda *a: 1 / 0"),
+    Threat("output_broken", "import divebell_guest.cell as c; c.stdout.reset = c.stdout.take = lambda *a: 1 / 0"),
 )  # fmt: skip
 def test_a_cell_that_breaks_the_guests_own_machinery_leaves_a_usable_sandbox(threat: Threat) -> None:
     """The damage shows in the next cell at the earliest; it must not stay for ever. One failing cell is fair."""

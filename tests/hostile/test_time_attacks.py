@@ -73,9 +73,9 @@ def test_a_cell_that_never_ends_is_ended(attack: Attack, threat: Threat) -> None
     Threat("ignored_alarm", "import signal; signal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass"),
     Threat("default_alarm", "import signal; signal.signal(signal.SIGALRM, signal.SIG_DFL)\nwhile True: pass"),
     Threat("own_alarm_handler", "import signal; signal.signal(signal.SIGALRM, lambda *_: None)\nwhile True: pass"),
-    Threat("interrupt_forbidden", "import divebell_guest.cell as c; c.interruption.allowed = False\nwhile True: pass"),
-    Threat("handler_replaced", "import divebell_guest.cell as c; c.on_interrupt.__code__ = (lambda *_: None).__code__\nwhile True: pass"),
-    Threat("limit_forged", "import divebell_guest.cell as c; c.interruption.limit = '1e9 s'; c.interruption.allowed = 0\nwhile 1: 0"),
+    Threat("interrupt_forbidden", "import divebell_guest.interruption as c; c.current.allowed = False\nwhile True: pass"),
+    Threat("handler_replaced", "import divebell_guest.interruption as c; c.on_interrupt.__code__ = (lambda *_: None).__code__\nwhile True: pass"),
+    Threat("limit_forged", "import divebell_guest.interruption as c; c.current.limit = '1e9 s'; c.current.allowed = 0\nwhile 1: 0"),
 )  # fmt: skip
 def test_a_cell_that_is_deaf_to_the_interrupt_is_killed(attack: Attack, threat: Threat) -> None:
     attack(threat.code, *KILLED)

@@ -146,14 +146,14 @@ def test_a_damaged_module_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     good = (FOLDER / wasm.MODULE_FILE).read_bytes()
     (tmp_path / wasm.MANIFEST_FILE).write_bytes((FOLDER / wasm.MANIFEST_FILE).read_bytes())
     monkeypatch.setattr("importlib.resources.files", lambda _: tmp_path)
-    with pytest.raises(wasm.GuestError, match=r"no guest\.wasm\.xz"):
+    with pytest.raises(wasm.ModuleError, match=r"no guest\.wasm\.xz"):
         wasm.module_bytes()
     (tmp_path / wasm.MODULE_FILE).write_bytes(good[: len(good) // 2])
-    with pytest.raises(wasm.GuestError, match="sha256"):
+    with pytest.raises(wasm.ModuleError, match="sha256"):
         wasm.module_bytes()
     (tmp_path / wasm.MODULE_FILE).write_bytes(good[:100] + bytes(100) + good[200:])
-    with pytest.raises(wasm.GuestError, match="damaged"):
+    with pytest.raises(wasm.ModuleError, match="damaged"):
         wasm.module_bytes()
     (tmp_path / wasm.MANIFEST_FILE).unlink()
-    with pytest.raises(wasm.GuestError, match=r"no manifest\.json"):
+    with pytest.raises(wasm.ModuleError, match=r"no manifest\.json"):
         wasm.module_bytes()

@@ -11,24 +11,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 
-__all__ = ["GUEST_MODULES", "GuestError", "Manifest", "guest_sources", "manifest", "module_bytes"]
+__all__ = ["GUEST_MODULES", "GUEST_PACKAGE", "Manifest", "ModuleError", "guest_sources", "manifest", "module_bytes"]
+
+GUEST_PACKAGE = "divebell_guest"
+"""The name of the guest's own Python package."""
 
 GUEST_MODULES = (
-    "output", "values", "door", "arguments", "tickets", "fibers", "twins", "queries", "tools", "answerable", "finish",
-    "models", "hints", "rewriting", "executors", "threads", "pools", "loop", "missing", "surroundings", "files",
-    "notebook", "cell", "purpose", "boot",
+    "interruption", "output", "values", "door", "arguments", "tickets", "fibers", "twins", "queries", "tools",
+    "answerable", "final", "namespace", "hints", "rewriting", "executors", "threads", "pools", "event_loop", "missing",
+    "surroundings", "files", "notebook", "cell", "purpose", "boot",
 )  # fmt: skip
-"""The modules of `divebell_guest`, in the order in which the guest runs their sources: imports come first."""
-
-SHARED_MODULES = ("wire", "contract", "bounds")
-"""Modules of the bridge that the guest runs too, before its own."""
+"""The modules of that package, in the order in which the guest runs their sources: imports come first."""
 
 MODULE_FILE = "guest.wasm.xz"
 MANIFEST_FILE = "manifest.json"
 MODULE_BYTES_LIMIT = 64 << 20
 
 
-class GuestError(Exception):
+class ModuleError(Exception):
     """The packaged module is missing, damaged, or not the one that the manifest describes."""
 
 
@@ -59,42 +59,41 @@ class Manifest:
 
 
 def manifest() -> Manifest:
-    """Read the manifest. Raises GuestError where there is none."""
+    """Read the manifest. Raises ModuleError where there is none."""
     path = resources.files(__name__) / MANIFEST_FILE
     try:
         fields = json.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
-        raise GuestError(f"no {MANIFEST_FILE} beside the package: build it with ./build.sh guest --update") from error
+        raise ModuleError(f"no {MANIFEST_FILE} beside the package: build it with ./build.sh guest --update") from error
     fields["flags"] = {step: tuple(flags) for step, flags in fields["flags"].items()}
     fields["frozen_modules"] = tuple(fields["frozen_modules"])
     return Manifest(**fields)
 
 
 def module_bytes() -> bytes:
-    """The guest's WebAssembly module, decompressed (takes about a second). Raises GuestError unless it is intact."""
+    """The guest's WebAssembly module, decompressed (takes about a second). Raises ModuleError unless it is intact."""
     expected = manifest()
     path = resources.files(__name__) / MODULE_FILE
     try:
         module = lzma.LZMADecompressor().decompress(path.read_bytes(), MODULE_BYTES_LIMIT)
     except FileNotFoundError as error:
-        raise GuestError(f"no {MODULE_FILE} beside the package: build it with ./build.sh guest --update") from error
+        raise ModuleError(f"no {MODULE_FILE} beside the package: build it with ./build.sh guest --update") from error
     except lzma.LZMAError as error:
-        raise GuestError(f"{MODULE_FILE} is damaged: {error}") from error
-    found = hashlib.sha256(module).hexdigest()
-    if found != expected.module_sha256:
-        raise GuestError(f"{MODULE_FILE} holds a module with sha256 {found}; manifest says {expected.module_sha256}")
+        raise ModuleError(f"{MODULE_FILE} is damaged: {error}") from error
+    actual = hashlib.sha256(module).hexdigest()
+    if actual != expected.module_sha256:
+        raise ModuleError(f"{MODULE_FILE} holds a module with sha256 {actual}; manifest says {expected.module_sha256}")
     return module
 
 
 def guest_sources() -> dict[str, str]:
-    """The Python sources of the guest's own package, by module name, in the order in which the guest runs them.
+    """The Python sources of GUEST_PACKAGE, by module name, in the order in which the guest runs them.
 
-    The wire format, the contract's names and the bounds are files of both sides, read from where the host imports them.
+    They import `wire`, `contract` and `bounds` from the same package. These are the door's files, which the host uses
+    too; whoever boots the guest puts them right after the package itself.
     """
     folder = resources.files(__name__) / "guest"
-    sources = {"divebell_guest": (folder / "__init__.py").read_text("utf-8")}
-    for stem in SHARED_MODULES:
-        sources[f"divebell_guest.{stem}"] = (resources.files("divebell_bridge.door") / f"{stem}.py").read_text("utf-8")
+    sources = {GUEST_PACKAGE: (folder / "__init__.py").read_text("utf-8")}
     for stem in GUEST_MODULES:
-        sources[f"divebell_guest.{stem}"] = (folder / f"{stem}.py").read_text("utf-8")
+        sources[f"{GUEST_PACKAGE}.{stem}"] = (folder / f"{stem}.py").read_text("utf-8")
     return sources

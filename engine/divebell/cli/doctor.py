@@ -18,7 +18,6 @@ from divebell.runtime import compiled, dirty
 from divebell.runtime.pages import can_map, can_protect
 from divebell.runtime.stack import stack_bytes
 from divebell.sandbox.sandbox import Sandbox
-from divebell_wasm import GuestError
 
 Row = tuple[str, str, str]  # what, how it is, what that means
 GOOD, SLOW, BAD = "good", "slower", "problem"
@@ -59,7 +58,7 @@ def _abilities() -> list[Row]:
 def _cache() -> Row:
     folder = compiled.cache_folder()
     try:
-        compiled.owned_folder(folder)
+        compiled.make_private_folder(folder)
     except CacheError as error:
         return ("cache", BAD, str(error))
     held = sum(file.stat().st_size for file in folder.glob("guest-*.cwasm"))
@@ -101,7 +100,7 @@ def doctor(console: Console) -> None:
     rows = [*_machine(), *_abilities(), _cache()]
     try:
         rows += _guest()
-    except (DivebellError, GuestError) as error:
+    except DivebellError as error:
         rows.append(("a sandbox", BAD, str(error)))
     key = "set" if os.environ.get("OPENAI_API_KEY") else "not set: `divebell ask` needs it, or --base-url"
     rows.append(("OPENAI_API_KEY", GOOD, key))

@@ -20,7 +20,6 @@ from divebell.errors import (
     ReplayDiverged,
     TraceError,
 )
-from divebell_wasm import GuestError
 
 FAILED, USAGE, BUDGET, INTERRUPTED = 1, 2, 3, 130
 
@@ -53,7 +52,7 @@ def clean_exit() -> Iterator[None]:
         if str(done):
             print(f"divebell: {done}", file=sys.stderr)
         raise SystemExit(done.status) from None
-    except (DivebellError, GuestError) as error:
+    except DivebellError as error:
         print(f"divebell: {for_a_terminal(' '.join(str(error).split()))}", file=sys.stderr)
         raise SystemExit(status_of(error)) from None
     except KeyboardInterrupt:

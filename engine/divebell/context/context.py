@@ -2,8 +2,8 @@
 
 Guaranteed: texts and bytes reach a guest without a copy, at any size up to 2 GiB, whether they are the context itself
 or lie in its lists, dicts and records; and no guest can change them. They are written once into sealed memory in the
-width that CPython itself would use (texts.py), and each sandbox maps those pages read-only (runtime/shared.py). An
-ASCII or binary file is not even read into memory: its own pages are mapped.
+width that CPython itself would use (texts.py), and each sandbox maps those pages read-only
+(runtime/context_pages.py). An ASCII or binary file is not even read into memory: its own pages are mapped.
 
 Not guaranteed: that a *mapped file* stays as it is. Whoever may write the file changes it under the guest's eyes, and
 if it is cut short, the guest's cell crashes when it reads there (the cell, not the process: signals.py). `copy=True`
@@ -27,8 +27,8 @@ from divebell.context.layout import Reference, fields_of, make_reference, type_a
 from divebell.context.sharing import Prepared, share_skeleton
 from divebell.context.texts import WIDTH, narrowest, read
 from divebell.errors import ContextError
+from divebell.runtime.context_pages import BYTES
 from divebell.runtime.pages import Region
-from divebell.runtime.shared import BYTES
 
 COPIED_BELOW_BYTES = 4096
 """A part of a text that takes less is copied; a mapping would cost more."""

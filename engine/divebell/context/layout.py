@@ -18,8 +18,8 @@ import msgpack
 from divebell.context.containers import as_plain, is_container
 from divebell.context.texts import WIDTH, kind_of, pieces_of
 from divebell.errors import ContextError
+from divebell.runtime.context_pages import BYTES, ContextPages
 from divebell.runtime.pages import PAGE_BYTES, Region, round_up
-from divebell.runtime.shared import BYTES, SharedContext
 from divebell_bridge.door import wire
 
 MAX_CONTEXT_BYTES = (2 << 30) - (1 << 20)
@@ -194,7 +194,7 @@ def references(skeleton: Any) -> Iterator[Reference]:
             yield from references(item)
 
 
-def make_pages(skeleton: Any, region: Region | None) -> SharedContext:
+def make_pages(skeleton: Any, region: Region | None) -> ContextPages:
     """What a guest maps of a skeleton: only what it refers to can be seen of the region."""
     start = end = 0
     bytes_at = []
@@ -203,7 +203,7 @@ def make_pages(skeleton: Any, region: Region | None) -> SharedContext:
         start, end = offset if number == 0 else start, offset + length * WIDTH[kind]
         if kind == BYTES:
             bytes_at.append(offset)
-    seen = SharedContext(region if end else None, start=start, end=end, bytes_at=tuple(bytes_at))
+    seen = ContextPages(region if end else None, start=start, end=end, bytes_at=tuple(bytes_at))
     if seen.first_page:
         skeleton = _count_from(seen.first_page, skeleton)
     try:

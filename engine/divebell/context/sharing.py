@@ -5,8 +5,8 @@ from typing import Any
 
 from divebell.context.layout import check_size, lay_out, make_pages, make_reference
 from divebell.context.texts import WIDTH, kind_of, pieces_of
+from divebell.runtime.context_pages import BYTES, ContextPages
 from divebell.runtime.pages import Region
-from divebell.runtime.shared import BYTES, SharedContext
 
 Notes = tuple[str, ...]
 """Sentences about how something was read that its user should know."""
@@ -22,7 +22,7 @@ class Prepared:
     """
 
     skeleton: Any
-    pages: SharedContext | None = None
+    pages: ContextPages | None = None
     region: Region | None = None
     notes: Notes = ()
 
@@ -56,7 +56,7 @@ def share_text(text: str, notes: Notes = ()) -> Prepared:
 
 def share_region(region: Region, kind: int, length: int, notes: Notes = ()) -> Prepared:
     """All of a region as one text or bytes."""
-    pages = SharedContext.whole(region, kind, length)
+    pages = ContextPages.whole(region, kind, length)
     return Prepared(skeleton=make_reference(kind, 0, length), pages=pages, region=region, notes=notes)
 
 

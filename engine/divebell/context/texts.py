@@ -7,8 +7,8 @@ to CPython, so everything here names the narrowest that fits, for a part of a te
 import ctypes
 from collections.abc import Iterator
 
+from divebell.runtime.context_pages import ASCII, BYTES, LATIN1, UCS2, UCS4
 from divebell.runtime.pages import Region
-from divebell.runtime.shared import ASCII, BYTES, LATIN1, UCS2, UCS4
 
 WIDTH = {BYTES: 1, ASCII: 1, LATIN1: 1, UCS2: 2, UCS4: 4}
 CHUNK_CHARACTERS = 1 << 20

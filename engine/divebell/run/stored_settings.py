@@ -82,7 +82,7 @@ def settings_of_header(
             root_output_tokens=level["root_output_tokens"],
             sub_output_tokens=level["sub_output_tokens"],
             small=level["small"],
-            tools=Tools.described(level["tools"]),
+            tools=Tools.from_descriptions(level["tools"]),
         )
         for depth, (name, level) in enumerate(zip(names["levels"], stored["levels"], strict=True))
     )

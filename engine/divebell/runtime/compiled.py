@@ -17,9 +17,8 @@ from pathlib import Path
 
 import wasmtime
 
-import divebell_wasm as wasm
 from divebell.errors import CacheError
-from divebell.runtime import native
+from divebell.runtime import guest_package, native
 from divebell.runtime.ctrl_c import leaving_at_ctrl_c
 
 _log = logging.getLogger("divebell.cache")
@@ -37,7 +36,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "divebell"
 
 
-def owned_folder(folder: Path) -> Path:
+def make_private_folder(folder: Path) -> Path:
     """The folder, made if need be. CacheError if anybody but this user can write to it."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -48,16 +47,18 @@ def owned_folder(folder: Path) -> Path:
         ) from None
     if os.name == "posix":
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-            raise CacheError(f"the cache folder {folder} is not a folder of this user's; set DIVEBELL_CACHE to one")
+            raise CacheError(
+                f"the cache folder {folder} is not a folder that this user owns; set DIVEBELL_CACHE to one"
+            )
         if status.st_mode & 0o022:
-            raise CacheError(f"others may write to the cache folder {folder}; run chmod 700 on it")
+            raise CacheError(f"others can write to the cache folder {folder}; run chmod 700 on it")
     return folder
 
 
 def cache_key(*, epochs: bool) -> str:
     """Names everything that a compiled module depends on."""
     parts = (
-        wasm.manifest().module_sha256,
+        guest_package.manifest().module_sha256,
         version("wasmtime"),
         f"epochs={epochs} stack={native.WASM_STACK_BYTES}",
         platform.system(),
@@ -69,12 +70,12 @@ def cache_key(*, epochs: bool) -> str:
 def load(engine: wasmtime.Engine, *, epochs: bool) -> wasmtime.Module:
     """The compiled guest, from the cache where it is there. Compiles, and fills the cache, where it is not."""
     try:
-        path = owned_folder(cache_folder()) / f"guest-{cache_key(epochs=epochs)}.cwasm"
+        path = make_private_folder(cache_folder()) / f"guest-{cache_key(epochs=epochs)}.cwasm"
     except CacheError as error:
         if os.environ.get("DIVEBELL_CACHE"):
             raise
         _log.warning("compiling the guest, which takes seconds in each process, because it cannot be kept: %s", error)
-        return leaving_at_ctrl_c(lambda: wasmtime.Module(engine, wasm.module_bytes()))  # slower, never less safe
+        return leaving_at_ctrl_c(lambda: wasmtime.Module(engine, guest_package.module_bytes()))
     module = _from_file(engine, path)
     if module is None:
         _log.info("compiling the guest for this machine, which takes some seconds once (it is kept in %s)", path.parent)
@@ -83,7 +84,7 @@ def load(engine: wasmtime.Engine, *, epochs: bool) -> wasmtime.Module:
 
 
 def _compile(engine: wasmtime.Engine, path: Path) -> wasmtime.Module:
-    module = wasmtime.Module(engine, wasm.module_bytes())
+    module = wasmtime.Module(engine, guest_package.module_bytes())
     _store(path, bytes(module.serialize()))
     return module
 

@@ -7,20 +7,20 @@ made from it, CPython's string hash secret included, which cannot change after b
 
 import ctypes
 import os
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
 
 import msgpack
 
-import divebell_wasm as wasm
-from divebell.errors import SandboxError
-from divebell.runtime import native
+from divebell.errors import GuestError
+from divebell.runtime import guest_package, native
+from divebell.runtime.base import RANDOM_KEY_BYTES
 from divebell.runtime.pages import Region
 from divebell_bridge.door import wire
 
 _BOOT_MEMORY_BYTES = 256 << 20
 # What boot needs of the clock; a fixed time, so that two images from one key are byte for byte the same.
 _BOOT_TIME_NANOSECONDS = 1_700_000_000 * 10**9
-RANDOM_KEY_BYTES = 32
 # The key of every seeded sandbox's image: seeded runs repeat, so their hash order must not depend on the process.
 REPRODUCIBLE_KEY = b"divebell: an image that repeats."
 
@@ -45,18 +45,20 @@ class Layout:
         at = instance.call("divebell_layout", door) & 0xFFFFFFFF
         count = len(cls.__dataclass_fields__)
         if at + 4 * count > instance.memory_bytes:
-            raise SandboxError("the guest module reports a layout outside its memory")
+            raise GuestError("the guest module reports a layout outside its memory", kind="BadModule")
         return cls(*(ctypes.c_uint32 * count).from_address(instance.address + at))
 
 
 @dataclass(frozen=True)
-class Image:
+class BootImage:
     """A booted guest's memory, and what is needed to make instances of it."""
 
     module: native.NativeModule
     region: Region
     layout: Layout
     stack_pointer: int
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    """Tells it from every other image, those of other processes included."""
 
     @property
     def memory_bytes(self) -> int:
@@ -70,7 +72,7 @@ class Image:
         return instance
 
 
-def boot(module: native.NativeModule, random_key: bytes | None = None) -> Image:
+def boot(module: native.NativeModule, random_key: bytes | None = None) -> BootImage:
     """Boot a guest and keep its memory. `random_key` decides CPython's hash secret; by default it is random."""
     key = os.urandom(RANDOM_KEY_BYTES) if random_key is None else random_key
     instance = module.instantiate(_BOOT_MEMORY_BYTES)
@@ -86,25 +88,26 @@ def boot(module: native.NativeModule, random_key: bytes | None = None) -> Image:
         first_stack_pointer = instance.stack_pointer
         instance.call("_initialize", door)
         layout = Layout.read(instance, door)
-        if layout.abi_version != wasm.manifest().abi_version:
-            raise SandboxError(f"the guest module has ABI {layout.abi_version}, not {wasm.manifest().abi_version}")
+        abi_version = guest_package.manifest().abi_version
+        if layout.abi_version != abi_version:
+            raise GuestError(f"the guest module has ABI {layout.abi_version}, not {abi_version}", kind="BadModule")
         ctypes.memmove(instance.address + layout.random_key, key, RANDOM_KEY_BYTES)
-        payload = msgpack.packb(wasm.guest_sources())
+        payload = msgpack.packb(guest_package.sources())
         at = instance.call("divebell_reserve", door, len(payload)) & 0xFFFFFFFF
         ctypes.memmove(instance.address + at, payload, len(payload))
         failed = instance.call("divebell_boot", door, at, len(payload))
         if failed & 0xFFFFFFFF:
-            raise SandboxError(f"the guest did not boot: {last_words(instance, layout)}")
+            raise GuestError(f"the guest did not boot: {last_words(instance, layout)}", kind="BadModule")
         instance.call("divebell_reserve", door, 0)  # frees the payload's buffer
         layout = Layout.read(instance, door)
         if instance.stack_pointer != first_stack_pointer:
-            raise SandboxError("the guest left its stack pointer moved after boot")
+            raise GuestError("the guest left its stack pointer moved after boot", kind="BadModule")
         region = _keep(instance)
     except native.GuestTrap as trap:
-        raise SandboxError(f"the guest did not boot: {trap} {last_words(instance, layout)}") from None
+        raise GuestError(f"the guest did not boot: {trap} {last_words(instance, layout)}", kind="BadModule") from None
     finally:
         instance.close()
-    return Image(module, region, layout, first_stack_pointer)
+    return BootImage(module, region, layout, first_stack_pointer)
 
 
 def _keep(instance: native.NativeInstance) -> Region:

@@ -19,8 +19,8 @@ from wasmtime import _bindings
 from wasmtime import _ffi as ffi
 
 from divebell.runtime.ctrl_c import without_ctrl_c
+from divebell.runtime.pages import WASM_PAGE_BYTES
 
-WASM_PAGE_BYTES = 65536
 MEMORY_RESERVATION_BYTES = 1 << 32
 WASM_STACK_BYTES = 4 << 20
 # Address space after the reservation that never becomes memory. The guest's loads have 32-bit offsets.
@@ -142,7 +142,7 @@ class NativeInstance:
         item = ffi.wasmtime_extern_t()
         name_pointer = ctypes.POINTER(ctypes.c_char)()
         name_length = ctypes.c_size_t(0)
-        found = ffi.wasmtime_instance_export_nth(
+        is_there = ffi.wasmtime_instance_export_nth(
             self._context,
             ctypes.byref(self._instance),
             self._module.export_index[name],
@@ -150,7 +150,7 @@ class NativeInstance:
             ctypes.byref(name_length),
             ctypes.byref(item),
         )
-        if not found:
+        if not is_there:
             raise KeyError(name)
         return item
 

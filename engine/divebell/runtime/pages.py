@@ -21,6 +21,7 @@ from typing import Any
 from divebell.runtime.dirty import append_run, written_runs
 
 PAGE_BYTES = mmap.PAGESIZE
+WASM_PAGE_BYTES = 65536  # the unit of a linear memory
 _MAP_FIXED = 0x10
 _MAP_NORESERVE = 0x4000 if sys.platform == "linux" else 0
 

@@ -76,7 +76,7 @@ class Guard:
         self._processor_clock: Callable[[], float] = time.monotonic
 
     @property
-    def soft_left_seconds(self) -> float:
+    def left_seconds(self) -> float:
         """What the cell may still use before the interrupt, on the clock that has less left."""
         return min(self._processor.soft, self._wall.soft)
 
@@ -100,7 +100,7 @@ class Guard:
             self._processor.entered_at = clock()
             self._wall.entered_at = now
             self.state = State.GUEST
-        self._watchdog.wake_by(now + self.soft_left_seconds)
+        self._watchdog.wake_by(now + self.left_seconds)
         return True
 
     def leave(self) -> bool:

@@ -2,7 +2,7 @@
 
 import time
 
-from divebell.runtime.watchdog import Guard
+from divebell.runtime.base import CellTime
 
 _SLEEP_SLICE_SECONDS = 0.05
 _FIRST_MONOTONIC_NANOSECONDS = 1 << 40
@@ -19,8 +19,8 @@ class Clock:
         self._seeded = seeded
         self.virtual_nanoseconds = 0
         self._started = time.monotonic_ns()
-        self.guard: Guard | None = None
-        """Of the instance whose cell runs: sleeping counts against its time."""
+        self.cell_time: CellTime | None = None
+        """Of the cell that runs: sleeping counts against it."""
 
     def continue_from(self, other: "Clock") -> None:
         """Show the time that the other clock would show now."""
@@ -42,16 +42,16 @@ class Clock:
         if self._seeded:
             self.virtual_nanoseconds += nanoseconds
         left = nanoseconds / 1e9
-        guard = self.guard
-        while left > 0 and guard is not None:
-            if guard.soft_left_seconds <= 0:
-                guard.interrupt()
+        cell_time = self.cell_time
+        while left > 0 and cell_time is not None:
+            if cell_time.left_seconds <= 0:
+                cell_time.interrupt()
                 return
-            piece = min(left, max(guard.soft_left_seconds, 0.001), _SLEEP_SLICE_SECONDS if not self._seeded else left)
+            piece = min(left, max(cell_time.left_seconds, 0.001), _SLEEP_SLICE_SECONDS if not self._seeded else left)
             if not self._seeded:
                 time.sleep(piece)
             left -= piece
-            guard.spend(piece)
+            cell_time.spend(piece)
 
     def pass_time(self, seconds: float) -> None:
         """A wait for calls has lasted so long. A seeded clock moves by that, or the guest's timers would never be

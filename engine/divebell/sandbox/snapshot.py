@@ -1,22 +1,22 @@
 """A sandbox's state, kept outside of it."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 from divebell.context import Context
 from divebell.limits import Limits
-from divebell.runtime.instance import Checkpoint
+from divebell.runtime.base import Checkpoint
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A sandbox's state at one moment, in memory. It fits the process's image only: use it in the process that took it.
+    """A sandbox's state at one moment, in memory. Use it in the process that took it, with the same engine.
 
     `state` is None for a sandbox that has run nothing.
     """
 
     state: Checkpoint | None
-    image_id: int
+    image_id: Hashable
     cells: int
     limits: Limits
     seed: int | None

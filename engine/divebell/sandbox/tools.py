@@ -43,14 +43,14 @@ class _Tool:
         self.is_async = inspect.iscoroutinefunction(inspect.unwrap(function)) or inspect.iscoroutinefunction(
             getattr(function, "__call__", None)  # noqa: B004  (an object whose call is async)
         )
-        self._signature = _signature(name, function)
-        self.signature_text = str(_shown(self._signature))[:MAX_SIGNATURE_CHARACTERS]
+        self._signature = _read_signature(name, function)
+        self.signature_text = str(_simplify_defaults(self._signature))[:MAX_SIGNATURE_CHARACTERS]
         self.description: dict[str, object] = {
             "name": name,
             "signature": self.signature_text,
             "documentation": (inspect.getdoc(function) or "")[:MAX_DOCUMENTATION_CHARACTERS],
-            "parameters": [_parameter(parameter) for parameter in self._signature.parameters.values()],
-            "returns": _annotation(self._signature.return_annotation),
+            "parameters": [_describe_parameter(parameter) for parameter in self._signature.parameters.values()],
+            "returns": _describe_annotation(self._signature.return_annotation),
         }
 
     @functools.cached_property
@@ -68,7 +68,7 @@ class _Tool:
                 adapters[name] = pydantic.TypeAdapter(parameter.annotation)
         return adapters
 
-    def bound(self, call: ToolCall) -> inspect.BoundArguments:
+    def bind_arguments(self, call: ToolCall) -> inspect.BoundArguments:
         """The arguments in their places, each as its annotation wants it. TypeError where they do not fit."""
         bound = self._signature.bind(*call.arguments, **call.keyword_arguments)
         for name, adapter in self._adapters.items():
@@ -77,15 +77,15 @@ class _Tool:
             kind = self._signature.parameters[name].kind
             value = bound.arguments[name]
             if kind is inspect.Parameter.VAR_POSITIONAL:
-                bound.arguments[name] = tuple(_checked(adapter, name, item) for item in value)
+                bound.arguments[name] = tuple(_validate(adapter, name, item) for item in value)
             elif kind is inspect.Parameter.VAR_KEYWORD:
-                bound.arguments[name] = {key: _checked(adapter, key, item) for key, item in value.items()}
+                bound.arguments[name] = {key: _validate(adapter, key, item) for key, item in value.items()}
             else:
-                bound.arguments[name] = _checked(adapter, name, value)
+                bound.arguments[name] = _validate(adapter, name, value)
         return bound
 
 
-def _signature(name: str, function: Callable[..., Any]) -> inspect.Signature:
+def _read_signature(name: str, function: Callable[..., Any]) -> inspect.Signature:
     try:
         return inspect.signature(function, eval_str=True)
     except NameError:  # annotations that are text and cannot be resolved
@@ -101,7 +101,7 @@ def _signature(name: str, function: Callable[..., Any]) -> inspect.Signature:
 _SIMPLE = frozenset({type(None), bool, int, float, str})
 
 
-def _shown(signature: inspect.Signature) -> inspect.Signature:
+def _simplify_defaults(signature: inspect.Signature) -> inspect.Signature:
     """As the guest may read it: defaults that are not simple would not mean anything there."""
     empty = inspect.Parameter.empty
     return signature.replace(
@@ -112,23 +112,23 @@ def _shown(signature: inspect.Signature) -> inspect.Signature:
     )
 
 
-def _parameter(parameter: inspect.Parameter) -> dict[str, object]:
+def _describe_parameter(parameter: inspect.Parameter) -> dict[str, object]:
     """For the guest, which makes an inspect.Parameter of it."""
-    shown: dict[str, object] = {"name": parameter.name, "kind": int(parameter.kind)}
+    description: dict[str, object] = {"name": parameter.name, "kind": int(parameter.kind)}
     if parameter.annotation is not inspect.Parameter.empty:
-        shown["annotation"] = _annotation(parameter.annotation)
+        description["annotation"] = _describe_annotation(parameter.annotation)
     if parameter.default is not inspect.Parameter.empty:
-        shown["default"] = parameter.default if type(parameter.default) in _SIMPLE else "..."
-    return shown
+        description["default"] = parameter.default if type(parameter.default) in _SIMPLE else "..."
+    return description
 
 
-def _annotation(annotation: object) -> str | None:
+def _describe_annotation(annotation: object) -> str | None:
     if annotation is inspect.Signature.empty:
         return None
     return inspect.formatannotation(annotation)[:MAX_SIGNATURE_CHARACTERS]
 
 
-def _checked(adapter: Any, name: str, value: object) -> object:
+def _validate(adapter: Any, name: str, value: object) -> object:
     """Strict, as Python data or as JSON, which has lists for tuples and texts for dates and enumerations; never a
     number from a str, or bytes from one."""
     import pydantic
@@ -170,7 +170,7 @@ class Tools:
                 f"{len(tools) + len(replace):,} tools are more than the {MAX_TOOLS} that a sandbox may have"
             )
         self._tools: dict[str, _Tool] = {}
-        self._described: list[dict[str, object]] | None = None
+        self._descriptions: list[dict[str, object]] | None = None
         for name in replace:
             if name not in REPLACEABLE_NAMES:
                 raise ConfigurationError(f"{name!r} cannot be replaced; {', '.join(REPLACEABLE_NAMES)} can")
@@ -182,10 +182,10 @@ class Tools:
             self._tools[name] = _Tool(name, function)
 
     @classmethod
-    def described(cls, descriptions: list[dict[str, object]]) -> "Tools":
+    def from_descriptions(cls, descriptions: list[dict[str, object]]) -> "Tools":
         """Tools of which only the descriptions are there: what came of their calls is in a journal."""
         tools = cls({})
-        tools._described = descriptions
+        tools._descriptions = descriptions
         return tools
 
     @classmethod
@@ -207,7 +207,7 @@ class Tools:
     @property
     def descriptions(self) -> list[dict[str, object]]:
         """Name, signature and documentation of each, for the guest and for a prompt."""
-        return self._described or [tool.description for tool in self._tools.values()]
+        return self._descriptions or [tool.description for tool in self._tools.values()]
 
     def __contains__(self, name: object) -> bool:
         return any(tool["name"] == name for tool in self.descriptions)
@@ -220,38 +220,38 @@ class Tools:
     def call(self, call: ToolCall) -> Outcome:
         """Call a plain tool, on this thread. Never raises."""
         try:
-            bound = self._bound(call)
-            return _result(call, self._tools[call.name].function(*bound.args, **bound.kwargs))
-        except _Failed as failed:
+            bound = self._bind_arguments(call)
+            return _outcome_of_value(call, self._tools[call.name].function(*bound.args, **bound.kwargs))
+        except _CallFailed as failed:
             return failed.outcome
         except BaseException as error:
-            return _raised(error)
+            return _outcome_of_error(error)
 
     async def acall(self, call: ToolCall) -> Outcome:
         """Call an async tool. Raises nothing but cancellation."""
         try:
-            bound = self._bound(call)
-            return _result(call, await self._tools[call.name].function(*bound.args, **bound.kwargs))
-        except _Failed as failed:
+            bound = self._bind_arguments(call)
+            return _outcome_of_value(call, await self._tools[call.name].function(*bound.args, **bound.kwargs))
+        except _CallFailed as failed:
             return failed.outcome
         except asyncio.CancelledError:
             raise
         except BaseException as error:
-            return _raised(error)
+            return _outcome_of_error(error)
 
-    def _bound(self, call: ToolCall) -> inspect.BoundArguments:
+    def _bind_arguments(self, call: ToolCall) -> inspect.BoundArguments:
         tool = self._tools.get(call.name)
         if tool is None:
             names = ", ".join(self._tools) or "none"
-            raise _Failed(wire.UNAVAILABLE, f"there is no tool {call.name!r} here; tools: {names}")
+            raise _CallFailed(wire.UNAVAILABLE, f"there is no tool {call.name!r} here; tools: {names}")
         try:
-            return tool.bound(call)
+            return tool.bind_arguments(call)
         except TypeError as error:
             message = f"{error}; its signature is {call.name}{tool.signature_text}"
-            raise _Failed(wire.TOOL_ERROR, message, "TypeError") from None
+            raise _CallFailed(wire.TOOL_ERROR, message, "TypeError") from None
 
 
-class _Failed(Exception):
+class _CallFailed(Exception):
     def __init__(self, kind: str, message: str, error: str | None = None) -> None:
         super().__init__(message)
         self.outcome: Outcome = {"kind": kind, "message": message[:MAX_MESSAGE_CHARACTERS]}
@@ -275,18 +275,18 @@ def _check_name(name: object) -> None:
         raise ConfigurationError(f"a tool cannot be named {name!r}: such names mean something in Python itself")
 
 
-def _result(call: ToolCall, value: object) -> Outcome:
+def _outcome_of_value(call: ToolCall, value: object) -> Outcome:
     try:
         wire.encode(value, MAX_RESULT_BYTES)
     except wire.WireError as error:
-        raise _Failed(wire.TOOL_ERROR, f"what {call.name} returned cannot cross: {error}", "TypeError") from None
+        raise _CallFailed(wire.TOOL_ERROR, f"what {call.name} returned cannot cross: {error}", "TypeError") from None
     return {"value": value}
 
 
-def _raised(error: BaseException) -> Outcome:
+def _outcome_of_error(error: BaseException) -> Outcome:
     """By name and message only: a host object never crosses."""
     try:
         message = str(error)
-    except BaseException:  # whatever it is, it must not end the worker that tells the guest
+    except BaseException:  # whatever it is, it must not end the worker that reports to the guest
         message = ""
     return {"kind": wire.TOOL_ERROR, "message": message[:MAX_MESSAGE_CHARACTERS], "error": type(error).__name__[:200]}

@@ -1,4 +1,4 @@
-"""A sandbox's variables, as the host sees them: what the guest says of them is checked here, and so are their names."""
+"""A sandbox's variables, as the host sees them: their names, and what the guest reports about them, checked."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ MAX_REASON_CHARACTERS = 2_000
 
 @dataclass(frozen=True)
 class Variable:
-    """A variable that code in a sandbox has made. All three fields are the guest's word.
+    """A variable that code in a sandbox has made. All three fields are what the guest reports, and untrusted.
 
     type: the name of its type. length: of a str, bytes, list, tuple, dict or set, in characters, bytes or items; None
     for anything else.
@@ -25,15 +25,15 @@ class Variable:
 
 def read_variables(listed: object) -> tuple[Variable, ...]:
     """The variables that the guest lists. What is not of the right form is left out."""
-    found: list[Variable] = []
+    variables: list[Variable] = []
     for one in listed[:MAX_LISTED] if isinstance(listed, list) else ():
         if not isinstance(one, list) or len(one) != 3:
             continue
         name, kind, length = one
         if type(name) is str and len(name) <= MAX_NAME_CHARACTERS and type(kind) is str:
             is_length = type(length) is int and 0 <= length < 1 << 40
-            found.append(Variable(name, kind[:MAX_NAME_CHARACTERS], length if is_length else None))
-    return tuple(found)
+            variables.append(Variable(name, kind[:MAX_NAME_CHARACTERS], length if is_length else None))
+    return tuple(variables)
 
 
 def check_name(name: object) -> str:
@@ -44,14 +44,14 @@ def check_name(name: object) -> str:
 
 
 def reason_of(answer: dict[str, Any]) -> str:
-    """Why the guest did not do what it was asked."""
+    """Why the guest refused a request."""
     error = answer.get("error")
     text = error.get("message") if isinstance(error, dict) else None
     return text[:MAX_REASON_CHARACTERS] if type(text) is str else "the guest gave no reason"
 
 
 def kind_of(answer: dict[str, Any]) -> object:
-    """The kind of error that the guest answered with; None if it did not."""
+    """The kind of error in the guest's answer; None if it has none."""
     error = answer.get("error")
     return error.get("kind") if isinstance(error, dict) else None
 

@@ -5,7 +5,7 @@ import lzma
 import re
 from collections.abc import Mapping
 
-from .. import MANIFEST_FILE, MODULE_FILE, GuestError, manifest
+from .. import MANIFEST_FILE, MODULE_FILE, ModuleError, manifest
 from . import c_libraries, cpython, fetch, licences, link
 from .sources import Package
 from .work import PACKAGE, BuildError, Work, say, sha256_of
@@ -18,7 +18,7 @@ def compare(work: Work) -> bool:
     found = sha256_of(work.module)
     try:
         expected = manifest().module_sha256
-    except GuestError:
+    except ModuleError:
         expected = "none yet"
     same = found == expected
     say(f"guest.wasm: identical ({found})" if same else f"guest.wasm: differs (expected {expected}, got {found})")

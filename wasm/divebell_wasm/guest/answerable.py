@@ -129,8 +129,8 @@ def data_of(value: object) -> object:
 def _walked(value: object, walk: _Walk) -> object:
     try:
         return _data(value, 0, walk)
-    except _NotAnswer as found:
-        sentence = found.sentence()
+    except _NotAnswer as refusal:
+        sentence = refusal.sentence()
     raise BadAnswer(sentence)
 
 
@@ -240,14 +240,14 @@ def _items(items: list[Any], depth: int, walk: _Walk) -> object:
         return items if walk.count(len(items)) else None
     if not walk.count(len(items)):
         return None
-    made = []
+    parts = []
     for number, item in enumerate(items):
         try:
-            made.append(_data(item, depth + 1, walk))
-        except _NotAnswer as found:
-            found.path.append(f"[{number}]")
+            parts.append(_data(item, depth + 1, walk))
+        except _NotAnswer as refusal:
+            refusal.path.append(f"[{number}]")
             raise
-    return made
+    return parts
 
 
 def _fields_of_tuple(kind: type) -> tuple[str, ...]:
@@ -268,19 +268,19 @@ def _mapping(value: Any, depth: int, walk: _Walk) -> object:
     pairs = [*dict.items(value)] if issubclass(kind, dict) else [*value.items()]
     if not walk.count(len(pairs)):
         return None
-    made: dict[object, object] = {}
+    entries: dict[object, object] = {}
     for key, item in pairs:
         name = key if type(key) in SCALARS else _key(key, walk)
         try:
-            made[name] = item if type(item) in SCALARS else _data(item, depth + 1, walk)
-        except _NotAnswer as found:
-            found.path.append(f"[{name!r:.40}]")
+            entries[name] = item if type(item) in SCALARS else _data(item, depth + 1, walk)
+        except _NotAnswer as refusal:
+            refusal.path.append(f"[{name!r:.40}]")
             raise
     try:
-        wire.check_keys([*made])
+        wire.check_keys([*entries])
     except wire.WireError as error:
         walk.has_no_data(str(error))
-    return made
+    return entries
 
 
 def _key(key: object, walk: _Walk) -> object:

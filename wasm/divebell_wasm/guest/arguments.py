@@ -132,20 +132,20 @@ _TYPES: dict[object, str] = {
 def json_schema(schema: object) -> dict[str, object]:
     """The schema as JSON Schema: it is one already, or a type: dict, list, int, float, bool, str, list[...], dict[str,
     ...], or a union of these. BadRequest where it is over a bound."""
-    made = _of_dict(schema) if isinstance(schema, dict) else _of_type(schema, 0)
-    problem = bounds.schema_problem(made)
+    plain_schema = _of_dict(schema) if isinstance(schema, dict) else _of_type(schema, 0)
+    problem = bounds.schema_problem(plain_schema)
     if problem is not None:
         raise BadRequest(problem)
-    return made
+    return plain_schema
 
 
 def _of_dict(schema: dict[Any, Any]) -> dict[str, object]:
     try:
-        made: Any = plain(schema, MAX_DEPTH - bounds.MAX_SCHEMA_NESTING)  # no deeper than a schema may be
+        plain_schema: Any = plain(schema, MAX_DEPTH - bounds.MAX_SCHEMA_NESTING)  # no deeper than a schema may be
     except wire.WireError as error:
         too_deep = "nested more than" in str(error)
         raise BadRequest(bounds.SCHEMA_TOO_DEEP if too_deep else f"this cannot be a schema: {error}") from None
-    return made  # type: ignore[no-any-return]
+    return plain_schema  # type: ignore[no-any-return]
 
 
 def _of_type(schema: object, depth: int) -> dict[str, object]:

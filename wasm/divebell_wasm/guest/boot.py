@@ -19,12 +19,13 @@ import msgpack
 import _divebell
 from divebell_guest import (
     cell,
+    event_loop,
     executors,
     files,
-    finish,
-    loop,
+    final,
+    interruption,
     missing,
-    models,
+    namespace,
     output,
     pools,
     purpose,
@@ -59,12 +60,12 @@ def reseed() -> None:
 
 def attach(context: object) -> None:
     """`context` is the object that wasm/divebell_wasm/c/context.c made in front of the shared pages."""
-    models.bind("context", context)
+    namespace.bind("context", context)
 
 
 def attach_value(packed: memoryview) -> None:
     """`packed` is the context as msgpack, in which long texts are references to shared pages (wasm/ABI.md)."""
-    models.bind(
+    namespace.bind(
         "context",
         msgpack.unpackb(packed, ext_hook=_divebell.shared, unicode_errors="surrogatepass", strict_map_key=False),
     )
@@ -92,26 +93,26 @@ sandbox = _Sandbox()
 def _set(name: str, value: object) -> None:
     if not name.isidentifier():
         raise NameError(f"{name!r} is not a name")
-    models.namespace[name] = value
+    namespace.bindings[name] = value
 
 
 def _get(name: str) -> object:
-    if name not in models.namespace:
+    if name not in namespace.bindings:
         raise NameError(f"there is no variable {name!r}")
-    return plain(models.namespace[name])
+    return plain(namespace.bindings[name])
 
 
 OPERATIONS: dict[str, Callable[..., object]] = {
     wire.RUN: cell.run,
     wire.GET: _get,
     wire.SET: _set,
-    wire.BIND: models.bind,
-    wire.APPEND: models.append,
-    wire.TOOLS: models.bind_tools,
-    wire.FINAL_VARIABLE: models.variable_as_text,
+    wire.BIND: namespace.bind,
+    wire.APPEND: namespace.append,
+    wire.TOOLS: namespace.bind_tools,
+    wire.FINAL_VARIABLE: namespace.variable_as_text,
     wire.ON_PURPOSE: purpose.is_set_on_purpose,
-    wire.DRAFT: models.draft,
-    wire.VARIABLES: models.variables,
+    wire.DRAFT: namespace.draft,
+    wire.VARIABLES: namespace.variables,
     wire.RESEED: reseed,
 }
 
@@ -136,18 +137,18 @@ def dispatch(request: memoryview) -> bytes:
 def _boot() -> None:
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main
-    models.namespace = main.__dict__
-    models.namespace["__builtins__"] = __builtins__
+    namespace.bindings = main.__dict__
+    namespace.bindings["__builtins__"] = __builtins__
     for name in PRELOADED:
         importlib.import_module(name)
-    models.preset.update({name: sys.modules[name] for name in PRESET_MODULES})
-    models.namespace.update(models.preset)
-    models.restore_contract()
-    for module in (loop, executors, threads, pools, surroundings, missing, files):
+    namespace.preset.update({name: sys.modules[name] for name in PRESET_MODULES})
+    namespace.bindings.update(namespace.preset)
+    namespace.restore_contract()
+    for module in (event_loop, executors, threads, pools, surroundings, missing, files):
         module.install()
     _use_streams(cell.stdout, cell.stderr)
     sys.argv = [""]
-    signal.signal(signal.SIGALRM, cell.on_interrupt)
+    signal.signal(signal.SIGALRM, interruption.on_interrupt)
 
 
 def _use_streams(stdout: output.Output, stderr: output.Output) -> None:
@@ -185,16 +186,16 @@ def _make_anew() -> None:
     That includes code: CPython counts in it how often an instruction ran that it could not specialise.
     """
     global sandbox
-    _replaced.extend((sandbox, cell.interruption, linecache.cache, cell.stdout, cell.stderr, models.finish))
+    _replaced.extend((sandbox, interruption.current, linecache.cache, cell.stdout, cell.stderr, namespace.final_answer))
     sandbox = _Sandbox()
-    cell.interruption = cell._Interruption()
+    interruption.current = interruption.Interruption()
     linecache.cache = dict(linecache.cache)
-    models.finish = finish.Finish()
-    models.namespace["answer"] = models.finish.answer
-    models.restore_contract()
+    namespace.final_answer = final.FinalAnswer()
+    namespace.bindings["answer"] = namespace.final_answer.answer
+    namespace.restore_contract()
     _use_streams(output.Output("<stdout>"), output.Output("<stderr>"))
     functions = {ast.copy_location: None}
-    for module in (wire, values, models, cell, finish, tickets, output, sys.modules[__name__]):
+    for module in (wire, values, namespace, cell, final, interruption, tickets, output, sys.modules[__name__]):
         for owner in (module, *(value for value in vars(module).values() if isinstance(value, type))):
             functions.update((value, None) for value in vars(owner).values() if isinstance(value, types.FunctionType))
     for function in functions:
@@ -213,8 +214,8 @@ def _warm_up() -> None:
             arguments = {"code": code, "number": number, "output_characters": 1000, "limit": ""}
             dispatch(memoryview(wire.encode({"v": wire.VERSION, "op": wire.RUN, **arguments})))
         reseed()
-    for name in models.own_names():
-        del models.namespace[name]
+    for name in namespace.own_names():
+        del namespace.bindings[name]
     cell.forget_sources()
     sandbox.is_seeded = False
 

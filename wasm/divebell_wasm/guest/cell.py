@@ -10,11 +10,11 @@ import traceback
 import types
 from builtins import BaseException, MemoryError, SystemExit, compile, eval, exec, isinstance, len, repr, str, type  # noqa: UP029
 
-from divebell_guest import files, hints, loop, models, notebook, rewriting, twins, wire
+from divebell_guest import event_loop, files, hints, interruption, namespace, notebook, rewriting, twins, wire
 from divebell_guest.fibers import current
-from divebell_guest.finish import Submitted
+from divebell_guest.final import Submitted
 from divebell_guest.output import Output
-from divebell_guest.tickets import desk
+from divebell_guest.tickets import in_flight
 from divebell_guest.values import plain, type_name
 
 CELLS_WITH_SOURCE = 200  # tracebacks can show the lines of this many of the latest cells
@@ -35,23 +35,6 @@ stdout = Output("<stdout>")
 stderr = Output("<stderr>")
 
 
-class _Interruption:
-    """Whether the host's interrupt may raise at this moment: only while the cell's own code runs."""
-
-    allowed = False
-    limit = ""
-    raised: TimeoutError | None = None
-
-
-interruption = _Interruption()
-
-
-def on_interrupt(signal_number: int, frame: object) -> None:
-    if interruption.allowed:
-        interruption.raised = TimeoutError(f"the cell ran longer than its limit of {interruption.limit}")
-        raise interruption.raised
-
-
 def _compile(code: str, filename: str) -> tuple[types.CodeType, bool]:
     """The code object, and whether it leaves the value of a last bare expression behind. With an `await` at its top
     level it is a coroutine's."""
@@ -65,7 +48,7 @@ def _compile(code: str, filename: str) -> tuple[types.CodeType, bool]:
     if isinstance(last, ast.Expr):
         target = ast.copy_location(ast.Name(_VALUE, ast.Store()), last)
         tree.body[-1] = ast.copy_location(ast.Assign([target], last.value), last)
-    tree = rewriting.rewritten(tree, code, models.namespace)
+    tree = rewriting.rewrite(tree, code, namespace.bindings)
     return compile(tree, filename, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True), has_value
 
 
@@ -90,13 +73,13 @@ def _describe(error: BaseException) -> dict[str, str]:
         frames = frames.tb_next
     try:
         message = str(error)
-        hint = hints.of_error(error, models.namespace) or files.hint_of(error)
+        hint = hints.of_error(error, namespace.bindings) or files.hint_of(error)
         report = traceback.TracebackException(
             type(error), error, frames, limit=-MAX_TRACEBACK_FRAMES, compact=True, max_group_depth=5
         )
-        _leave_out_machinery(report)
+        _omit_machinery(report)
         text = "".join(report.format())
-        over = interruption.raised
+        over = interruption.current.raised
         if hint is None and over is not None and over is not error and str(over) not in text:
             # Something put an error of its own in its place, as sqlite3 does where a function of a cell is interrupted.
             hint = f"Before that, {over}."
@@ -104,10 +87,10 @@ def _describe(error: BaseException) -> dict[str, str]:
             message, text = f"{message}. {hint}", f"{text.rstrip()}\n{hint}\n"
     except BaseException as second:  # a __str__ that raises, or the interrupt while it runs
         message = text = f"{type_name(error)} (its description failed: {type_name(second)})"
-    return {"kind": type_name(error), "message": _shortened(message), "traceback": _shortened(text)}
+    return {"kind": type_name(error), "message": _shorten(message), "traceback": _shorten(text)}
 
 
-def _shortened(text: str) -> str:
+def _shorten(text: str) -> str:
     """The first and the last part of a text that is over the bound of errors."""
     if len(text) <= MAX_ERROR_CHARACTERS:
         return text
@@ -115,7 +98,7 @@ def _shortened(text: str) -> str:
     return f"{text[:half]}\n[... {len(text) - 2 * half:,} characters not shown ...]\n{text[-half:]}"
 
 
-def _leave_out_machinery(report: traceback.TracebackException) -> None:
+def _omit_machinery(report: traceback.TracebackException) -> None:
     """Show the cell's lines, and not how awaits and futures came to them, unless there is nothing else to show."""
     for _ in range(MAX_CHAINED):
         shown = [frame for frame in report.stack if not frame.filename.startswith(_OUR_FRAMES)]
@@ -142,17 +125,17 @@ def forget_sources() -> None:
         del linecache.cache[filename]
 
 
-def _executed(code: str, filename: str, output_characters: int) -> tuple[object, str | None, int | None]:
+def _execute(code: str, filename: str, output_characters: int) -> tuple[object, str | None, int | None]:
     """Run the code: its value, how that is shown, and what it gave to sys.exit. Raises what it raises."""
     compiled, has_value = _compile(code, filename)
     value: object = _ABSENT
     try:
         if compiled.co_flags & _CO_COROUTINE:
-            loop.run_cell(eval(compiled, models.namespace))  # noqa: S307
+            event_loop.run_cell(eval(compiled, namespace.bindings))  # noqa: S307
         else:
-            exec(compiled, models.namespace)
-        value = models.namespace.pop(_VALUE, _ABSENT) if has_value else _ABSENT
-        if value is None or value is _ABSENT or type(value) is models.Printed:
+            exec(compiled, namespace.bindings)
+        value = namespace.bindings.pop(_VALUE, _ABSENT) if has_value else _ABSENT
+        if value is None or value is _ABSENT or type(value) is namespace.Printed:
             return value, None, None
         return value, _bounded_repr(value, output_characters), None
     except Submitted:
@@ -172,48 +155,49 @@ def run(code: str, number: int, output_characters: int, limit: str) -> dict[str,
     # Only where a cell changed them, since writing what is there already would copy a page.
     if getattr(sys, "stdout", None) is not stdout or getattr(sys, "stderr", None) is not stderr:
         sys.stdout, sys.stderr = stdout, stderr
-    interruption.limit = limit
-    if interruption.raised is not None:  # of a cell before
-        interruption.raised = None
-    if signal.getsignal(signal.SIGALRM) is not on_interrupt:  # a cell's doing
-        signal.signal(signal.SIGALRM, on_interrupt)
+    state = interruption.current
+    state.limit = limit
+    if state.raised is not None:  # of a cell before
+        state.raised = None
+    if signal.getsignal(signal.SIGALRM) is not interruption.on_interrupt:  # a cell's doing
+        signal.signal(signal.SIGALRM, interruption.on_interrupt)
     value: object = _ABSENT
     shown: str | None = None
     error: dict[str, str] | None = None
     final: dict[str, object] | None = None
     exit_status: int | None = None
     try:
-        interruption.allowed = True
+        state.allowed = True
         _remember_source(filename, number, code)
-        value, shown, exit_status = _executed(code, filename, output_characters)
-        if desk.is_used:
+        value, shown, exit_status = _execute(code, filename, output_characters)
+        if in_flight.is_used:
             _finish_waiting()
         _flush_replaced()
-        final = models.finish.taken(models.namespace)
-        interruption.allowed = False
+        final = namespace.final_answer.take(namespace.bindings)
+        state.allowed = False
     except BaseException as raised:
         final = None  # an answer from a cell that failed does not count
-        if raised is interruption.raised:  # it is repeated until the cell ends, and must not interrupt its own report
-            interruption.allowed = False
+        if raised is state.raised:  # it is repeated until the cell ends, and must not interrupt its own report
+            state.allowed = False
             raised.__cause__ = raised.__context__ = None
         try:
             _flush_replaced()
             error = _describe(raised)
-            interruption.allowed = False
+            state.allowed = False
         except BaseException:  # the interrupt, raised again at the very end
-            interruption.allowed = False
+            state.allowed = False
             error = {"kind": "TimeoutError", "message": "the cell was interrupted", "traceback": "TimeoutError"}
     finally:
-        interruption.allowed = False
-    models.namespace.pop(_VALUE, None)
-    models.namespace.pop("__warningregistry__", None)  # the same warning at the same line of another cell is another
+        state.allowed = False
+    namespace.bindings.pop(_VALUE, None)
+    namespace.bindings.pop("__warningregistry__", None)  # the same warning at the same line of another cell is another
     if error is not None:
-        models.finish.forget(models.namespace)
-    if desk.is_used:
+        namespace.final_answer.forget(namespace.bindings)
+    if in_flight.is_used:
         _forget_waiting()
-    notices = models.restore_contract()
-    out, out_missing = stdout.taken()
-    err, err_missing = stderr.taken()
+    notices = namespace.restore_contract()
+    out, out_missing = stdout.take()
+    err, err_missing = stderr.take()
     outcome: dict[str, object] = {
         "stdout": out,
         "stderr": err,
@@ -242,17 +226,17 @@ def _flush_replaced() -> None:
 
 def _finish_waiting() -> None:
     """As at the end of a program: threads and executors are waited for, tasks of event loops are cancelled."""
-    while desk.jobs or current.alive:
-        desk.pump()
-    loop.finish()
+    while in_flight.jobs or current.alive:
+        in_flight.pump()
+    event_loop.finish()
 
 
 def _forget_waiting() -> None:
     """What is left then belongs to nobody; the host has cancelled its calls."""
-    desk.clear()
+    in_flight.clear()
     current.alive.clear()
     twins.kept.codes.clear()
-    loop.abandon()
+    event_loop.abandon()
 
 
 def _exit_status(code: object) -> int:

@@ -16,8 +16,9 @@ from concurrent.futures import _base
 from typing import Any
 
 from divebell_guest import twins
-from divebell_guest.fibers import Fiber, is_the_end
-from divebell_guest.tickets import desk, drive
+from divebell_guest.fibers import Fiber
+from divebell_guest.interruption import ends_cell
+from divebell_guest.tickets import drive, in_flight
 
 DEFAULT_WORKERS = 32
 
@@ -58,7 +59,7 @@ class Executor(_base.Executor):
         self._active = 0
         self._is_filling = False
         self._is_shut = False
-        self._cell = desk.cells
+        self._cell = in_flight.cells
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
         if self._is_shut:
@@ -66,8 +67,8 @@ class Executor(_base.Executor):
         if self._initializer is not None:
             initializer, self._initializer = self._initializer, None
             initializer()
-        if self._cell != desk.cells:  # what it had in flight ended with an earlier cell
-            self._cell, self._active = desk.cells, 0
+        if self._cell != in_flight.cells:  # what it had in flight ended with an earlier cell
+            self._cell, self._active = in_flight.cells, 0
             while self._waiting:
                 self._waiting.popleft()[0].cancel()
         future = Future()
@@ -91,25 +92,25 @@ class Executor(_base.Executor):
             future.set_running_or_notify_cancel()
             return
         self._active += 1
-        work = twins.work_of(function, args, kwargs)
-        if work is not None and work.is_direct:
-            self._go(future, work)
-        elif work is not None:
-            desk.later(functools.partial(self._go, future, work))
+        coroutine_call = twins.as_coroutine_call(function, args, kwargs)
+        if coroutine_call is not None and coroutine_call.is_direct:
+            self._go(future, coroutine_call)
+        elif coroutine_call is not None:
+            in_flight.later(functools.partial(self._go, future, coroutine_call))
         else:
-            desk.later(functools.partial(self._run, future, function, args, kwargs))
+            in_flight.later(functools.partial(self._run, future, function, args, kwargs))
 
-    def _go(self, future: Future, work: twins.Work) -> None:
+    def _go(self, future: Future, coroutine_call: twins.CoroutineCall) -> None:
         """A fiber, up to its first wait."""
         if not future.set_running_or_notify_cancel():
             self._pass()
             return
         try:
-            coroutine = work.coroutine()
+            coroutine = coroutine_call.coroutine()
         except TypeError as error:
             self._settle(future, None, error)
         else:
-            Fiber(coroutine, functools.partial(self._settle, future), work.context).step()
+            Fiber(coroutine, functools.partial(self._settle, future), coroutine_call.context).step()
 
     def _run(self, future: Future, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
         """A function that is no fiber, to its end."""
@@ -119,7 +120,7 @@ class Executor(_base.Executor):
         try:
             value, error = function(*args, **kwargs), None
         except BaseException as raised:
-            if is_the_end(raised):
+            if ends_cell(raised):
                 raise
             value, error = None, raised
         self._settle(future, value, error)

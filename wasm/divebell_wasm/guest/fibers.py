@@ -1,4 +1,4 @@
-"""Coroutines that wait for calls, whoever drives them: the event loop, or a fiber that stands for a thread.
+"""Fibers: coroutines that stand for threads, in an interpreter that has only one.
 
 A guest has one thread. A fiber is what it has in place of others: a coroutine that goes on whenever one of the calls
 that it waits for is done, during a pump (tickets.py). It may be interrupted only where it waits for a call.
@@ -9,7 +9,8 @@ from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, copy_context
 from typing import Any
 
-from divebell_guest.tickets import Outcome, desk
+from divebell_guest.interruption import ends_cell
+from divebell_guest.tickets import Outcome, in_flight
 
 
 class _Current:
@@ -22,7 +23,7 @@ class _Current:
         self.alive: set[Fiber] = set()
 
 
-class Calls:
+class PendingCalls:
     """Calls that are started when this is awaited; awaiting gives their outcomes in order."""
 
     def __init__(self, calls: list[tuple[str, dict[str, object]]]) -> None:
@@ -32,29 +33,29 @@ class Calls:
         self._is_begun = False
         self._open: dict[int, tuple[int | None, Callable[[Outcome], None]]] = {}
 
-    def begin(self, told: Callable[[], None]) -> bool:
-        """Start them. True if all are done already, because the door refused them; else `told` is called later."""
+    def begin(self, on_done: Callable[[], None]) -> bool:
+        """Start them. True if all are done already, because the door refused them; else `on_done` is called later."""
         for index, (call, arguments) in enumerate(self._calls):
-            self._start(index, call, arguments, told)
+            self._start(index, call, arguments, on_done)
         self._is_begun = True
         return self._left == 0
 
-    def _start(self, index: int, call: str, arguments: dict[str, object], told: Callable[[], None]) -> None:
+    def _start(self, index: int, call: str, arguments: dict[str, object], on_done: Callable[[], None]) -> None:
         def finish(outcome: Outcome) -> None:
             self._open.pop(index, None)
             self._outcomes[index] = outcome
             self._left -= 1
             if self._left == 0 and self._is_begun:
-                told()
+                on_done()
 
         try:
-            self._open[index] = (desk.start(call, arguments, finish), finish)
+            self._open[index] = (in_flight.start(call, arguments, finish), finish)
         except Exception as error:
             finish({"raised": error})
 
     def cancel(self) -> None:
         for ticket, finish in list(self._open.values()):
-            desk.cancel(ticket, finish)
+            in_flight.cancel(ticket, finish)
         self._open.clear()
 
     def __await__(self) -> Generator[Any, Any, list[Outcome]]:
@@ -77,16 +78,9 @@ class Calls:
         return self._outcomes
 
 
-def is_the_end(error: BaseException) -> bool:
-    """Whether it is the interruption that ends the cell, and not an error of the function that it came in."""
-    from divebell_guest import cell
-
-    return error is cell.interruption.raised
-
-
 class Fiber:
-    """Runs a coroutine whose awaits are Calls. `settle` gets its value or its error. The end of a cell waits for those
-    that are no daemons."""
+    """Runs a coroutine whose awaits are PendingCalls. `settle` receives its value or its error. The end of a cell
+    waits for those that are not daemons."""
 
     __slots__ = ("_context", "_coroutine", "_settle")
 
@@ -101,7 +95,7 @@ class Fiber:
         self._coroutine = coroutine
         self._settle = settle
         self._context = context if context is not None else copy_context()
-        desk.is_used = True
+        in_flight.is_used = True
         if not is_daemon:
             current.alive.add(self)
 
@@ -115,13 +109,13 @@ class Fiber:
                 value, error = ended.value, None
                 break
             except BaseException as raised:
-                if is_the_end(raised):
+                if ends_cell(raised):
                     raise
                 value, error = None, raised
                 break
             finally:
                 current.fiber = outer
-            if not isinstance(waits_for, Calls):
+            if not isinstance(waits_for, PendingCalls):
                 self._coroutine.close()
                 value, error = None, RuntimeError("this can be awaited in an event loop only")
                 break

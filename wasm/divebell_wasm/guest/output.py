@@ -104,8 +104,8 @@ class Output(io.TextIOBase):
             self._bytes = _Bytes(self)
         return self._bytes
 
-    def taken(self) -> tuple[str, int]:
-        """The text, with a line in the middle that says how much is missing, and that number of characters."""
+    def take(self) -> tuple[str, int]:
+        """The text, with a line in the middle that says how much is missing, and the number of missing characters."""
         if self._bytes is not None:
             self._bytes.end()
             self._bytes = None

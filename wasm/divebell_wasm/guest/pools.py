@@ -1,4 +1,4 @@
-"""multiprocessing, which this interpreter lacks: its pools are executors (executors.py), its processes threads.
+"""A stand-in for multiprocessing, which this interpreter lacks: its pools are executors, its processes are threads.
 
 Only what code that maps a function over a list uses. A "process" shares everything with the code that made it.
 """
@@ -25,9 +25,9 @@ class AsyncResult:
         self._callback, self._error_callback = callback, error_callback
         self._left = len(futures)
         for future in futures:
-            future.add_done_callback(self._told)
+            future.add_done_callback(self._count_down)
 
-    def _told(self, _future: Any) -> None:
+    def _count_down(self, _future: Any) -> None:
         self._left -= 1
         if self._left:
             return

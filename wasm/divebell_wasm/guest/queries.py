@@ -4,12 +4,12 @@ A sync one is one request that waits at the door. An async one is a submitted ca
 waits for together with others (fibers.py).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from divebell_guest import arguments, wire
 from divebell_guest.door import FailedCall, Refusal, ask
-from divebell_guest.fibers import Calls
+from divebell_guest.fibers import PendingCalls
 from divebell_guest.tickets import Outcome, result_of
 
 
@@ -42,8 +42,10 @@ def llm_query(prompt: str, model: str | None = None, *, schema: Any = None, imag
     model: one of the models that this run may use. schema: a JSON Schema (a dict), or dict, list, int, float, bool: the
     reply is then that value instead of a str. images: a list of bytes, or of {"media_type": ..., "data": bytes}.
     """
-    asked = [arguments.text(prompt, "the prompt")]
-    return result_of(ask(wire.QUERY, **arguments.query(asked, model, schema, None if images is None else [images]))[0])
+    checked = [arguments.text(prompt, "the prompt")]
+    return result_of(
+        ask(wire.QUERY, **arguments.query(checked, model, schema, None if images is None else [images]))[0]
+    )
 
 
 def llm_query_batched(
@@ -53,9 +55,9 @@ def llm_query_batched(
 
     images: for each prompt a list as in llm_query, or None.
     """
-    asked = arguments.texts(prompts, "llm_query_batched")
-    given = None if images is None else list(images)
-    return _many(ask(wire.QUERY, **arguments.query(asked, model, schema, given)))
+    checked = arguments.texts(prompts, "llm_query_batched")
+    images_of = None if images is None else list(images)
+    return _many(ask(wire.QUERY, **arguments.query(checked, model, schema, images_of)))
 
 
 def rlm_query(prompt: str, context: Any = None, model: str | None = None) -> str:
@@ -65,8 +67,8 @@ def rlm_query(prompt: str, context: Any = None, model: str | None = None) -> str
 
 def rlm_query_batched(prompts: list[str], contexts: list[Any] | None = None, model: str | None = None) -> list[str]:
     """Ask many child RLMs at once, each with its own of `contexts` (by default all with this one's)."""
-    asked = arguments.texts(prompts, "rlm_query_batched")
-    return _many(_children(asked, _contexts(asked, contexts), model))
+    checked = arguments.texts(prompts, "rlm_query_batched")
+    return _many(_children(checked, _contexts(checked, contexts), model))
 
 
 def recursive_llm(query: str, context: Any = None) -> str:
@@ -88,13 +90,13 @@ def _children(prompts: list[str], contexts: list[Any], model: Any) -> list[Outco
 
 
 async def _queries(prompts: list[str], model: Any, schema: Any, images: "list[Any] | None") -> list[Outcome]:
-    given = [None] * len(prompts) if images is None else [[several] for several in images]
-    if len(given) != len(prompts):
-        raise ValueError(f"{len(prompts)} prompts but {len(given)} lists of images")
-    return await Calls(
+    images_of = [None] * len(prompts) if images is None else [[several] for several in images]
+    if len(images_of) != len(prompts):
+        raise ValueError(f"{len(prompts)} prompts but {len(images_of)} lists of images")
+    return await PendingCalls(
         [
             (wire.QUERY, arguments.query([prompt], model, schema, several))
-            for prompt, several in zip(prompts, given, strict=True)
+            for prompt, several in zip(prompts, images_of, strict=True)
         ]
     )
 
@@ -109,26 +111,26 @@ async def _children_async(prompts: list[str], contexts: list[Any], model: Any) -
             for prompt, context in zip(prompts, contexts, strict=True)
         ]
 
-    outcomes = await Calls(calls())
+    outcomes = await PendingCalls(calls())
     if [outcome for outcome in outcomes if isinstance(outcome.get("raised"), Refusal)]:
         # All were refused, because all are asked in the same way.
         arguments.shared.is_sent_in_full = True
-        outcomes = await Calls(calls())
+        outcomes = await PendingCalls(calls())
     return outcomes
 
 
 async def allm_query(prompt: str, model: str | None = None, *, schema: Any = None, images: Any = None) -> Any:
     """llm_query to await: asyncio.gather(*[allm_query(p) for p in prompts]) asks about all at once."""
-    asked = [arguments.text(prompt, "the prompt")]
-    return result_of((await _queries(asked, model, schema, None if images is None else [images]))[0])
+    checked = [arguments.text(prompt, "the prompt")]
+    return result_of((await _queries(checked, model, schema, None if images is None else [images]))[0])
 
 
 async def allm_query_batched(
     prompts: list[str], model: str | None = None, *, schema: Any = None, images: Any = None
 ) -> list[Any]:
     """llm_query_batched to await."""
-    asked = arguments.texts(prompts, "allm_query_batched")
-    return _many(await _queries(asked, model, schema, None if images is None else list(images)))
+    checked = arguments.texts(prompts, "allm_query_batched")
+    return _many(await _queries(checked, model, schema, None if images is None else list(images)))
 
 
 async def arlm_query(prompt: str, context: Any = None, model: str | None = None) -> str:
@@ -141,8 +143,8 @@ async def arlm_query_batched(
     prompts: list[str], contexts: list[Any] | None = None, model: str | None = None
 ) -> list[str]:
     """rlm_query_batched to await."""
-    asked = arguments.texts(prompts, "arlm_query_batched")
-    return _many(await _children_async(asked, _contexts(asked, contexts), model))
+    checked = arguments.texts(prompts, "arlm_query_batched")
+    return _many(await _children_async(checked, _contexts(checked, contexts), model))
 
 
 async def _arecursive_llm(query: str, context: Any = None) -> str:
@@ -155,11 +157,19 @@ def budget() -> dict[str, object]:
     return left
 
 
-AWAITABLE: dict[Any, Any] = {
-    llm_query: allm_query,
-    llm_query_batched: allm_query_batched,
-    rlm_query: arlm_query,
-    rlm_query_batched: arlm_query_batched,
-    recursive_llm: _arecursive_llm,
-}
-"""The async form of each sync name."""
+FUNCTIONS: tuple[Callable[..., Any], ...] = (
+    llm_query,
+    llm_query_batched,
+    allm_query,
+    allm_query_batched,
+    rlm_query,
+    rlm_query_batched,
+    arlm_query,
+    arlm_query_batched,
+    recursive_llm,
+    budget,
+)
+"""What namespace.py binds, by these names."""
+
+UNNAMED_ASYNC_FORMS: dict[Any, Any] = {recursive_llm: _arecursive_llm}
+"""Async forms without a name in the contract; the others are the `awaited` of their entry there."""

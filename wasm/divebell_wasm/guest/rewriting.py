@@ -20,7 +20,7 @@ as it is. Code without any of these words in it is left alone, unseen.
 import ast
 from typing import Any
 
-from divebell_guest import models, twins
+from divebell_guest import namespace, twins
 from divebell_guest.contract import AWAITED
 
 _AWAITABLE = "__divebell_awaitable__"
@@ -32,21 +32,21 @@ _TAKES_AWAITABLES = frozenset(
 _SYNC = frozenset(AWAITED)
 
 
-def rewritten(tree: ast.Module, code: str, namespace: dict[str, object]) -> ast.Module:
-    """The cell's syntax tree, changed as above; and the names that the changed code uses, in the namespace."""
+def rewrite(tree: ast.Module, code: str, bindings: dict[str, object]) -> ast.Module:
+    """The cell's syntax tree, changed as above; binds the names that the changed code uses."""
     if "answer" in code and ("ready" in code or "content" in code):
-        _offer_answer(tree, namespace)
+        _offer_answer(tree, bindings)
     if "FINAL_VAR" in code:
-        namespace[_BY_VALUE] = models.by_value
+        bindings[_BY_VALUE] = namespace.by_value
         tree = _FinalValues().visit(tree)
     if "async" not in code and "await" not in code:
         return tree
-    namespace[_AWAITABLE] = models.awaitable
-    namespace[_CALL] = twins.call
+    bindings[_AWAITABLE] = namespace.awaitable
+    bindings[_CALL] = twins.call
     return _Rewriting().visit(tree)  # type: ignore[no-any-return]
 
 
-def _offer_answer(tree: ast.Module, namespace: dict[str, object]) -> None:
+def _offer_answer(tree: ast.Module, bindings: dict[str, object]) -> None:
     """Make `answer` the sandbox's dict again, with what the code put into the name as its content, for a cell that
     says answer["ready"] = True: it was written for an engine that puts the name back after every cell."""
     keys: set[object] = set()
@@ -55,11 +55,11 @@ def _offer_answer(tree: ast.Module, namespace: dict[str, object]) -> None:
             return
         if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == "answer":
             keys.add(node.slice.value if isinstance(node.slice, ast.Constant) else None)
-    given = namespace.get("answer")
+    current = bindings.get("answer")
     # A dict of the code's own may have a key "content"; only "ready" tells that the sandbox's is meant.
-    meant = {"ready"} if isinstance(given, dict) else {"ready", "content"}
-    if not keys.isdisjoint(meant):
-        models.finish.take_over(namespace)
+    asking = {"ready"} if isinstance(current, dict) else {"ready", "content"}
+    if not keys.isdisjoint(asking):
+        namespace.final_answer.take_over(bindings)
 
 
 class _Rewriting(ast.NodeTransformer):
@@ -73,8 +73,8 @@ class _Rewriting(ast.NodeTransformer):
         name = getattr(node.func, "attr", None) or getattr(node.func, "id", None)
         if name in _TAKES_AWAITABLES or _is_asyncio_run(node.func):
             for argument in node.args:
-                given = argument.value if isinstance(argument, ast.Starred) else argument
-                for item in given.elts if isinstance(given, (ast.List, ast.Tuple)) else [given]:
+                value = argument.value if isinstance(argument, ast.Starred) else argument
+                for item in value.elts if isinstance(value, (ast.List, ast.Tuple)) else [value]:
                     _make_awaitable(item.elt if isinstance(item, (ast.ListComp, ast.GeneratorExp)) else item)
         return node
 
@@ -112,15 +112,15 @@ def _make_awaitable(node: ast.AST) -> None:
 
 def _assigned(node: ast.AsyncFunctionDef) -> frozenset[str]:
     """Names that the function makes itself, parameters and functions inside of it included."""
-    found: set[Any] = set()
+    names: set[Any] = set()
     for part in ast.walk(node):
         if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load):
-            found.add(part.id)
+            names.add(part.id)
         elif isinstance(part, ast.arg):
-            found.add(part.arg)
+            names.add(part.arg)
         elif isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and part is not node:
-            found.add(part.name)
-    return frozenset(found)
+            names.add(part.name)
+    return frozenset(names)
 
 
 def _declared(node: ast.AsyncFunctionDef) -> frozenset[str]:

@@ -19,7 +19,7 @@ import sys
 from types import FunctionType
 from typing import Any, NoReturn
 
-from divebell_guest import models
+from divebell_guest import namespace
 
 LOCALES = ("", "C", "POSIX", "C.UTF-8", "C.utf8")  # in all of them numbers, dates and order are as in "C"
 NO_NETWORK = "there is no network in this sandbox"
@@ -77,7 +77,7 @@ def _help(*things: object) -> None:
     import pydoc
 
     if not things:
-        names = ", ".join(name for name in models.CONTRACT if not isinstance(models.CONTRACT[name], type))
+        names = ", ".join(name for name in namespace.CONTRACT if not isinstance(namespace.CONTRACT[name], type))
         print(f"help(thing) prints what the thing's documentation says. Here without an import: {names}.")
     for thing in things:
         try:

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from typing import Any
 
 from divebell_guest import twins
-from divebell_guest.fibers import Fiber, is_the_end
-from divebell_guest.tickets import desk, drive
+from divebell_guest.fibers import Fiber
+from divebell_guest.interruption import ends_cell
+from divebell_guest.tickets import drive, in_flight
 
 _STATE = "_divebell_state"
 
@@ -48,15 +49,15 @@ def _start(self: threading.Thread) -> None:
         if error is not None and not isinstance(error, SystemExit):
             threading.excepthook(threading.ExceptHookArgs((type(error), error, error.__traceback__, self)))
 
-    work = twins.work_of(function, args, kwargs)
+    coroutine_call = twins.as_coroutine_call(function, args, kwargs)
 
     def go() -> None:
         try:
-            coroutine = work.coroutine()  # type: ignore[union-attr]
+            coroutine = coroutine_call.coroutine()  # type: ignore[union-attr]
         except TypeError as error:
             settle(None, error)
         else:
-            Fiber(coroutine, settle, work.context, is_daemon=self.daemon).step()  # type: ignore[union-attr]
+            Fiber(coroutine, settle, coroutine_call.context, is_daemon=self.daemon).step()  # type: ignore[union-attr]
 
     def run() -> None:
         if state.is_done:
@@ -68,19 +69,19 @@ def _start(self: threading.Thread) -> None:
         try:
             self.run()
         except BaseException as raised:
-            if is_the_end(raised):
+            if ends_cell(raised):
                 raise
             error = raised
         finally:
             threading._active[ident] = outer  # type: ignore[attr-defined]
         settle(None, error)
 
-    if work is not None:
-        desk.later(go)
+    if coroutine_call is not None:
+        in_flight.later(go)
     elif self.daemon:
         state.held = run
     else:
-        desk.later(run)
+        in_flight.later(run)
 
 
 def _join(self: threading.Thread, timeout: float | None = None) -> None:
@@ -98,15 +99,15 @@ def _is_alive(self: threading.Thread) -> bool:
     if state is None:
         return False
     _release(state)
-    if not state.is_done and (desk.jobs or desk.open):
-        desk.pump(0)
+    if not state.is_done and (in_flight.jobs or in_flight.open):
+        in_flight.pump(0)
     return not state.is_done
 
 
 def _release(state: _State) -> None:
     if state.held is not None:
         run, state.held = state.held, None
-        desk.later(run)
+        in_flight.later(run)
 
 
 def _wait(self: Any, timeout: float | None = None) -> bool:

@@ -1,7 +1,7 @@
 """Many calls in flight with one thread: calls are started at the door, and waited for together.
 
-Everything that waits in this guest ends in `pump`: the event loop (loop.py) when it has nothing to run, a future whose
-result is asked for (executors.py), a thread that is joined (threads.py). Each pump brings on whatever is waiting,
+Everything that waits in this guest ends in `pump`: the event loop (event_loop.py) when it has nothing to run, a future
+whose result is asked for (executors.py), a thread that is joined (threads.py). Each pump brings on whatever is waiting,
 whoever asked, so they may be mixed and nested as code likes. What waits for something that cannot happen any more gets
 a RuntimeError instead of waiting until the cell's time is up.
 """
@@ -18,10 +18,10 @@ MAX_OPEN = wire.MAX_OPEN_CALLS
 STUCK = "this would wait for ever: nothing is running here that could end it"
 
 Outcome = dict[str, Any]
-Told = Callable[[Outcome], None]
+OnDone = Callable[[Outcome], None]
 
 
-class Desk:
+class Tickets:
     """The calls and jobs of the cell that runs."""
 
     __slots__ = ("cells", "is_used", "jobs", "open", "queue")
@@ -29,27 +29,27 @@ class Desk:
     def __init__(self) -> None:
         self.is_used = False  # by this cell; whatever waits for calls, or might leave something behind, says so
         self.cells = 0  # that left something behind; what belongs to an earlier one will not go on
-        self.open: dict[int, Told] = {}  # by ticket: who is told the outcome
-        self.queue: deque[tuple[str, dict[str, object], Told]] = deque()  # calls for which the host has no room yet
+        self.open: dict[int, OnDone] = {}  # by ticket: who receives the outcome
+        self.queue: deque[tuple[str, dict[str, object], OnDone]] = deque()  # calls for which the host has no room yet
         self.jobs: deque[Callable[[], None]] = deque()  # functions that run when somebody waits
 
-    def start(self, call: str, arguments: dict[str, object], told: Told) -> int | None:
-        """Start one call; `told` gets its outcome during a later pump. None where it has to wait for room."""
+    def start(self, call: str, arguments: dict[str, object], on_done: OnDone) -> int | None:
+        """Start one call; `on_done` receives its outcome during a later pump. None where it has to wait for room."""
         self.is_used = True
         if self.queue or len(self.open) >= MAX_OPEN:
-            self.queue.append((call, arguments, told))
+            self.queue.append((call, arguments, on_done))
             return None
-        return self._submit(call, arguments, told)
+        return self._submit(call, arguments, on_done)
 
-    def _submit(self, call: str, arguments: dict[str, object], told: Told) -> int | None:
+    def _submit(self, call: str, arguments: dict[str, object], on_done: OnDone) -> int | None:
         try:
             [ticket] = ask(wire.SUBMIT, call=call, **arguments)
         except Refusal as refusal:
             if refusal.kind != wire.BUSY or not self.open:
                 raise
-            self.queue.append((call, arguments, told))
+            self.queue.append((call, arguments, on_done))
             return None
-        self.open[ticket] = told
+        self.open[ticket] = on_done
         return ticket  # type: ignore[no-any-return]
 
     def later(self, job: Callable[[], None]) -> None:
@@ -57,11 +57,11 @@ class Desk:
         self.is_used = True
         self.jobs.append(job)
 
-    def cancel(self, ticket: int | None, told: Told) -> None:
-        """Give a call up, if it has not been told its outcome. `ticket` is what `start` returned."""
-        for waiting in [entry for entry in self.queue if entry[2] is told]:
+    def cancel(self, ticket: int | None, on_done: OnDone) -> None:
+        """Give a call up, if its outcome has not come. `ticket` is what `start` returned."""
+        for waiting in [entry for entry in self.queue if entry[2] is on_done]:
             self.queue.remove(waiting)
-        numbers = [number for number, other in self.open.items() if other is told] if ticket is None else [ticket]
+        numbers = [number for number, other in self.open.items() if other is on_done] if ticket is None else [ticket]
         for number in numbers:
             if self.open.pop(number, None) is not None:
                 ask(wire.CANCEL, tickets=[number])
@@ -69,11 +69,11 @@ class Desk:
     def _start_queued(self) -> None:
         while self.queue and len(self.open) < MAX_OPEN:
             before = len(self.queue)
-            call, arguments, told = self.queue.popleft()
+            call, arguments, on_done = self.queue.popleft()
             try:
-                self._submit(call, arguments, told)
+                self._submit(call, arguments, on_done)
             except Exception as error:
-                told({"raised": error})
+                on_done({"raised": error})
             if len(self.queue) == before:  # no room: it is at the end now, which is as good a place
                 return
 
@@ -91,17 +91,17 @@ class Desk:
                 time_sleep(seconds)
             return False
         try:
-            found = ask(wire.WAIT, tickets=None, seconds=seconds)
+            outcomes = ask(wire.WAIT, tickets=None, seconds=seconds)
         except Unavailable:
             self.clear()
             raise
-        for ticket, outcome in found:
-            told = self.open.pop(ticket, None)
-            if told is not None:
-                told(outcome)
+        for ticket, outcome in outcomes:
+            on_done = self.open.pop(ticket, None)
+            if on_done is not None:
+                on_done(outcome)
         if self.queue:
             self._start_queued()
-        return bool(found)
+        return bool(outcomes)
 
     def clear(self) -> None:
         """Forget everything: the cell has ended, and the host cancels its calls itself."""
@@ -113,7 +113,7 @@ class Desk:
 
 
 time_sleep = time.sleep
-desk = Desk()
+in_flight = Tickets()
 
 
 def result_of(outcome: Outcome) -> Any:
@@ -133,12 +133,12 @@ def drive(is_done: Callable[[], bool], seconds: float | None = None) -> bool:
         return True
     if seconds is None:
         while not is_done():
-            desk.pump()
+            in_flight.pump()
         return True
     until = time.monotonic() + seconds
     while not is_done():
         left = until - time.monotonic()
         if left <= 0:
             return False
-        desk.pump(left)
+        in_flight.pump(left)
     return True

@@ -6,7 +6,7 @@ from typing import Any
 
 from divebell_guest import twins, wire
 from divebell_guest.door import BadRequest, ask
-from divebell_guest.fibers import Calls
+from divebell_guest.fibers import PendingCalls
 from divebell_guest.tickets import result_of
 from divebell_guest.values import plain
 
@@ -20,7 +20,7 @@ def _arguments(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict
         raise BadRequest(f"{name} was called with what cannot cross to the host: {error}") from None
 
 
-def made(description: dict[str, Any]) -> Callable[..., Any]:
+def make_tool(description: dict[str, Any]) -> Callable[..., Any]:
     """A function that calls the tool; help() and inspect.signature() show what the host's shows."""
     name: str = description["name"]
 
@@ -28,7 +28,7 @@ def made(description: dict[str, Any]) -> Callable[..., Any]:
         return result_of(ask(wire.TOOL, **_arguments(name, args, kwargs)))
 
     async def awaited(*args: Any, **kwargs: Any) -> Any:
-        return result_of((await Calls([(wire.TOOL, _arguments(name, args, kwargs))]))[0])
+        return result_of((await PendingCalls([(wire.TOOL, _arguments(name, args, kwargs))]))[0])
 
     tool.__name__ = tool.__qualname__ = name
     tool.__module__ = "__main__"
@@ -38,10 +38,10 @@ def made(description: dict[str, Any]) -> Callable[..., Any]:
     return tool
 
 
-def awaited_form(tool: Callable[..., Any]) -> Callable[..., Any]:
-    """The tool as an async function, under the async form of its name."""
+def name_async_form(tool: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """The tool as an async function of the given name."""
     form: Any = twins.forms[tool]  # type: ignore[index]
-    form.__name__ = form.__qualname__ = f"a{tool.__name__}"
+    form.__name__ = form.__qualname__ = name
     form.__module__, form.__doc__ = "__main__", tool.__doc__
     form.__signature__ = tool.__signature__  # type: ignore[attr-defined]
     return form  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""A function of a cell as a coroutine that waits where the function would ask a model.
+"""Async twins: a function of a cell as a coroutine that waits where the function would ask a model.
 
 CPython cannot suspend a plain function in the middle. But the functions that model-written code hands to threads are
 written in cells, so their source is here: `def summarise(chunk): return llm_query("Summarise: " + chunk)`. Its twin is
@@ -25,7 +25,7 @@ _CALL = "__divebell_call__"
 _NOT_PLAIN = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 forms: dict[types.FunctionType, Callable[..., Coroutine[Any, Any, Any]]] = {}
-"""The async form of each function that asks the host; models.py and tools.py fill it."""
+"""The async form of each function that asks the host; namespace.py and tools.py fill it."""
 
 
 class _Kept:
@@ -41,7 +41,7 @@ class _Kept:
 kept = _Kept()
 
 
-class Work:
+class CoroutineCall:
     """A call that can be a coroutine. `is_direct`: it asks at once, and does nothing else."""
 
     __slots__ = ("args", "context", "form", "is_direct", "kwargs")
@@ -51,11 +51,11 @@ class Work:
 
     def coroutine(self) -> Coroutine[Any, Any, Any]:
         """Raises TypeError where the arguments do not fit."""
-        made: Coroutine[Any, Any, Any] = self.form(*self.args, **self.kwargs)
-        return made
+        coroutine: Coroutine[Any, Any, Any] = self.form(*self.args, **self.kwargs)
+        return coroutine
 
 
-def work_of(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Work | None:
+def as_coroutine_call(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CoroutineCall | None:
     """What function(*args, **kwargs) does, as a coroutine; None if it has no twin."""
     context: Context | None = None
     while True:
@@ -68,7 +68,7 @@ def work_of(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Wor
         else:
             break
     form = _form(function)
-    return None if form is None else Work(form, args, kwargs, context, function in forms)
+    return None if form is None else CoroutineCall(form, args, kwargs, context, function in forms)
 
 
 def _form(function: Any) -> Callable[..., Coroutine[Any, Any, Any]] | None:
@@ -89,8 +89,8 @@ def _form(function: Any) -> Callable[..., Coroutine[Any, Any, Any]] | None:
 
 
 async def call(function: Any, /, *args: Any, **kwargs: Any) -> Any:
-    work = work_of(function, args, kwargs)
-    return function(*args, **kwargs) if work is None else await work.coroutine()
+    coroutine_call = as_coroutine_call(function, args, kwargs)
+    return function(*args, **kwargs) if coroutine_call is None else await coroutine_call.coroutine()
 
 
 _call_cell = types.CellType(call)
@@ -104,16 +104,16 @@ def _twin_code(function: types.FunctionType) -> types.CodeType | None:
         kept.codes.clear()
     kept.being_made.add(code)
     try:
-        made = _made(function)
+        twin = _make_twin_code(function)
     except (SyntaxError, ValueError, RecursionError):
-        made = None
+        twin = None
     finally:
         kept.being_made.discard(code)
-    kept.codes[code] = made
-    return made
+    kept.codes[code] = twin
+    return twin
 
 
-def _made(function: types.FunctionType) -> types.CodeType | None:
+def _make_twin_code(function: types.FunctionType) -> types.CodeType | None:
     code = function.__code__
     if (
         code.co_flags & _NOT_PLAIN
@@ -143,13 +143,13 @@ def _made(function: types.FunctionType) -> types.CodeType | None:
 def _reachable(function: types.FunctionType) -> dict[str, object]:
     """What the names that the function does not make itself stand for at this moment."""
     code = function.__code__
-    found = {name: function.__globals__[name] for name in code.co_names if name in function.__globals__}
+    values = {name: function.__globals__[name] for name in code.co_names if name in function.__globals__}
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         try:
-            found[name] = cell.cell_contents
+            values[name] = cell.cell_contents
         except ValueError:  # not bound yet
             continue
-    return found
+    return values
 
 
 def _asks(value: Any) -> bool:
@@ -166,16 +166,16 @@ def _source(code: types.CodeType) -> "ast.FunctionDef | ast.Lambda | None":
     entry: Any = linecache.cache.get(code.co_filename)
     if type(entry) is not tuple or len(entry) != 4:
         return None
-    found: list[Any] = []
+    definitions: list[Any] = []
     for node in ast.walk(ast.parse("".join(entry[2]))):
         if isinstance(node, ast.Lambda):
             if code.co_name == "<lambda>" and node.lineno == code.co_firstlineno and _place(node.body) in _places(code):
-                found.append(node)
+                definitions.append(node)
         elif isinstance(node, ast.FunctionDef):
             first = min([decorator.lineno for decorator in node.decorator_list], default=node.lineno)
             if node.name == code.co_name and first == code.co_firstlineno:
-                found.append(node)
-    return found[0] if len(found) == 1 else None
+                definitions.append(node)
+    return definitions[0] if len(definitions) == 1 else None
 
 
 def _has_private_names(node: ast.AST) -> bool:
@@ -243,10 +243,10 @@ def _compiled(
     module = ast.Module([outer], [])
     ast.fix_missing_locations(module)
     compiled: Any = compile(module, code.co_filename, "exec", dont_inherit=True)
-    made = _inner(_inner(compiled, "_outer"), name)
-    if {*made.co_freevars} - {*code.co_freevars, _CALL} or made.co_argcount != code.co_argcount:
+    twin_code = _inner(_inner(compiled, "_outer"), name)
+    if {*twin_code.co_freevars} - {*code.co_freevars, _CALL} or twin_code.co_argcount != code.co_argcount:
         return None
-    return made.replace(co_name=code.co_name, co_qualname=code.co_qualname)
+    return twin_code.replace(co_name=code.co_name, co_qualname=code.co_qualname)
 
 
 def _bare(argument: ast.arg) -> ast.arg:

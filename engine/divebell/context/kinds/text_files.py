@@ -8,7 +8,7 @@ from divebell.context.kinds.kind import Loaded, PathKind, one_entry
 from divebell.context.layout import check_size
 from divebell.context.sharing import Notes, Prepared, share_bytes, share_region, share_text
 from divebell.context.texts import WIDTH
-from divebell.runtime.shared import ASCII, BYTES
+from divebell.runtime.context_pages import ASCII, BYTES
 
 
 class TextFile(PathKind):

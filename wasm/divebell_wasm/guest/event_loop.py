@@ -14,9 +14,10 @@ from asyncio import base_events, events, runners, tasks, unix_events
 from collections.abc import Coroutine
 from typing import Any, NoReturn
 
+from divebell_guest import interruption
 from divebell_guest.executors import Executor
 from divebell_guest.fibers import current
-from divebell_guest.tickets import desk
+from divebell_guest.tickets import in_flight
 
 POLL_EVERY = 16  # turns of a busy loop; a look at the door costs more than most turns
 ROUNDS_TO_END = 20  # that cancelled tasks get at the end of a cell
@@ -30,11 +31,11 @@ class _DoorSelector:
         self._turns = 0
 
     def select(self, timeout: float | None) -> list[object]:
-        if timeout == 0 and not desk.jobs:
+        if timeout == 0 and not in_flight.jobs:
             self._turns += 1
-            if self._turns % POLL_EVERY or not desk.open:
+            if self._turns % POLL_EVERY or not in_flight.open:
                 return []
-        desk.pump(timeout)
+        in_flight.pump(timeout)
         return []
 
 
@@ -59,7 +60,7 @@ class Loop(base_events.BaseEventLoop):
         pass
 
     def run_forever(self) -> None:
-        desk.is_used = True
+        in_flight.is_used = True
         outer, fiber, current.fiber = events._get_running_loop(), current.fiber, None
         if self not in state.loops:
             state.loops.append(self)
@@ -88,8 +89,6 @@ class Loop(base_events.BaseEventLoop):
 
     def _run_once(self) -> None:
         """As the base class's, but a callback may run the loop itself, and so empty the queue."""
-        from divebell_guest import cell
-
         scheduled: list[Any] = self._scheduled  # type: ignore[attr-defined]
         ready: Any = self._ready  # type: ignore[attr-defined]
         while scheduled and scheduled[0]._cancelled:
@@ -106,7 +105,7 @@ class Loop(base_events.BaseEventLoop):
                 handle = heapq.heappop(scheduled)
                 handle._scheduled = False
                 ready.append(handle)
-        before = cell.interruption.raised
+        before = interruption.current.raised
         for _ in range(len(ready)):
             if not ready:
                 break
@@ -114,7 +113,7 @@ class Loop(base_events.BaseEventLoop):
             if not handle._cancelled:
                 handle._run()
             handle = None  # else an error that it holds would hold its frames, and so itself
-            ended = cell.interruption.raised
+            ended = interruption.current.raised
             if ended is not None and ended is not before:  # a task took it for its own error
                 raise ended
 

@@ -1,4 +1,4 @@
-"""A shared context, and how it lies in a guest's linear memory.
+"""The pages of a context that guests share, and how they lie in a guest's linear memory.
 
 Two forms, both of wasm/ABI.md. A whole text or bytes lies from a page boundary on, and the guest writes its header into
 the page below. Everything else (documents, records, a part of a text) is a *value*: msgpack in which every long text is
@@ -21,16 +21,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 
-from divebell.runtime import native
-from divebell.runtime.pages import PAGE_BYTES, Region, protect_read_only, round_up
+from divebell.runtime.pages import PAGE_BYTES, WASM_PAGE_BYTES, Region, protect_read_only, round_up
 
 BYTES, ASCII, LATIN1, UCS2, UCS4 = range(5)  # wasm/ABI.md, divebell_attach
-HEADER_ROOM_BYTES = native.WASM_PAGE_BYTES  # writable memory below a whole text; its last bytes are the header
+HEADER_ROOM_BYTES = WASM_PAGE_BYTES  # writable memory below a whole text; its last bytes are the header
 BYTES_HEADER_BYTES = 16
 
 
 @dataclass(frozen=True)
-class SharedContext:
+class ContextPages:
     """What is attached to a guest: a whole region as one object, or where there is `packed`, a value.
 
     length: bytes of a bytes, characters of a str; of no meaning where there is `packed`.
@@ -47,7 +46,7 @@ class SharedContext:
     bytes_at: tuple[int, ...] = ()
 
     @classmethod
-    def whole(cls, region: Region, kind: int, length: int) -> "SharedContext":
+    def whole(cls, region: Region, kind: int, length: int) -> "ContextPages":
         """All of the region as one str or bytes."""
         return cls(region, kind, length, end=region.length)
 
@@ -60,7 +59,7 @@ class SharedContext:
     def span_bytes(self) -> int:
         """What the context takes of a guest's addresses. A page more than it holds: for the zeros after its end."""
         mapped = round_up(self.end) - self.first_page
-        return round_up(self.room_bytes + mapped + PAGE_BYTES, native.WASM_PAGE_BYTES)
+        return round_up(self.room_bytes + mapped + PAGE_BYTES, WASM_PAGE_BYTES)
 
     @property
     def first_page(self) -> int:

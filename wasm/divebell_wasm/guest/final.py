@@ -26,7 +26,7 @@ class NoContent(ValueError):
     """`answer` was given as the answer, and nothing has been put into it."""
 
 
-class Finish:
+class FinalAnswer:
     """The answer that the code of this cell gave, if it gave one."""
 
     __slots__ = ("answer", "submitted", "text", "value")
@@ -46,27 +46,28 @@ class Finish:
     def submit(self, fields: dict[str, object], text: str) -> None:
         self.text, self.value, self.submitted = text, answerable.ABSENT, fields
 
-    def answering(self, namespace: dict[str, object]) -> "dict[str, object] | None":
+    def answer_dict(self, bindings: dict[str, object]) -> "dict[str, object] | None":
         """The dict that `answer` is: the sandbox's own, or one of that form; None where the code uses the name for
         something else."""
-        given: Any = namespace.get("answer", self.answer)
-        if given is self.answer:
+        current: Any = bindings.get("answer", self.answer)
+        if current is self.answer:
             return self.answer  # type: ignore[no-any-return]
-        if issubclass(type(given), dict) and (
-            dict.__contains__(given, "ready") or (dict.__contains__(given, "content") and dict.__len__(given) == 1)
+        if issubclass(type(current), dict) and (
+            dict.__contains__(current, "ready")
+            or (dict.__contains__(current, "content") and dict.__len__(current) == 1)
         ):
-            return given  # type: ignore[no-any-return]
+            return current  # type: ignore[no-any-return]
         return None
 
-    def take_over(self, namespace: dict[str, object]) -> None:
+    def take_over(self, bindings: dict[str, object]) -> None:
         """Put what the code gave the name `answer` into the sandbox's dict, and that back into the name."""
-        if self.answering(namespace) is None:
-            self.answer.update(content=namespace["answer"], ready=False)
-            namespace["answer"] = self.answer
+        if self.answer_dict(bindings) is None:
+            self.answer.update(content=bindings["answer"], ready=False)
+            bindings["answer"] = self.answer
 
-    def meant(self, value: object, namespace: dict[str, object]) -> object:
+    def resolve(self, value: object, bindings: dict[str, object]) -> object:
         """The value, or the content of `answer`, if it is that."""
-        answer = self.answering(namespace)
+        answer = self.answer_dict(bindings)
         if answer is None or value is not answer:
             return value
         content = dict.get(answer, "content", "")
@@ -74,32 +75,32 @@ class Finish:
             raise NoContent('answer["content"] is empty: put the answer there, or give it with FINAL(value)')
         return content
 
-    def taken(self, namespace: dict[str, object]) -> "dict[str, object] | None":
+    def take(self, bindings: dict[str, object]) -> "dict[str, object] | None":
         """The answer, once: a later cell starts without one."""
-        answer = self.answering(namespace)
+        answer = self.answer_dict(bindings)
         if self.text is None and answer is not None and _is_ready(answer):
-            self.give(self.meant(answer, namespace))
+            self.give(self.resolve(answer, bindings))
         if self.text is None:
             _reset(answer)
             return None
         outcome: dict[str, object] = {"final": self.text}
         if self.submitted is not None:
             outcome["submitted"] = self.submitted
-        elif self.value is not answerable.ABSENT and _is_modest(self.value):
+        elif self.value is not answerable.ABSENT and _crosses(self.value):
             outcome["final_value"] = self.value
-        self.forget(namespace)
+        self.forget(bindings)
         return outcome
 
-    def forget(self, namespace: dict[str, object]) -> None:
-        _reset(self.answering(namespace))
+    def forget(self, bindings: dict[str, object]) -> None:
+        _reset(self.answer_dict(bindings))
         self.text = self.submitted = None
         self.value = answerable.ABSENT
 
-    def draft(self, namespace: dict[str, object]) -> str | None:
+    def draft(self, bindings: dict[str, object]) -> str | None:
         """What `answer` holds at this moment, as text, of a list or dict as JSON where that can be. None for nothing,
         and for what is not plain data."""
-        answer = self.answering(namespace)
-        content = namespace.get("answer") if answer is None else dict.get(answer, "content", "")
+        answer = self.answer_dict(bindings)
+        content = bindings.get("answer") if answer is None else dict.get(answer, "content", "")
         if content is None or not is_modest(content, MAX_VALUE_BYTES):
             return None
         if type(content) in (list, tuple, dict):
@@ -119,7 +120,7 @@ def _is_ready(answer: dict[str, object]) -> bool:
     return ready is True or (type(ready) in (int, str) and ready in (1, "True", "true", "yes"))
 
 
-def _is_modest(data: object) -> bool:
+def _crosses(data: object) -> bool:
     """Whether the data crosses beside its text."""
     if type(data) is str:
         return len(data) <= MAX_TEXT_VALUE_CHARACTERS
@@ -134,7 +135,7 @@ def as_text(value: object) -> str:
     return value if type(value) is str else str(value)
 
 
-def submission(args: tuple[Any, ...], fields: dict[str, Any]) -> tuple[dict[str, object], str]:
+def read_submission(args: tuple[Any, ...], fields: dict[str, Any]) -> tuple[dict[str, object], str]:
     """What SUBMIT was given, as fields and as text. TypeError where that is not one answer."""
     if args:
         if fields:
@@ -157,7 +158,7 @@ def submission(args: tuple[Any, ...], fields: dict[str, Any]) -> tuple[dict[str,
     return data, json.dumps(data.get(wire.BY_POSITION, data), ensure_ascii=False, default=str)
 
 
-def check(fields: dict[str, object]) -> None:
+def check_answer(fields: dict[str, object]) -> None:
     """Raises BadAnswer with what the host says of them."""
     problem = ask(wire.CHECK_ANSWER, value=fields)
     if problem is not None:

@@ -1,28 +1,32 @@
-"""The names that model-written code has without an import, and what it may see of them."""
+"""The names that model-written code has without an import: what each means, and how cells can neither lose nor move it.
+
+The list of names is contract.py's. A function gets onto it there; the file that defines it (queries.py, or this one for
+the answering ones) names it in its FUNCTIONS.
+"""
 
 import types
+from collections.abc import Callable
 from typing import Any, NoReturn
 
-from divebell_guest import contract, queries, twins
-from divebell_guest import finish as finishing
+from divebell_guest import contract, final, queries, twins
 from divebell_guest.arguments import shared
-from divebell_guest.door import BadAnswer, BadRequest, BudgetExceeded, IncompleteReply, ModelError, ToolError
-from divebell_guest.finish import as_text
-from divebell_guest.tools import awaited_form, made
+from divebell_guest.door import ERRORS
+from divebell_guest.final import as_text
+from divebell_guest.tools import make_tool, name_async_form
 from divebell_guest.values import length_of, type_name
 
-# `__main__`'s dictionary; boot.py sets it.
-namespace: dict[str, object] = {}
+# `__main__`'s dictionary, in which cells run; boot.py sets it.
+bindings: dict[str, object] = {}
 # The modules that are bound in it from the start.
 preset: dict[str, object] = {}
 _ABSENT = object()
 # The contract's names that a cell has taken, in this sandbox, and where what it put there is kept now.
-_told: set[str] = set()
+_reported: set[str] = set()
 _kept: set[str] = set()
 MAX_LISTED = 10_000  # variables
 MAX_NAME_CHARACTERS = 200
 
-finish = finishing.Finish()
+final_answer = final.FinalAnswer()
 
 
 def variable_as_text(name: str) -> str:
@@ -32,13 +36,13 @@ def variable_as_text(name: str) -> str:
 
 def draft() -> str | None:
     """What `answer` holds, as text; None if that is nothing, or no plain data."""
-    return finish.draft(namespace)
+    return final_answer.draft(bindings)
 
 
 def _variable(name: str) -> object:
     name = name.strip().strip("\"'`").strip()
-    if name in own_names() or name in contract.DATA or (name in _kept and name in namespace):
-        return namespace[name]
+    if name in own_names() or name in contract.DATA or (name in _kept and name in bindings):
+        return bindings[name]
     own = ", ".join(sorted(own_names())) or "none yet"
     raise NameError(f"there is no variable {name!r}; variables so far: {own}")
 
@@ -49,7 +53,7 @@ def FINAL(value: object) -> str:
 
 
 def _give(value: object) -> str:
-    return finish.give(finish.meant(value, namespace))
+    return final_answer.give(final_answer.resolve(value, bindings))
 
 
 def FINAL_VAR(name: object) -> str:
@@ -62,7 +66,7 @@ def FINAL_VAR(name: object) -> str:
 def _final_value(value: object) -> str:
     """FINAL_VAR(x), where x is no text in the code: what it holds is the answer, be it `Paris`, or names a variable."""
     if type(value) is str and value in own_names():
-        value = namespace[value]
+        value = bindings[value]
     return _give(value)
 
 
@@ -75,12 +79,12 @@ def SUBMIT(*values: Any, **fields: Any) -> NoReturn:
     """Give the answer as fields, SUBMIT(field=value, ...), as their values in order, or as one value. If they do not
     fit the output schema, this raises BadAnswer, which says why; correct them and SUBMIT again. If they do, the cell
     and the run end here."""
-    values = tuple(finish.meant(value, namespace) for value in values)
-    fields = {name: finish.meant(value, namespace) for name, value in fields.items()}
-    submitted, text = finishing.submission(values, fields)
-    finishing.check(submitted)
-    finish.submit(submitted, text)
-    raise finishing.Submitted(0)
+    values = tuple(final_answer.resolve(value, bindings) for value in values)
+    fields = {name: final_answer.resolve(value, bindings) for name, value in fields.items()}
+    submitted, text = final.read_submission(values, fields)
+    final.check_answer(submitted)
+    final_answer.submit(submitted, text)
+    raise final.Submitted(0)
 
 
 class Printed(str):
@@ -102,48 +106,33 @@ def SHOW_VARS() -> str:
 def variables() -> list[tuple[str, str, int | None]]:
     """Name, type and length of each variable that cells defined; no length where the type has none of its own."""
     listed = [name for name in own_names() if len(name) <= MAX_NAME_CHARACTERS][:MAX_LISTED]
-    return [(name, type_name(namespace[name])[:MAX_NAME_CHARACTERS], length_of(namespace[name])) for name in listed]
+    return [(name, type_name(bindings[name])[:MAX_NAME_CHARACTERS], length_of(bindings[name])) for name in listed]
 
 
-_MEANINGS: dict[str, object] = {
-    "llm_query": queries.llm_query,
-    "llm_query_batched": queries.llm_query_batched,
-    "allm_query": queries.allm_query,
-    "allm_query_batched": queries.allm_query_batched,
-    "rlm_query": queries.rlm_query,
-    "rlm_query_batched": queries.rlm_query_batched,
-    "arlm_query": queries.arlm_query,
-    "arlm_query_batched": queries.arlm_query_batched,
-    "recursive_llm": queries.recursive_llm,
-    "budget": queries.budget,
-    "FINAL": FINAL,
-    "FINAL_VAR": FINAL_VAR,
-    "SUBMIT": SUBMIT,
-    "SHOW_VARS": SHOW_VARS,
-    "BudgetExceeded": BudgetExceeded,
-    "ModelError": ModelError,
-    "IncompleteReply": IncompleteReply,
-    "ToolError": ToolError,
-    "BadAnswer": BadAnswer,
-    "BadRequest": BadRequest,
-    "history": [],
-}
+FUNCTIONS: tuple[Callable[..., Any], ...] = (FINAL, FINAL_VAR, SUBMIT, SHOW_VARS)
+
+_meanings: dict[str, object] = {function.__name__: function for function in (*queries.FUNCTIONS, *FUNCTIONS)}
+_meanings |= {**ERRORS, "history": []}
 # What is bound, and put back after each cell. `context` is the host's to bind; `answer` stays what a cell made of it.
 CONTRACT: dict[str, object] = {
-    entry.name: _MEANINGS[entry.same_as or entry.name]
+    entry.name: _meanings[entry.same_as or entry.name]
     for entry in contract.CONTRACT
     if entry.name not in ("context", "answer")
 }
 _tools: list[str] = []  # the names in it that are tools
 # What tools may stand in for.
 _ORIGINAL = {name: CONTRACT[name] for name in (*contract.STAND_INS, *contract.AWAITED.values())}
-twins.forms.update(queries.AWAITABLE)
+# For each async name, the sync one that it belongs to: the first in the list that is awaited by it.
+_SYNC_NAMES = {awaited: name for name, awaited in reversed(contract.AWAITED.items())}
+
+twins.forms.update({CONTRACT[name]: CONTRACT[awaited] for name, awaited in contract.AWAITED.items()})  # type: ignore[misc]
+twins.forms.update(queries.UNNAMED_ASYNC_FORMS)
 
 
 def bind(name: str, value: object) -> None:
     """Give a name a value that stays: it is put back after every cell."""
     CONTRACT[name] = value
-    namespace[name] = value
+    bindings[name] = value
     if name == "context":
         shared.context = value
 
@@ -157,23 +146,24 @@ def append(name: str, items: list[object]) -> None:
 
 
 def bind_tools(tools: list[dict[str, Any]]) -> None:
-    """The tools that there are from now on; those from before go. One that has a name of the contract's stands in its
-    place, for the other names of the same function too."""
-    made_now: dict[str, Any] = {}
+    """Bind these tools and no others: those from before go. A tool that has a name of the contract stands in for that
+    function, and for the other names of the same function too."""
+    bound: dict[str, Any] = {}
     for description in tools:
-        tool = made(description)
+        tool = make_tool(description)
         name = description["name"]
-        given = {*contract.STAND_INS.get(name, ())}.difference(other["name"] for other in tools)
-        made_now.update(dict.fromkeys((name, *given), tool))
-        if f"a{name}" in contract.AWAITED.values():
-            made_now[f"a{name}"] = awaited_form(tool)
+        same = {*contract.STAND_INS.get(name, ())}.difference(other["name"] for other in tools)
+        bound.update(dict.fromkeys((name, *same), tool))
+        awaited = contract.AWAITED.get(name, "")
+        if _SYNC_NAMES.get(awaited) == name:
+            bound[awaited] = name_async_form(tool, awaited)
     for name in _tools:
         twins.forms.pop(CONTRACT.pop(name), None)  # type: ignore[call-overload]
-        if name not in made_now and name not in _ORIGINAL:
-            namespace.pop(name, None)
-    _tools[:] = made_now
-    CONTRACT.update(_ORIGINAL | made_now)
-    namespace.update(CONTRACT)
+        if name not in bound and name not in _ORIGINAL:
+            bindings.pop(name, None)
+    _tools[:] = bound
+    CONTRACT.update(_ORIGINAL | bound)
+    bindings.update(CONTRACT)
 
 
 def awaitable(function: Any) -> Any:
@@ -185,13 +175,13 @@ def own_names() -> list[str]:
     """The names that cells defined, without the contract's and the module's own."""
     return [
         name
-        for name, value in namespace.items()
+        for name, value in bindings.items()
         if type(name) is str
         and name not in CONTRACT
         and name not in _kept
         and not name.startswith("__")
         and preset.get(name, _ABSENT) is not value
-        and value is not finish.answer
+        and value is not final_answer.answer
     ]
 
 
@@ -199,24 +189,24 @@ def restore_contract() -> list[str]:
     """Put back the names that a cell has taken. Returns a sentence for each that it took for the first time.
 
     What the cell put there is kept under another name: it may have cost money. `answer` alone stays what the code made
-    of it (finish.py).
+    of it (final.py).
     """
-    taken = [name for name, value in CONTRACT.items() if namespace.get(name, value) is not value]
-    told = [_moved(name) for name in taken] if taken else []
-    namespace.update(CONTRACT)
-    if "answer" not in namespace:
-        namespace["answer"] = finish.answer
-    return [sentence for sentence in told if sentence]
+    taken = [name for name, value in CONTRACT.items() if bindings.get(name, value) is not value]
+    sentences = [_keep_aside(name) for name in taken] if taken else []
+    bindings.update(CONTRACT)
+    if "answer" not in bindings:
+        bindings["answer"] = final_answer.answer
+    return [sentence for sentence in sentences if sentence]
 
 
-def _moved(name: str) -> str:
+def _keep_aside(name: str) -> str:
     place = f"my_{name}"
-    is_free = place not in namespace or place in _kept
+    is_free = place not in bindings or place in _kept
     if is_free:
-        namespace[place] = namespace[name]
+        bindings[place] = bindings[name]
         _kept.add(place)
-    if name in _told:
+    if name in _reported:
         return ""
-    _told.add(name)
+    _reported.add(name)
     moved = f"; what you put there is `{place}` now" if is_free else ""
     return f"`{name}` is a name of the sandbox and was put back{moved}. Use another name."

@@ -1,4 +1,4 @@
-"""What came of a cell, as the host sees it. Everything in it is the guest's text: untrusted, but bounded and typed."""
+"""The outcome of a cell, as the host sees it. All of it is what the guest reports: untrusted, but bounded and typed."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -10,7 +10,7 @@ from divebell import Context, ContextError
 from divebell.context import decoding
 from divebell.context.decoding import choose_decoding
 from divebell.context.files import open_file
-from divebell.runtime.shared import LATIN1, UCS2, UCS4
+from divebell.runtime.context_pages import LATIN1, UCS2, UCS4
 
 MEBIBYTE = 1 << 20
 SCRIPT = """

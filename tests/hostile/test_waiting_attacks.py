@@ -75,7 +75,7 @@ REPLACED = {
     "a_strange_loop": "import divebell_guest.event_loop as l\nl.state.loops.append(5)",
     "the_fibers": "import divebell_guest.fibers as f\nf.current.alive = None",
     "a_strange_fiber": "import divebell_guest.fibers as f\nf.current.alive.add(5)",
-    "the_twins": "import divebell_guest.twins as t\nt.kept.codes = 5\nt.forms = None",
+    "the_twins": "import divebell_guest.twins as t\nt.cache.codes = 5\nt.forms = None",
     "a_job_that_is_none": "import divebell_guest.tickets as t\nt.in_flight.jobs.append(5)",
     "jobs_without_end": "import divebell_guest.tickets as t\ndef job(): t.in_flight.jobs.append(job)\njob()",
     "builtins": "import builtins\nbuiltins.len = builtins.list = builtins.isinstance = builtins.range = None",

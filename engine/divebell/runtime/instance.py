@@ -1,7 +1,7 @@
 """One living guest in this process: an instance of the image, the context in it, and the conversation with it.
 
 Everything read from guest memory here is untrusted: addresses and lengths are checked against the memory's size, sizes
-against the bounds of bridge/divebell_bridge/door/wire.py, and the bytes are decoded by its bounded reader.
+against the bounds of bridge/divebell_bridge/door/wire.py, whose bounded reader is to decode the bytes.
 """
 
 import ctypes

@@ -81,13 +81,15 @@ class Sandbox:
         )
         self._door = self._host.open_door(self._clock, tool_calls=self.limits.tool_calls)
         self._cells = 0
-        pages = self._context.shared if self._context is not None else None
-        is_sent = self._context is not None and pages is None
+        pages, bound = None, {}
+        if self._context is not None:
+            pages = self._context.shared
+            bound = {"context": self._context.value} if pages is None else {}
         self._guest = RecoverableGuest(
             self._engine.runtime,
             GuestSpec(limits=self.limits, context=pages, is_reproducible=seed is not None),
             seed=seed,
-            bound={"context": self._context.value} if self._context is not None and is_sent else {},
+            bound=bound,
             tools=self._host.tool_descriptions(),
         )
 
@@ -96,7 +98,7 @@ class Sandbox:
         return f"<Sandbox {about}, cells={self._cells}, {'closed' if self._closed else 'open'}>"
 
     def run(self, code: str) -> Cell:
-        """Run Python code. Never raises for anything the code does; the Cell says what came of it.
+        """Run Python code. Never raises for anything the code does: the Cell reports the outcome.
 
         Raises SandboxClosed, or KeyboardInterrupt if that came while the host answered the code.
         """

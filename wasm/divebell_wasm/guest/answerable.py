@@ -51,7 +51,7 @@ from typing import Any
 
 from divebell_guest import wire
 from divebell_guest.door import BadAnswer
-from divebell_guest.values import MAX_DEPTH, SCALARS, scalar, type_name
+from divebell_guest.values import MAX_DEPTH, SCALARS, to_scalar, type_name
 
 MAX_PATH_PARTS = 8  # of where in the value something is, in a message
 ABSENT: Any = object()
@@ -178,7 +178,7 @@ def _data(value: Any, depth: int, walk: _Walk) -> object:
         walk.shows_data |= depth > 0
         return _data(object.__getattribute__(value, "_value_"), depth + 1, walk)
     if issubclass(kind, tuple(SCALARS - {type(None), bool})):
-        return scalar(value)
+        return to_scalar(value)
     for types_, convert in _CONVERSIONS:
         if issubclass(kind, types_):
             walk.shows_data |= depth > 0 and kind not in _SHOWN_AS_DATA

@@ -6,7 +6,7 @@ from typing import Any, get_args, get_origin
 
 from divebell_guest import bounds, wire
 from divebell_guest.door import BadRequest
-from divebell_guest.values import MAX_DEPTH, plain, type_name
+from divebell_guest.values import MAX_DEPTH, to_plain, type_name
 
 SHORTEST_REFERENCE = 64 << 10  # a shorter part of the context is cheaper to send than to find
 SEARCHED_LENGTHS = 4  # so many times its own length is a part looked for in each of two places
@@ -27,7 +27,7 @@ class _Shared:
 shared = _Shared()
 
 
-def text(prompt: object, what: str) -> str:
+def check_text(prompt: object, what: str) -> str:
     if not isinstance(prompt, str):
         raise TypeError(f"{what} must be a str, not {type_name(prompt)}; str(...) or json.dumps(...) makes one")
     length = str.__len__(prompt)
@@ -36,19 +36,19 @@ def text(prompt: object, what: str) -> str:
     return prompt if type(prompt) is str else str.__str__(prompt)
 
 
-def texts(prompts: Iterable[object], name: str) -> list[str]:
+def check_texts(prompts: Iterable[object], name: str) -> list[str]:
     if isinstance(prompts, str):
         raise TypeError(f"{name} takes a list of prompts; for one prompt call it without _batched")
-    return [text(prompt, "every prompt") for prompt in prompts]
+    return [check_text(prompt, "every prompt") for prompt in prompts]
 
 
-def name(model: object) -> str | None:
-    return None if model is None else text(model, "the model's name")
+def check_model_name(model: object) -> str | None:
+    return None if model is None else check_text(model, "the model's name")
 
 
-def query(prompts: list[str], model: object, schema: object, images: "list[Any] | None") -> dict[str, object]:
+def of_query(prompts: list[str], model: object, schema: object, images: "list[Any] | None") -> dict[str, object]:
     """The arguments of wire.QUERY; `images` has an entry for each prompt."""
-    arguments: dict[str, object] = {"prompts": prompts, "model": name(model)}
+    arguments: dict[str, object] = {"prompts": prompts, "model": check_model_name(model)}
     if schema is not None:
         arguments["schema"] = json_schema(schema)
     if images is not None:
@@ -58,11 +58,11 @@ def query(prompts: list[str], model: object, schema: object, images: "list[Any] 
     return arguments
 
 
-def children(prompts: list[str], contexts: list[object], model: object) -> dict[str, object]:
+def of_children(prompts: list[str], contexts: list[object], model: object) -> dict[str, object]:
     """The arguments of wire.CHILD. A part of this context goes as a reference, where the host takes that."""
     if len(contexts) != len(prompts):
         raise ValueError(f"{len(prompts)} prompts but {len(contexts)} contexts")
-    arguments: dict[str, object] = {"prompts": prompts, "model": name(model)}
+    arguments: dict[str, object] = {"prompts": prompts, "model": check_model_name(model)}
     references = [None if shared.is_sent_in_full else _reference(context) for context in contexts]
     if references.count(None) < len(references):
         arguments["references"] = references
@@ -75,7 +75,7 @@ def children(prompts: list[str], contexts: list[object], model: object) -> dict[
 
 def _context(context: object) -> object:
     try:
-        return plain(context)
+        return to_plain(context)
     except wire.WireError as error:
         raise BadRequest(f"this cannot be a context: {error}") from None
 
@@ -141,7 +141,7 @@ def json_schema(schema: object) -> dict[str, object]:
 
 def _of_dict(schema: dict[Any, Any]) -> dict[str, object]:
     try:
-        plain_schema: Any = plain(schema, MAX_DEPTH - bounds.MAX_SCHEMA_NESTING)  # no deeper than a schema may be
+        plain_schema: Any = to_plain(schema, MAX_DEPTH - bounds.MAX_SCHEMA_NESTING)  # no deeper than a schema may be
     except wire.WireError as error:
         too_deep = "nested more than" in str(error)
         raise BadRequest(bounds.SCHEMA_TOO_DEEP if too_deep else f"this cannot be a schema: {error}") from None
@@ -178,4 +178,4 @@ def _image(image: object) -> dict[str, object]:
         media_type = bounds.image_kind(data)
         if media_type is None:
             raise BadRequest(f"this is no image of a kind that models take: {bounds.IMAGE_KINDS_IN_WORDS}")
-    return {"media_type": text(media_type, "media_type"), "data": data}
+    return {"media_type": check_text(media_type, "media_type"), "data": data}

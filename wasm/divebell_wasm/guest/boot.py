@@ -36,7 +36,7 @@ from divebell_guest import (
     wire,
 )
 from divebell_guest.contract import PRESET_MODULES
-from divebell_guest.values import plain, type_name
+from divebell_guest.values import to_plain, type_name
 
 # What else model-written code imports most: paid for once, at boot, instead of in every sandbox.
 PRELOADED = (
@@ -99,7 +99,7 @@ def _set(name: str, value: object) -> None:
 def _get(name: str) -> object:
     if name not in namespace.bindings:
         raise NameError(f"there is no variable {name!r}")
-    return plain(namespace.bindings[name])
+    return to_plain(namespace.bindings[name])
 
 
 OPERATIONS: dict[str, Callable[..., object]] = {

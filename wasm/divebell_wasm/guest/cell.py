@@ -15,7 +15,7 @@ from divebell_guest.fibers import current
 from divebell_guest.final import Submitted
 from divebell_guest.output import Output
 from divebell_guest.tickets import in_flight
-from divebell_guest.values import plain, type_name
+from divebell_guest.values import to_plain, type_name
 
 CELLS_WITH_SOURCE = 200  # tracebacks can show the lines of this many of the latest cells
 MAX_TRACEBACK_FRAMES = 40
@@ -73,7 +73,7 @@ def _describe(error: BaseException) -> dict[str, str]:
         frames = frames.tb_next
     try:
         message = str(error)
-        hint = hints.of_error(error, namespace.bindings) or files.hint_of(error)
+        hint = hints.hint_of(error, namespace.bindings) or files.hint_of(error)
         report = traceback.TracebackException(
             type(error), error, frames, limit=-MAX_TRACEBACK_FRAMES, compact=True, max_group_depth=5
         )
@@ -235,7 +235,7 @@ def _forget_waiting() -> None:
     """What is left then belongs to nobody; the host has cancelled its calls."""
     in_flight.clear()
     current.alive.clear()
-    twins.kept.codes.clear()
+    twins.cache.codes.clear()
     event_loop.abandon()
 
 
@@ -254,7 +254,7 @@ def _add_value(outcome: dict[str, object], value: object) -> None:
     if type(value) in (str, bytes, list, tuple, dict) and len(value) > MAX_VALUE_MESSAGE_BYTES:  # type: ignore[arg-type]
         return
     try:
-        data = plain(value)
+        data = to_plain(value)
         wire.encode(data, MAX_VALUE_MESSAGE_BYTES, is_plain=True)
     except wire.WireError:
         return

@@ -1,4 +1,4 @@
-"""What an error says more, where it tells that code was written for another engine: which name does that here."""
+"""What is added to an error which shows that code was written for another engine: the name that does that here."""
 
 import linecache
 import types
@@ -53,7 +53,7 @@ FOREIGN_NAMES: dict[str, str] = {name: sentence for sentence, names in _BY_USE.i
 """What to say of names that other engines have, or that models expect."""
 
 
-def of_error(error: BaseException, namespace: dict[str, object]) -> str | None:
+def hint_of(error: BaseException, namespace: dict[str, object]) -> str | None:
     """A sentence for whoever wrote the code that raised this; None where there is nothing to add."""
     if type(error) is NameError:
         name = error.name

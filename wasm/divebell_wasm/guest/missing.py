@@ -1,4 +1,4 @@
-"""What an import that fails says: what there is in place of the module.
+"""The message of an import that fails: what there is in place of the module.
 
 The error stays a ModuleNotFoundError that begins as CPython's does, so `except ImportError`, and code that reads the
 name out of the message, go on working; and importlib.util.find_spec gives None as before.

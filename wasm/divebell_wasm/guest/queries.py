@@ -42,9 +42,9 @@ def llm_query(prompt: str, model: str | None = None, *, schema: Any = None, imag
     model: one of the models that this run may use. schema: a JSON Schema (a dict), or dict, list, int, float, bool: the
     reply is then that value instead of a str. images: a list of bytes, or of {"media_type": ..., "data": bytes}.
     """
-    checked = [arguments.text(prompt, "the prompt")]
+    checked = [arguments.check_text(prompt, "the prompt")]
     return result_of(
-        ask(wire.QUERY, **arguments.query(checked, model, schema, None if images is None else [images]))[0]
+        ask(wire.QUERY, **arguments.of_query(checked, model, schema, None if images is None else [images]))[0]
     )
 
 
@@ -55,19 +55,19 @@ def llm_query_batched(
 
     images: for each prompt a list as in llm_query, or None.
     """
-    checked = arguments.texts(prompts, "llm_query_batched")
+    checked = arguments.check_texts(prompts, "llm_query_batched")
     images_of = None if images is None else list(images)
-    return _many(ask(wire.QUERY, **arguments.query(checked, model, schema, images_of)))
+    return _many(ask(wire.QUERY, **arguments.of_query(checked, model, schema, images_of)))
 
 
 def rlm_query(prompt: str, context: Any = None, model: str | None = None) -> str:
     """Ask a child RLM: it gets `context` (by default this one's) in a sandbox of its own and writes code as you do."""
-    return result_of(_children([arguments.text(prompt, "the prompt")], [context], model)[0])  # type: ignore[no-any-return]
+    return result_of(_children([arguments.check_text(prompt, "the prompt")], [context], model)[0])  # type: ignore[no-any-return]
 
 
 def rlm_query_batched(prompts: list[str], contexts: list[Any] | None = None, model: str | None = None) -> list[str]:
     """Ask many child RLMs at once, each with its own of `contexts` (by default all with this one's)."""
-    checked = arguments.texts(prompts, "rlm_query_batched")
+    checked = arguments.check_texts(prompts, "rlm_query_batched")
     return _many(_children(checked, _contexts(checked, contexts), model))
 
 
@@ -82,10 +82,10 @@ def _contexts(prompts: list[str], contexts: Iterable[Any] | None) -> list[Any]:
 
 def _children(prompts: list[str], contexts: list[Any], model: Any) -> list[Outcome]:
     try:
-        outcomes: list[Outcome] = ask(wire.CHILD, **arguments.children(prompts, contexts, model))
+        outcomes: list[Outcome] = ask(wire.CHILD, **arguments.of_children(prompts, contexts, model))
     except Refusal:
         arguments.shared.is_sent_in_full = True
-        outcomes = ask(wire.CHILD, **arguments.children(prompts, contexts, model))
+        outcomes = ask(wire.CHILD, **arguments.of_children(prompts, contexts, model))
     return outcomes
 
 
@@ -95,7 +95,7 @@ async def _queries(prompts: list[str], model: Any, schema: Any, images: "list[An
         raise ValueError(f"{len(prompts)} prompts but {len(images_of)} lists of images")
     return await PendingCalls(
         [
-            (wire.QUERY, arguments.query([prompt], model, schema, several))
+            (wire.QUERY, arguments.of_query([prompt], model, schema, several))
             for prompt, several in zip(prompts, images_of, strict=True)
         ]
     )
@@ -107,7 +107,7 @@ async def _children_async(prompts: list[str], contexts: list[Any], model: Any) -
 
     def calls() -> list[tuple[str, dict[str, object]]]:
         return [
-            (wire.CHILD, arguments.children([prompt], [context], model))
+            (wire.CHILD, arguments.of_children([prompt], [context], model))
             for prompt, context in zip(prompts, contexts, strict=True)
         ]
 
@@ -121,7 +121,7 @@ async def _children_async(prompts: list[str], contexts: list[Any], model: Any) -
 
 async def allm_query(prompt: str, model: str | None = None, *, schema: Any = None, images: Any = None) -> Any:
     """llm_query to await: asyncio.gather(*[allm_query(p) for p in prompts]) asks about all at once."""
-    checked = [arguments.text(prompt, "the prompt")]
+    checked = [arguments.check_text(prompt, "the prompt")]
     return result_of((await _queries(checked, model, schema, None if images is None else [images]))[0])
 
 
@@ -129,13 +129,13 @@ async def allm_query_batched(
     prompts: list[str], model: str | None = None, *, schema: Any = None, images: Any = None
 ) -> list[Any]:
     """llm_query_batched to await."""
-    checked = arguments.texts(prompts, "allm_query_batched")
+    checked = arguments.check_texts(prompts, "allm_query_batched")
     return _many(await _queries(checked, model, schema, None if images is None else list(images)))
 
 
 async def arlm_query(prompt: str, context: Any = None, model: str | None = None) -> str:
     """rlm_query to await."""
-    outcomes = await _children_async([arguments.text(prompt, "the prompt")], [context], model)
+    outcomes = await _children_async([arguments.check_text(prompt, "the prompt")], [context], model)
     return result_of(outcomes[0])  # type: ignore[no-any-return]
 
 
@@ -143,7 +143,7 @@ async def arlm_query_batched(
     prompts: list[str], contexts: list[Any] | None = None, model: str | None = None
 ) -> list[str]:
     """rlm_query_batched to await."""
-    checked = arguments.texts(prompts, "arlm_query_batched")
+    checked = arguments.check_texts(prompts, "arlm_query_batched")
     return _many(await _children_async(checked, _contexts(checked, contexts), model))
 
 

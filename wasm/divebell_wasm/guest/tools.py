@@ -8,14 +8,14 @@ from divebell_guest import twins, wire
 from divebell_guest.door import BadRequest, ask
 from divebell_guest.fibers import PendingCalls
 from divebell_guest.tickets import result_of
-from divebell_guest.values import plain
+from divebell_guest.values import to_plain
 
 _ANNOTATIONS = {kind.__name__: kind for kind in (int, float, bool, str, bytes, list, dict, tuple)}
 
 
 def _arguments(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, object]:
     try:
-        return {"name": name, "arguments": plain(list(args)), "keyword_arguments": plain(kwargs)}
+        return {"name": name, "arguments": to_plain(list(args)), "keyword_arguments": to_plain(kwargs)}
     except wire.WireError as error:
         raise BadRequest(f"{name} was called with what cannot cross to the host: {error}") from None
 

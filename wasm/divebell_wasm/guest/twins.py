@@ -28,7 +28,7 @@ forms: dict[types.FunctionType, Callable[..., Coroutine[Any, Any, Any]]] = {}
 """The async form of each function that asks the host; namespace.py and tools.py fill it."""
 
 
-class _Kept:
+class _TwinCodes:
     """The twins' code by the functions' code; None where there is no twin."""
 
     __slots__ = ("being_made", "codes")
@@ -38,7 +38,7 @@ class _Kept:
         self.being_made: set[types.CodeType] = set()
 
 
-kept = _Kept()
+cache = _TwinCodes()
 
 
 class CoroutineCall:
@@ -98,18 +98,18 @@ _call_cell = types.CellType(call)
 
 def _twin_code(function: types.FunctionType) -> types.CodeType | None:
     code = function.__code__
-    if code in kept.codes:
-        return kept.codes[code]
-    if len(kept.codes) >= MAX_KEPT:
-        kept.codes.clear()
-    kept.being_made.add(code)
+    if code in cache.codes:
+        return cache.codes[code]
+    if len(cache.codes) >= MAX_KEPT:
+        cache.codes.clear()
+    cache.being_made.add(code)
     try:
         twin = _make_twin_code(function)
     except (SyntaxError, ValueError, RecursionError):
         twin = None
     finally:
-        kept.being_made.discard(code)
-    kept.codes[code] = twin
+        cache.being_made.discard(code)
+    cache.codes[code] = twin
     return twin
 
 
@@ -125,7 +125,7 @@ def _make_twin_code(function: types.FunctionType) -> types.CodeType | None:
     asking = {name for name, value in reachable.items() if _asks(value)}
     if not asking:
         return None
-    asking |= {name for name, value in reachable.items() if getattr(value, "__code__", None) in kept.being_made}
+    asking |= {name for name, value in reachable.items() if getattr(value, "__code__", None) in cache.being_made}
     node = _source(code)
     if node is None or _has_private_names(node):
         return None
@@ -158,7 +158,7 @@ def _asks(value: Any) -> bool:
         value = value.func
     if type(value) is not types.FunctionType:
         return False
-    return value in forms or (value.__code__ not in kept.being_made and _twin_code(value) is not None)
+    return value in forms or (value.__code__ not in cache.being_made and _twin_code(value) is not None)
 
 
 def _source(code: types.CodeType) -> "ast.FunctionDef | ast.Lambda | None":

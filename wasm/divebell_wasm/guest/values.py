@@ -72,7 +72,7 @@ def is_modest(value: object, most: int) -> bool:
     return False
 
 
-def plain(value: Any, depth: int = 0) -> object:
+def to_plain(value: Any, depth: int = 0) -> object:
     """The value as plain data: subclasses as what they extend, tuples as lists. WireError where it is none."""
     kind = type(value)
     if kind in SCALARS:
@@ -83,16 +83,16 @@ def plain(value: Any, depth: int = 0) -> object:
         items = [*_own_iterator(kind)(value)]
         if len(items) > wire.MAX_ITEMS:
             raise wire.WireError(f"it has more than {wire.MAX_ITEMS:,} items")
-        return items if SCALARS.issuperset(set(map(type, items))) else [plain(item, depth + 1) for item in items]
+        return items if SCALARS.issuperset(set(map(type, items))) else [to_plain(item, depth + 1) for item in items]
     if issubclass(kind, dict):
         if dict.__len__(value) > wire.MAX_ITEMS:
             raise wire.WireError(f"it has more than {wire.MAX_ITEMS:,} entries")
         keys = list(dict.keys(value))
         if not _TEXT.issuperset(map(type, keys)):
-            keys = [scalar(key) for key in keys]
+            keys = [to_scalar(key) for key in keys]
         wire.check_keys(keys)
-        return {key: plain(item, depth + 1) for key, item in zip(keys, dict.values(value), strict=True)}
-    return scalar(value)
+        return {key: to_plain(item, depth + 1) for key, item in zip(keys, dict.values(value), strict=True)}
+    return to_scalar(value)
 
 
 def _own_iterator(kind: type) -> Any:
@@ -100,7 +100,7 @@ def _own_iterator(kind: type) -> Any:
     return list.__iter__ if issubclass(kind, list) else tuple.__iter__
 
 
-def scalar(value: Any) -> object:
+def to_scalar(value: Any) -> object:
     """A str, int, float or bytes as one of exactly that type. WireError where it is none of them."""
     kind = type(value)
     if kind in SCALARS:

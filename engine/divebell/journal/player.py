@@ -27,6 +27,7 @@ from divebell.journal.outcomes import (
 )
 from divebell.journal.records import (
     FAILED,
+    LAST_ANSWER,
     QUERY_PATH,
     STOP,
     STOP_CELLS,
@@ -47,9 +48,6 @@ from divebell_bridge.money.errors import BudgetExceeded
 from divebell_bridge.money.tally import Tally
 
 _ENDED_BY_TIME = frozenset({"TimeoutError", "Killed"})
-LAST_ANSWER = "last answer 1"
-"""The name of the call that a run makes when a limit has ended its turns."""
-
 _T = TypeVar("_T")
 
 

@@ -18,8 +18,8 @@ from divebell.errors import DivebellError, JournalError, ReplayDiverged
 from divebell.journal.base import RecordedAnswer, RecordedChild
 from divebell.journal.entries import CellEntry, DoorEntry, Entry
 from divebell.journal.file import JournalFile
-from divebell.journal.player import LAST_ANSWER, Player
-from divebell.journal.records import QUERY_PATH, JournalContents, Record, to_line
+from divebell.journal.player import Player
+from divebell.journal.records import LAST_ANSWER, QUERY_PATH, JournalContents, Record, to_line
 from divebell_bridge.money.tally import Tally
 
 

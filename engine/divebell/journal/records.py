@@ -47,6 +47,9 @@ QUERY_PATH = "0"
 FAILED, STOP, STOP_CELLS = "failed", "stop", "cells at stop"
 """The names of facts: how a run failed as a whole, what ended its turns, and after how many cells."""
 
+LAST_ANSWER = "last answer 1"
+"""The name of the first call that a run makes after a limit has ended its turns."""
+
 Record = dict[str, Any]
 
 _TEXTS = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)

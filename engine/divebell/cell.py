@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from divebell.bounds import MAX_ERROR_CHARACTERS
 from divebell.limits import Limits
 from divebell.text import printable, quote
 
-MAX_ERROR_CHARACTERS = 50_000
 MAX_NOTICES = 50
 MAX_NOTICE_CHARACTERS = 300
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
+from divebell.bounds import MAX_OUTPUT_TOKENS
 from divebell.calls.memo import Memo
 from divebell.calls.retries import CALL_SECONDS, Retries
 from divebell.errors import ConfigurationError
@@ -29,8 +30,8 @@ from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.rates import Rate
 
 _MOST = {
-    "max_iterations": 10_000, "max_repairs": 100, "window_tokens": 100_000_000, "max_output_tokens": 10_000_000,
-    "sub_max_output_tokens": 10_000_000, "observation_characters": 10_000_000, "sub_characters": 100_000_000,
+    "max_iterations": 10_000, "max_repairs": 100, "window_tokens": 100_000_000, "max_output_tokens": MAX_OUTPUT_TOKENS,
+    "sub_max_output_tokens": MAX_OUTPUT_TOKENS, "observation_characters": 10_000_000, "sub_characters": 100_000_000,
     "concurrency": 10_000, "child_concurrency": 1_000,
 }  # fmt: skip
 """Options that are whole numbers from 1 on, and the most that each may be."""

@@ -8,9 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from divebell_bridge.door import wire
-from divebell_bridge.door.bounds import MAX_IMAGE_BYTES, MAX_PROMPT_IMAGES, MAX_SCHEMA_CHARACTERS, MAX_SCHEMA_NESTING
-from divebell_bridge.door.door import MAX_ANSWER_BYTES, MAX_BATCH, MAX_MODEL_NAME, Door, Refused
-from divebell_bridge.door.reading import MAX_KEYWORD_ARGUMENTS
+from divebell_bridge.door.bounds import (
+    MAX_ANSWER_BYTES,
+    MAX_BATCH_PROMPTS,
+    MAX_IMAGE_BYTES,
+    MAX_MODEL_NAME_CHARACTERS,
+    MAX_OPEN_CALLS,
+    MAX_PROMPT_IMAGES,
+    MAX_SCHEMA_CHARACTERS,
+    MAX_SCHEMA_NESTING,
+)
+from divebell_bridge.door.door import Door
+from divebell_bridge.door.reading import MAX_KEYWORD_ARGUMENTS, Refused
 from divebell_bridge.door.requests import (
     Call,
     ChildQuery,
@@ -21,7 +30,7 @@ from divebell_bridge.door.requests import (
     Query,
     ToolCall,
 )  # fmt: skip
-from divebell_bridge.door.tickets import MAX_OPEN, Started
+from divebell_bridge.door.tickets import Started
 from tests.support.names import name_value
 
 ERRORS: list[BaseException] = [
@@ -134,7 +143,7 @@ def test_any_request_is_answered_whatever_the_host_does(op: object, fields: dict
                 assert made.name.isidentifier()
                 continue
             assert type(made.prompt) is str
-            assert made.model is None or (type(made.model) is str and len(made.model) <= MAX_MODEL_NAME)
+            assert made.model is None or (type(made.model) is str and len(made.model) <= MAX_MODEL_NAME_CHARACTERS)
             if isinstance(made, Query):
                 assert made.schema is None or type(made.schema) is dict
                 assert all(type(image.data) is bytes for image in made.images)
@@ -196,7 +205,7 @@ def test_what_is_not_a_request_is_refused(message: object) -> None:
 @pytest.mark.parametrize("op", ["query", "child"])
 @pytest.mark.parametrize(
     "prompts",
-    [None, "text", {"a": 1}, 5, [5], [None], [b"x"], ["x", ["y"]], ["x"] * (MAX_BATCH + 1)],
+    [None, "text", {"a": 1}, 5, [5], [None], [b"x"], ["x", ["y"]], ["x"] * (MAX_BATCH_PROMPTS + 1)],
     ids=lambda p: repr(p)[:20],
 )
 def test_prompts_that_are_not_a_list_of_str_are_refused(op: str, prompts: object) -> None:
@@ -208,7 +217,7 @@ def test_prompts_that_are_not_a_list_of_str_are_refused(op: str, prompts: object
 
 @pytest.mark.parametrize("op", ["query", "child"])
 @pytest.mark.parametrize(
-    "model", [5, True, ["m"], b"m", {"m": 1}, "m" * (MAX_MODEL_NAME + 1)], ids=lambda m: repr(m)[:20]
+    "model", [5, True, ["m"], b"m", {"m": 1}, "m" * (MAX_MODEL_NAME_CHARACTERS + 1)], ids=lambda m: repr(m)[:20]
 )
 def test_a_model_that_is_not_a_name_is_refused(op: str, model: object) -> None:
     host = FakeHost([])
@@ -308,7 +317,7 @@ BAD_FIELDS: list[dict[str, Any]] = [
         None, 5, "wait", "submit", "budget", "sleep", ["query"], {"query": 1},
     )),
     *({"op": op, "tickets": tickets} for op in ("wait", "cancel") for tickets in (
-        5, "1", {"1": 1}, ["1"], [None], [1.0], [True], [1, 1], list(range(MAX_OPEN + 1)), [0], [-1], [2**80], [1],
+        5, "1", {"1": 1}, ["1"], [None], [1.0], [True], [1, 1], list(range(MAX_OPEN_CALLS + 1)), [0], [-1], [2**80], [1],
     )),
     {"op": "cancel"}, {"op": "wait"}, {"op": "wait", "tickets": None, "seconds": 5},
     *({"op": "wait", "tickets": [], "seconds": seconds} for seconds in (

@@ -8,10 +8,9 @@ import pytest
 
 from divebell_bridge.money.amounts import NO_CAPS, NOTHING, Amounts, Caps
 from divebell_bridge.money.bids import CallBid
-from divebell_bridge.money.books import MAX_TREE_DEPTH
 from divebell_bridge.money.dollars import dollars
 from divebell_bridge.money.errors import BudgetExceeded, ConfigurationError, LedgerError
-from divebell_bridge.money.escrow import Fixed
+from divebell_bridge.money.escrow import MAX_TREE_DEPTH, Fixed
 from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.memory_ledger import MemoryLedger
 from divebell_bridge.money.rates import Rate

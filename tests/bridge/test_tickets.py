@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from divebell_bridge.door import tickets, wire
+from divebell_bridge.door.bounds import MAX_OPEN_CALLS
 from divebell_bridge.door.reading import Refused
 from divebell_bridge.door.requests import Call, Outcome, Query
 from divebell_bridge.door.tickets import Started, Tickets
@@ -112,7 +113,7 @@ def test_numbers_are_never_used_again(table: Tickets) -> None:
 
 
 def test_over_the_number_of_open_calls_the_guest_is_told_to_collect(table: Tickets, counter: Counter) -> None:
-    submit(table, *(str(n) for n in range(tickets.MAX_OPEN)))
+    submit(table, *(str(n) for n in range(MAX_OPEN_CALLS)))
     assert refusal(submit, table, "one more") == "Busy"
     assert "one more" not in counter.done
     counter.finish("5")
@@ -142,7 +143,7 @@ def test_replies_that_nobody_collects_are_bounded_in_bytes(
 def test_one_answer_holds_so_many_bytes_and_the_next_the_rest(
     table: Tickets, counter: Counter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tickets, "MAX_ANSWER_BYTES", 1000)
+    monkeypatch.setattr(tickets, "MAX_COLLECTED_BYTES", 1000)
     submit(table, "a", "b", "c")
     for prompt in "abc":
         counter.finish(prompt, "x" * 700)

@@ -8,7 +8,8 @@ import pytest
 from divebell import ConfigurationError, Sandbox, Tools
 from divebell.sandbox.host import CallableHost
 from divebell.sandbox.tools import REPLACEABLE_NAMES
-from divebell.sandbox.variables import MAX_LISTED, Variable, read_variables
+from divebell.sandbox.variables import Variable, read_variables
+from divebell_bridge.door.bounds import MAX_LISTED_VARIABLES
 from tests.support.cells import error_kind
 
 
@@ -55,7 +56,7 @@ def test_hostile_variables_are_listed_without_asking_them() -> None:
         assert "x" * 1000 not in found
         assert box.run("SHOW_VARS()").ok
         assert box.run("globals().update({f'v{n}': n for n in range(20_000)})").ok
-        assert len(box.variables()) == MAX_LISTED
+        assert len(box.variables()) == MAX_LISTED_VARIABLES
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 import pytest
 
+from divebell.bounds import MAX_TOOL_CALL_CHARACTERS
 from divebell.errors import ModelUnavailable
 from divebell.journal.outcomes import completion_as_record, completion_of
 from divebell.models import Completion, OpenAIChatModel, OpenAIResponsesModel, Request, Usage
 from divebell.models.endings import INTERRUPTED, ending_of
 from divebell.models.tool_calls import (
-    MAX_TOOL_CALL_CHARACTERS,
     MAX_TOOL_CALL_DEPTH,
     MAX_TOOL_CALLS,
     bounded_tool_calls,

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from divebell.bounds import MAX_SCHEMA_BYTES
 from divebell.errors import ModelError
 from divebell.models import Request
-from divebell.models.schema import MAX_SCHEMA_BYTES, is_strict, schema_text
+from divebell.models.schema import is_strict, schema_text
 
 
 def closed(**properties: object) -> dict[str, Any]:

@@ -18,10 +18,10 @@ from email.utils import formatdate
 from functools import cache
 from typing import Any, Literal
 
+from divebell.bounds import MAX_BODY_BYTES
 from divebell.errors import ModelError, ModelRefused, ModelUnavailable
 from divebell.models import Completion, OpenAIChatModel, OpenAIResponsesModel, Request, Usage
 from divebell.models.openai.base import OpenAIModel
-from divebell.models.openai.client import MAX_BODY_BYTES
 from tests.support.chat_server import ChatServer, Reply, error
 
 REQUEST = Request(

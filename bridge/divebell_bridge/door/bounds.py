@@ -1,10 +1,45 @@
 """Bounds that both sides of the door, and several files on each, must agree on.
 
 One file for both sides, as wire.py is: the host imports it as `divebell_bridge.door.bounds`, the guest as
-`divebell_guest.bounds`. It imports nothing of ours, and its functions take plain data, of exact types.
+`divebell_guest.bounds`. It imports nothing of ours, and its functions take plain data, of exact types. How the bounds
+stand to each other is asserted below them; how they stand to those of the wire, of money and of the engine is asserted
+in divebell/bounds.py.
 """
 
 from typing import Any
+
+MAX_BATCH_PROMPTS = 10_000
+"""Prompts that code may send in one batch."""
+MAX_OPEN_CALLS = 10_000
+"""Calls of one cell that are started and not collected. A batch that is started without waiting opens that many."""
+MAX_TOOL_CALLS = 10_000
+"""Calls of tools by one cell."""
+MAX_MODEL_NAME_CHARACTERS = 200
+"""A model's name, where code gives one; and where a ledger keeps one, which cuts a longer name."""
+MAX_TOOL_NAME_CHARACTERS = 100
+"""A tool's name."""
+MAX_WAIT_SECONDS = 1e9
+"""How long code may wait for calls; to wait without a limit is to wait so long."""
+MAX_ANSWER_BYTES = 16 << 20
+"""The value that code gives as the answer, as the wire has it: refused in the guest where it is over that, and at the
+door where the request is."""
+MAX_TOOL_RESULT_BYTES = 16 << 20
+"""What a tool returns, as the wire has it."""
+MAX_COLLECTED_BYTES = 16 << 20
+"""Outcomes of calls in one answer to a wait, but for one outcome that is larger by itself; the next has the rest."""
+
+MAX_LISTED_VARIABLES = 10_000
+"""Variables of a sandbox in one list of them."""
+MAX_VARIABLE_NAME_CHARACTERS = 200
+"""A variable's name in such a list, and the name of its type; a variable with a longer name is not listed."""
+MAX_ERROR_CHARACTERS = 20_000
+"""An error's message, and its traceback, as the guest sends it: what is longer is cut in the middle."""
+MAX_INTEGER_BITS = 4_096
+"""An integer that is shown in decimal digits, as those in an answer are. Python's time for that grows with the square
+of its length."""
+
+assert MAX_BATCH_PROMPTS <= MAX_OPEN_CALLS, "a batch can be started without waiting"
+assert MAX_TOOL_RESULT_BYTES <= MAX_COLLECTED_BYTES, "a tool's result is collected as any outcome"
 
 MAX_SCHEMA_NESTING = 32
 """Dicts and lists inside of each other in a JSON Schema that code gives for a reply, the outermost one counted."""
@@ -28,6 +63,8 @@ IMAGE_KINDS = {
 }
 """The kinds of image that models take: with what such a file begins, and how its name ends."""
 IMAGE_KINDS_IN_WORDS = ", ".join(IMAGE_KINDS)
+
+assert MAX_PROMPT_IMAGES <= MAX_REQUEST_IMAGES, "the images of one prompt are sent in one request"
 
 
 def schema_problem(schema: object) -> "str | None":

@@ -13,14 +13,12 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from divebell_bridge.door import reading, wire
-from divebell_bridge.door.reading import MAX_BATCH, MAX_MODEL_NAME, Refused
+from divebell_bridge.door.bounds import MAX_ANSWER_BYTES, MAX_OPEN_CALLS, MAX_TOOL_CALLS
+from divebell_bridge.door.reading import Refused
 from divebell_bridge.door.requests import Call, ChildQuery, Outcome, Query
-from divebell_bridge.door.tickets import MAX_OPEN, Started, Tickets
+from divebell_bridge.door.tickets import Started, Tickets
 
-__all__ = ["MAX_BATCH", "MAX_MODEL_NAME", "Door", "DoorClock", "Host", "Outcome", "Refused", "Started"]
-
-MAX_TOOL_CALLS = 10_000
-MAX_ANSWER_BYTES = 16 << 20
+__all__ = ["Door", "DoorClock", "Host", "Outcome", "Refused", "Started"]
 
 
 class Host(Protocol):
@@ -172,7 +170,7 @@ class Door:
         return self._tickets.submit(calls, size)
 
     def _wait(self, request: dict[str, Any], _size: int) -> object:
-        numbers = None if request.get("tickets") is None else reading.tickets(request, MAX_OPEN)
+        numbers = None if request.get("tickets") is None else reading.tickets(request, MAX_OPEN_CALLS)
         seconds = reading.seconds(request)
         ended = self._tickets.wait(numbers, seconds)
         if not ended and seconds is not None:
@@ -180,7 +178,7 @@ class Door:
         return ended
 
     def _cancel(self, request: dict[str, Any], _size: int) -> object:
-        self._tickets.cancel(reading.tickets(request, MAX_OPEN))
+        self._tickets.cancel(reading.tickets(request, MAX_OPEN_CALLS))
         return None
 
     def _check_answer(self, request: dict[str, Any], size: int) -> object:

@@ -9,9 +9,6 @@ from typing import Any
 from divebell_bridge.door import bounds, wire
 from divebell_bridge.door.requests import ChildQuery, ContextItem, ContextReference, Image, Query, ToolCall
 
-MAX_BATCH = 10_000  # prompts in one batch
-MAX_MODEL_NAME = 200
-MAX_TOOL_NAME = 100
 MAX_KEYWORD_ARGUMENTS = 100
 _MAX_OFFSET = 1 << 40
 _TOO_MANY_BYTES = f"the images of one request have more than {bounds.MAX_IMAGE_BYTES:,} bytes: send smaller ones"
@@ -66,7 +63,7 @@ def children(request: Request) -> list[ChildQuery]:
 
 def tool_call(request: Request) -> ToolCall:
     name, arguments, keywords = (request.get(key) for key in ("name", "arguments", "keyword_arguments"))
-    if type(name) is not str or not name.isidentifier() or len(name) > MAX_TOOL_NAME:
+    if type(name) is not str or not name.isidentifier() or len(name) > bounds.MAX_TOOL_NAME_CHARACTERS:
         raise Refused(wire.BAD_REQUEST, "name must be a tool's name")
     if not isinstance(arguments, list) or not isinstance(keywords, dict):
         raise Refused(wire.BAD_REQUEST, "arguments must be a list, and keyword_arguments a map")
@@ -91,7 +88,7 @@ def seconds(request: Request) -> float | None:
     given = request.get("seconds")
     if given is None:
         return None
-    if type(given) not in (int, float) or not 0 <= given <= 1e9:  # refuses NaN too
+    if type(given) not in (int, float) or not 0 <= given <= bounds.MAX_WAIT_SECONDS:  # refuses NaN too
         raise Refused(wire.BAD_REQUEST, "seconds must be a number from 0 to a billion, or None")
     return float(given)
 
@@ -100,14 +97,16 @@ def _prompts(request: Request) -> list[str]:
     prompts = request.get("prompts")
     if not isinstance(prompts, list) or not all(type(prompt) is str for prompt in prompts):
         raise Refused(wire.BAD_REQUEST, "prompts must be a list of str")
-    if len(prompts) > MAX_BATCH:
-        raise Refused(wire.BAD_REQUEST, f"{len(prompts):,} prompts in one batch; at most {MAX_BATCH:,} are allowed")
+    if len(prompts) > bounds.MAX_BATCH_PROMPTS:
+        raise Refused(
+            wire.BAD_REQUEST, f"{len(prompts):,} prompts in one batch; at most {bounds.MAX_BATCH_PROMPTS:,} are allowed"
+        )
     return prompts
 
 
 def _model(request: Request) -> str | None:
     model = request.get("model")
-    if model is not None and (type(model) is not str or len(model) > MAX_MODEL_NAME):
+    if model is not None and (type(model) is not str or len(model) > bounds.MAX_MODEL_NAME_CHARACTERS):
         raise Refused(wire.BAD_REQUEST, "model must be a name or None")
     return model
 

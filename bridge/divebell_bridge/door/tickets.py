@@ -3,7 +3,7 @@
 A guest has one thread; this is how it has many calls in flight. It starts calls and gets numbers for them, goes on, and
 waits until one of them is done. Every number is good for one cell, and for one collecting.
 
-Guaranteed: at most MAX_OPEN calls are open at once, with at most MAX_REQUEST_BYTES of requests and MAX_KEPT_BYTES of
+Guaranteed: at most MAX_OPEN_CALLS are open at once, with at most MAX_REQUEST_BYTES of requests and MAX_KEPT_BYTES of
 outcomes between them, whatever the guest does; `wait` ends when `stop` is called from any thread, and `clear` cancels
 what is left. Not guaranteed: that a cancelled call stops at once, or costs nothing. That is the host's part.
 
@@ -16,14 +16,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from divebell_bridge.door import wire
+from divebell_bridge.door.bounds import MAX_COLLECTED_BYTES, MAX_OPEN_CALLS, MAX_WAIT_SECONDS
 from divebell_bridge.door.reading import Refused
 from divebell_bridge.door.requests import Call, Outcome
 
-MAX_OPEN = wire.MAX_OPEN_CALLS
 MAX_REQUEST_BYTES = 256 << 20
 MAX_KEPT_BYTES = 256 << 20
-MAX_ANSWER_BYTES = 16 << 20  # outcomes in one answer of wait; the next has the rest
-LONGEST_WAIT_SECONDS = 1e9
 LATE = "TimeoutError"
 """What the guest is told of a call that is over its time."""
 
@@ -68,8 +66,8 @@ class Tickets:
         together. Refused("Busy") where there is no room until some that are open have been collected."""
         with self._changed:
             self._check_running()
-            if len(self._open) + len(calls) > MAX_OPEN:
-                raise Refused(wire.BUSY, f"at most {MAX_OPEN:,} calls can be open at once: wait for some of them")
+            if len(self._open) + len(calls) > MAX_OPEN_CALLS:
+                raise Refused(wire.BUSY, f"at most {MAX_OPEN_CALLS:,} calls can be open at once: wait for some of them")
             if self._open and self._request_bytes + request_bytes > MAX_REQUEST_BYTES:
                 raise Refused(wire.BUSY, f"open calls hold {MAX_REQUEST_BYTES:,} bytes of prompts: wait for some")
             share = request_bytes // max(len(calls), 1) + 1
@@ -130,7 +128,7 @@ class Tickets:
     def wait(self, numbers: "list[int] | None", seconds: float | None) -> list[tuple[int, Outcome]]:
         """Those of `numbers` (None: of all that are open) that are done, with their outcomes; each is told once. Blocks
         until one is there, or `seconds` have passed: then the list is empty. Refused where one is not open."""
-        until = time.monotonic() + (LONGEST_WAIT_SECONDS if seconds is None else seconds)
+        until = time.monotonic() + (MAX_WAIT_SECONDS if seconds is None else seconds)
         with self._changed:
             if numbers is not None:
                 self._check_open(numbers)
@@ -163,7 +161,7 @@ class Tickets:
 
     def _collect(self, numbers: "list[int] | None") -> list[tuple[int, Outcome]]:
         found: list[tuple[int, Outcome]] = []
-        room = MAX_ANSWER_BYTES
+        room = MAX_COLLECTED_BYTES
         for number in list(self._done) if numbers is None else [n for n in numbers if n in self._done]:
             ticket = self._done[number]
             if found and ticket.outcome_bytes > room:

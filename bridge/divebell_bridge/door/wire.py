@@ -61,7 +61,6 @@ MAX_ITEMS = 1_000_000  # list elements and map entries in one message, all toget
 MAX_DEPTH = 64  # nesting of lists and maps
 MAX_INTEGER_BYTES = 4096
 MAX_NUMBER_KEYS = 5_000  # keys of one map that are numbers
-MAX_OPEN_CALLS = 10_000  # tickets of one cell
 
 _BIG_INTEGER = 1  # extension type: a signed big-endian integer of more than 64 bits
 

@@ -9,11 +9,10 @@ from typing import Protocol
 from divebell_bridge.money import escrow
 from divebell_bridge.money.amounts import NOTHING, Amounts, Limit
 from divebell_bridge.money.errors import BudgetExceeded, LedgerError
-from divebell_bridge.money.escrow import Account, Below, Bid, Grant, HoldEntry
+from divebell_bridge.money.escrow import MAX_TREE_DEPTH, Account, Below, Bid, Grant, HoldEntry
 
 STALE_TICKET_SECONDS = 60.0
 """A place in a line that was not renewed for so long is nobody's: its thread or event loop has ended."""
-MAX_TREE_DEPTH = 64  # accounts from a leaf to its root: 32 children, a run, a day, a tenant, and room
 
 
 class Books(Protocol):

@@ -32,6 +32,8 @@ from divebell_bridge.money.amounts import NO_CAPS, NOTHING, Amounts, Caps, Limit
 from divebell_bridge.money.errors import BudgetExceeded
 
 MAX_HOLDERS_NAMED = 20
+MAX_TREE_DEPTH = 64
+"""Accounts from a leaf to its root: a run's children, the run, a day, a tenant, and room."""
 
 Carved = tuple[bool, ...]
 """In each limit, whether an account's cap is carved out of its parent's."""

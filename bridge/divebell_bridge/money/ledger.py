@@ -24,7 +24,6 @@ from divebell_bridge.money import escrow
 from divebell_bridge.money.amounts import NOTHING, Amounts, Caps, Limit
 from divebell_bridge.money.backlog import Backlog
 from divebell_bridge.money.books import (
-    MAX_TREE_DEPTH,
     Books,
     chain_of,
     check_turn,
@@ -37,7 +36,7 @@ from divebell_bridge.money.books import (
 )
 from divebell_bridge.money.changes import Changes
 from divebell_bridge.money.errors import ConfigurationError, LedgerError
-from divebell_bridge.money.escrow import Account, Bid, Grant, HoldEntry
+from divebell_bridge.money.escrow import MAX_TREE_DEPTH, Account, Bid, Grant, HoldEntry
 
 MAX_TENANT_NAME = 100
 

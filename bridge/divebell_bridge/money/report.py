@@ -13,8 +13,7 @@ from datetime import date
 from typing import Protocol, Self
 
 from divebell_bridge.money.amounts import NO_CAPS, NOTHING, Amounts, Caps, Limit
-from divebell_bridge.money.books import MAX_TREE_DEPTH
-from divebell_bridge.money.escrow import Account, Below, room
+from divebell_bridge.money.escrow import MAX_TREE_DEPTH, Account, Below, room
 
 ACCOUNT_KINDS = ("tenant", "daily", "day", "run", "child")
 MAX_ROWS = 20_000

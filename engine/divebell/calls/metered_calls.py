@@ -21,6 +21,7 @@ from weakref import WeakKeyDictionary
 
 import anyio
 
+from divebell.bounds import MAX_REPLY_CHARACTERS
 from divebell.calls.cleaning import clean_completion, clean_error
 from divebell.calls.fitting import MAX_CHANGES, KnownLimits
 from divebell.calls.logs import log_failure, log_retry, log_waiting
@@ -44,7 +45,6 @@ from divebell_bridge.money.patience import MONEY_WAIT_SECONDS, PATIENCE_SECONDS,
 from divebell_bridge.money.tally import Tally
 
 ADAPTER_GRACE_SECONDS = 1.0
-MAX_REPLY_CHARACTERS = 16 << 20
 MAX_ATTEMPTS, FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = ATTEMPTS, FIRST_SECONDS, MAX_SECONDS
 """Of calls whose run was told nothing of retries."""
 LOOK_AGAIN_SECONDS = 0.05  # where others share the ledger, nobody tells us that they settled

@@ -5,14 +5,13 @@ import threading
 from pathlib import Path
 from typing import TextIO
 
+from divebell.bounds import MAX_CODE_BYTES
 from divebell.cell import Cell
 from divebell.cli.exits import FAILED, USAGE, Exit
 from divebell.cli.inputs import read_context, show_notes
 from divebell.limits import Limits
 from divebell.sandbox.sandbox import Sandbox
 from divebell.text import for_terminal
-
-MAX_CODE_BYTES = 16 << 20
 
 
 def read_code(path: Path) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from divebell.bounds import MAX_SCHEMA_FILE_BYTES
 from divebell.calls.retries import Retries
 from divebell.cli.exits import USAGE, Exit
 from divebell.context import Context
@@ -21,7 +22,6 @@ from divebell_bridge.money.rates import Rate
 STDIN = Path("-")
 MAX_STDIN_BYTES = 2 << 30
 MAX_WORDS_BYTES = 1 << 20
-MAX_SCHEMA_FILE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)

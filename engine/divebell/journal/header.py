@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from divebell.bounds import MAX_LEVELS, MAX_OUTPUT_TOKENS
 from divebell.context import Context
 from divebell.errors import ConfigurationError, JournalError
 from divebell.journal.file import JournalFile
@@ -32,8 +33,6 @@ FREE_TO_CHANGE = frozenset({"seed", "child_concurrency", "tool_seconds", "on_exh
 """Settings that a resumed run may change: what is recorded does not depend on them. The seed stays the first run's."""
 _NAMES_IN_ERRORS = {"levels": "set of tools, temperatures or output limits (levels)", "limits": "set of sandbox limits"}
 """What errors call a setting whose name alone would not say what to look at."""
-_MAX_OUTPUT_TOKENS = 10_000_000
-_MAX_LEVELS = 33
 
 
 def make_header(
@@ -124,7 +123,7 @@ def _is_count(value: object, most: int, *, least: int = 1) -> bool:
 
 
 def _are_levels(levels: object, names: object) -> bool:
-    if not (isinstance(levels, list) and isinstance(names, list) and 1 <= len(levels) == len(names) <= _MAX_LEVELS):
+    if not (isinstance(levels, list) and isinstance(names, list) and 1 <= len(levels) == len(names) <= MAX_LEVELS):
         return False
     return all(isinstance(level, dict) and _is_level(level) for level in levels)
 
@@ -133,8 +132,8 @@ def _is_level(level: dict[str, Any]) -> bool:
     temperature, tools = level.get("temperature"), level.get("tools")
     return (
         (temperature is None or (type(temperature) in (int, float) and abs(temperature) <= 100))
-        and _is_count(level.get("root_output_tokens"), _MAX_OUTPUT_TOKENS)
-        and _is_count(level.get("sub_output_tokens"), _MAX_OUTPUT_TOKENS)
+        and _is_count(level.get("root_output_tokens"), MAX_OUTPUT_TOKENS)
+        and _is_count(level.get("sub_output_tokens"), MAX_OUTPUT_TOKENS)
         and type(level.get("small")) is bool
         and isinstance(tools, list)
         and all(

@@ -9,10 +9,10 @@ Source: https://developers.openai.com/api/docs/guides/structured-outputs, "Suppo
 import json
 from collections.abc import Mapping
 
+from divebell.bounds import MAX_SCHEMA_BYTES
 from divebell.errors import RequestError
 
 SCHEMA_NAME = "reply"
-MAX_SCHEMA_BYTES = 256 << 10
 MAX_STRICT_DEPTH = 10
 MAX_STRICT_NODES = 5_000
 

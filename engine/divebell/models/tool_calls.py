@@ -7,10 +7,10 @@ hostile, so the journal and the readers of replies get copies that are bounded h
 from collections.abc import Iterable
 from typing import Any
 
+from divebell.bounds import MAX_TOOL_CALL_CHARACTERS
 from divebell.models.text import encodable
 
 MAX_TOOL_CALLS = 32
-MAX_TOOL_CALL_CHARACTERS = 1 << 20  # of the texts in all of one reply's calls
 MAX_TOOL_CALL_NODES = 1_000
 MAX_TOOL_CALL_DEPTH = 16
 

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from divebell.bounds import MAX_PARSED_REPLY_CHARACTERS
 from divebell.replies import languages
 from divebell.replies.channels import final_channel_text, restore_channel_tokens
 from divebell.replies.final_parser import labelled_final, last_final, note_on_mention, only_final
@@ -40,7 +41,6 @@ from divebell_bridge.door import contract
 __all__ = ["Final", "Note", "Reply", "answers_in_code", "parse_reply", "strip_thinking"]
 
 MAX_CODE_BLOCKS = 64
-MAX_REPLY_CHARACTERS = 8 << 20
 
 _CONTRACT_NAMES = contract.NAMES | {"print"}
 _ANSWERS = re.compile(rf"\b(?:{'|'.join(sorted(contract.ANSWERING))})\s*\(")
@@ -74,7 +74,7 @@ def parse_reply(text: str, *, is_cut: bool = False, tool_calls: Sequence[Mapping
     is_cut: the output limit ended the reply, so its end is not reliable: an answer or a block that is not closed does
     not count. tool_calls: Completion.tool_calls, which the endpoint passed on beside the text.
     """
-    text = text[:MAX_REPLY_CHARACTERS].replace("\r\n", "\n")
+    text = text[:MAX_PARSED_REPLY_CHARACTERS].replace("\r\n", "\n")
     pieces = split_reply(mark_announced_thought(restore_channel_tokens(text)))
     return _Reading(pieces, is_cut=is_cut, tool_calls=tool_calls).reply()
 

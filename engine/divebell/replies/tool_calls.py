@@ -25,10 +25,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from divebell.bounds import MAX_TOOL_CALL_CHARACTERS
 from divebell.replies.python_text import compiles, does_more_than_name, parse_expression
 from divebell_bridge.door import contract
 
-MAX_CALL_CHARACTERS = 1 << 20
 MAX_CALLS = 64
 MAX_NESTING = 6  # of calls in lists in objects
 MAX_NAME_CHARACTERS = 100
@@ -86,7 +86,7 @@ class WrittenCall:
 
 def calls_in_text(body: str) -> list[WrittenCall]:
     """The calls in a text that is marked as one of calls, in order."""
-    body = body[:MAX_CALL_CHARACTERS].replace("\uff5c", "|").replace("\u2581", "_")
+    body = body[:MAX_TOOL_CALL_CHARACTERS].replace("\uff5c", "|").replace("\u2581", "_")
     for read in (_read_tags, _read_keys, _read_values, _read_separated):
         calls = read(body)
         if calls:
@@ -139,7 +139,7 @@ def calls_in_python(text: str) -> list[WrittenCall]:
 def data_in(text: str) -> object:
     """The value of a text that is JSON or a Python literal; None where it is neither."""
     text = text.strip()
-    if len(text) > MAX_CALL_CHARACTERS or text[:1] not in ("{", "["):
+    if len(text) > MAX_TOOL_CALL_CHARACTERS or text[:1] not in ("{", "["):
         return None
     try:
         return json.loads(text, strict=False)

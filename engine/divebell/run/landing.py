@@ -7,16 +7,16 @@ and if that does not fit, with less and less of it.
 
 from collections.abc import Iterator, Sequence
 
+from divebell.bounds import LEAST_LAST_OUTPUT_TOKENS
 from divebell.models.protocol import Message, texts_of
 from divebell.text import clip_middle
 from divebell_bridge.money.bids import worst_case_input_tokens
 
 BUDGETS = frozenset({"dollars", "tokens", "calls", "seconds"})
 """The limits that are a budget's; the others are the loop's own."""
-LEAST_OUTPUT_TOKENS = 64
 TAIL_CHARACTERS = (24_000, 6_000, 1_500, 300)
 """How much of the last turns the model sees, if it cannot see all of them."""
-RESERVE_PLANS = ((6_000, 1_024), (1_500, 512), (300, 256), (300, LEAST_OUTPUT_TOKENS))
+RESERVE_PLANS = ((6_000, 1_024), (1_500, 512), (300, 256), (300, LEAST_LAST_OUTPUT_TOKENS))
 """What may be kept back for, the best first: characters of the last turns, and tokens of output."""
 MAX_CUT_ATTEMPTS = 1
 """How often a last answer that its output limit cut off is asked for again."""

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from divebell.bounds import MAX_LEVELS, MAX_OUTPUT_TOKENS
 from divebell.errors import ConfigurationError
 from divebell.models.protocol import Model
 from divebell.run.settings import Level, Resolved
 from divebell.sandbox.tools import Tools
 
-MAX_LEVELS = 33  # the budget's depths, from 0 to 32
 MAX_TEMPERATURE = 2.0
 
 
@@ -77,7 +77,7 @@ def _given(model: object, sub_model: object, models: object) -> "tuple[list[Any]
 
 def _check(level: Level) -> None:
     tokens, temperature = level.max_output_tokens, level.temperature
-    if tokens is not None and (type(tokens) is not int or not 1 <= tokens <= 10_000_000):
+    if tokens is not None and (type(tokens) is not int or not 1 <= tokens <= MAX_OUTPUT_TOKENS):
         raise ConfigurationError(f"Level.max_output_tokens must be a whole number over 0 or None, not {tokens!r}")
     if temperature is not None and (
         isinstance(temperature, bool)

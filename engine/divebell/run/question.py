@@ -13,6 +13,7 @@ from typing import Literal
 
 import anyio
 
+from divebell.bounds import MAX_QUERY_CHARACTERS
 from divebell.calls.cache_key import cache_key
 from divebell.calls.fitting import KnownLimits
 from divebell.calls.logs import debug_listener
@@ -41,7 +42,6 @@ from divebell_bridge.money.errors import BudgetExceeded
 from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.rates import RateCard
 
-MAX_QUERY_CHARACTERS = 100_000
 UNWRITTEN = (
     "the ledger could not be written as the run ended: what the run has set aside stays so, and what it spent does not "
     "count there, until the ledger can be written, which is tried again"

@@ -7,18 +7,17 @@ refusal, so a repeated run compacts at the same places.
 
 from dataclasses import dataclass
 
+from divebell.bounds import LEAST_LAST_OUTPUT_TOKENS, LEAST_ROOT_OUTPUT_TOKENS
 from divebell.calls.metered_calls import Call, Calls
 from divebell.errors import ContextTooLong
 from divebell.events import EventListener, RootReplied
 from divebell.models.protocol import LENGTH, Completion, Message, Request
 from divebell.replies.replies import strip_thinking
-from divebell.run import landing
 from divebell.run.history import History
 from divebell.run.pace import Pace
 from divebell.run.settings import Resolved, Settings
 from divebell_bridge.money.meter import Meter
 
-LEAST_OUTPUT_TOKENS = 1_024
 """How far the root's output limit is lowered where the budget or the window has no room for more; under it the call is
 refused, or the history compacted."""
 MAX_WINDOW_DIGITS = 12
@@ -100,7 +99,7 @@ class RootCalls:
             name = f"turn {number}, shorter {compactions}" if compactions else f"turn {number}"
             messages = history.messages
             try:
-                call = await self._made(messages, name, least=LEAST_OUTPUT_TOKENS, may_shorten=may_shorten)
+                call = await self._made(messages, name, least=LEAST_ROOT_OUTPUT_TOKENS, may_shorten=may_shorten)
             except ContextTooLong as error:
                 if not may_shorten:
                     raise _with_advice(error) from None
@@ -115,14 +114,14 @@ class RootCalls:
     async def last(self, attempt: int, messages: list[Message]) -> RootReply:
         """The reply to attempt number `attempt`, from 0, at the run's last call."""
         name = f"last answer {attempt + 1}"
-        call = await self._made(messages, name, least=landing.LEAST_OUTPUT_TOKENS, is_last=True)
+        call = await self._made(messages, name, least=LEAST_LAST_OUTPUT_TOKENS, is_last=True)
         return self._read(call, messages)
 
     def _room_for_messages(self) -> int:
         """What the messages may take of the window. A small window is shared, so that there is room for a history."""
         if not self._output_shares_window:
             return self._window_tokens
-        output = min(self._level.root_output_tokens, max(self._window_tokens // 2, LEAST_OUTPUT_TOKENS))
+        output = min(self._level.root_output_tokens, max(self._window_tokens // 2, LEAST_ROOT_OUTPUT_TOKENS))
         return max(self._window_tokens - output, 1)
 
     def _room_after(self, error: ContextTooLong, history: History) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from divebell.bounds import LEAST_SUB_OUTPUT_TOKENS, MAX_QUESTION_CHARACTERS
 from divebell.calls.allotments import Allotments
 from divebell.calls.metered_calls import Call, Calls
 from divebell.context import Context
@@ -39,13 +40,11 @@ from divebell.text import clip_middle
 from divebell_bridge.door.requests import ChildQuery, ContextItem, ContextReference, Image, Query
 from divebell_bridge.money.meter import Meter
 
-LEAST_OUTPUT_TOKENS = 256
 """How far a sub-call's output limit is lowered where the budget has no room for more; under it the call is refused."""
 CHARACTERS_PER_TOKEN = 3
 """A cautious guess, for people and models: English has about four."""
 MAX_SCHEMA_REPAIRS = 2
 """How often a sub-model is shown that its reply does not fit the schema that the code asked for."""
-MAX_QUESTION_CHARACTERS = 50_000
 """What a child is asked in its messages; more is given as its context."""
 SHOWN_OF_QUESTION = 4_000
 """How much of such a question is in its messages too: the beginning and the end, where the task mostly is."""
@@ -132,7 +131,12 @@ class SubCalls:
         )
         try:
             call = await self.calls(
-                self.meter, level.model, request, least_output_tokens=LEAST_OUTPUT_TOKENS, name=name, is_sub_call=True
+                self.meter,
+                level.model,
+                request,
+                least_output_tokens=LEAST_SUB_OUTPUT_TOKENS,
+                name=name,
+                is_sub_call=True,
             )
         except BaseException as error:
             cancelled = isinstance(error, asyncio.CancelledError)
@@ -255,7 +259,7 @@ def _what_fits(error: ContextTooLong, request: Request, level: Resolved) -> Mode
     length = sum(map(len, request.sent_texts()))
     room = ""
     if error.limit_tokens is not None:
-        reply = LEAST_OUTPUT_TOKENS if error.counts_output else 0
+        reply = LEAST_SUB_OUTPUT_TOKENS if error.counts_output else 0
         characters = max(error.limit_tokens - reply, 0) * CHARACTERS_PER_TOKEN
         room = f" of {error.limit_tokens:,} tokens, which is about {characters:,} characters"
     sentence = f"the prompt has {length:,} characters, and does not fit into the window of {level.model.name!r}{room}"

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
+from divebell.bounds import MAX_CODE_CHARACTERS
 from divebell.cell import Cell, CellError, cell_from_guest
 from divebell.context import Context, Source
 from divebell.context.paths import warn_if_a_path
@@ -32,8 +33,6 @@ from divebell_bridge.door import wire
 _Reply = str | Awaitable[str]
 AnswerFunction = Callable[[str], _Reply] | Callable[[str, str | None], _Reply]
 """What Sandbox(llm=...) takes: a function of the prompt, or of the prompt and the model's name; plain or async."""
-
-MAX_CODE_CHARACTERS = 4_000_000
 
 
 class Sandbox:

@@ -18,13 +18,12 @@ from typing import Any
 
 from divebell.errors import ConfigurationError
 from divebell_bridge.door import contract, wire
-from divebell_bridge.door.reading import MAX_TOOL_NAME
+from divebell_bridge.door.bounds import MAX_TOOL_NAME_CHARACTERS, MAX_TOOL_RESULT_BYTES
 from divebell_bridge.door.requests import Outcome, ToolCall
 
 MAX_TOOLS = 100
 MAX_SIGNATURE_CHARACTERS = 2_000
 MAX_DOCUMENTATION_CHARACTERS = 8_000
-MAX_RESULT_BYTES = 16 << 20
 MAX_MESSAGE_CHARACTERS = 2_000
 
 RESERVED_NAMES = contract.NAMES | frozenset(contract.PRESET_MODULES) | {"print", "help"}
@@ -260,7 +259,12 @@ class _CallFailed(Exception):
 
 
 def _check_name(name: object) -> None:
-    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or len(name) > MAX_TOOL_NAME:
+    if (
+        not isinstance(name, str)
+        or not name.isidentifier()
+        or keyword.iskeyword(name)
+        or len(name) > MAX_TOOL_NAME_CHARACTERS
+    ):
         raise ConfigurationError(f"a tool's name must be a Python name, not {name!r}")
     if name in REPLACEABLE_NAMES:
         raise ConfigurationError(
@@ -277,7 +281,7 @@ def _check_name(name: object) -> None:
 
 def _outcome_of_value(call: ToolCall, value: object) -> Outcome:
     try:
-        wire.encode(value, MAX_RESULT_BYTES)
+        wire.encode(value, MAX_TOOL_RESULT_BYTES)
     except wire.WireError as error:
         raise _CallFailed(wire.TOOL_ERROR, f"what {call.name} returned cannot cross: {error}", "TypeError") from None
     return {"value": value}

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from divebell.errors import NotPlainData, SandboxError
+from divebell_bridge.door.bounds import MAX_LISTED_VARIABLES, MAX_VARIABLE_NAME_CHARACTERS
 
-MAX_LISTED = 10_000
-MAX_NAME_CHARACTERS = 200
 MAX_REASON_CHARACTERS = 2_000
 
 
@@ -26,13 +25,13 @@ class Variable:
 def read_variables(listed: object) -> tuple[Variable, ...]:
     """The variables that the guest lists. What is not of the right form is left out."""
     variables: list[Variable] = []
-    for one in listed[:MAX_LISTED] if isinstance(listed, list) else ():
+    for one in listed[:MAX_LISTED_VARIABLES] if isinstance(listed, list) else ():
         if not isinstance(one, list) or len(one) != 3:
             continue
         name, kind, length = one
-        if type(name) is str and len(name) <= MAX_NAME_CHARACTERS and type(kind) is str:
+        if type(name) is str and len(name) <= MAX_VARIABLE_NAME_CHARACTERS and type(kind) is str:
             is_length = type(length) is int and 0 <= length < 1 << 40
-            variables.append(Variable(name, kind[:MAX_NAME_CHARACTERS], length if is_length else None))
+            variables.append(Variable(name, kind[:MAX_VARIABLE_NAME_CHARACTERS], length if is_length else None))
     return tuple(variables)
 
 

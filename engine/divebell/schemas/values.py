@@ -10,14 +10,14 @@ import re
 from dataclasses import dataclass
 from typing import NoReturn
 
+from divebell.bounds import MAX_ANSWER_NESTING
 from divebell.errors import AnswerError
 from divebell.replies.python_text import parse_expression
 from divebell.text import printable
+from divebell_bridge.door.bounds import MAX_INTEGER_BITS
 
-MAX_DEPTH = 64
 MAX_PARTS = 200_000
 MAX_CHARACTERS = 64 << 20
-MAX_INTEGER_BITS = 4096
 MAX_LITERAL_CHARACTERS = 100_000
 MAX_SHOWN_CHARACTERS = 60
 
@@ -39,7 +39,7 @@ def measure(value: object) -> Size:
     """The size of plain data. Raises AnswerError where it is over a bound, or is not plain data."""
     parts = characters = 0
     level: list[object] = [value]
-    for _ in range(MAX_DEPTH):
+    for _ in range(MAX_ANSWER_NESTING):
         below: list[object] = []
         for part in level:
             inside = _parts_inside(part)
@@ -53,7 +53,7 @@ def measure(value: object) -> Size:
         if not below:
             return Size(parts, characters)
         level = below
-    raise AnswerError((f"the answer is nested more than {MAX_DEPTH} deep",))
+    raise AnswerError((f"the answer is nested more than {MAX_ANSWER_NESTING} deep",))
 
 
 def _parts_inside(part: object) -> "list[object] | tuple[object, ...]":

@@ -15,6 +15,8 @@ from typing import Any, BinaryIO, NoReturn
 
 from divebell.errors import TraceError
 from divebell.trace.schema import LEVELS, MAX_LINE_BYTES, SCHEMA, VERSION
+from divebell_bridge.money.amounts import MAX_COUNT
+from divebell_bridge.money.budget import MAX_SECONDS
 
 MAX_READ_BYTES = 4 << 30
 MAX_EVENTS = 1_000_000
@@ -22,8 +24,6 @@ MAX_DEPTH = 128
 """Events inside events: 32 levels of children with a run, a turn and a cell each."""
 MAX_NESTING = 32
 """Of the data of a line."""
-MAX_SECONDS = 1e9
-MAX_COUNT = 10**15
 MAX_TURN = 10**6
 
 _KIND = re.compile(r"[a-z_]{1,40}")

@@ -10,7 +10,7 @@ import traceback
 import types
 from builtins import BaseException, MemoryError, SystemExit, compile, eval, exec, isinstance, len, repr, str, type  # noqa: UP029
 
-from divebell_guest import event_loop, files, hints, interruption, namespace, notebook, rewriting, twins, wire
+from divebell_guest import bounds, event_loop, files, hints, interruption, namespace, notebook, rewriting, twins, wire
 from divebell_guest.fibers import current
 from divebell_guest.final import Submitted
 from divebell_guest.output import Output
@@ -20,7 +20,6 @@ from divebell_guest.values import to_plain, type_name
 CELLS_WITH_SOURCE = 200  # tracebacks can show the lines of this many of the latest cells
 MAX_TRACEBACK_FRAMES = 40
 MAX_CHAINED = 10  # errors that led to the one that is shown, whose lines are looked through
-MAX_ERROR_CHARACTERS = 20_000
 NO_MEMORY = "the memory of this sandbox is used up: work on slices, and keep no copies of what is large"
 MAX_VALUE_MESSAGE_BYTES = 1 << 20  # a last value larger than this comes back as its repr alone
 
@@ -92,9 +91,9 @@ def _describe(error: BaseException) -> dict[str, str]:
 
 def _shorten(text: str) -> str:
     """The first and the last part of a text that is over the bound of errors."""
-    if len(text) <= MAX_ERROR_CHARACTERS:
+    if len(text) <= bounds.MAX_ERROR_CHARACTERS:
         return text
-    half = MAX_ERROR_CHARACTERS // 2
+    half = bounds.MAX_ERROR_CHARACTERS // 2
     return f"{text[:half]}\n[... {len(text) - 2 * half:,} characters not shown ...]\n{text[-half:]}"
 
 

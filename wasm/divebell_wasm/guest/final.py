@@ -9,12 +9,11 @@ import json
 from builtins import SystemExit, dict, issubclass, len, str, type  # noqa: UP029  (cells may replace them)
 from typing import Any
 
-from divebell_guest import answerable, wire
+from divebell_guest import answerable, bounds, wire
 from divebell_guest.door import BadAnswer, ask
 from divebell_guest.values import is_modest
 
 MAX_TEXT_VALUE_CHARACTERS = 1 << 20  # a FINAL's text that is longer comes back once, as text
-MAX_VALUE_BYTES = 16 << 20  # a FINAL's or SUBMIT's value
 
 
 class Submitted(SystemExit):
@@ -101,7 +100,7 @@ class FinalAnswer:
         and for what is not plain data."""
         answer = self.answer_dict(bindings)
         content = bindings.get("answer") if answer is None else dict.get(answer, "content", "")
-        if content is None or not is_modest(content, MAX_VALUE_BYTES):
+        if content is None or not is_modest(content, bounds.MAX_ANSWER_BYTES):
             return None
         if type(content) in (list, tuple, dict):
             with contextlib.suppress(TypeError, ValueError):  # a key that JSON does not have
@@ -125,7 +124,7 @@ def _crosses(data: object) -> bool:
     if type(data) is str:
         return len(data) <= MAX_TEXT_VALUE_CHARACTERS
     try:
-        wire.encode(data, MAX_VALUE_BYTES, is_plain=True)
+        wire.encode(data, bounds.MAX_ANSWER_BYTES, is_plain=True)
     except wire.WireError:
         return False
     return True
@@ -150,7 +149,7 @@ def read_submission(args: tuple[Any, ...], fields: dict[str, Any]) -> tuple[dict
     if not all(type(name) is str for name in data):
         raise BadAnswer("the names of an answer's fields must be str")
     try:
-        wire.encode(data, MAX_VALUE_BYTES, is_plain=True)
+        wire.encode(data, bounds.MAX_ANSWER_BYTES, is_plain=True)
     except wire.WireError as error:
         raise BadAnswer(f"this cannot be an answer: {error}") from None
     if list(data) == ["answer"]:

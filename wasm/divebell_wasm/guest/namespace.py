@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from divebell_guest import contract, final, queries, twins
+from divebell_guest import bounds, contract, final, queries, twins
 from divebell_guest.arguments import shared
 from divebell_guest.door import ERRORS
 from divebell_guest.final import as_text
@@ -23,8 +23,6 @@ _ABSENT = object()
 # The contract's names that a cell has taken, in this sandbox, and where what it put there is kept now.
 _reported: set[str] = set()
 _kept: set[str] = set()
-MAX_LISTED = 10_000  # variables
-MAX_NAME_CHARACTERS = 200
 
 final_answer = final.FinalAnswer()
 
@@ -105,8 +103,9 @@ def SHOW_VARS() -> str:
 
 def variables() -> list[tuple[str, str, int | None]]:
     """Name, type and length of each variable that cells defined; no length where the type has none of its own."""
-    listed = [name for name in own_names() if len(name) <= MAX_NAME_CHARACTERS][:MAX_LISTED]
-    return [(name, type_name(bindings[name])[:MAX_NAME_CHARACTERS], length_of(bindings[name])) for name in listed]
+    longest = bounds.MAX_VARIABLE_NAME_CHARACTERS
+    listed = [name for name in own_names() if len(name) <= longest][: bounds.MAX_LISTED_VARIABLES]
+    return [(name, type_name(bindings[name])[:longest], length_of(bindings[name])) for name in listed]
 
 
 FUNCTIONS: tuple[Callable[..., Any], ...] = (FINAL, FINAL_VAR, SUBMIT, SHOW_VARS)

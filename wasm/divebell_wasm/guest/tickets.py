@@ -11,10 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from divebell_guest import wire
+from divebell_guest import bounds, wire
 from divebell_guest.door import Refusal, Unavailable, ask, error_of
 
-MAX_OPEN = wire.MAX_OPEN_CALLS
 STUCK = "this would wait for ever: nothing is running here that could end it"
 
 Outcome = dict[str, Any]
@@ -36,7 +35,7 @@ class Tickets:
     def start(self, call: str, arguments: dict[str, object], on_done: OnDone) -> int | None:
         """Start one call; `on_done` receives its outcome during a later pump. None where it has to wait for room."""
         self.is_used = True
-        if self.queue or len(self.open) >= MAX_OPEN:
+        if self.queue or len(self.open) >= bounds.MAX_OPEN_CALLS:
             self.queue.append((call, arguments, on_done))
             return None
         return self._submit(call, arguments, on_done)
@@ -67,7 +66,7 @@ class Tickets:
                 ask(wire.CANCEL, tickets=[number])
 
     def _start_queued(self) -> None:
-        while self.queue and len(self.open) < MAX_OPEN:
+        while self.queue and len(self.open) < bounds.MAX_OPEN_CALLS:
             before = len(self.queue)
             call, arguments, on_done = self.queue.popleft()
             try:

@@ -19,11 +19,10 @@ from builtins import (  # noqa: UP029  (cells may replace them)
 )
 from typing import Any
 
-from divebell_guest import wire
+from divebell_guest import bounds, wire
 
 SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 MAX_DEPTH = wire.MAX_DEPTH - 4  # of a value: what is around it in a message nests too
-MAX_SHOWN_BITS = 4096  # of an int that is shown in decimal digits
 _TEXT = frozenset({str})
 _TYPE_NAME = type.__dict__["__name__"].__get__
 
@@ -62,7 +61,7 @@ def is_modest(value: object, most: int) -> bool:
                 below.extend([*part, *part.values()] if kind is dict else part)
             elif kind in (str, bytes):
                 left -= len(part)
-            elif kind not in SCALARS or (kind is int and part.bit_length() > MAX_SHOWN_BITS):
+            elif kind not in SCALARS or (kind is int and part.bit_length() > bounds.MAX_INTEGER_BITS):
                 return False
             if left < len(below):
                 return False

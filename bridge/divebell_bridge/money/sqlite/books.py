@@ -4,12 +4,11 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
+from divebell_bridge.door.bounds import MAX_MODEL_NAME_CHARACTERS
 from divebell_bridge.money.amounts import Amounts, Caps
 from divebell_bridge.money.books import STALE_TICKET_SECONDS
 from divebell_bridge.money.escrow import Account, HoldEntry
 from divebell_bridge.money.sqlite.schema import by_limit, columns
-
-MAX_MODEL_NAME = 200
 
 _FIXED = ("id", "kind", "path", "parent", "worker")
 _FIGURES = ("cap", "carved", "spent", "held", "reserved", "overdrawn")
@@ -164,7 +163,7 @@ def _changing(account: Account) -> tuple[Any, ...]:
 
 def _storable(name: str) -> str:
     """A model's name, whatever is in it, as SQLite can keep it."""
-    return name[:MAX_MODEL_NAME].encode("utf-8", "replace").decode("utf-8")
+    return name[:MAX_MODEL_NAME_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
 
 
 def now_text() -> str:

@@ -23,8 +23,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from divebell_bridge.money.books import MAX_TREE_DEPTH, Books, close_open_account
+from divebell_bridge.money.books import Books, close_open_account
 from divebell_bridge.money.errors import LedgerError
+from divebell_bridge.money.escrow import MAX_TREE_DEPTH
 from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.liveness import LifeLine, is_alive, is_same_file, life_path
 from divebell_bridge.money.sqlite.books import SQLiteBooks, now_text

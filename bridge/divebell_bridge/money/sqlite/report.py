@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from divebell_bridge.money.amounts import Amounts, Caps, Limit
-from divebell_bridge.money.books import MAX_TREE_DEPTH
 from divebell_bridge.money.errors import LedgerError
-from divebell_bridge.money.escrow import Account
+from divebell_bridge.money.escrow import MAX_TREE_DEPTH, Account
 from divebell_bridge.money.liveness import is_alive, life_path
 from divebell_bridge.money.report import (
     ACCOUNT_KINDS,

@@ -21,6 +21,7 @@ from typing import Any, Literal
 import httpx2
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
+from divebell.bounds import MAX_BODY_BYTES
 from divebell.models.openai.errors import Progress, ReplyTooLong
 
 NO_KEY = "none"  # the client insists on a key; endpoints that need none ignore this one
@@ -29,7 +30,6 @@ CONNECT_SHARE = 0.9  # of the call's time: a TLS handshake that is cancelled fro
 MAX_CONNECTIONS = 1_000
 CLOSE_SECONDS = 2.0  # how long a client of another loop is waited for
 IDLE_SECONDS = 2.0  # servers close idle connections after 5 s or more; a request sent at that moment would be lost
-MAX_BODY_BYTES = 128 << 20  # a character may take 6 bytes in JSON, and there is more in a body than the reply
 MAX_ERROR_BYTES = 64 << 10
 
 

@@ -6,6 +6,7 @@ A reply whose text cannot be passed on was billed all the same: its error carrie
 import json
 from typing import Any
 
+from divebell.bounds import MAX_REPLY_CHARACTERS
 from divebell.errors import ModelError, ModelUnavailable
 from divebell.models.endings import INTERRUPTED, ending_of
 from divebell.models.openai.endpoint import Endpoint
@@ -16,7 +17,6 @@ from divebell.models.protocol import CONTENT_FILTER, Completion
 from divebell.models.text import encodable
 from divebell.usage import Usage
 
-MAX_REPLY_CHARACTERS = 16 << 20
 MAX_JSON_PARTS = 1_000_000
 UNCOUNTED_BYTES = 1 << 20  # a body that is no longer cannot hold enough parts to matter
 

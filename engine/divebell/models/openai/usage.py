@@ -26,11 +26,11 @@ from typing import Any
 
 from divebell.models.openai.endpoint import Endpoint
 from divebell.usage import Usage
+from divebell_bridge.money.charges import MAX_REPORTED_TOKENS
 
 TIER = "default"
 STANDARD_TIERS = frozenset({TIER, "standard", "on_demand", ""})
 MAX_TIER_CHARACTERS = 40
-MAX_TOKEN_COUNT = 10**9  # of one call; a provider that reports more is not believed
 MAX_COST_DOLLARS = 10_000  # likewise
 _PICODOLLARS = 10**12
 _PICODOLLARS_PER_TICK = 100  # xAI's unit: a ten-thousand-millionth of a dollar
@@ -199,4 +199,4 @@ def _counts(reported: Iterable[object]) -> list[int] | None:
 
 def _count(value: object) -> int | None:
     """A number of tokens, if it can be one."""
-    return value if type(value) is int and 0 <= value <= MAX_TOKEN_COUNT else None
+    return value if type(value) is int and 0 <= value <= MAX_REPORTED_TOKENS else None

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from divebell.bounds import MAX_ANSWER_NESTING
 from divebell.errors import AnswerError
 from divebell.schemas import values
-from divebell.schemas.values import Size, as_json, measure, parse_json, path_of, printable, problem_line, quote_value
+from divebell.schemas.values import Size, as_json, measure, parse_json, path_of, problem_line, quote_value
+from divebell.text import printable
 from tests.support.names import name_value
 
 JSON = st.recursive(
@@ -43,9 +45,9 @@ def test_a_size_counts_values_keys_and_characters(value: object, size: Size) -> 
 
 
 def test_nesting_is_bounded() -> None:
-    assert measure(nested(values.MAX_DEPTH)).parts == values.MAX_DEPTH
+    assert measure(nested(MAX_ANSWER_NESTING)).parts == MAX_ANSWER_NESTING
     with pytest.raises(AnswerError, match="nested more than 64 deep"):
-        measure(nested(values.MAX_DEPTH + 1))
+        measure(nested(MAX_ANSWER_NESTING + 1))
 
 
 def test_a_list_that_holds_itself_is_refused() -> None:

@@ -1,5 +1,6 @@
-"""The messages after the first: what a model sees of its turn, and what it is told where an answer did not count."""
+"""The messages after the first: what a model sees of its turn, and of an answer that did not count."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -49,7 +50,7 @@ class Turns:
         return render("failed_code")
 
     def invented_output(self, claimed: str) -> str:
-        """The reply says an output that its code did not give, and its answer rests on that."""
+        """The reply states an output that its code did not print, and its answer rests on that."""
         return render("invented_output", claimed=_flatten_and_clip(claimed), finish=self._finish)
 
     def no_variable(self, reason: str) -> str:
@@ -85,25 +86,23 @@ class Turns:
 
 
 def output_limit(output_tokens: int | None, wanted_tokens: int | None = None) -> str:
-    """What stands after "the output limit": how high it was, and whether it was lowered."""
+    """The words after "the output limit": how high it was, and whether it was lowered."""
     if output_tokens is None:
         return ""
-    said = f" of {output_tokens:,} tokens"
+    limit = f" of {output_tokens:,} tokens"
     if wanted_tokens is None or output_tokens >= wanted_tokens:
-        return said
-    return f"{said} (lowered from {wanted_tokens:,}, because the budget or the model has no room for more)"
+        return limit
+    return f"{limit} (lowered from {wanted_tokens:,}, because the budget or the model has no room for more)"
 
 
 def reply_schema(schema: Mapping[str, Any]) -> str:
-    """What is added to the prompt of a sub-call whose reply must fit a JSON Schema (GuestSchema.json_schema)."""
-    import json
-
+    """The addition to the prompt of a sub-call whose reply must fit a JSON Schema (GuestSchema.json_schema)."""
     return render("reply_schema", schema=json.dumps(schema, ensure_ascii=False))
 
 
-def long_question(shown: str, length: int) -> str:
-    """A child's question that is too long for its messages: `shown` is the beginning and the end of it."""
-    return render("long_question", shown=shown, length=f"{length:,}")
+def long_question(excerpt: str, length: int) -> str:
+    """A child's question that is too long for its messages: `excerpt` is its beginning and end."""
+    return render("long_question", shown=excerpt, length=f"{length:,}")
 
 
 def bad_reply(errors: Sequence[str]) -> str:

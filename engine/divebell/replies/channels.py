@@ -34,14 +34,14 @@ def restore_channel_tokens(text: str) -> str:
         return text
     parts = ["<|channel|>analysis<|message|>"]
     at = beginning.end()
-    while (found := text.find("assistant", at)) >= 0:
-        switch = _BARE_SWITCH.match(text, found)
-        if switch is None or text[found - 1 : found].isspace():
-            parts.append(text[at : found + 9])
-            at = found + 9
+    while (word_at := text.find("assistant", at)) >= 0:
+        switch = _BARE_SWITCH.match(text, word_at)
+        if switch is None or text[word_at - 1 : word_at].isspace():
+            parts.append(text[at : word_at + 9])
+            at = word_at + 9
             continue
         ending = "<|call|>" if "to=" in parts[-1] else "<|end|>"
         header = f"{switch['channel']}{switch['to'] or ''}"
-        parts += [text[at:found], f"{ending}<|start|>assistant<|channel|>{header}<|message|>"]
+        parts += [text[at:word_at], f"{ending}<|start|>assistant<|channel|>{header}<|message|>"]
         at = switch.end()
     return "".join([*parts, text[at:]])

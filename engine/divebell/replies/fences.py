@@ -59,17 +59,17 @@ def opening_on(text: str, start: int, end: int) -> Opening | FencedBlock | None:
     one_line = _ONE_LINE.match(text, at, end)
     if one_line is not None and languages.is_code(languages.language_of(one_line[1])):
         return FencedBlock(languages.language_of(one_line[1]), one_line[2].strip(), end, is_closed=True)
-    found = _OPENING.match(text, at, end)
-    if found is None:
+    match = _OPENING.match(text, at, end)
+    if match is None:
         return None
-    language = languages.language_of(found[2])
+    language = languages.language_of(match[2])
     if not is_only_markup and not (
-        languages.is_code(language) and _ATTRIBUTES.match(found[2]) if language else before.rstrip(" *_").endswith(":")
+        languages.is_code(language) and _ATTRIBUTES.match(match[2]) if language else before.rstrip(" *_").endswith(":")
     ):
         return None  # words that speak of a block
     quotation = _QUOTED.match(before)
-    first_line = _code_behind(found[2]) if languages.is_code(language) else ""
-    return Opening(at, min(end + 1, len(text)), found[1], language, first_line, quotation[0] if quotation else "")
+    first_line = _code_behind(match[2]) if languages.is_code(language) else ""
+    return Opening(at, min(end + 1, len(text)), match[1], language, first_line, quotation[0] if quotation else "")
 
 
 def _code_behind(info: str) -> str:
@@ -80,8 +80,8 @@ def _code_behind(info: str) -> str:
 
 def fence_on(line: str) -> tuple[str, str] | None:
     """The fence that the line consists of, and its info string; None if it is no fence."""
-    found = _OPENING.match(line.strip(" \t"))
-    return (found[1], found[2].strip()) if found else None
+    match = _OPENING.match(line.strip(" \t"))
+    return (match[1], match[2].strip()) if match else None
 
 
 def block_at(text: str, opening: Opening) -> FencedBlock:
@@ -116,14 +116,14 @@ def _closing(line: str, opening: Opening, *, is_code: bool) -> tuple[int, int, b
     strip_invisible = line.strip(" \t")
     if opening.fence[0] * 3 not in strip_invisible:
         return None
-    found = fence_on(line)
-    if found is None:
+    match = fence_on(line)
+    if match is None:
         if is_code and strip_invisible.endswith(opening.fence) and not strip_invisible.startswith(opening.fence):
             return line.rindex(opening.fence), len(line) + 1, False  # print(x)```
         if is_code and strip_invisible.startswith(opening.fence):
             return 0, line.index(opening.fence) + len(opening.fence), False
         return None
-    fence, info = found[0], found[1].strip(" *_.")
+    fence, info = match[0], match[1].strip(" *_.")
     if fence[0] != opening.fence[0]:
         return None
     if len(fence) >= len(opening.fence) and not info:

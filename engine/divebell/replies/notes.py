@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Note:
     """Something in a reply that was not taken as it stands.
 
-    template: `note_<template>.md` in prompts/ is the sentence. shown: the model's own words that it quotes, if any.
+    template: `note_<template>.md` in prompts/ is the sentence. quoted: the model's own words in it, if any.
     """
 
     template: str

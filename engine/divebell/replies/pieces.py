@@ -105,16 +105,16 @@ class _Walk:
 
     def _end_of_answer(self, at: int) -> int | None:
         """Where the answer that begins on this line ends, if one does; blocks in it are its own, if they are whole."""
-        found = find_call_at(self._text, at, self._scan, may_be_open=False)
-        if found is None:
+        call = find_call_at(self._text, at, self._scan, may_be_open=False)
+        if call is None:
             return None
         mark = marks.MARK.search(self._text, at, self._line_end)
         opens = mark is not None and marks.kind_of(mark) in ("thought", "channel_mark")
         if mark is not None and opens and not self._text[at : mark.start()].strip():
             return None  # <think>FINAL(1)
-        fences = sum(fence_on(line) is not None for line in self._text[at : found.end].split("\n"))
-        is_whole = fences % 2 == 0 or self._text.count("```", at, found.end) % 2 == 0
-        return found.end if is_whole else None
+        fences = sum(fence_on(line) is not None for line in self._text[at : call.end].split("\n"))
+        is_whole = fences % 2 == 0 or self._text.count("```", at, call.end) % 2 == 0
+        return call.end if is_whole else None
 
     def _take_prose(self, at: int, end: int) -> int:
         self._add_prose(self._text[at:end])

@@ -24,8 +24,8 @@ class Finder:
         known = self._next.get(pattern, self)
         if known is None or (isinstance(known, re.Match) and known.start() >= at):
             return known
-        found = self._next[pattern] = pattern.search(self._text, at)
-        return found
+        match = self._next[pattern] = pattern.search(self._text, at)
+        return match
 
 
 def line_end(text: str, position: int) -> int:

@@ -55,8 +55,8 @@ def thought_end(text: str, opening: "re.Match[str]", finder: Finder) -> int | No
     never closed."""
     mark = opening[0].lower()
     if mark in _CLOSING_OF:
-        found = finder.find(_CLOSING_OF[mark], opening.end())
-        return found.end() if found else None
+        match = finder.find(_CLOSING_OF[mark], opening.end())
+        return match.end() if match else None
     name = _NAME.match(mark)
     both, closing = _marks_of(name[1] if name else "")
     depth, end = 1, None
@@ -69,8 +69,8 @@ def thought_end(text: str, opening: "re.Match[str]", finder: Finder) -> int | No
             depth += 1
     if end is not None:
         return end
-    found = finder.find(_CLOSING, opening.end())
-    return found.end() if found else None
+    match = finder.find(_CLOSING, opening.end())
+    return match.end() if match else None
 
 
 _ANNOUNCED = re.compile(
@@ -86,11 +86,11 @@ def mark_announced_thought(text: str) -> str:
     The words: https://github.com/vllm-project/vllm/blob/main/vllm/reasoning/granite_reasoning_parser.py and the chat
     template of https://huggingface.co/ServiceNow-AI/Apriel-1.5-15b-Thinker.
     """
-    found = _ANNOUNCED.match(text)
-    if found is None:
+    match = _ANNOUNCED.match(text)
+    if match is None:
         return text
-    rest = found["rest"].partition("[END FINAL RESPONSE]")[0]
-    return f"<think>{found['thought']}</think>\n{rest.lstrip()}"
+    rest = match["rest"].partition("[END FINAL RESPONSE]")[0]
+    return f"<think>{match['thought']}</think>\n{rest.lstrip()}"
 
 
 @lru_cache(maxsize=64)

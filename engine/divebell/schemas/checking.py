@@ -193,29 +193,29 @@ def _join_types(value: object) -> str:
 
 
 def _describe_problem(error: "ValidationError") -> str:
-    rule, wanted, given = str(error.validator), error.validator_value, error.instance
+    rule, wanted, value = str(error.validator), error.validator_value, error.instance
     if rule == "type":
-        return f"expected {_join_types(wanted)}, given {quote_value(given)}"
+        return f"expected {_join_types(wanted)}, given {quote_value(value)}"
     if rule == "required":
         # Each missing name is an error of its own; this line is for all of them.
-        missing = [quote_value(name) for name in wanted if name not in given]
+        missing = [quote_value(name) for name in wanted if name not in value]
         return f"missing: {', '.join(missing[:MAX_LISTED])}"
-    if rule in ("additionalProperties", "unevaluatedProperties") and isinstance(given, dict):
+    if rule in ("additionalProperties", "unevaluatedProperties") and isinstance(value, dict):
         known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
-        unknown = [quote_value(name) for name in given if name not in known]
+        unknown = [quote_value(name) for name in value if name not in known]
         return f"not a field of it: {', '.join(unknown[:MAX_LISTED])}"
     if rule == "enum":
         return (
-            f"expected one of {', '.join(quote_value(one) for one in wanted[:MAX_LISTED])}, given {quote_value(given)}"
+            f"expected one of {', '.join(quote_value(one) for one in wanted[:MAX_LISTED])}, given {quote_value(value)}"
         )
     if rule == "const":
-        return f"expected {quote_value(wanted)}, given {quote_value(given)}"
+        return f"expected {quote_value(wanted)}, given {quote_value(value)}"
     if isinstance(wanted, (int, float, str)) and rule != "uniqueItems":
-        return f"must have {rule} {quote_value(wanted)}, given {_measure_for_rule(rule, given)}"
+        return f"must have {rule} {quote_value(wanted)}, given {_measure_for_rule(rule, value)}"
     return printable(error.message[:200])
 
 
-def _measure_for_rule(rule: str, given: object) -> str:
-    if rule in ("minLength", "maxLength") and isinstance(given, str):
-        return f"{len(given):,} characters"
-    return quote_value(given)
+def _measure_for_rule(rule: str, value: object) -> str:
+    if rule in ("minLength", "maxLength") and isinstance(value, str):
+        return f"{len(value):,} characters"
+    return quote_value(value)

@@ -49,8 +49,8 @@ def describe_schema(root: Mapping[str, Any]) -> str:
     for name in names:
         field = top["properties"][name]
         optional = "" if name in required else ", optional"
-        said = resolve(field, root).get("description")
-        words = f": {' '.join(str(said).split())}" if said else ""
+        described = resolve(field, root).get("description")
+        words = f": {' '.join(str(described).split())}" if described else ""
         text = f"- `{printable(name)}` ({_type_of(field, root, 0)}{optional}){words}"
         lines.append(clip(text, MAX_FIELD_CHARACTERS, mark=CUT))
     return clip("\n".join(lines), MAX_DESCRIPTION_CHARACTERS, mark=CUT)
@@ -99,5 +99,5 @@ def _range_of(one: Mapping[str, Any]) -> str:
         ("maximum", "at most "),
         ("exclusiveMaximum", "under "),
     )
-    said = [f"{words}{quote_value(one[name])}" for name, words in bounds if name in one]
-    return f", {' and '.join(said)}" if said else ""
+    described = [f"{words}{quote_value(one[name])}" for name, words in bounds if name in one]
+    return f", {' and '.join(described)}" if described else ""

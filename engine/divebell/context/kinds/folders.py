@@ -113,7 +113,7 @@ def read_folder(
                 read_bytes += file.size
                 if read_bytes > bounds.max_bytes:
                     raise _OverBytes
-                texts[prefix + path], said = file.text()
+                texts[prefix + path], file_notes = file.text()
         except _OverBytes:
             raise ContextError(
                 f"the files in {root} that match {pattern} have more than {bounds.max_bytes:,} bytes: "
@@ -124,7 +124,7 @@ def read_folder(
         except ContextError:
             left_out.unreadable.append(path)
         else:
-            notes += said
+            notes += file_notes
             if on_progress is not None:
                 on_progress(len(texts), read_bytes)
     if not texts:

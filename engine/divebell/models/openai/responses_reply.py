@@ -22,8 +22,8 @@ def read_response(body: bytes, endpoint: Endpoint) -> Completion:
     if status == "failed" or (reply.get("error") and not output):
         raise error_in_body(reply, endpoint)
     if status not in _ENDED:  # it may go on, and so cost more than it says
-        said = endpoint.clean(str(status))[:MAX_STATUS_CHARACTERS]
-        raise ModelError(f"{endpoint.url} left the reply unfinished ({said})", model=endpoint.model)
+        status_text = endpoint.clean(str(status))[:MAX_STATUS_CHARACTERS]
+        raise ModelError(f"{endpoint.url} left the reply unfinished ({status_text})", model=endpoint.model)
     parts = _parts(output)
     text = _join(parts, "output_text", "text")
     usage = usage_of(reply, endpoint, RESPONSES_NAMES, has_text=bool(text))
@@ -55,5 +55,5 @@ def _parts(output: object) -> list[dict[str, Any]]:
 
 
 def _join(parts: list[dict[str, Any]], kind: str, key: str) -> str:
-    found = (part.get(key) for part in parts if part.get("type") == kind)
-    return "".join(text for text in found if isinstance(text, str))
+    texts = (part.get(key) for part in parts if part.get("type") == kind)
+    return "".join(text for text in texts if isinstance(text, str))

@@ -103,8 +103,8 @@ def _output_tokens(
 ) -> int | None:
     """The output with all reasoning, which is in it or beside it; the total tells. None where the numbers disagree."""
     sent, output = _count(usage.get(names.input)), _count(usage.get(names.output))
-    said = of_output.get("reasoning_tokens")
-    reasoning = _count((usage.get("reasoning_tokens") if said is None else said) or 0)
+    reported = of_output.get("reasoning_tokens")
+    reasoning = _count((usage.get("reasoning_tokens") if reported is None else reported) or 0)
     if sent is None or output is None or reasoning is None:
         return None
     if usage.get("total_tokens") is None:
@@ -113,7 +113,7 @@ def _output_tokens(
     beside = -1 if total is None else total - sent - output
     if beside == 0:
         return output if reasoning <= output else None
-    if beside > 0 and (beside == reasoning or (endpoint.hides_reasoning and said is None)):
+    if beside > 0 and (beside == reasoning or (endpoint.hides_reasoning and reported is None)):
         return output + beside
     return None
 

@@ -48,7 +48,12 @@ class ModelOptions(OptionGroup):
     """Who answers, and what they are told."""
 
     panel = "Models"
-    model: Annotated[str, typer.Option("--model", "-m", envvar="DIVEBELL_MODEL", help="The root model.")] = "gpt-5-mini"
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model", "-m", envvar="DIVEBELL_MODEL", help="The root model, such as gpt-5 or openai-responses:gpt-5."
+        ),
+    ] = "gpt-5-mini"
     sub_model: Annotated[
         str | None,
         typer.Option(envvar="DIVEBELL_SUB_MODEL", help="The model that answers llm_query; the root model by default."),

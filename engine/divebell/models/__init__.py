@@ -1,7 +1,7 @@
 """Models: the protocol, the adapters for OpenAI's two APIs, the registry of adapters, and one that plays a script."""
 
 from divebell.models.adapter import ModelAccess, ModelAdapter
-from divebell.models.images import worst_case_image_tokens
+from divebell.models.image_tokens import worst_case_image_tokens
 from divebell.models.openai.chat import OpenAIChatModel
 from divebell.models.openai.responses import OpenAIResponsesModel
 from divebell.models.protocol import (

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 import anyio
 
 from divebell.errors import ConfigurationError, ModelError
-from divebell.models.images import worst_case_image_tokens
+from divebell.models.image_tokens import worst_case_image_tokens
 from divebell.models.protocol import Completion, Request
 from divebell.usage import Usage
 

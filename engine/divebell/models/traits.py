@@ -7,7 +7,7 @@ Each of these protocols is one attribute or method that a Model may have. None i
 from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
-from divebell.models.images import worst_case_image_tokens
+from divebell.models.image_tokens import worst_case_image_tokens
 from divebell.models.protocol import ImagePart, Model
 
 
@@ -48,8 +48,8 @@ class CountsImages(Protocol):
     """A model that knows what its provider bills for an image."""
 
     def image_tokens(self, image: ImagePart) -> int:
-        """At most how many input tokens the image is billed as: the hold rests on it. RequestError where the image
-        cannot be sent. Without this method, OpenAI's rules count, by the dearest reading (images.py)."""
+        """At most how many input tokens the image is billed as: the hold depends on it. RequestError where the image
+        cannot be sent. Without this method, OpenAI's rules count, by the dearest reading (image_tokens.py)."""
         ...
 
 

@@ -142,7 +142,7 @@ class OpenAIModel(ABC):
     def _check_extra_body(self) -> None:
         owned = sorted((_OWN_FIELDS | self.own_fields).intersection(self._extra_body))
         if owned:
-            raise ConfigurationError(f"extra_body may not set {', '.join(owned)}: the budget rests on them")
+            raise ConfigurationError(f"extra_body may not set {', '.join(owned)}: the budget depends on them")
 
     @abstractmethod
     def _fields(self, request: Request) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class OpenAIResponsesModel(OpenAIModel):
         super()._check_extra_body()
         text = self._extra_body.get("text", {})
         if not isinstance(text, Mapping) or "format" in text:
-            raise ConfigurationError("extra_body's text must be a dict without a format: the budget rests on it")
+            raise ConfigurationError("extra_body's text must be a dict without a format: the budget depends on it")
 
     def _fields(self, request: Request) -> dict[str, Any]:
         fields = self._common_fields(request)

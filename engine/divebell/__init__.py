@@ -51,10 +51,9 @@ from divebell.models import (
     TextPart,
     Usage,
 )
-from divebell.options import RLMOptions
 from divebell.rlm import RLM
+from divebell.run.levels import Level
 from divebell.run.result import Result, Turn
-from divebell.run.settings import Level
 from divebell.run.streaming import RunStream
 from divebell.sandbox.sandbox import Sandbox
 from divebell.sandbox.snapshot import Snapshot
@@ -64,6 +63,7 @@ from divebell.session import Session
 from divebell.stop import Stop
 from divebell.tenant import Tenant
 from divebell.version import __version__ as __version__
+from divebell.wiring import RLMOptions
 from divebell_bridge.money.budget import Budget
 from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.memory_ledger import MemoryLedger

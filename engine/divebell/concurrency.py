@@ -66,7 +66,7 @@ class FairLimit:
 
     def __init__(self, places: int | None) -> None:
         if places is not None:
-            check_places("concurrency", places)
+            check_places("max_concurrent_calls", places)
         self._places = places
         self._taken = 0
         self._groups: dict[str, _Group] = {}
@@ -91,7 +91,7 @@ class FairLimit:
         """How many holders the group may have at once, from now on; None for no limit of its own. Those that are over a
         lower limit keep their places. ConfigurationError for what is not a number above 0."""
         if places is not None:
-            check_places("concurrency", places)
+            check_places("max_concurrent_calls", places)
         with self._lock:
             self._groups.setdefault(name, _Group()).places = places
         self._settle()

@@ -1,13 +1,15 @@
 """`Engine`: what all sandboxes and runs of an application share, with the methods that make RLMs and tenants of it."""
 
 from collections.abc import Mapping
+from typing import Never
 
 from divebell.concurrency import check_places
 from divebell.errors import ConfigurationError
-from divebell.options import RLMOptions
+from divebell.options import refuse_unknown
 from divebell.resources import EngineResources
 from divebell.rlm_factory import RLMFactory
 from divebell.tenant import Tenant
+from divebell.wiring import RLMOptions
 from divebell_bridge.money.budget import Budget
 from divebell_bridge.money.patience import wait_and_do
 from divebell_bridge.money.rates import Rate, RateCard
@@ -21,8 +23,9 @@ class Engine(EngineResources, RLMFactory):
         memory. A ledger given as a path is closed with the engine.
     limits: of every sandbox of its RLMs, unless an RLM has its own.
     rates: prices that the pinned rate card does not have, or has otherwise.
-    concurrency: how many model calls of all runs together may be in flight, on whatever threads and event loops; by
-        default unlimited. Tenants are served in turn, and the runs of one tenant in the order in which they asked.
+    max_concurrent_calls: how many model calls of all runs together may be in flight, on whatever threads and event
+        loops; by default unlimited. Tenants are served in turn, and the runs of one tenant in the order in which they
+        asked.
     epochs: compiles the guest with checks that end a runaway cell, where the operating system cannot take its memory
         away (Windows), or where DIVEBELL_EPOCHS=1 asks for it. The guest then runs about a third slower.
     """
@@ -35,24 +38,26 @@ class Engine(EngineResources, RLMFactory):
         per_day: Budget | None = None,
         total: Budget | None = None,
         rates: Mapping[str, Rate] | None = None,
-        concurrency: int | None = None,
+        max_concurrent_calls: int | None = None,
+        **unknown: Never,
     ) -> Tenant:
         """Somebody with caps of its own: `budget` for each run, `per_day`, and `total`. See Tenant.
 
-        concurrency: how many model calls of all its runs in this engine may be in flight; None keeps the limit that it
-            has, or none.
+        max_concurrent_calls: how many model calls of all its runs in this engine may be in flight; None keeps the
+            limit that it has, or none.
 
         `per_day` and `total` are written to the ledger, and a later call with others replaces them; what was spent
         stays spent. Left out, they stay as the ledger has them.
         Raises ConfigurationError for a name or a cap that makes no sense, LedgerError if the ledger cannot be written.
         """
+        refuse_unknown("Engine.tenant", unknown)
         RateCard(rates)  # refuses rates that make no sense, now
         tenant = Tenant(name=name, engine=self, per_run=budget, per_day=per_day, total=total, rates=dict(rates or {}))
-        if concurrency is not None:
-            check_places("concurrency", concurrency)
+        if max_concurrent_calls is not None:
+            check_places("max_concurrent_calls", max_concurrent_calls)
         wait_and_do(tenant.write_caps)
-        if concurrency is not None:
-            self.places.limit_group(name, concurrency)
+        if max_concurrent_calls is not None:
+            self.places.limit_group(name, max_concurrent_calls)
         return tenant
 
     def _bind(self, options: RLMOptions) -> EngineResources:

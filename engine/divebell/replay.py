@@ -8,28 +8,29 @@ there with real models.
 import re
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from divebell.calls.metered_calls import Calls
+from divebell.calls.metered_calls import MeteredCalls
 from divebell.context import Context, Source
 from divebell.errors import ConfigurationError, ContextError, DivebellError, JournalError, SandboxError
 from divebell.events import EventListener
 from divebell.journal.header import check_header
 from divebell.journal.player import Player
 from divebell.journal.recorder import Recorder
-from divebell.journal.records import JournalContents, read_journal, unpack
+from divebell.journal.records import JournalContents, Record, read_journal, unpack
 from divebell.models.protocol import Model
 from divebell.resources import EngineResources, default_engine
+from divebell.run.blocking import run_blocking
 from divebell.run.result import Result
 from divebell.run.run import Run
-from divebell.run.settings import Settings
-from divebell.run.stored_settings import settings_of_header
-from divebell.session import run_to_the_end
+from divebell.run.setup import QueryScope, Setup
+from divebell.run.stored_settings import setup_of_header
 from divebell_bridge.money.budget import Budget
 from divebell_bridge.money.meter import Meter
 from divebell_bridge.money.rates import RateCard
 
-CONCURRENCY = 64
+MAX_CONCURRENT_CALLS = 64
 
 
 def replay(
@@ -63,30 +64,29 @@ def replay(
     contents = _read(Path(path), live_from_turn)
     journal = Player(contents) if live_from_turn is None else Recorder(contents, None, other_models=True)
     try:
-        settings = settings_of_header(
+        setup = setup_of_header(
             contents.header,
             model=model,
             sub_model=sub_model,
-            journal=journal,
             engine=engine or default_engine(),
-            listener=on_event,
             seconds=None if budget is None else budget.seconds,
-            run_id=_run_id(contents) if model is None else "",
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, DivebellError):
             raise
         raise JournalError(f"the settings in {path} are damaged ({type(error).__name__}: {error})") from None
-    return run_to_the_end(
+    run = partial(
         _run_again,
-        settings,
+        setup,
         journal,
         _make_context(contents, context, Path(path)),
-        contents.header["query"],
-        replace(budget or Budget(), depth=settings.max_depth),
+        contents.header,
+        replace(budget or Budget(), depth=setup.max_depth),
         rates or RateCard(),
-        instead="await anyio.to_thread.run_sync(replay, path)",
+        run_id=_run_id(contents) if model is None else "",
+        on_event=on_event,
     )
+    return run_blocking(run, instead="await anyio.to_thread.run_sync(replay, path)")
 
 
 def _read(path: Path, live_from_turn: int | None) -> JournalContents:
@@ -106,15 +106,29 @@ def _read(path: Path, live_from_turn: int | None) -> JournalContents:
 
 
 async def _run_again(
-    settings: Settings, journal: Player, context: Context, query: str, budget: Budget, rates: RateCard
+    setup: Setup,
+    journal: Player,
+    context: Context,
+    header: Record,
+    budget: Budget,
+    rates: RateCard,
+    *,
+    run_id: str,
+    on_event: EventListener | None,
 ) -> Result:
-    meter = Meter(budget, rates, run_id=settings.run_id or None)
+    meter = Meter(budget, rates, run_id=run_id or None)
     try:
-        for model in settings.models.values():
+        for model in setup.levels.models.values():
             meter.rate_of(model.name)
-        calls = Calls(settings.models, concurrency=CONCURRENCY, journal=journal)
-        run = Run(settings, calls, meter, context=context, query=query, depth=0, started=time.monotonic())
-        result = await run.answer()
+        scope = QueryScope(
+            setup=setup,
+            calls=MeteredCalls(setup.levels.models, max_concurrent=MAX_CONCURRENT_CALLS, journal=journal),
+            journal=journal,
+            listener=on_event,
+            started=time.monotonic(),
+            metadata=header.get("metadata") or {},
+        )
+        result = await Run(scope, meter, context=context, query=header["query"], depth=0).answer()
         journal.check()
         if result.error is not None:
             journal.compare_failure(result.error)

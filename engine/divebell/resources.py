@@ -10,13 +10,14 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Never, Self
 
 from divebell.concurrency import FairLimit
 from divebell.errors import ConfigurationError
 from divebell.limits import Limits
 from divebell.models.client_pool import ClientPool
 from divebell.models.protocol import Model
+from divebell.options import refuse_unknown
 from divebell.runtime.base import Runtime
 from divebell.runtime.in_process import InProcessRuntime
 from divebell_bridge.money.ledger import Ledger
@@ -35,10 +36,12 @@ class EngineResources:
         ledger: Ledger | Path | str | None = None,
         limits: Limits | None = None,
         rates: Mapping[str, Rate] | None = None,
-        concurrency: int | None = None,
+        max_concurrent_calls: int | None = None,
         epochs: bool | None = None,
+        **unknown: Never,
     ) -> None:
-        self.places = FairLimit(concurrency)
+        refuse_unknown("Engine", unknown)
+        self.places = FairLimit(max_concurrent_calls)
         self.models = dict(models or {})
         self.limits = limits or Limits()
         self.rates = RateCard(rates)

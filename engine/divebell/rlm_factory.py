@@ -6,9 +6,9 @@ from typing import Any, TypeVar, Unpack, overload
 
 from divebell.errors import ConfigurationError
 from divebell.models.protocol import Model
-from divebell.options import RLMOptions
 from divebell.resources import EngineResources
 from divebell.rlm import RLM
+from divebell.wiring import RLMOptions
 
 Answer = TypeVar("Answer")
 

@@ -1,26 +1,23 @@
-"""A conversation about one context; and how it and `RLM` run to the end where no event loop is."""
+"""`Session`: a conversation about one context."""
 
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from types import TracebackType
-from typing import Any, Generic, TypeVar, cast
-
-import anyio
-import sniffio
+from typing import Generic, cast
 
 from divebell.context import Context, Source
 from divebell.errors import ConfigurationError, SandboxClosed
 from divebell.events import EventListener
 from divebell.metadata import check_metadata
 from divebell.models.protocol import Message
+from divebell.run.blocking import run_blocking
 from divebell.run.history import History
 from divebell.run.listeners import combine_listeners, guard_listener
-from divebell.run.question import Questions, check_query, prepared
+from divebell.run.question import RLMParts, answer_question, check_query, prepare_context
 from divebell.run.result import Answer_co, Result
 from divebell.run.session_state import SessionState
 from divebell.run.streaming import RunStream
-
-_T = TypeVar("_T")
 
 
 class Session(Generic[Answer_co]):
@@ -31,9 +28,9 @@ class Session(Generic[Answer_co]):
     A question that fails or is cancelled leaves the session usable: the variables are as its last whole cell left them.
     """
 
-    def __init__(self, questions: Questions, context: Source, *, metadata: Mapping[str, str] | None = None) -> None:
+    def __init__(self, parts: RLMParts, context: Source, *, metadata: Mapping[str, str] | None = None) -> None:
         check_metadata(metadata)
-        self._questions = questions
+        self._parts = parts
         self._metadata = dict(metadata or {})
         self._source = context
         self._context: Context | None = None
@@ -48,11 +45,8 @@ class Session(Generic[Answer_co]):
 
         A session's questions have no journal: they can be traced, but neither repeated nor resumed.
         """
-
-        async def answer() -> Result[Answer_co]:
-            return await self.aask(query, metadata=metadata, on_event=on_event)
-
-        return run_to_the_end(answer, instead="await session.aask(query)")
+        ask = partial(self.aask, query, metadata=metadata, on_event=on_event)
+        return run_blocking(ask, instead="await session.aask(query)")
 
     async def aask(
         self, query: str, *, metadata: Mapping[str, str] | None = None, on_event: EventListener | None = None
@@ -65,15 +59,16 @@ class Session(Generic[Answer_co]):
             if self._closed:
                 raise SandboxClosed("the session is closed")
             if self._context is None:
-                self._context = await prepared(self._source)
+                self._context = await prepare_context(self._source)
             if self._state is None:
                 self._state = SessionState(box=None, history=History())
-            result = await self._questions.answer(
+            result = await answer_question(
+                self._parts,
                 self._context,
                 query,
                 session=self._state,
-                listener=guard_listener(on_event),
                 metadata={**self._metadata, **(metadata or {})},
+                on_event=guard_listener(on_event),
             )
             return cast("Result[Answer_co]", result)
         finally:
@@ -95,11 +90,11 @@ class Session(Generic[Answer_co]):
 
     @property
     def history(self) -> list[Message]:
-        """All messages so far, those too that the model is not sent any more."""
+        """All messages so far, including those no longer sent to the model."""
         return [] if self._state is None else self._state.history.full
 
     def close(self) -> None:
-        """Give the sandbox back."""
+        """Close the sandbox. The session answers no more questions."""
         self._closed = True
         if self._state is not None and self._state.box is not None:
             self._state.box.close()
@@ -111,18 +106,3 @@ class Session(Generic[Answer_co]):
         self, _kind: type[BaseException] | None, _error: BaseException | None, _frames: TracebackType | None
     ) -> None:
         self.close()
-
-
-def run_to_the_end(function: Callable[..., Awaitable[_T]], *arguments: Any, instead: str) -> _T:
-    """Run it in an event loop of its own. ConfigurationError where one is running, with what to write instead."""
-    if _is_in_a_loop():
-        raise ConfigurationError(f"an event loop is running here: use `{instead}`")
-    return anyio.run(function, *arguments)
-
-
-def _is_in_a_loop() -> bool:
-    try:
-        sniffio.current_async_library()
-    except sniffio.AsyncLibraryNotFoundError:
-        return False
-    return True

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from divebell.calls.tenant_account import TenantAccount
 from divebell.errors import ConfigurationError
-from divebell.options import RLMOptions
 from divebell.resources import EngineResources
 from divebell.rlm_factory import RLMFactory
-from divebell.run.tenant_account import TenantAccount
+from divebell.wiring import RLMOptions
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

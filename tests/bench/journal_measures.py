@@ -78,7 +78,7 @@ class Query:
             ScriptedModel("root", TURNS, delay_seconds=model_seconds),
             sub,
             budget=Budget(dollars="10"),
-            concurrency=64,
+            max_concurrent_calls=64,
             rates=dict.fromkeys(("root", "sub"), Rate.per_million("1", "1")),
             **settings,
         )

@@ -283,7 +283,7 @@ def run(effort: Effort) -> Iterator[Row]:
             rlm = RLM(
                 ScriptedModel("root", [f"```repl\n{cell}\n```"]),
                 sub,
-                concurrency=at_once,
+                max_concurrent_calls=at_once,
                 budget=Budget(dollars="100", calls=calls + 2),
                 rates=dict.fromkeys(("root", "sub"), Rate.per_million("1", "1")),
             )

@@ -84,7 +84,7 @@ def test_the_root_model_sees_no_more_than_the_beginning_of_the_file(server: Chat
     assert "line 1: nothing to see" in sent
     assert "line 99: nothing to see" not in sent
     server.received.clear()
-    ask(server, QUESTION, "--context", str(text_file), "--no-preview")
+    ask(server, QUESTION, "--context", str(text_file), "--no-show-preview")
     sent = json.dumps([received.json for received in server.received if received.json["model"] == "root"])
     assert "nothing to see" not in sent
 

@@ -10,7 +10,8 @@ import pytest
 
 from divebell import Limits
 from divebell.cli.wording import FLAGS, for_a_terminal
-from divebell.options import Options
+from divebell.options import RENAMED, Options
+from divebell.wiring import Wiring
 from tests.support.chat_server import KEY, ChatServer
 from tests.support.command import Done, run
 
@@ -45,7 +46,8 @@ def help_text() -> str:
 
 
 @pytest.mark.parametrize(
-    "option", [option.name for option in dataclasses.fields(Options) if option.name not in NOT_TYPED]
+    "option",
+    [option.name for kind in (Options, Wiring) for option in dataclasses.fields(kind) if option.name not in NOT_TYPED],
 )
 def test_every_option_of_a_run_can_be_typed(option: str, help_text: str) -> None:
     assert BEARS_ANOTHER_NAME.get(option, f"--{option.replace('_', '-')}") in help_text
@@ -66,8 +68,9 @@ def test_options_reach_the_model(server: ChatServer, tmp_path: Path) -> None:
         "0.25",
         "--max-output-tokens",
         "777",
-        "--small",
-        "--no-preview",
+        "--prompt",
+        "small",
+        "--no-show-preview",
     )
     assert done.status == 0
     request = server.received[0].json
@@ -97,11 +100,11 @@ def test_files_are_read_as_one_says(server: ChatServer, tmp_path: Path) -> None:
         (["--encoding", "no-such"], "there is no text encoding 'no-such': try utf-8, cp1252 or latin-1"),
         (["--metadata", "customer"], "--metadata must look like customer=acme, not 'customer'"),
         (["--metadata", "a=1", "--metadata", "a=2"], "--metadata names 'a' twice"),
-        (["--window-tokens", "1000000000"], "--window-tokens must be a whole number from 1 to 100,000,000, not 1000000000"),
+        (["--context-window-tokens", "1000000000"], "--context-window-tokens must be a whole number from 1 to 100,000,000, not 1000000000"),
         (["--seconds", "inf"], "--seconds: seconds must be a number over 0, not inf"),
         (["--budget", "much"], "--budget: dollars must be a number such as \"0.30\", not 'much'"),
         (["--attempts", "1000"], "--attempts must be a whole number from 1 to 100"),
-        (["--concurrency", "99999"], "--concurrency must be a whole number from 1 to 10,000, not 99999"),
+        (["--max-concurrent-calls", "99999"], "--max-concurrent-calls must be a whole number from 1 to 10,000, not 99999"),
         (["--metadata", "a=" + "x" * 600], f"--metadata a must be a text of up to 512 characters, not '{'x' * 99}"),
         (["--calls", "none"], "Invalid value for '--calls': Input should be a valid integer, unable to parse string "
                               "as an integer. Try --help."),
@@ -139,7 +142,7 @@ def test_refusals_name_what_a_person_can_type(server: ChatServer, tmp_path: Path
 @pytest.mark.parametrize(
     ("python", "terminal"),
     [
-        ("set window_tokens= or max_output_tokens= lower", "set --window-tokens or --max-output-tokens lower"),
+        ("set context_window_tokens= or max_output_tokens= lower", "set --context-window-tokens or --max-output-tokens lower"),
         ("no answer after 20 turns: max_iterations allows more", "no answer after 20 turns: --max-iterations allows more"),
         ("set base_url to the new address", "set --base-url to the new address"),
         ("Limits.cell_seconds must be a number", "--cell-seconds must be a number"),
@@ -159,7 +162,7 @@ def test_sentences_are_put_into_a_terminals_words(python: str, terminal: str) ->
 
 def test_every_flag_of_the_wording_is_there(help_text: str) -> None:
     assert all(flag in help_text for flag in FLAGS.values())
-    known = {option.name for kind in (Options, Limits) for option in dataclasses.fields(kind)}
+    known = {option.name for kind in (Options, Wiring, Limits) for option in dataclasses.fields(kind)}
     assert set(FLAGS) <= known
 
 
@@ -173,3 +176,14 @@ def test_instructions_are_typed_or_read_from_a_file(server: ChatServer, tmp_path
     assert (missing.status, missing.stderr) == (
         2, "divebell: --instructions: cannot read no-such-file: No such file or directory\n"
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(RENAMED))
+def test_a_former_flag_is_refused_with_the_present_one(name: str) -> None:
+    flag = f"--{name.replace('_', '-')}"
+    now = "--prompt small" if name == "small" else f"--{RENAMED[name].replace('_', '-')}"
+    done = run("ask", "q", flag)
+    assert (done.status, done.stdout) == (2, "")
+    assert f"The option {flag} is now called {now}. Try --help." in done.stderr
+    if name == "preview":
+        assert "The option --no-preview is now called --no-show-preview" in run("ask", "q", "--no-preview").stderr

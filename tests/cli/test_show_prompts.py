@@ -38,7 +38,8 @@ def test_prints_the_situation_that_was_asked_for(tmp_path: Path) -> None:
     tool = "lookup(name: str) -> dict: Look a customer up."
     done = run(
         *("prompts", "--context", str(context), "--schema", str(schema), "--tool", tool),
-        "--small",
+        "--prompt",
+        "small",
     )
     assert done.status == 0
     for told in ("a str of 1,234 characters", "SUBMIT(total=...)", "`lookup(name: str) -> dict`: Look"):
@@ -70,7 +71,7 @@ def test_the_context_is_described_and_shown_unless_it_should_not_be(tmp_path: Pa
     shown = run("prompts", "--context", str(path)).stdout
     assert "not UTF-8" in shown
     assert "> Über die Tiefe\n> Grüße" in shown
-    assert "die Tiefe" not in run("prompts", "--context", str(path), "--no-preview").stdout
+    assert "die Tiefe" not in run("prompts", "--context", str(path), "--no-show-preview").stdout
 
 
 @pytest.mark.parametrize(

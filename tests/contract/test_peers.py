@@ -79,7 +79,7 @@ final_answer = llm_query(f"Based on these summaries: {buffers}")
 def test_code_for_rlms(name: str) -> None:
     result = played(*RLMS[name], context=BOOK)
     assert result.status == "answered"
-    assert all(cell.ok for turn in result.trace for cell in turn.cells)
+    assert all(cell.ok for turn in result.turns for cell in turn.cells)
     assert any(character.isdigit() for character in result.answer)
 
 
@@ -156,7 +156,7 @@ def test_code_for_dspy(name: str) -> None:
     cells, output, expected = DSPY[name]
     result = played(*cells, context=BOOK, output=output)
     assert (result.status, result.value) == ("answered", expected)
-    assert "not reached" not in "".join(cell.output for turn in result.trace for cell in turn.cells)
+    assert "not reached" not in "".join(cell.output for turn in result.turns for cell in turn.cells)
 
 
 def test_an_answer_in_order_is_told_with_the_names_of_its_fields() -> None:

@@ -57,4 +57,4 @@ def test_what_is_no_picture_is_told_to_the_code() -> None:
     code = "llm_query('?', images=[{'media_type': 'image/png', 'data': b'\\x89PNG\\r\\n\\x1a\\n'}])"
     result, server = run(code, dollars="5")
     assert (result.answer, server.received) == ("gone on", [])
-    assert "PNG" in result.trace[0].cells[0].output
+    assert "PNG" in result.turns[0].cells[0].output

@@ -55,7 +55,7 @@ def result_figures(result: Result) -> dict[str, Any]:
                     for cell in turn.cells
                 ],
             }
-            for turn in result.trace
+            for turn in result.turns
         ],
     }
 

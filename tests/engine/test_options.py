@@ -18,21 +18,23 @@ from divebell import (
     ContextError,
     Engine,
     Event,
+    Level,
     Limits,
     Sandbox,
     Tools,
 )
-from divebell.options import Options, RLMOptions
+from divebell.options import RENAMED, Options
 from divebell.session import Session
+from divebell.wiring import RLMOptions, Wiring
 from tests.support.names import name_value
 from tests.support.scripts import answering, block
 
 
 def test_type_checkers_and_the_program_have_the_same_list() -> None:
-    checked, at_run_time = get_type_hints(RLMOptions), get_type_hints(Options)
+    checked, at_run_time = get_type_hints(RLMOptions), get_type_hints(Options) | get_type_hints(Wiring)
     assert checked == at_run_time
     assert RLMOptions.__required_keys__ == frozenset()
-    for option in fields(Options):
+    for option in (*fields(Options), *fields(Wiring)):
         assert inspect.signature(RLM).parameters[option.name].default == option.default
         assert re.search(rf"\b{option.name}[:,]", RLM.__doc__ or ""), option.name
 
@@ -57,12 +59,43 @@ def test_an_option_that_does_not_exist_is_refused_with_the_one_that_was_meant(na
             make(**wrong)
 
 
+@pytest.mark.parametrize(("name", "now"), RENAMED.items())
+def test_a_former_name_is_refused_with_the_present_one(name: str, now: str) -> None:
+    engine = Engine(models={"root": answering()})
+    makers: list[Callable[..., object]] = [
+        lambda **options: RLM(answering(), **options), engine.rlm, engine.tenant("acme").rlm,
+    ]  # fmt: skip
+    sentence = "the option small=True is now prompt='small'" if name == "small" else f"{name!r} is now called {now!r}"
+    for make in makers:
+        with pytest.raises(TypeError, match=sentence):
+            make(**{name: 1})
+        make(**{now: getattr(Options(), now)})
+
+
+def test_former_names_elsewhere_are_refused_too() -> None:
+    wrong: dict[str, Any] = {"concurrency": 2}
+    for make in (Engine, lambda **options: Engine().tenant("acme", **options)):
+        with pytest.raises(TypeError, match="'concurrency' is now called 'max_concurrent_calls'"):
+            make(**wrong)
+    small: dict[str, Any] = {"model": "m", "small": True}
+    with pytest.raises(TypeError, match="small=True is now prompt='small'"):
+        Level(**small)
+    with pytest.raises(AttributeError, match=r"Result\.trace is now called Result\.turns"):
+        _ = RLM(answering()).run("c", "q").trace  # type: ignore[attr-defined]
+
+
+def test_an_option_that_an_engine_does_not_have_is_refused() -> None:
+    wrong: dict[str, Any] = {"modles": {}}
+    with pytest.raises(TypeError, match="Engine: there is no option 'modles'"):
+        Engine(**wrong)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         {"tool_seconds": 0}, {"tool_seconds": True}, {"tool_seconds": "5"}, {"tool_seconds": float("nan")},
         {"tool_seconds": 86_401}, {"on_event": "print"}, {"limits": {"memory_bytes": 1}}, {"max_iterations": 0},
-        {"concurrency": 2.0}, {"memo": "always"}, {"on_exhausted": "ask"}, {"metadata": ["a"]}, {"metadata": {"a": 1}},
+        {"max_concurrent_calls": 2.0}, {"prompt": "tiny"}, {"show_preview": 1}, {"memo": "always"}, {"on_exhausted": "ask"}, {"metadata": ["a"]}, {"metadata": {"a": 1}},
         {"metadata": {"": "x"}}, {"metadata": {"a": "x" * 513}}, {"metadata": {"n" * 65: "x"}}, {"metadata": {1: "x"}},
         {"metadata": {str(i): "x" for i in range(17)}},
     ],
@@ -158,7 +191,7 @@ def test_the_time_of_a_tool_is_that_of_the_limits_unless_it_is_given_by_itself(
 def test_the_time_of_a_tool_may_come_from_the_engine() -> None:
     engine = Engine(limits=Limits(tool_seconds=0.05))
     rlm = RLM(answering(), engine=engine)
-    assert rlm._questions.settings.tool_seconds == 0.05
+    assert rlm._parts.setup.tool_seconds == 0.05
 
 
 def test_tools_may_be_made_before() -> None:

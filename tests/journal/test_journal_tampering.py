@@ -379,5 +379,5 @@ def test_surrogates_in_what_models_and_cells_say(tmp_path: Path, text: str) -> N
     made = RLM(model).run("hay", f"What? {text}", journal=tmp_path / "journal")
     again = replay(tmp_path / "journal")
     assert again.answer == made.answer
-    assert again.trace[0].cells[0].stdout == made.trace[0].cells[0].stdout
-    assert text in made.trace[0].cells[0].stdout or text == "a\u2028b\x00"
+    assert again.turns[0].cells[0].stdout == made.turns[0].cells[0].stdout
+    assert text in made.turns[0].cells[0].stdout or text == "a\u2028b\x00"

@@ -30,7 +30,7 @@ def told(result: Result) -> list[object]:
     """All of a run that a model or a guest could see."""
     return [
         (turn.reply, [(c.stdout, c.stderr, c.repr, c.error, c.final, c.exit_status, c.truncated) for c in turn.cells])
-        for turn in result.trace
+        for turn in result.turns
     ]
 
 

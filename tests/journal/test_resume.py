@@ -292,8 +292,8 @@ def test_a_tool_that_was_late_is_not_called_again(tmp_path: Path) -> None:
     made = rlm(first, tools={"slow": slow}, tool_seconds=0.05).run(CONTEXT, QUERY, journal=journal)
     again = rlm(asker([], root=root), tools={"slow": slow}, tool_seconds=0.05).run(CONTEXT, QUERY, resume=crashed)
     assert called == [1]
-    assert again.trace[0].cells[0].stdout == made.trace[0].cells[0].stdout == replay(journal).trace[0].cells[0].stdout
-    assert "did not end within 0.05 s" in made.trace[0].cells[0].stdout
+    assert again.turns[0].cells[0].stdout == made.turns[0].cells[0].stdout == replay(journal).turns[0].cells[0].stdout
+    assert "did not end within 0.05 s" in made.turns[0].cells[0].stdout
 
 
 def test_a_large_context_is_told_by_its_digest(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def run(journal: Path, cell: str, **more: object) -> Result:
 
 
 def outputs(result: Result) -> list[str]:
-    return [cell.output for turn in result.trace for cell in turn.cells]
+    return [cell.output for turn in result.turns for cell in turn.cells]
 
 
 @pytest.mark.parametrize(("cell", "says"), [(ENDLESS, "TimeoutError"), (DEAF, "Killed")])
@@ -93,7 +93,7 @@ def test_a_refusal_at_the_door_is_told_again_in_its_place(tmp_path: Path) -> Non
     model = ScriptedModel("m", [f"```repl\n{cell}\n```", "FINAL(done)"])
     rlm = RLM(model, tools={"tool": lambda n: n}, limits=Limits(tool_calls=1))
     made = rlm.run("hay", "What?", journal=journal)
-    assert "may call tools 1 times" in made.trace[0].cells[0].stdout
+    assert "may call tools 1 times" in made.turns[0].cells[0].stdout
     assert outputs(replay(journal)) == outputs(made)
 
 

@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from divebell import Budget, BudgetExceeded, ModelError, OpenAIChatModel, Request
-from divebell.calls.metered_calls import Calls
+from divebell.calls.metered_calls import MeteredCalls
 from divebell_bridge.money.dollars import picodollars
 from divebell_bridge.money.meter import Meter
 from divebell_bridge.money.rates import RateCard
@@ -29,7 +29,7 @@ def spent_on(endpoint: Any, request: Request, calls: int = CALLS) -> tuple[int, 
     async def main(url: str) -> int:
         model = OpenAIChatModel("billed", base_url=url, api_key=KEY)
         meter = Meter(Budget(dollars=CAP), RateCard({"billed": RATE}))
-        caller = Calls({"billed": model}, concurrency=4)
+        caller = MeteredCalls({"billed": model}, max_concurrent=4)
         for _ in range(calls):
             try:
                 await caller(meter, model, request)

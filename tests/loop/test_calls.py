@@ -12,7 +12,7 @@ import pytest
 
 from divebell import Budget, BudgetExceeded, Completion, ModelError, Request, Usage
 from divebell.calls import metered_calls as calls_module
-from divebell.calls.metered_calls import Calls
+from divebell.calls.metered_calls import MeteredCalls
 from divebell_bridge.money.amounts import NOTHING, Amounts, Caps
 from divebell_bridge.money.errors import LedgerBusy
 from divebell_bridge.money.escrow import Bid, Grant, HoldEntry
@@ -40,7 +40,7 @@ def test_near_the_cap_calls_wait_for_those_in_flight_and_all_that_fit_are_served
 
     async def main() -> None:
         meter, model = Meter(Budget(dollars="0.08"), CARD), Played(replying())
-        calls = Calls({"m": model}, concurrency=16)
+        calls = MeteredCalls({"m": model}, max_concurrent=16)
         found = await outcomes(calls, meter, model, [asking()] * 12)
         refused = [each for each in found if isinstance(each, BudgetExceeded)]
         assert (len(model.requests), len(refused), cents(meter)) == (5, 7, 5)
@@ -61,7 +61,7 @@ def test_a_call_that_could_not_fit_even_alone_is_refused_at_once() -> None:
             return Completion(text="yes", usage=Usage(output_tokens=1))
 
         model = Played(held_up)
-        calls = Calls({"m": model}, concurrency=16)
+        calls = MeteredCalls({"m": model}, max_concurrent=16)
         async with anyio.create_task_group() as group:
             group.start_soon(calls, meter, model, asking())
             await anyio.sleep(0.01)
@@ -75,7 +75,7 @@ def test_a_call_that_could_not_fit_even_alone_is_refused_at_once() -> None:
 def test_calls_are_served_in_their_order_and_a_small_one_does_not_overtake_a_large_one_for_ever() -> None:
     async def main() -> None:
         meter, model = Meter(Budget(dollars="0.10"), CARD), Played(replying(0))
-        calls = Calls({"m": model}, concurrency=16)
+        calls = MeteredCalls({"m": model}, max_concurrent=16)
         sizes = [6, 9, 1, 6, 1, 1, 9, 2]
         await outcomes(calls, meter, model, [asking(size, str(index)) for index, size in enumerate(sizes)])
         assert [request.max_output_tokens for request in model.requests] == sizes
@@ -88,7 +88,7 @@ def test_a_parent_that_waits_for_its_childs_allotment_does_not_take_the_childs_o
 
     async def main() -> None:
         meter, model = Meter(Budget(dollars="0.10"), CARD), Played(replying())
-        calls = Calls({"m": model}, concurrency=1)
+        calls = MeteredCalls({"m": model}, max_concurrent=1)
         child = meter.child("0.1", sharing=2)
 
         async def work() -> None:
@@ -110,7 +110,7 @@ def test_a_parent_that_waits_for_its_childs_allotment_does_not_take_the_childs_o
 def test_the_lowered_output_limit_is_what_the_provider_is_sent() -> None:
     async def main() -> None:
         meter, model = Meter(Budget(dollars="0.07"), CARD), Played(replying(7))
-        calls = Calls({"m": model}, concurrency=4)
+        calls = MeteredCalls({"m": model}, max_concurrent=4)
         await calls(meter, model, asking(100), least_output_tokens=5)
         assert [request.max_output_tokens for request in model.requests] == [7]
         assert cents(meter) == 7
@@ -124,7 +124,7 @@ def test_the_output_limit_is_not_lowered_under_its_floor() -> None:
     async def main() -> None:
         meter, model = Meter(Budget(dollars="0.07"), CARD), Played(replying())
         with pytest.raises(BudgetExceeded):
-            await Calls({"m": model}, concurrency=4)(meter, model, asking(100), least_output_tokens=8)
+            await MeteredCalls({"m": model}, max_concurrent=4)(meter, model, asking(100), least_output_tokens=8)
         assert model.requests == []
         assert cents(meter) == 0
 
@@ -152,7 +152,7 @@ def test_a_failed_call_costs_its_hold_unless_it_surely_never_ran_or_was_counted(
 ) -> None:
     async def main() -> None:
         meter, model = Meter(Budget(dollars="1"), CARD), Played(failing(error))  # type: ignore[arg-type]
-        calls = Calls({"m": model}, concurrency=4)
+        calls = MeteredCalls({"m": model}, max_concurrent=4)
         with pytest.raises(ModelError):
             await calls(meter, model, asking())
         assert cents(meter) == charged_cents
@@ -182,9 +182,9 @@ def test_a_reply_that_makes_no_sense_costs_the_whole_hold(reply: Any) -> None:
             return reply  # type: ignore[no-any-return]
 
         meter, model = Meter(Budget(dollars="1"), CARD), Played(play)
-        calls = Calls({"m": model}, concurrency=4)
+        calls = MeteredCalls({"m": model}, max_concurrent=4)
         found = await outcomes(calls, meter, model, [asking()])
-        assert isinstance(found[0], (ModelError, calls_module.Call))
+        assert isinstance(found[0], (ModelError, calls_module.CallRecord))
         assert cents(meter) == 4
         nothing_is_left_over(calls, meter, 4)
 
@@ -198,7 +198,7 @@ def test_an_absurd_usage_is_not_booked_but_stops_the_run(shared: bool, tmp_path:
     async def main() -> None:
         ledger: Ledger = SQLiteLedger(tmp_path / "ledger.db") if shared else MemoryLedger()
         meter, model = Meter(Budget(dollars="1"), CARD, ledger=ledger), Played(replying(10**30))
-        calls = Calls({"m": model}, concurrency=4)
+        calls = MeteredCalls({"m": model}, max_concurrent=4)
         await calls(meter, model, asking())
         assert cents(meter) == 4
         with pytest.raises(BudgetExceeded, match="takes no more calls"):
@@ -238,7 +238,7 @@ def test_a_busy_ledger_is_waited_for() -> None:
     async def main() -> None:
         ledger = Busy()
         meter, model = Meter(Budget(dollars="1"), CARD, ledger=ledger), Played(replying())
-        calls = Calls({"m": model}, concurrency=4)
+        calls = MeteredCalls({"m": model}, max_concurrent=4)
         await outcomes(calls, meter, model, [asking()] * 5, name=None)
         assert (len(model.requests), cents(meter)) == (5, 5)
         nothing_is_left_over(calls, meter, 4)
@@ -254,7 +254,7 @@ def test_a_ledger_that_stays_busy_fails_the_call_before_it_is_made(monkeypatch: 
         ledger = Busy()
         meter, model = Meter(Budget(dollars="1"), CARD, ledger=ledger), Played(replying())
         ledger.always = True
-        calls = Calls({"m": model}, concurrency=4)
+        calls = MeteredCalls({"m": model}, max_concurrent=4)
         with pytest.raises(LedgerBusy):
             await calls(meter, model, asking())
         assert model.requests == []
@@ -276,7 +276,7 @@ def test_a_ledger_that_cannot_settle_keeps_the_money_held_until_it_can() -> None
             return Completion(text="yes", usage=Usage(output_tokens=1))
 
         model = Played(play)
-        calls = Calls({"m": model}, concurrency=4)
+        calls = MeteredCalls({"m": model}, max_concurrent=4)
         assert (await calls(meter, model, asking())).completion.text == "yes"
         assert calls._places.value == 4
         account = ledger.account(meter._account)
@@ -317,7 +317,7 @@ def test_a_cancellation_at_any_moment_leaves_no_hold_open_and_no_place_taken(
             return Completion(text="yes", usage=Usage(output_tokens=1))
 
         model = Played(play)
-        calls = Calls({"m": model}, concurrency=3)
+        calls = MeteredCalls({"m": model}, max_concurrent=3)
 
         async def hidden(meter: Meter) -> None:
             with suppress(ModelError, BudgetExceeded):
@@ -350,7 +350,7 @@ def test_money_that_another_process_gives_back_is_noticed(tmp_path: Path) -> Non
             their_run = Meter(Budget(dollars="0.08"), CARD, ledger=theirs, parent_account=day)
             our_run = Meter(Budget(), CARD, ledger=ours, parent_account=day)
             model = Played(replying())
-            calls = Calls({"m": model}, concurrency=4)
+            calls = MeteredCalls({"m": model}, max_concurrent=4)
             async with anyio.create_task_group() as group:
                 group.start_soon(calls, our_run, model, asking(5))
                 await anyio.sleep(0.1)
@@ -402,7 +402,7 @@ def test_the_floor_of_a_sub_call_is_no_trap_for_short_ones() -> None:
 
     async def main() -> None:
         meter, model = Meter(Budget(dollars="0.02"), CARD), Played(replying(2))
-        await Calls({"m": model}, concurrency=4)(meter, model, asking(2), least_output_tokens=256)
+        await MeteredCalls({"m": model}, max_concurrent=4)(meter, model, asking(2), least_output_tokens=256)
         assert [request.max_output_tokens for request in model.requests] == [2]
 
     anyio.run(main)

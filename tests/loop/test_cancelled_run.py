@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from divebell import RLM, Budget, Completion, Engine, Event, Rate, Request, ScriptedModel, Usage
-from divebell.calls.metered_calls import Calls
+from divebell.calls.metered_calls import MeteredCalls
 from divebell.run import run as run_module
 from divebell.sandbox.sandbox import Sandbox
 from divebell_bridge.door.requests import Outcome, Query
@@ -161,7 +161,7 @@ def test_a_call_that_is_being_settled_as_the_run_ends_costs_what_it_did_and_not_
             return Completion(text="y", usage=Usage(output_tokens=1))
 
         model = ScriptedModel("sub", reply)
-        calls = Calls({"sub": model}, concurrency=1)
+        calls = MeteredCalls({"sub": model}, max_concurrent=1)
 
         async def query(prompt: str, model_name: str | None) -> str:
             return (await calls(meter, model, Request(messages=(), max_output_tokens=MOST))).completion.text

@@ -14,7 +14,7 @@ import pytest
 
 from divebell import Budget, BudgetExceeded, ModelError, Rate, SQLiteLedger, Usage
 from divebell.calls import metered_calls as calls_module
-from divebell.calls.metered_calls import Call, Calls
+from divebell.calls.metered_calls import CallRecord, MeteredCalls
 from divebell.calls.retries import Retries
 from divebell_bridge.money.amounts import NOTHING
 from divebell_bridge.money.meter import Meter
@@ -70,13 +70,15 @@ def ends_of_holds(ledger: SQLiteLedger) -> list[tuple[Any, ...]]:
     return ledger._db.execute(query).fetchall()
 
 
-async def paid(row: Misbehaviour, server: ChatServer, ledger: SQLiteLedger) -> tuple[Call | Exception, dict[str, Any]]:
+async def paid(
+    row: Misbehaviour, server: ChatServer, ledger: SQLiteLedger
+) -> tuple[CallRecord | Exception, dict[str, Any]]:
     """What came of one call of a run of a tenant, and the run's summary. All that the call held is accounted for."""
     day = ledger.tenant("acme")
     meter = Meter(CAP, CARD, ledger=ledger, parent_account=day)
     model = model_for(row, server)
-    calls = Calls({model.name: model}, concurrency=2)
-    outcome: Call | Exception
+    calls = MeteredCalls({model.name: model}, max_concurrent=2)
+    outcome: CallRecord | Exception
     try:
         outcome = await calls(meter, model, row.request)
     except (ModelError, BudgetExceeded) as error:
@@ -108,7 +110,7 @@ def test_the_charge_of_each_misbehaviour(row: Misbehaviour, tmp_path: Path, monk
         outcome, summary = anyio.run(paid, row, server, ledger)
         ends = ends_of_holds(ledger)
     assert ends == [bill(row.charge)]
-    assert isinstance(outcome, Call if row.error is None else row.error)
+    assert isinstance(outcome, CallRecord if row.error is None else row.error)
     state, spent, _tokens, calls = bill(row.charge)
     assert summary["dollars"].scaleb(12) == spent
     assert (summary["calls"], summary["refunded_calls"]) == (calls, 1 - calls)
@@ -138,7 +140,7 @@ def test_a_second_attempt_is_a_second_hold_beside_what_the_first_cost(
     with ChatServer(lambda _asked: next(answers)) as server, SQLiteLedger(tmp_path / "ledger.db") as ledger:
         outcome, summary = anyio.run(paid, row, server, ledger)
         ends = ends_of_holds(ledger)
-    assert isinstance(outcome, Call)
+    assert isinstance(outcome, CallRecord)
     assert (outcome.attempts, outcome.completion.text) == (2, "4")
     assert sorted(ends) == sorted([bill(row.charge), ("settled", price(HONEST_USAGE), 8, 1)])
     assert summary["dollars"].scaleb(12) == bill(row.charge)[1] + price(HONEST_USAGE)

@@ -30,7 +30,7 @@ def test_an_open_answer_of_a_cut_reply_does_not_count(reply: str, whole: str, ou
     root = scripted(given, cut(reply), f"FINAL({whole})")
     result = RLM(root, output=output).run(CONTEXT, "who?")
     assert (result.answer, result.status, result.iterations, result.is_cut) == (whole, "answered", 3, False)
-    assert len(result.trace[1].cells) == 0
+    assert len(result.turns[1].cells) == 0
     told = str(root.requests[2].messages[-1]["content"])
     assert "cut off" in told
     assert "16,384 tokens" in told
@@ -50,7 +50,7 @@ def test_whole_code_before_the_cut_runs_and_its_output_is_shown() -> None:
     told = str(root.requests[1].messages[-1]["content"])
     assert "42" in told
     assert "cut off" in told
-    assert result.trace[0].cells[0].stdout.strip() == "42"
+    assert result.turns[0].cells[0].stdout.strip() == "42"
 
 
 def test_a_whole_answer_before_the_cut_counts() -> None:
@@ -133,7 +133,7 @@ except IncompleteReply as error:
 def test_a_cut_sub_reply_is_an_error_that_has_the_text() -> None:
     root = scripted(block(CAUGHT), "FINAL(x)")
     result = RLM(root, scripted(cut("Ann, Bob and"), name="sub")).run(CONTEXT, "who?")
-    shown = result.trace[0].cells[0].stdout
+    shown = result.turns[0].cells[0].stdout
     assert shown.startswith("part: Ann, Bob and | True | ")
     assert "4,096 tokens" in shown
     assert "ask for less" in shown
@@ -142,7 +142,7 @@ def test_a_cut_sub_reply_is_an_error_that_has_the_text() -> None:
 def test_a_sub_reply_that_was_all_thinking_says_so() -> None:
     root = scripted(block(CAUGHT), "FINAL(x)")
     result = RLM(root, scripted(cut(""), name="sub")).run(CONTEXT, "who?")
-    assert "all thinking" in result.trace[0].cells[0].stdout
+    assert "all thinking" in result.turns[0].cells[0].stdout
 
 
 BATCHES = (
@@ -162,7 +162,7 @@ def test_in_a_batch_it_stands_in_its_place(code: str, cut_ones: str) -> None:
     root = scripted(block("import asyncio\n" + code + shows), "FINAL(x)")
     result = RLM(root, ScriptedModel("sub", sub)).run(CONTEXT, "who?")
     expected = [(True, "whole") if name not in cut_ones else (False, "12") for name in "abc"]
-    assert result.trace[0].cells[0].output.strip() == str(expected)
+    assert result.turns[0].cells[0].output.strip() == str(expected)
 
 
 @pytest.mark.parametrize(("schema", "reply"), [("dict", '{"n": 12'), ("int", "12"), ("list", "[1, 2]"), ("str", '"a"')])
@@ -170,7 +170,7 @@ def test_with_a_schema_a_cut_sub_reply_never_fits(schema: str, reply: str) -> No
     code = f"try:\n    print('whole', llm_query('n', schema={schema}))\nexcept IncompleteReply as e:\n    print('part', e.text)"
     root = scripted(block(code), "FINAL(x)")
     result = RLM(root, scripted(cut(reply), name="sub")).run(CONTEXT, "q")
-    assert result.trace[0].cells[0].stdout.strip() == f"part {reply}"
+    assert result.turns[0].cells[0].stdout.strip() == f"part {reply}"
 
 
 def test_a_childs_cut_answer_is_an_error_in_its_parent() -> None:
@@ -178,7 +178,7 @@ def test_a_childs_cut_answer_is_an_error_in_its_parent() -> None:
     child = scripted(block("pass"), last=cut("Ann, Bob and"), name="child")
     root = scripted(block(code), "FINAL(x)")
     result = RLM(root, child, max_iterations=2).run(CONTEXT, "who?")
-    assert result.trace[0].cells[0].stdout.strip() == "part Ann, Bob and"
+    assert result.turns[0].cells[0].stdout.strip() == "part Ann, Bob and"
 
 
 def test_a_run_with_cut_replies_repeats_exactly(tmp_path: Path) -> None:
@@ -187,15 +187,15 @@ def test_a_run_with_cut_replies_repeats_exactly(tmp_path: Path) -> None:
     made = RLM(root, scripted(cut("Ann"), name="sub")).run(CONTEXT, "who?", journal=journal)
     again = replay(journal)
     assert again.answer == made.answer == "all"
-    assert [turn.reply for turn in again.trace] == [turn.reply for turn in made.trace]
-    assert again.trace[1].cells[0].stdout == made.trace[1].cells[0].stdout
+    assert [turn.reply for turn in again.turns] == [turn.reply for turn in made.turns]
+    assert again.turns[1].cells[0].stdout == made.turns[1].cells[0].stdout
 
 
 def test_a_memo_keeps_no_cut_reply() -> None:
     sub = scripted(cut("Ann, B"), "Ann, Bob", name="sub")
     code = "try:\n    print(llm_query('x'))\nexcept ModelError:\n    print('cut')\nprint(llm_query('x'))"
     rlm = RLM(scripted(block(code), "FINAL(x)"), sub, memo="run", temperature=0)
-    assert rlm.run(CONTEXT, "q").trace[0].cells[0].stdout.split("\n")[:2] == ["cut", "Ann, Bob"]
+    assert rlm.run(CONTEXT, "q").turns[0].cells[0].stdout.split("\n")[:2] == ["cut", "Ann, Bob"]
 
 
 def test_the_error_is_a_model_error_with_a_text() -> None:

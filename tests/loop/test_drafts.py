@@ -121,10 +121,10 @@ def test_a_childs_draft_goes_to_its_parent_marked(tmp_path: Path) -> None:
     child = ScriptedModel("child", [block(DRAFT)])
     root = scripted(block(CHILD), "FINAL(x)")
     result = RLM(root, child).run(CONTEXT, "q", journal=tmp_path / "journal")
-    shown = result.trace[0].cells[0].stdout
+    shown = result.turns[0].cells[0].stdout
     assert shown.startswith("draft probably 17 | ")
     assert "came to no answer" in shown
-    assert replay(tmp_path / "journal").trace[0].cells[0].stdout == shown
+    assert replay(tmp_path / "journal").turns[0].cells[0].stdout == shown
 
 
 def test_a_failed_run_repeats_and_a_resumed_one_goes_on(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_replies_that_differ_or_have_code_are_not_repetitions() -> None:
 def test_with_a_schema_a_repeated_reply_is_judged() -> None:
     assert RLM(scripted("17"), output=int).run(CONTEXT, "q").value == 17
     root = scripted("seventeen", last="17")
-    result = RLM(root, output=int, max_repairs=1).run(CONTEXT, "q")
+    result = RLM(root, output=int, max_answer_retries=1).run(CONTEXT, "q")
     assert (result.value, result.stopped_by.limit if result.stopped_by else "") == (17, "repairs")
     assert "does not fit" in request_text(root.requests[3])
 
@@ -227,7 +227,7 @@ def test_a_session_goes_on_after_an_empty_answer_and_a_failed_question() -> None
 def test_a_sub_models_empty_reply_to_a_schema_is_repaired_with_messages_that_endpoints_take() -> None:
     sub = scripted("", "17", name="sub")
     root = scripted(block("print(llm_query('n', schema=int))"), "FINAL(x)")
-    assert RLM(root, sub).run(CONTEXT, "q").trace[0].cells[0].stdout.strip() == "17"
+    assert RLM(root, sub).run(CONTEXT, "q").turns[0].cells[0].stdout.strip() == "17"
     all_are_strict(sub)
 
 
@@ -236,7 +236,7 @@ def test_an_empty_prompt_is_an_error_of_the_codes_and_is_not_sent(prompt: str) -
     sub = scripted("yes", name="sub")
     code = f"try:\n    llm_query({prompt!r})\nexcept ModelError as error:\n    print(error)"
     root = scripted(block(code), "FINAL(x)")
-    assert "the prompt is empty" in RLM(root, sub).run(CONTEXT, "q").trace[0].cells[0].stdout
+    assert "the prompt is empty" in RLM(root, sub).run(CONTEXT, "q").turns[0].cells[0].stdout
     assert not sub.requests
 
 
@@ -266,7 +266,7 @@ def test_a_small_budget_keeps_back_what_a_last_call_can_use_and_no_more(dollars:
     rates = {"root": Rate.per_million("0.25", "2.00")}
     root = scripted(code, "FINAL(done)")
     result = RLM(root, budget=Budget(dollars=dollars), rates=rates, max_output_tokens=2_000).run("hay", "q")
-    kept.append(float(result.trace[0].cells[0].stdout.split("KEPT")[1]) - 0.004)
+    kept.append(float(result.turns[0].cells[0].stdout.split("KEPT")[1]) - 0.004)
     assert kept[0] <= float(dollars) / 4
     assert result.answer == "done"
 

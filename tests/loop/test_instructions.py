@@ -7,6 +7,7 @@ import pytest
 
 from divebell import RLM, ConfigurationError, ScriptedModel
 from divebell.journal.records import read_journal
+from divebell.options import Options
 from divebell.prompts import PromptFacts, system_prompt
 from divebell.testing import replay
 from tests.support.command import run
@@ -28,19 +29,19 @@ def asked(**options: Any) -> tuple[str, str]:
     return system(root), system(child)
 
 
-@pytest.mark.parametrize("small", [False, True])
-def test_they_end_the_roots_prompt_as_they_are_and_children_have_their_own(small: bool) -> None:
-    root, child = asked(instructions=f"  {OWN}\n", small=small)
+@pytest.mark.parametrize("prompt", ["standard", "small"])
+def test_they_end_the_roots_prompt_as_they_are_and_children_have_their_own(prompt: str) -> None:
+    root, child = asked(instructions=f"  {OWN}\n", prompt=prompt)
     assert root.endswith(OWN)
     assert "French" not in child
-    root, child = asked(child_instructions="Be short.", small=small)
+    root, child = asked(child_instructions="Be short.", prompt=prompt)
     assert child.endswith("Be short.")
     assert "Be short." not in root
 
 
 @pytest.mark.parametrize("nothing", [None, "", " \n "])
 def test_without_any_the_prompt_is_as_it_was(nothing: str | None) -> None:
-    facts = PromptFacts(context_type="str", context_description="a str", instructions=nothing)
+    facts = PromptFacts(context_type="str", context_description="a str", options=Options(instructions=nothing))
     assert system_prompt(facts) == system_prompt(PromptFacts(context_type="str", context_description="a str"))
 
 

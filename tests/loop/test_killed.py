@@ -15,7 +15,7 @@ import pytest
 
 from divebell import Budget, Completion, Rate, Request, ScriptedModel, SQLiteLedger, Usage
 from divebell.calls import metered_calls as calls_module
-from divebell.calls.metered_calls import Calls
+from divebell.calls.metered_calls import MeteredCalls
 from divebell_bridge.money.amounts import NOTHING, Caps
 from divebell_bridge.money.meter import Meter
 from divebell_bridge.money.rates import RateCard
@@ -179,7 +179,7 @@ def test_who_waits_for_the_money_of_a_worker_that_is_killed_goes_on_by_itself(
         model = ScriptedModel("m", lambda request: Completion(text="yes", usage=Usage(output_tokens=7)))
         card = RateCard({"m": Rate.per_million("0", "10000")})
         meter = Meter(Budget(), card, ledger=ledger, parent_account=ledger.tenant("acme"))
-        calls = Calls({"m": model}, concurrency=4)
+        calls = MeteredCalls({"m": model}, max_concurrent=4)
         async with anyio.create_task_group() as group:
             group.start_soon(calls, meter, model, Request(messages=(), max_output_tokens=7))
             await anyio.sleep(0.4)

@@ -46,9 +46,9 @@ FULL = replace(
     models=("gpt-5", "gpt-5-mini"),
 )
 SITUATIONS = [
-    replace(facts, small=small, can_have_children=children)
+    replace(facts, prompt=prompt, can_have_children=children)
     for facts in (PLAIN, TYPED, FULL)
-    for small in (False, True)
+    for prompt in ("standard", "small")
     for children in (False, True)
 ]
 
@@ -103,7 +103,7 @@ def test_the_first_code_works_for_each_type_of_context(context: Any) -> None:
 
 
 def test_the_small_prompts_example_works() -> None:
-    facts = replace(PLAIN, small=True)
+    facts = replace(PLAIN, prompt="small")
     look, ask, answer = parse_reply(system_prompt(facts)).code_blocks
     with Sandbox("Ann met Bob. " * 10_000, llm=lambda prompt: "Ann\nBob\n") as box:
         assert box.run(look).ok
@@ -111,10 +111,10 @@ def test_the_small_prompts_example_works() -> None:
         assert box.run(answer).final == "Ann, Bob"
 
 
-@pytest.mark.parametrize("facts", SITUATIONS, ids=lambda facts: f"small={facts.small}, depth={facts.depth}")
+@pytest.mark.parametrize("facts", SITUATIONS, ids=lambda facts: f"{facts.prompt}, depth={facts.depth}")
 def test_prompts_are_short_and_filled_in(facts: PromptFacts) -> None:
     prompt = system_prompt(facts)
-    assert len(prompt) < (2_500 if facts.small else 4_500)
+    assert len(prompt) < (2_500 if facts.prompt == "small" else 4_500)
     assert "$" not in prompt.replace("$0.30", "")
     assert "\n\n\n" not in prompt
     assert prompt == prompt.strip()
@@ -150,8 +150,8 @@ def test_the_first_messages_are_system_and_question() -> None:
 
 def test_the_facts_defaults_are_the_engines() -> None:
     parameters = inspect.signature(RLM).parameters
-    for name in ("sub_characters", "observation_characters"):
-        assert getattr(PLAIN, name) == parameters[name].default
+    for name in ("max_sub_call_characters", "max_shown_characters", "prompt"):
+        assert getattr(PLAIN.options, name) == parameters[name].default
     assert PLAIN.cell_seconds == divebell.Limits().cell_seconds
 
 

@@ -15,7 +15,7 @@ import anyio
 import pytest
 
 from divebell import Completion, Request, Usage
-from divebell.calls.metered_calls import Calls
+from divebell.calls.metered_calls import MeteredCalls
 from divebell_bridge.money import escrow
 from divebell_bridge.money.amounts import Caps, Limit
 from divebell_bridge.money.budget import Budget
@@ -120,7 +120,7 @@ class Playing:
 async def on_a_loop(meter: Meter, calls: int, seed: int) -> tuple[int, int]:
     """A whole batch at once on one event loop, as a run's cell makes it."""
     model = Playing(seed)
-    door = Calls({"m": model}, concurrency=16)
+    door = MeteredCalls({"m": model}, max_concurrent=16)
     ended = 0
 
     async def one() -> None:

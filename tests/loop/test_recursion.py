@@ -42,8 +42,8 @@ def test_a_tree_of_depth_4_with_3_children_at_each_node_adds_up_in_parallel() ->
         model,
         budget=Budget(dollars="50", calls=5_000, tokens=50_000_000, depth=4),
         rates={"m": Rate.per_million("1", "1")},
-        child_concurrency=3,
-        concurrency=64,
+        max_concurrent_children=3,
+        max_concurrent_calls=64,
         on_event=events.append,
     )
     result = rlm.run("a context", "count the leaves")
@@ -235,7 +235,7 @@ def test_many_sub_calls_run_at_once_up_to_the_limit() -> None:
     root = ScriptedModel(
         "root", [block("FINAL(llm_query_batched([str(i) for i in range(300)]) == [str(i) for i in range(300)])")]
     )
-    assert RLM(root, ScriptedModel("sub", sub), concurrency=64).run("c", "q").answer == "True"
+    assert RLM(root, ScriptedModel("sub", sub), max_concurrent_calls=64).run("c", "q").answer == "True"
     assert most == 64
 
 

@@ -213,7 +213,7 @@ def things() -> list[object]:
     session, box = rlm.session(HUGE), Sandbox(HUGE)
     box.close()
     broken = Cell(repr=HOSTILE * 1000, stdout=HOSTILE)
-    return [engine, tenant, rlm, result, result.trace[0], result.trace[0].cells[0], session, box, broken, *events]
+    return [engine, tenant, rlm, result, result.turns[0], result.turns[0].cells[0], session, box, broken, *events]
 
 
 def test_what_is_shown_of_things_is_short_printable_and_has_no_key() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from divebell import Budget, Completion, ModelError, Request, Usage
 from divebell.calls import metered_calls as calls_module
-from divebell.calls.metered_calls import MAX_ATTEMPTS, Calls
+from divebell.calls.metered_calls import MAX_ATTEMPTS, MeteredCalls
 from divebell_bridge.money.amounts import Amounts
 from divebell_bridge.money.escrow import Bid, Grant, HoldEntry
 from divebell_bridge.money.memory_ledger import MemoryLedger
@@ -51,7 +51,7 @@ def test_each_attempt_is_a_hold_of_its_own(monkeypatch: pytest.MonkeyPatch) -> N
         ledger = Recording()
         meter = Meter(Budget(dollars="1"), CARD, ledger=ledger)
         model = Played(failing(ModelError("500", may_retry=True), ModelError("429", may_retry=True, never_ran=True)))
-        call = await Calls({"m": model}, concurrency=4)(meter, model, asking(), name="sub-call 1")
+        call = await MeteredCalls({"m": model}, max_concurrent=4)(meter, model, asking(), name="sub-call 1")
         assert call.attempts == len(set(ledger.ids)) == 3
         assert ledger.ends == ["uncertain", "refunded", "settled"]
         assert cents(meter) == 4 + 0 + 1
@@ -65,7 +65,7 @@ def test_attempts_are_bounded_and_every_one_is_paid_for(monkeypatch: pytest.Monk
     async def main() -> None:
         meter = Meter(Budget(dollars="1"), CARD)
         model = Played(failing(*[ModelError("500", may_retry=True)] * 50))
-        calls = Calls({"m": model}, concurrency=4)
+        calls = MeteredCalls({"m": model}, max_concurrent=4)
         with pytest.raises(ModelError, match="500"):
             await calls(meter, model, asking())
         assert len(model.requests) == MAX_ATTEMPTS
@@ -83,7 +83,7 @@ def test_a_retry_that_the_budget_does_not_allow_tells_of_the_failure_that_it_was
     async def main() -> None:
         meter, model = Meter(Budget(dollars="0.05"), CARD), Played(failing(ModelError("500", may_retry=True)))
         with pytest.raises(ModelError, match="500"):
-            await Calls({"m": model}, concurrency=4)(meter, model, asking())
+            await MeteredCalls({"m": model}, max_concurrent=4)(meter, model, asking())
         assert len(model.requests) == 1
 
     anyio.run(main)
@@ -95,7 +95,7 @@ def test_an_endpoint_that_asks_for_too_long_a_pause_has_its_call_fail(asked: flo
         meter = Meter(Budget(dollars="1"), CARD)
         model = Played(failing(ModelError("429", may_retry=True, never_ran=True, retry_after_seconds=asked)))
         with pytest.raises(ModelError, match="429"):
-            await Calls({"m": model}, concurrency=4)(meter, model, asking())
+            await MeteredCalls({"m": model}, max_concurrent=4)(meter, model, asking())
         assert len(model.requests) == 1
 
     anyio.run(main)
@@ -106,7 +106,7 @@ def test_a_pause_of_nothing_or_less_is_none(asked: float) -> None:
     async def main() -> None:
         meter = Meter(Budget(dollars="1"), CARD)
         model = Played(failing(ModelError("429", may_retry=True, never_ran=True, retry_after_seconds=asked)))
-        call = await Calls({"m": model}, concurrency=4)(meter, model, asking())
+        call = await MeteredCalls({"m": model}, max_concurrent=4)(meter, model, asking())
         assert call.attempts == 2
 
     anyio.run(main)
@@ -132,7 +132,7 @@ def test_a_pause_that_an_endpoint_asks_for_holds_for_all_calls_of_its_model_and_
             return Completion(text="yes", usage=Usage(output_tokens=1))
 
         model, other = Played(play), Played(play_other, "other")
-        calls = Calls({"m": model, "other": other}, concurrency=1)
+        calls = MeteredCalls({"m": model, "other": other}, max_concurrent=1)
         async with anyio.create_task_group() as group:
             for _ in range(3):
                 group.start_soon(calls, meter, model, asking())

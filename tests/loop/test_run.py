@@ -45,7 +45,7 @@ def test_peek_grep_answer() -> None:
 def test_the_root_sees_the_beginning_of_the_context_unless_it_is_switched_off() -> None:
     _, root = run("FINAL(1)")
     assert "needle is 17" in str(root.requests[0].messages[0]["content"])
-    _, root = run("FINAL(1)", preview=False)
+    _, root = run("FINAL(1)", show_preview=False)
     sent = "".join(str(message["content"]) for message in root.requests[0].messages)
     assert "needle is 17" not in sent
     assert f"{len(CONTEXT):,} characters" in sent
@@ -112,7 +112,7 @@ def test_at_exhaustion_a_variable_can_be_the_answer() -> None:
 
 
 def test_huge_prints_are_shortened_for_the_model() -> None:
-    _, root = run(block("print('x' * 1_000_000)"), "FINAL(1)", observation_characters=2_000)
+    _, root = run(block("print('x' * 1_000_000)"), "FINAL(1)", max_shown_characters=2_000)
     assert len(root.requests[1].messages[-1]["content"]) < 3_000
 
 

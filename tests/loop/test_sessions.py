@@ -94,7 +94,7 @@ def test_questions_are_asked_one_after_another() -> None:
 def test_long_histories_are_compacted_near_the_window_and_stay_in_history() -> None:
     printing = [block(f"print('turn {number} ' + 'x' * 3_000)") for number in range(12)]
     root = ScriptedModel("root", [*printing, block("FINAL(sum('turn 0 ' in str(m['content']) for m in history))")])
-    rlm = RLM(root, window_tokens=12_000, max_output_tokens=1_000, max_iterations=20)
+    rlm = RLM(root, context_window_tokens=12_000, max_output_tokens=1_000, max_iterations=20)
     result = rlm.run("c", "q")
     assert int(result.answer) >= 1
     longest = max(len(request_text(request)) for request in root.requests)
@@ -113,7 +113,7 @@ def test_a_compaction_never_takes_the_question_that_is_being_answered() -> None:
         return block("print('x' * 9_000)") if asked % 6 else "FINAL(1)"
 
     root = ScriptedModel("root", policy)
-    with RLM(root, window_tokens=30_000, max_output_tokens=1_000).session("c") as session:
+    with RLM(root, context_window_tokens=30_000, max_output_tokens=1_000).session("c") as session:
         for question in range(5):
             assert session.ask(f"question {question}?").status == "answered"
         assert [message["content"] for message in session.history if "question 3?" in str(message["content"])]

@@ -207,8 +207,8 @@ def in_threads(rlms: Sequence[RLM[Any]]) -> list[str]:
 
 def test_an_engines_and_a_tenants_calls_at_once_are_bounded_over_all_their_runs_threads_and_loops() -> None:
     model = Counting()
-    with Engine(concurrency=3) as engine:
-        acme, umbra = engine.tenant("acme", concurrency=1), engine.tenant("umbra")
+    with Engine(max_concurrent_calls=3) as engine:
+        acme, umbra = engine.tenant("acme", max_concurrent_calls=1), engine.tenant("umbra")
         assert engine.tenant("acme").name == "acme"  # which keeps the limit
         answers = in_threads([each.rlm(model) for each in (acme, umbra, acme, umbra)] + [engine.rlm(model)])
         assert answers == ["done"] * 5
@@ -219,7 +219,7 @@ def test_an_engines_and_a_tenants_calls_at_once_are_bounded_over_all_their_runs_
 
 
 def test_a_run_that_is_cancelled_while_it_waits_for_the_engines_place_takes_none() -> None:
-    with Engine(concurrency=1) as engine:
+    with Engine(max_concurrent_calls=1) as engine:
         acme, model = engine.tenant("acme"), Counting()
 
         async def main() -> None:
@@ -239,9 +239,9 @@ def test_a_run_that_is_cancelled_while_it_waits_for_the_engines_place_takes_none
 
 @pytest.mark.parametrize("places", [0, -1, True, "3", 10**400])
 def test_a_concurrency_that_makes_no_sense_is_refused_and_changes_nothing(places: int) -> None:
-    with pytest.raises(ConfigurationError, match="concurrency must be a whole number above 0"):
-        Engine(concurrency=places)
+    with pytest.raises(ConfigurationError, match="max_concurrent_calls must be a whole number above 0"):
+        Engine(max_concurrent_calls=places)
     with Engine() as engine:
-        with pytest.raises(ConfigurationError, match="concurrency must be a whole number above 0"):
-            engine.tenant("acme", total=Budget(dollars=1), concurrency=places)
+        with pytest.raises(ConfigurationError, match="max_concurrent_calls must be a whole number above 0"):
+            engine.tenant("acme", total=Budget(dollars=1), max_concurrent_calls=places)
         assert engine.ledger.account("tenant:acme") is None

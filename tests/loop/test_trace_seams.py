@@ -34,7 +34,7 @@ def test_a_tools_name_that_a_guest_made_up_smuggles_nothing_into_a_redacted_trac
     root = ScriptedModel("root", [block(code), "FINAL(1)"])
     rlm = RLM(root, tools={"known": lambda: "fine"}, trace=level, trace_folder=tmp_path)
     result = rlm.run("hay", "q")
-    assert "no tool 'SECRET_hay'" in result.trace[0].cells[0].stdout
+    assert "no tool 'SECRET_hay'" in result.turns[0].cells[0].stdout
     assert result.trace_file is not None
     assert ("SECRET" in result.trace_file.read_text()) is (level == "full")
     told = [event.data["name"] for event in read_trace(result.trace_file).events if event.kind == "tool"]

@@ -102,7 +102,7 @@ def test_a_misfit_in_the_text_is_shown_to_the_model() -> None:
 
 
 def test_repairs_are_bounded_and_then_the_run_lands() -> None:
-    result, root = run(*["FINAL(nope)"] * 3, 'FINAL({"names": [], "total": 1})', output=People, max_repairs=2)
+    result, root = run(*["FINAL(nope)"] * 3, 'FINAL({"names": [], "total": 1})', output=People, max_answer_retries=2)
     assert result.value == People(names=[], total=1)
     assert result.stopped_by is not None
     assert (result.stopped_by.limit, result.stopped_by.cap) == ("repairs", 2)
@@ -111,12 +111,12 @@ def test_repairs_are_bounded_and_then_the_run_lands() -> None:
 
 def test_an_answer_that_never_fits_is_a_draft_beside_an_error_that_says_how() -> None:
     for last in ("FINAL(nope)", "nope"):
-        result, _ = run(*["FINAL(nope)"] * 2, last, output=People, max_repairs=1)
+        result, _ = run(*["FINAL(nope)"] * 2, last, output=People, max_answer_retries=1)
         assert (result.answer, result.value, result.status) == ("nope", None, "failed")
         assert isinstance(result.error, RunError)
         assert "does not fit the schema" in str(result.error)
     with pytest.raises(RunError, match=r"does not fit the schema|no answer after 2 turns"):
-        run(*["FINAL(nope)"] * 5, output=People, max_repairs=1, on_exhausted="raise")
+        run(*["FINAL(nope)"] * 5, output=People, max_answer_retries=1, on_exhausted="raise")
 
 
 def test_the_model_is_told_what_is_asked_for() -> None:

@@ -133,7 +133,7 @@ def test_a_sub_prompt_that_is_too_long_says_how_long_it_was_and_what_fits() -> N
         "try:\n    llm_query('x' * 100_000)\nexcept ModelError as error:\n    print(error)\nprint(llm_query('short'))"
     )
     root = ScriptedModel("root", [block(code), "FINAL(x)"])
-    shown = RLM(root, ScriptedModel("sub", sub)).run(CONTEXT, "q").trace[0].cells[0].stdout
+    shown = RLM(root, ScriptedModel("sub", sub)).run(CONTEXT, "q").turns[0].cells[0].stdout
     assert "100,000 characters" in shown
     assert "8,192 tokens" in shown
     assert "yes" in shown
@@ -146,7 +146,7 @@ def test_what_cannot_be_made_shorter_names_the_options() -> None:
 
     with pytest.raises(ContextTooLong) as raised:
         RLM(ScriptedModel("root", play)).run(CONTEXT, "q")
-    for option in ("window_tokens=", "max_output_tokens=", "--window-tokens", "--max-output-tokens"):
+    for option in ("context_window_tokens=", "max_output_tokens=", "--context-window-tokens", "--max-output-tokens"):
         assert option in str(raised.value)
 
 
@@ -216,7 +216,7 @@ def test_a_schema_that_the_endpoint_does_not_know_is_only_in_the_prompt(refusal:
         root = ScriptedModel("root", [block(code), "FINAL(x)"])
         sub = OpenAIChatModel("local", base_url=server.url, api_key=server.key)
         result = RLM(root, sub).run(CONTEXT, "q")
-        assert result.trace[0].cells[0].stdout.strip() == str([{"n": 17}] * 3)
+        assert result.turns[0].cells[0].stdout.strip() == str([{"n": 17}] * 3)
         assert len(server.received) == 4, "it is asked with a schema once"
 
 

@@ -8,7 +8,7 @@ import anyio
 import anyio.lowlevel
 
 from divebell import Completion, ModelError, Rate, Request, Usage
-from divebell.calls.metered_calls import Calls
+from divebell.calls.metered_calls import MeteredCalls
 from divebell_bridge.money.amounts import NOTHING
 from divebell_bridge.money.meter import Meter
 from divebell_bridge.money.rates import RateCard
@@ -71,7 +71,9 @@ def cents(meter: Meter) -> Decimal:
     return dollars * 100
 
 
-async def outcomes(calls: Calls, meter: Meter, model: Played, requests: list[Request], **options: Any) -> list[object]:
+async def outcomes(
+    calls: MeteredCalls, meter: Meter, model: Played, requests: list[Request], **options: Any
+) -> list[object]:
     """All at once, each one's Call or error."""
     found: list[object] = [None] * len(requests)
 
@@ -87,7 +89,7 @@ async def outcomes(calls: Calls, meter: Meter, model: Played, requests: list[Req
     return found
 
 
-def nothing_is_left_over(calls: Calls, meter: Meter, concurrency: int) -> None:
+def nothing_is_left_over(calls: MeteredCalls, meter: Meter, concurrency: int) -> None:
     meter.ledger.backlog.finish_all()
     account = meter.ledger.account(meter._account)
     assert account is not None

@@ -136,7 +136,7 @@ def show(*rlms: divebell.RLM) -> None:
 def report(result: divebell.Result) -> dict[str, Any]:
     assert_type(result.value, object)
     stop: divebell.Stop | None = result.stopped_by
-    cells: list[divebell.Cell] = [cell for turn in result.trace for cell in turn.cells]
+    cells: list[divebell.Cell] = [cell for turn in result.turns for cell in turn.cells]
     log.info("%s %s %s", result.run_id, stop.limit if stop else "", [cell.error.kind for cell in cells if cell.error])
     return result.to_dict(turns=True)
 
@@ -172,7 +172,12 @@ def tenants_and_money(ledger: Path) -> None:
     with divebell.Engine(models={"echo": EchoModel("echo", "FINAL(yes)")}, ledger=ledger, rates=RATES) as engine:
         acme = engine.tenant("acme", budget=divebell.Budget(dollars="0.05"), per_day=divebell.Budget(dollars="1.00"))
         rlm = acme.rlm(
-            "echo", output=str, memo="tenant", concurrency=4, on_exhausted="raise", metadata={"customer": "acme"}
+            "echo",
+            output=str,
+            memo="tenant",
+            max_concurrent_calls=4,
+            on_exhausted="raise",
+            metadata={"customer": "acme"},
         )
         assert_type(rlm, divebell.RLM[str])
         assert_type(engine.rlm(output=list[int], temperature=0.0), divebell.RLM[list[int]])

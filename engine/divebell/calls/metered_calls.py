@@ -59,7 +59,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
+class CallRecord:
     """A finished call: the completion, what it cost, how long the last attempt took, how many there were.
 
     output_limit_tokens: the output limit that was sent, which may be lower than the one that was asked for.
@@ -88,8 +88,8 @@ class Call:
         )
 
 
-class Calls:
-    """Makes the model calls of one query, all its children's included: at most `concurrency` at once.
+class MeteredCalls:
+    """Makes the model calls of one query, all its children's included: at most `max_concurrent` at once.
 
     limits: what is known of the models, to be shared by the queries of one RLM. call_seconds: of each attempt.
     shared_places: the engine's limit of calls at once, and its tenants'; by default there is none.
@@ -99,7 +99,7 @@ class Calls:
         self,
         models: Mapping[str, Model],
         *,
-        concurrency: int,
+        max_concurrent: int,
         journal: Journal | None = None,
         memo: Memo | None = None,
         tenant: str = "",
@@ -119,7 +119,7 @@ class Calls:
         self._call_seconds = call_seconds
         self._secrets = SecretTexts(secrets_of(models.values()))
         self._unnamed = itertools.count(1)
-        self._places = anyio.Semaphore(concurrency)
+        self._places = anyio.Semaphore(max_concurrent)
         self._shared_places = shared_places or FairLimit(None)
         self._gates: WeakKeyDictionary[Meter, anyio.Lock] = WeakKeyDictionary()
         self._settled = anyio.Event()
@@ -150,11 +150,11 @@ class Calls:
         is_last: bool = False,
         is_sub_call: bool = False,
         may_shorten: bool = False,
-    ) -> Call:
+    ) -> CallRecord:
         """Make the call, or take it from the journal; it is tried again where the endpoint says that this may help.
 
         The output limit of the request may be lowered to `least_output_tokens` where the budget has no room for more,
-        or the model's window; and to what the endpoint allows. What was sent is the Call's `output_limit_tokens`.
+        or the model's window; and to what the endpoint allows. What was sent is `CallRecord.output_limit_tokens`.
         name: tells the call from the run's others, and is the same when the run is repeated; by default a number.
         is_sub_call: whether the guest asked: then the journal keeps a failure too, because the guest goes on with it,
             and the memo may answer.
@@ -169,7 +169,7 @@ class Calls:
         if recorded is not None:
             if isinstance(recorded.outcome, DivebellError):
                 raise recorded.outcome
-            return Call(
+            return CallRecord(
                 completion=recorded.outcome,
                 booked=recorded.cost,
                 seconds=0.0,
@@ -191,7 +191,7 @@ class Calls:
             self._memo.put(self._tenant, identity_of(model), request, call.completion)
         return call
 
-    def _remembered(self, meter: Meter, model: Model, request: Request, name: str) -> Call | None:
+    def _remembered(self, meter: Meter, model: Model, request: Request, name: str) -> CallRecord | None:
         """The call from the memo, if it is there."""
         found = None if self._memo is None else self._memo.get(self._tenant, identity_of(model), request)
         if found is None:
@@ -199,11 +199,11 @@ class Calls:
         booked = Tally(memo_calls=1)
         self._journal.write(MemoEntry(meter.path, name, model.name, request, found))
         meter.note(model.name, booked)
-        return Call(completion=found, booked=booked, seconds=0.0, output_limit_tokens=request.max_output_tokens)
+        return CallRecord(completion=found, booked=booked, seconds=0.0, output_limit_tokens=request.max_output_tokens)
 
     async def _live(
         self, meter: Meter, model: Model, request: Request, least: int | None, name: str, is_last: bool
-    ) -> Call:
+    ) -> CallRecord:
         failure: ModelError | None = None
         least_useful = min(least or request.max_output_tokens, request.max_output_tokens)
         fitted = self.limits.fitted(model, request, least_useful)
@@ -219,7 +219,7 @@ class Calls:
             try:
                 started = time.monotonic()
                 completion, booked = await self._made(meter, model, (request, fitted), hold, name, attempt)
-                return Call(
+                return CallRecord(
                     completion=completion,
                     booked=booked,
                     seconds=time.monotonic() - started,

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 import anyio
 
 from divebell.calls.metered_calls import RECOVER_SECONDS, patiently
+from divebell.calls.tenant_account import TenantAccount
 from divebell_bridge.money.books import STALE_TICKET_SECONDS
 from divebell_bridge.money.budget import Budget
 from divebell_bridge.money.errors import BudgetExceeded, LedgerError
@@ -56,53 +57,61 @@ def running_for(ledger: Ledger, tenant: str) -> Iterator[None]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opening:
-    """What a run's account is to be. parent_account: the tenant's, for today; None for a run without a tenant."""
+class Funding:
+    """Whose money the runs of one RLM spend, at which prices, and at most how much of it each."""
 
     budget: Budget
     rates: RateCard
     ledger: Ledger
-    tenant: str
-    parent_account: str | None
-    run_id: str | None
+    tenant: TenantAccount | None = None
 
-    async def open(self) -> Meter:
-        """The run's meter. Raises BudgetExceeded where it cannot be had: with `waiting_helps` where the time was up."""
-        began = time.monotonic()
-        seconds = self.budget.seconds
-        may_wait = self.parent_account is not None and (id(self.ledger), self.tenant) not in _inside.get()
+    @property
+    def tenant_name(self) -> str:
+        """The tenant's name; empty where the runs are nobody's."""
+        return "" if self.tenant is None else self.tenant.name
 
-        def meter(*, in_full: bool = may_wait, ticket: int | None = None) -> Meter:
+    async def open_account(self, budget: Budget, run_id: str) -> Meter:
+        """The meter of a run, with an account of its own for this budget.
+
+        BudgetExceeded where the ledger does not allow it; with `waiting_helps` if the run has waited in vain.
+        """
+        parent = None if self.tenant is None else await patiently(self.tenant.account_for_today)
+        began, seconds = time.monotonic(), budget.seconds
+        may_wait = parent is not None and (id(self.ledger), self.tenant_name) not in _inside.get()
+
+        def open_meter(*, in_full: bool = may_wait, ticket: int | None = None) -> Meter:
             return Meter(
-                self.budget, self.rates, ledger=self.ledger, parent_account=self.parent_account, run_id=self.run_id,
+                budget, self.rates, ledger=self.ledger, parent_account=parent, run_id=run_id,
                 deadline=None if seconds is None else began + seconds, in_full=in_full, ticket=ticket,
             )  # fmt: skip
 
+        patience_seconds = WAIT_SECONDS if seconds is None else seconds
         try:
-            return await patiently(meter, seconds=WAIT_SECONDS if seconds is None else seconds)
+            return await patiently(open_meter, seconds=patience_seconds)
         except BudgetExceeded as refusal:
-            if not (refusal.waiting_helps and may_wait):
+            if parent is None or not (refusal.waiting_helps and may_wait):
                 raise
             _log.info("a run waits: %s", refusal)
-        assert self.parent_account is not None
-        async with _Line(self.ledger, self.parent_account) as line:
-            return await self._wait(line, meter, began, WAIT_SECONDS if seconds is None else seconds)
+        async with _Line(self.ledger, parent) as line:
+            return await _wait(line, open_meter, began, patience_seconds)
 
-    async def _wait(self, line: "_Line", meter: Callable[..., Meter], began: float, seconds: float) -> Meter:
-        while True:
-            waited = time.monotonic() - began
-            is_first = await line.is_first()
-            if is_first or waited >= seconds:  # then to say what it is that was waited for
-                try:
-                    in_full = waited < seconds * IN_FULL_FRACTION
-                    return await patiently(lambda: meter(in_full=in_full, ticket=line.ticket))  # noqa: B023 (called now)
-                except BudgetExceeded as refusal:
-                    if not refusal.waiting_helps:
-                        raise
-                    if waited >= seconds:
-                        refusal.args = (f"{refusal}; the run has waited {seconds:g} s for it",)
-                        raise
-            await line.wait(LOOK_AGAIN_SECONDS[0 if is_first else 1], until=began + seconds)
+
+async def _wait(line: "_Line", open_meter: Callable[..., Meter], began: float, seconds: float) -> Meter:
+    """The meter, once the run is the first in line and its money is free."""
+    while True:
+        waited = time.monotonic() - began
+        is_first = await line.is_first()
+        if is_first or waited >= seconds:  # then to say what it is that was waited for
+            try:
+                in_full = waited < seconds * IN_FULL_FRACTION
+                return await patiently(lambda: open_meter(in_full=in_full, ticket=line.ticket))  # noqa: B023 (called now)
+            except BudgetExceeded as refusal:
+                if not refusal.waiting_helps:
+                    raise
+                if waited >= seconds:
+                    refusal.args = (f"{refusal}; the run has waited {seconds:g} s for it",)
+                    raise
+        await line.wait(LOOK_AGAIN_SECONDS[0 if is_first else 1], until=began + seconds)
 
 
 class _Line:

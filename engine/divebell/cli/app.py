@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -18,6 +18,7 @@ from divebell.cli.exits import INTERRUPTED, USAGE, Exit, clean_exit
 from divebell.cli.ledger import ledger as ledger_commands
 from divebell.cli.notices import show_notices
 from divebell.cli.streams import UnfailingStream
+from divebell.cli.wording import explain_renamed_flag
 from divebell.version import __version__
 
 app = typer.Typer(
@@ -53,7 +54,8 @@ def run(*, catches_ctrl_c: bool) -> None:
         except TyperException as error:
             if not error.format_message():  # the help that stands for a command that was not named
                 raise Exit(USAGE) from None
-            raise Exit(USAGE, f"{error.format_message().rstrip('.')}. Try --help.") from None
+            sentence = explain_renamed_flag(error.format_message()) or error.format_message()
+            raise Exit(USAGE, f"{sentence.rstrip('.')}. Try --help.") from None
     raise SystemExit(status or 0)
 
 
@@ -195,8 +197,8 @@ def prompts(
         list[str] | None, typer.Option(help="A function of the application: 'lookup(name: str) -> dict: What it does.'")
     ] = None,
     schema: Annotated[Path | None, typer.Option(help="A file with the JSON Schema of the answer.")] = None,
-    small: Annotated[bool, typer.Option("--small", help="The prompts for small models.")] = False,
-    preview: Annotated[bool, typer.Option(help="Whether the model sees how the context begins.")] = True,
+    prompt: Annotated[Literal["standard", "small"], typer.Option(help="small: for weak models.")] = "standard",
+    show_preview: Annotated[bool, typer.Option(help="Whether the model sees how the context begins.")] = True,
     instructions: Annotated[
         str | None, typer.Option(help="Your own words in the prompt, for the root or a child; @FILE reads them.")
     ] = None,
@@ -212,8 +214,8 @@ def prompts(
         max_depth=max_depth,
         tools=tool or [],
         schema=schema,
-        small=small,
-        preview=preview,
+        prompt=prompt,
+        show_preview=show_preview,
         instructions=read_words("--instructions", instructions),
     )
 

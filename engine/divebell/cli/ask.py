@@ -105,19 +105,19 @@ def _rlm_options(
     options = {
         "instructions": read_words("--instructions", models.instructions),
         "child_instructions": read_words("--child-instructions", models.child_instructions),
-        "small": models.small,
-        "preview": context.preview,
+        "prompt": models.prompt,
+        "show_preview": context.show_preview,
         "temperature": models.temperature,
         "memo": models.memo,
         "max_output_tokens": models.max_output_tokens,
         "sub_max_output_tokens": models.sub_max_output_tokens,
-        "window_tokens": models.window_tokens,
-        "observation_characters": models.observation_characters,
-        "sub_characters": models.sub_characters,
+        "context_window_tokens": models.context_window_tokens,
+        "max_shown_characters": models.max_shown_characters,
+        "max_sub_call_characters": models.max_sub_call_characters,
         "max_iterations": limits.max_iterations,
-        "max_repairs": limits.max_repairs,
-        "concurrency": limits.concurrency,
-        "child_concurrency": limits.child_concurrency,
+        "max_answer_retries": limits.max_answer_retries,
+        "max_concurrent_calls": limits.max_concurrent_calls,
+        "max_concurrent_children": limits.max_concurrent_children,
         "call_seconds": limits.call_seconds,
         "retries": parse_retries(limits.attempts),
         "on_exhausted": limits.on_exhausted,
@@ -165,7 +165,7 @@ def _note(stop: Stop) -> str:
     if stop.limit == "repeats":
         return f"the model said this {stop.cap} times, in words that mark no answer: it is taken as its best one"
     if stop.limit == "window":
-        return "the run outgrew the model's window (--window-tokens): this is the model's best answer so far"
+        return "the run outgrew the model's window (--context-window-tokens): this is the model's best answer so far"
     if stop.limit == "iterations":
         return f"the {stop.cap} turns ran out: this is the model's best answer so far (--max-iterations gives it more)"
     cap = f"${stop.cap}" if stop.limit == "dollars" else f"{stop.cap} {stop.limit}"

@@ -40,7 +40,7 @@ class ContextOptions(OptionGroup):
     encoding: Annotated[
         str | None, typer.Option(help="The encoding of the text, such as cp1252; detected by default.")
     ] = None
-    preview: Annotated[bool, typer.Option(help="Show the model the beginning of the context.")] = True
+    show_preview: Annotated[bool, typer.Option(help="Show the model the beginning of the context.")] = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,9 @@ class ModelOptions(OptionGroup):
     child_instructions: Annotated[
         str | None, typer.Option(help="Your own instructions to children; @FILE reads them from a file.")
     ] = None
-    small: Annotated[bool, typer.Option("--small", help="Use the prompts for small models, with an example.")] = False
+    prompt: Annotated[
+        Literal["standard", "small"], typer.Option(help="small: a shorter prompt with an example, for weak models.")
+    ] = "standard"
     temperature: Annotated[
         float | None, typer.Option(min=0, max=2, metavar="X", help="For all calls; each model's own by default.")
     ] = None
@@ -79,13 +81,13 @@ class ModelOptions(OptionGroup):
     sub_max_output_tokens: Annotated[
         int | None, _count("Output limit of each reply to llm_query, reasoning included.")
     ] = None
-    window_tokens: Annotated[
+    context_window_tokens: Annotated[
         int | None, _count("Context window of the root model; near it, old turns are left out.")
     ] = None
-    observation_characters: Annotated[
+    max_shown_characters: Annotated[
         int | None, _count("How much of its code's output the root model sees in a turn, in characters.")
     ] = None
-    sub_characters: Annotated[
+    max_sub_call_characters: Annotated[
         int | None, _count("How many characters of input the root model is told that llm_query can read.")
     ] = None
 
@@ -105,11 +107,11 @@ class LimitOptions(OptionGroup):
     seconds: Annotated[float | None, typer.Option(min=0.001, metavar="S", help="Wall-clock limit in seconds.")] = None
     depth: Annotated[int, typer.Option(min=0, max=32, metavar="N", help="How deeply children may be nested.")] = 1
     max_iterations: Annotated[int | None, _count("The most turns of the root model (20).")] = None
-    max_repairs: Annotated[
+    max_answer_retries: Annotated[
         int | None, _count("How often the model may correct an answer that does not fit the schema (3).")
     ] = None
-    concurrency: Annotated[int | None, _count("The most model calls at once (16).")] = None
-    child_concurrency: Annotated[int | None, _count("The most children at once (4).")] = None
+    max_concurrent_calls: Annotated[int | None, _count("The most model calls at once (16).")] = None
+    max_concurrent_children: Annotated[int | None, _count("The most children at once (4).")] = None
     call_seconds: Annotated[
         float | None, typer.Option(min=0.001, metavar="S", help="Time limit of each model call in seconds (600).")
     ] = None

@@ -8,7 +8,7 @@ from divebell.cli.exits import USAGE, Exit
 from divebell.cli.inputs import read_context, read_schema
 from divebell.context import Context
 from divebell.models.protocol import texts_of
-from divebell.options import check_instructions
+from divebell.options import Options, Prompt, check_instructions
 from divebell.prompts import PromptFacts, ToolFacts, opening_messages
 from divebell.run.question import check_query
 from divebell.text import for_terminal
@@ -32,8 +32,8 @@ def prompts(
     max_depth: int,
     tools: list[str],
     schema: Path | None,
-    small: bool,
-    preview: bool,
+    prompt: Prompt,
+    show_preview: bool,
     instructions: str | None = None,
 ) -> None:
     """The first messages on stdout, each behind a line with its role."""
@@ -48,7 +48,7 @@ def prompts(
     facts = PromptFacts(
         context_type="str" if context is None else context.type_name,
         context_description="a str of 1,000,000 characters" if context is None else context.describe(),
-        context_preview=None if context is None or not preview else context.preview(),
+        context_preview=None if context is None or not show_preview else context.preview(),
         context_notes=() if context is None else context.notes,
         tools=[parse_tool(text) for text in tools],
         schema_text=None if typed is None else typed.describe(),
@@ -56,8 +56,8 @@ def prompts(
         can_have_children=depth < max_depth,
         depth=depth,
         max_depth=max_depth,
-        small=small,
-        instructions=instructions,
+        prompt=prompt,
+        options=Options(instructions=instructions, child_instructions=instructions),
     )
     for message in opening_messages(facts, question):
         text = f"=== {message['role']} ===\n" + "\n".join(texts_of(message))

@@ -2,15 +2,18 @@
 
 import re
 
+from divebell.options import RENAMED
+
 FLAGS = {
     "max_iterations": "--max-iterations",
-    "max_repairs": "--max-repairs",
+    "max_answer_retries": "--max-answer-retries",
     "max_output_tokens": "--max-output-tokens",
     "sub_max_output_tokens": "--sub-max-output-tokens",
-    "observation_characters": "--observation-characters",
-    "sub_characters": "--sub-characters",
-    "window_tokens": "--window-tokens",
-    "child_concurrency": "--child-concurrency",
+    "max_shown_characters": "--max-shown-characters",
+    "max_sub_call_characters": "--max-sub-call-characters",
+    "context_window_tokens": "--context-window-tokens",
+    "max_concurrent_calls": "--max-concurrent-calls",
+    "max_concurrent_children": "--max-concurrent-children",
     "on_exhausted": "--on-exhausted",
     "base_url": "--base-url",
     "call_seconds": "--call-seconds",
@@ -32,9 +35,22 @@ _PHRASES = (
     ("give the key as api_key", "give the key in OPENAI_API_KEY"),
 )
 _ARGUMENT = re.compile(rf"(?<![\w.-])(?:Limits\.)?({'|'.join(FLAGS)})\b=?")
-_SUBJECT = re.compile(r"^(concurrency|instructions|child_instructions)(?= must be | has )")
+_SUBJECT = re.compile(r"^(instructions|child_instructions)(?= must be | has )")
 _METADATA = re.compile(r"^metadata\['([^']*)'\]")
 _RATES = re.compile(r"\brates=\{.*?\)\} or (?=--rate)")
+
+_NO_SUCH_OPTION = re.compile(r"No such option:? '?--(no-)?([a-z-]+)")
+
+
+def explain_renamed_flag(sentence: str) -> str | None:
+    """What to type instead of an option's former name, where the parser says that there is no such option."""
+    match = _NO_SUCH_OPTION.match(sentence)
+    name = match[2].replace("-", "_") if match else ""
+    if match is None or name not in RENAMED:
+        return None
+    no = match[1] or ""
+    now = "--prompt small" if name == "small" else f"--{no}{RENAMED[name].replace('_', '-')}"
+    return f"The option --{no}{match[2]} is now called {now}"
 
 
 def for_a_terminal(sentence: str) -> str:

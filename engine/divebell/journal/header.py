@@ -12,6 +12,7 @@ from divebell.journal.file import JournalFile
 from divebell.journal.recorder import Recorder
 from divebell.journal.records import VERSION, JournalContents, Record, has_begun, pack, read_journal
 from divebell.metadata import check_metadata
+from divebell.options import Options
 from divebell.prompts.templates import prompts_digest
 from divebell.version import __version__
 
@@ -19,16 +20,6 @@ EMBEDDED_BYTES = 4 << 20
 """A context of up to this size is in the journal itself, so that a replay needs no other file. For a larger one the
 header has its digest, and a replay needs the context again."""
 
-STORED_NUMBERS = {
-    "max_iterations": 10_000, "max_depth": 32, "max_repairs": 100, "observation_characters": 10_000_000,
-    "sub_characters": 100_000_000, "window_tokens": 100_000_000, "child_concurrency": 1_000,
-}  # fmt: skip
-"""The stored settings that are whole numbers, and the most that each may be."""
-STORED_TEXTS = ("instructions", "child_instructions")
-"""The stored settings that are texts; None where they were not given, and missing in the headers of older runs."""
-STORED_AS_THEY_ARE = (*STORED_NUMBERS, "seed", "on_exhausted", "preview", "tool_seconds")
-"""The settings that every header has under their own names and with their own values. Beside these and STORED_TEXTS it
-has `limits`, `schema` and `levels`."""
 FREE_TO_CHANGE = frozenset({"seed", "child_concurrency", "tool_seconds", "on_exhausted"})
 """Settings that a resumed run may change: what is recorded does not depend on them. The seed stays the first run's."""
 _NAMES_IN_ERRORS = {"levels": "set of tools, temperatures or output limits (levels)", "limits": "set of sandbox limits"}
@@ -76,8 +67,7 @@ def check_header(header: Record) -> None:
     if not (isinstance(settings, dict) and isinstance(models, dict) and isinstance(context, dict)):
         raise JournalError("the journal's header has no settings, no models or no context")
     levels, named = models.get("levels"), models.get("named")
-    tool_seconds: Any
-    seed, schema, tool_seconds = settings.get("seed"), settings.get("schema"), settings.get("tool_seconds")
+    schema = settings.get("schema")
     for name, is_right in (
         ("id", _is_text(header.get("id"), 200)),
         ("query", _is_text(header.get("query"))),
@@ -86,19 +76,17 @@ def check_header(header: Record) -> None:
         ("notes", _are_texts(header.get("notes"))),
         ("embedded", header.get("embedded") is None or _is_text(header.get("embedded"))),
         ("models", _are_texts(levels) and isinstance(named, dict) and _are_texts([*named, *named.values()])),
-        ("seed", type(seed) is int and abs(seed) < 1 << 128),
-        ("on_exhausted", settings.get("on_exhausted") in ("answer", "raise")),
-        ("preview", type(settings.get("preview")) is bool),
-        ("tool_seconds", isinstance(tool_seconds, (int, float)) and 0 < tool_seconds <= 86_400),
-        *((name, settings.get(name) is None or isinstance(settings.get(name), str)) for name in STORED_TEXTS),
         ("limits", isinstance(settings.get("limits"), dict)),
         ("schema", schema is None or isinstance(schema, dict)),
         ("levels", _are_levels(settings.get("levels"), levels)),
-        *((name, _is_count(settings.get(name), most, least=0)) for name, most in STORED_NUMBERS.items()),
-        ("child_concurrency", settings.get("child_concurrency") != 0),
+        ("max_depth", _is_count(settings.get("max_depth"), MAX_LEVELS - 1, least=0)),
     ):
         if not is_right:
             raise JournalError(f"the journal's header has a malformed {name}")
+    try:
+        Options.from_header(settings)
+    except ConfigurationError as error:
+        raise JournalError(f"the journal's header has a malformed {error}") from None
 
 
 def _is_metadata(value: object) -> bool:

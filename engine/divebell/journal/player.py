@@ -41,6 +41,7 @@ from divebell.journal.records import (
 from divebell.models.protocol import STOP as STOPPED
 from divebell.models.protocol import Completion, Request
 from divebell.models.request_digest import digest, request_digest
+from divebell.options import use_current_names
 from divebell.prompts.templates import prompts_digest
 from divebell.version import __version__
 from divebell_bridge.door import wire
@@ -227,7 +228,7 @@ class Player:
             raise self._diverge(f"the run fails now: {error}")
         if isinstance(recorded, BudgetExceeded) and isinstance(error, BudgetExceeded):  # of two limits, one came first
             raise recorded
-        if str(recorded) != str(error):
+        if use_current_names(str(recorded)) != str(error):
             raise self._diverge(f"how the run failed: {first_difference(str(recorded), str(error))}")
 
     def _has_next_cell(self, path: str) -> bool:

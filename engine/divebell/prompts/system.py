@@ -1,9 +1,10 @@
 """The first messages of a run: what its model has to know, and nothing else."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from divebell.models.protocol import Message
+from divebell.options import Options, Prompt
 from divebell.prompts.templates import render
 
 MAX_PREVIEW_CHARACTERS = 2_000
@@ -35,8 +36,8 @@ class PromptFacts:
     can_have_children: whether rlm_query has another level. depth: 0 for the query's own run.
     budget_line: see `budget_line`; None where nothing is limited.
     models: the names that code may give as `model=`; more than one, or they are not mentioned.
-    small: fewer words and a worked example, for weak models.
-    instructions: what the application's people add, in their own words; None for nothing.
+    prompt: "small" has fewer words and a worked example, for weak models.
+    options: the numbers that the prompt names, and what the application adds in its own words.
     """
 
     context_type: str
@@ -49,13 +50,11 @@ class PromptFacts:
     can_have_children: bool = False
     depth: int = 0
     max_depth: int = 0
-    sub_characters: int = 400_000
-    observation_characters: int = 20_000
+    options: Options = field(default_factory=Options)
+    prompt: Prompt = "standard"
     cell_seconds: float = 10.0
     budget_line: str | None = None
     models: Sequence[str] = ()
-    small: bool = False
-    instructions: str | None = None
 
 
 def opening_messages(facts: PromptFacts, query: str) -> list[Message]:
@@ -75,7 +74,7 @@ def system_prompt(facts: PromptFacts) -> str:
         "child": " " + render("child", depth=facts.depth, max_depth=facts.max_depth) if facts.depth else "",
         "look": render(_LOOKS.get(facts.context_type, "look_str")),
         "context": ". ".join(part.rstrip(".") for part in (facts.context_description, *facts.context_notes)),
-        "sub_characters": f"{facts.sub_characters:,}",
+        "sub_characters": f"{facts.options.max_sub_call_characters:,}",
         "children": _children(facts),
         "models": _models(facts.models),
         "tools": _tools(facts.tools),
@@ -85,13 +84,14 @@ def system_prompt(facts: PromptFacts) -> str:
         else render("answer_text"),
         "finish": render("finish_schema", call=call) if typed else render("finish_text"),
         "preview": _preview(facts.context_preview),
-        "observation_characters": f"{facts.observation_characters:,}",
+        "observation_characters": f"{facts.options.max_shown_characters:,}",
     }
-    if facts.small:
+    if facts.prompt == "small":
         text = render("system_small", example=example, **parts)
     else:
         text = render("system", cell_seconds=f"{facts.cell_seconds:g}", **parts)
-    instructions = (facts.instructions or "").strip()  # last, and as they are: after all that a context may have said
+    # The application's words are last, and as they are: after all that a context may have said.
+    instructions = (facts.options.instructions_at(facts.depth) or "").strip()
     return _remove_gaps(text) + ("\n\n" + render("instructions", instructions=instructions) if instructions else "")
 
 
@@ -121,7 +121,7 @@ def budget_line(left: Mapping[str, object]) -> str | None:
 def _children(facts: PromptFacts) -> str:
     if facts.can_have_children:
         return render("children")
-    return "" if facts.small else render("no_children")
+    return "" if facts.prompt == "small" else render("no_children")
 
 
 def _models(names: Sequence[str]) -> str:

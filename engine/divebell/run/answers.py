@@ -1,7 +1,7 @@
 """What counts as a run's answer: which of the attempts in a turn, and whether it fits the schema.
 
 An answer counts only where all of the turn's code ran without an error. Where a schema was given, an answer that does
-not fit it is shown to the model with what is wrong, `max_repairs` times in all; a bad SUBMIT raises inside the cell.
+not fit it is shown to the model with what is wrong, `max_retries` times in all; a bad SUBMIT raises inside the cell.
 
 Everything here is a model's word, and untrusted: the value of an answer is plain data, and the schema checks it on the
 host.
@@ -9,8 +9,9 @@ host.
 
 import json
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from divebell.cell import Cell
 from divebell.errors import AnswerError
@@ -21,8 +22,6 @@ from divebell.replies.replies import Final
 from divebell.run.invented import find_invented_output
 from divebell.schemas import AnswerSchema
 from divebell_bridge.door import wire
-
-RunCell = Callable[[str], Awaitable[Cell]]
 
 # A word in a reply's FINAL(...) is a variable only if the code made one of that name, and on purpose: `json`, `context`
 # and what a loop left behind are words.
@@ -50,25 +49,35 @@ class NoAnswer:
     problem: str = ""
 
 
+class Cells(Protocol):
+    """The sandbox, as far as an answer may need it."""
+
+    async def run_cell(self, code: str) -> Cell:
+        """Run one cell."""
+        ...
+
+    async def is_set_on_purpose(self, name: str) -> bool:
+        """Whether code has given the variable its value by an assignment."""
+        ...
+
+
 class Answers:
-    """Judges the attempts of one run. `run_cell` runs code in its sandbox; `is_set_on_purpose` is the sandbox's."""
+    """Judges the attempts of one run. What is wrong with an attempt is a fact in the run's journal."""
 
     def __init__(
         self,
         schema: AnswerSchema | None,
         turns: Turns,
-        run_cell: RunCell,
+        cells: Cells,
         *,
-        is_set_on_purpose: Callable[[str], Awaitable[bool]],
-        max_repairs: int,
+        max_retries: int,
         journal: Journal,
         path: str,
     ) -> None:
         self._schema = schema
         self._turns = turns
-        self._run_cell = run_cell
-        self._is_set_on_purpose = is_set_on_purpose
-        self._max_repairs = max_repairs
+        self._cells = cells
+        self._max_retries = max_retries
         self._lock = threading.Lock()
         self._journal = journal
         self._path = path
@@ -84,9 +93,9 @@ class Answers:
         return self._schema is not None
 
     @property
-    def repairs_are_used_up(self) -> bool:
+    def retries_are_used_up(self) -> bool:
         """Whether the model has had all its chances to make an answer fit."""
-        return self._misfits > self._max_repairs
+        return self._misfits > self._max_retries
 
     def check(self, fields: object) -> str | None:
         """For SUBMIT in a cell, on the guest's thread: why these fields do not fit; None if they do."""
@@ -129,7 +138,7 @@ class Answers:
             return self._judge_text(final.value)
         if final.kind in ("variable", "text_or_variable"):
             return await self._answer_of_variable(final)
-        cell = await self._run_cell(final.code)
+        cell = await self._cells.run_cell(final.code)
         if cell.ok and cell.final is not None:
             return self._answer_of_cell(cell)
         if final.text is not None and not _has_no_value(cell):
@@ -140,8 +149,8 @@ class Answers:
     async def _answer_of_variable(self, final: Final) -> Answer | NoAnswer:
         known = final.kind == "variable"
         code = f"FINAL_VAR({final.value!r})" if known else _VARIABLE_IF_OWN.format(name=final.value)
-        cell = await self._run_cell(code)
-        if cell.ok and cell.final is not None and (known or await self._is_set_on_purpose(final.value)):
+        cell = await self._cells.run_cell(code)
+        if cell.ok and cell.final is not None and (known or await self._cells.is_set_on_purpose(final.value)):
             return self._answer_of_cell(cell)
         if final.text is not None:
             return self._judge_text(final.text)
@@ -183,7 +192,7 @@ class Answers:
             if not kept_errors:
                 return Answer(text, value)
             self._misfits += 1
-            left = self._max_repairs - self._misfits + 1
+            left = self._max_retries - self._misfits + 1
         self.last_errors = tuple(kept_errors)
         return NoAnswer(self._turns.bad_answer(self.last_errors, max(left, 1)))
 

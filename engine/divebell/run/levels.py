@@ -1,35 +1,80 @@
-"""Who answers at which depth: from what RLM was given to one Resolved for each level."""
+"""Who answers at which depth: from the models that RLM was given to one ResolvedLevel for each depth."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from divebell.bounds import MAX_LEVELS, MAX_OUTPUT_TOKENS
 from divebell.errors import ConfigurationError
 from divebell.models.protocol import Model
-from divebell.run.settings import Level, Resolved
+from divebell.options import Options, Prompt, check_temperature, explain_renamed
 from divebell.sandbox.tools import Tools
 
-MAX_TEMPERATURE = 2.0
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """One depth of the recursion: who answers there, and how.
+
+    model: the root model of runs at this depth, and what answers llm_query of the depth above. In RLM(models=[...]) a
+        name is looked up as RLM's `model` is.
+    temperature: sent with every call to it; None for RLM's temperature.
+    max_output_tokens: of each of its replies; None for RLM's max_output_tokens and sub_max_output_tokens.
+    tools: what code at this depth may call; None for RLM's tools.
+    prompt: the prompt of root models at this depth; None for RLM's prompt.
+    """
+
+    model: "str | Model"
+    temperature: float | None = None
+    max_output_tokens: int | None = None
+    tools: "Tools | Mapping[str, Callable[..., Any]] | None" = None
+    prompt: Prompt | None = None
+
+    if not TYPE_CHECKING:
+
+        def __new__(cls, **fields: object) -> "Level":
+            if "small" in fields:
+                raise TypeError(f"Level: {explain_renamed('small')}")
+            return super().__new__(cls)
 
 
-def levels_of(
+@dataclass(frozen=True, kw_only=True)
+class ResolvedLevel:
+    """A Level whose model has been found, with RLM's options where it has none of its own."""
+
+    model: Model
+    temperature: float | None
+    root_output_tokens: int
+    sub_output_tokens: int
+    tools: "Tools | Mapping[str, Callable[..., Any]]"
+    prompt: Prompt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Levels:
+    """The levels by depth, the last of which stands for all that are deeper; and the models that code may name."""
+
+    by_depth: tuple[ResolvedLevel, ...]
+    models: Mapping[str, Model]
+
+    def at(self, depth: int) -> ResolvedLevel:
+        """How runs at this depth work."""
+        return self.by_depth[min(depth, len(self.by_depth) - 1)]
+
+
+def resolve_levels(
     model: "str | Model | None",
     sub_model: "str | Model | None",
     models: "Mapping[str, str | Model] | Sequence[str | Model | Level] | None",
     *,
     find: Callable[[str], Model],
     tools: "Tools | Mapping[str, Callable[..., Any]]",
-    temperature: float | None,
-    small: bool,
-    root_output_tokens: int,
-    sub_output_tokens: int,
-) -> tuple[tuple[Resolved, ...], dict[str, Model]]:
-    """The levels by depth, and the models that code may name. `find` makes a Model of a name; one of each is made.
+    options: Options,
+) -> Levels:
+    """The levels of RLM(model, sub_model, models=models). `find` makes a Model of a name, once for each name.
 
     Raises ConfigurationError where the arguments do not go together.
     """
-    given, allowed = _given(model, sub_model, models)
-    _check(Level(model="", temperature=temperature))
+    in_order, by_name = _arrange(model, sub_model, models)
     found: dict[str, Model] = {}
 
     def as_model(one: object) -> Model:
@@ -42,26 +87,29 @@ def levels_of(
         return one
 
     levels = []
-    for one in given:
+    for one in in_order:
         level = one if isinstance(one, Level) else Level(model=one)
         _check(level)
         own_tools = tools if level.tools is None else level.tools
         Tools.of(own_tools)  # refuses what cannot be a tool, now
         levels.append(
-            Resolved(
+            ResolvedLevel(
                 model=as_model(level.model),
-                temperature=temperature if level.temperature is None else level.temperature,
-                root_output_tokens=level.max_output_tokens or root_output_tokens,
-                sub_output_tokens=level.max_output_tokens or sub_output_tokens,
+                temperature=options.temperature if level.temperature is None else level.temperature,
+                root_output_tokens=level.max_output_tokens or options.max_output_tokens,
+                sub_output_tokens=level.max_output_tokens or options.sub_max_output_tokens,
                 tools=own_tools,
-                small=level.small or small,
+                prompt=level.prompt or options.prompt,
             )
         )
-    named = {level.model.name: level.model for level in levels}
-    return tuple(levels), {**named, **{name: as_model(one) for name, one in allowed.items()}}
+    of_levels = {level.model.name: level.model for level in levels}
+    return Levels(
+        by_depth=tuple(levels), models={**of_levels, **{name: as_model(one) for name, one in by_name.items()}}
+    )
 
 
-def _given(model: object, sub_model: object, models: object) -> "tuple[list[Any], Mapping[str, Any]]":
+def _arrange(model: object, sub_model: object, models: object) -> "tuple[list[Any], Mapping[str, Any]]":
+    """The models by depth, and those by name."""
     if isinstance(models, (list, tuple)):
         if model is not None or sub_model is not None:
             raise ConfigurationError("models=[...] names the model of each depth: leave out model and sub_model")
@@ -76,12 +124,9 @@ def _given(model: object, sub_model: object, models: object) -> "tuple[list[Any]
 
 
 def _check(level: Level) -> None:
-    tokens, temperature = level.max_output_tokens, level.temperature
+    tokens = level.max_output_tokens
     if tokens is not None and (type(tokens) is not int or not 1 <= tokens <= MAX_OUTPUT_TOKENS):
         raise ConfigurationError(f"Level.max_output_tokens must be a whole number over 0 or None, not {tokens!r}")
-    if temperature is not None and (
-        isinstance(temperature, bool)
-        or not isinstance(temperature, (int, float))
-        or not 0 <= temperature <= MAX_TEMPERATURE
-    ):
-        raise ConfigurationError(f"a temperature is from 0 to {MAX_TEMPERATURE:g}, or None, not {temperature!r}")
+    if level.prompt not in (None, "standard", "small"):
+        raise ConfigurationError(f"Level.prompt must be 'standard', 'small' or None, not {level.prompt!r}")
+    check_temperature(level.temperature)

@@ -1,31 +1,34 @@
-"""One question from beginning to end: its budget, its journal, its trace file, and the run that answers it.
+"""One question from beginning to end: its journal, its trace file, its account, and the run that answers it.
 
-RLM and Session are the faces of this; here a question gets what is its own. Whatever becomes of the run, its account is
-closed and what it used is counted.
+RLM and Session call `answer_question`; here a question gets what is its own. Whatever becomes of the run, its account
+is closed and what it used is counted.
 """
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import anyio
+import anyio.to_thread
 
 from divebell.bounds import MAX_QUERY_CHARACTERS
 from divebell.calls.cache_key import cache_key
 from divebell.calls.fitting import KnownLimits
 from divebell.calls.logs import debug_listener
 from divebell.calls.memo import Memo
-from divebell.calls.metered_calls import Calls, patiently, until_written
-from divebell.calls.opening import Opening, running_for
+from divebell.calls.metered_calls import MeteredCalls, patiently, until_written
+from divebell.calls.opening import Funding, running_for
 from divebell.calls.retries import Retries
 from divebell.calls.spending import Spending, warn_of_unknown_price
 from divebell.context import Context, Source
 from divebell.context.paths import warn_if_a_path
 from divebell.errors import ConfigurationError, ContextError, DivebellError
 from divebell.events import EventListener
+from divebell.journal.base import Journal, NoJournal
 from divebell.journal.entries import RunEntry
 from divebell.journal.header import open_journal
 from divebell.journal.records import QUERY_PATH
@@ -34,13 +37,11 @@ from divebell.metadata import merge_metadata
 from divebell.run.listeners import Tracing, combine_listeners
 from divebell.run.result import Result
 from divebell.run.run import Run, SessionState
-from divebell.run.settings import Settings
+from divebell.run.setup import QueryScope, Setup
 from divebell.run.stored_settings import header_of_run
-from divebell.run.tenant_account import TenantAccount
 from divebell_bridge.money.budget import Budget
 from divebell_bridge.money.errors import BudgetExceeded
-from divebell_bridge.money.ledger import Ledger
-from divebell_bridge.money.rates import RateCard
+from divebell_bridge.money.meter import Meter
 
 UNWRITTEN = (
     "the ledger could not be written as the run ended: what the run has set aside stays so, and what it spent does not "
@@ -49,7 +50,7 @@ UNWRITTEN = (
 
 
 def check_query(query: str) -> None:
-    """ConfigurationError where this is no question."""
+    """ConfigurationError where this is not a question."""
     if not isinstance(query, str) or not query.strip():
         raise ConfigurationError("the query is empty: say what is to be answered")
     if len(query) > MAX_QUERY_CHARACTERS:
@@ -59,144 +60,166 @@ def check_query(query: str) -> None:
         )
 
 
-def _context_of(source: Source) -> Context:
+async def prepare_context(source: Source) -> Context:
+    """The context, ready to be asked about. ContextError if it cannot be read, or is empty."""
+    context = await anyio.to_thread.run_sync(_read_context, source)
+    if context.length == 0:
+        raise ContextError("the context is empty: there is nothing to answer from")
+    return context
+
+
+def _read_context(source: Source) -> Context:
     warn_if_a_path(source)
     return Context.of(source)
 
 
-async def prepared(context: Source) -> Context:
-    """The context, made ready. ContextError if it cannot be read, or is empty."""
-    made = await anyio.to_thread.run_sync(_context_of, context)
-    if made.length == 0:
-        raise ContextError("the context is empty: there is nothing to answer from")
-    return made
-
-
 @dataclass(frozen=True, kw_only=True)
-class Questions:
-    """What all questions to one RLM share."""
+class RLMParts:
+    """What the questions to one RLM share. listener, metadata: of all of them; `limits`: what was learnt of the models,
+    so that later questions fit at once."""
 
-    settings: Settings
-    budget: Budget
-    rates: RateCard
-    ledger: Ledger
-    tenant: TenantAccount | None
-    concurrency: int
-    retries: Retries | None
-    call_seconds: float
-    memo: Literal["run", "tenant"] | Memo | None
+    setup: Setup
+    funding: Funding
     tracing: Tracing
     spending: Spending
+    listener: EventListener | None
+    metadata: Mapping[str, str]
+    retries: Retries | None
+    memo: Literal["run"] | Memo | None
     limits: KnownLimits = field(default_factory=KnownLimits)
-    """What was learnt of the models; later questions fit at once."""
 
-    async def answer(
-        self,
-        context: Context,
-        query: str,
-        *,
-        listener: EventListener | None = None,
-        session: SessionState | None = None,
-        journal: Path | None = None,
-        resume: Path | None = None,
-        metadata: Mapping[str, str] | None = None,
-    ) -> Result:
-        """Answer one question. `listener` is told of this run alone, beside the one of the settings; `metadata` is laid
-        over the settings' labels."""
-        settings = replace(
-            self.settings,
-            listener=combine_listeners(self.settings.listener, listener, debug_listener()),
-            labels=merge_metadata(self.settings.labels, metadata),
-            run_id=secrets.token_hex(16),
+
+async def answer_question(
+    parts: RLMParts,
+    context: Context,
+    query: str,
+    *,
+    session: SessionState | None = None,
+    journal: Path | None = None,
+    resume: Path | None = None,
+    metadata: Mapping[str, str] | None = None,
+    on_event: EventListener | None = None,
+) -> Result:
+    """Answer one question. `on_event` and `metadata` are this question's, beside those of the RLM."""
+    run_id = secrets.token_hex(16)
+    metadata = merge_metadata(parts.metadata, metadata)
+    async with (
+        _open_journal(parts, context, query, metadata, journal=journal, resume=resume) as (kept, setup, budget),
+        parts.tracing.of_run(_trace_facts(setup, run_id, metadata)) as writer,
+        _open_account(parts, budget, run_id) as account,
+    ):
+        meter = account.meter
+        kept.write(RunEntry(meter.run_id))
+        _check_prices(setup, meter, parts.funding)
+        scope = QueryScope(
+            setup=setup,
+            calls=_make_calls(parts, setup, kept),
+            journal=kept,
+            listener=combine_listeners(parts.listener, on_event, debug_listener(), writer),
+            started=time.monotonic(),
+            metadata=metadata,
+            tenant=parts.funding.tenant_name,
+            cache_key=cache_key(parts.funding.tenant_name, context, query),
         )
-        if journal is None and resume is None:
-            return await self._traced(context, query, session, settings, self.budget)
-        if settings.seed is None:
-            settings = replace(settings, seed=secrets.randbits(63))
-        header = await anyio.to_thread.run_sync(header_of_run, settings, query, context)
-        opened = await anyio.to_thread.run_sync(open_journal, journal, resume, header)
+        run = Run(scope, meter, context=context, query=query, depth=0, session=session)
         try:
-            settings = replace(settings, journal=opened, seed=opened.seed)
-            used = await patiently(lambda: already_spent(opened, self.ledger))
-            result = await self._traced(context, query, session, settings, self.budget.less(used))
-            if result.error is not None:
-                opened.keep_failure(QUERY_PATH, result.error)
-            return result
-        except DivebellError as error:
-            opened.check()  # a difference says more than what it led to
-            opened.keep_failure(QUERY_PATH, error)
-            raise
-        finally:
-            opened.close()
-
-    async def _traced(
-        self, context: Context, query: str, session: SessionState | None, settings: Settings, budget: Budget
-    ) -> Result:
-        """With a trace file of its own, where they are wanted."""
-        told: dict[str, object] = {
-            "models": [level.model.name for level in settings.levels],
-            "seed": settings.seed,
-            "run_id": settings.run_id,
-            "metadata": settings.labels,
-        }
-        async with self.tracing.of_run(told) as writer:
-            listening = replace(settings, listener=combine_listeners(settings.listener, writer))
-            result = await self._metered(context, query, session, listening, budget)
-        return result if writer is None else replace(result, trace_file=writer.path)
-
-    async def _metered(
-        self, context: Context, query: str, session: SessionState | None, settings: Settings, budget: Budget
-    ) -> Result:
-        """With an account of its own."""
-        tenant = self.tenant
-        name = tenant.name if tenant is not None else ""
-        account = None if tenant is None else await patiently(tenant.account_for_today)
-        opening = Opening(
-            budget=budget, rates=self.rates, ledger=self.ledger, tenant=name, parent_account=account,
-            run_id=settings.run_id or None,
-        )  # fmt: skip
-        meter = await opening.open()
-        try:
-            settings.journal.write(RunEntry(meter.run_id))
-            for model in settings.models.values():
-                meter.rate_of(model.name)  # a price that is not known is refused now, not in the middle
-                warn_of_unknown_price(model, self.rates)
-            key = cache_key(name, context, query)
-            settings = replace(settings, metadata={**settings.sub_metadata, "cache_key": key})
-            calls = Calls(
-                settings.models,
-                concurrency=self.concurrency,
-                journal=settings.journal,
-                memo=self._memo_of_run(),
-                tenant=name,
-                shared_places=settings.engine.places,
-                limits=self.limits,
-                retries=self.retries,
-                call_seconds=self.call_seconds,
-            )
-            began = time.monotonic()
-            run = Run(settings, calls, meter, context=context, query=query, depth=0, started=began, session=session)
-            with running_for(self.ledger, name), anyio.fail_after(meter.seconds_left):
+            with running_for(parts.funding.ledger, parts.funding.tenant_name), anyio.fail_after(meter.seconds_left):
                 result = await run.answer()
         except TimeoutError:
-            seconds = budget.seconds
-            sentence = f"the run took longer than its budget of {seconds:g} s"
-            error = BudgetExceeded(sentence, limit="seconds", cap=seconds, spent=seconds, path=meter.where)
-            draft = run.result_of_failure(error)
-            if draft is None:
-                raise error from None
-            result = draft
-        finally:
-            is_closed = meter.close()
-            self.spending.add(meter.summary())
-        if is_closed or await until_written(self.ledger):
-            return result
-        return replace(result, notes=(*result.notes, UNWRITTEN))
+            result = _result_of_timeout(run, meter, budget)
+        if result.error is not None:
+            kept.keep_failure(QUERY_PATH, result.error)
+    if not account.is_written:
+        result = replace(result, notes=(*result.notes, UNWRITTEN))
+    return result if writer is None else replace(result, trace_file=writer.path)
 
-    def _memo_of_run(self) -> Memo | None:
-        if self.memo == "run":
-            return Memo()
-        if self.memo == "tenant":
-            assert self.tenant is not None
-            return self.tenant.memo
-        return self.memo
+
+def _result_of_timeout(run: Run, meter: Meter, budget: Budget) -> Result:
+    """The draft of a run whose seconds ended. Raises BudgetExceeded where there is none."""
+    sentence = f"the run took longer than its budget of {budget.seconds:g} s"
+    error = BudgetExceeded(sentence, limit="seconds", cap=budget.seconds, spent=budget.seconds, path=meter.where)
+    result = run.result_of_failure(error)
+    if result is None:
+        raise error from None
+    return result
+
+
+@asynccontextmanager
+async def _open_journal(
+    parts: RLMParts,
+    context: Context,
+    query: str,
+    metadata: Mapping[str, str],
+    *,
+    journal: Path | None,
+    resume: Path | None,
+) -> AsyncIterator[tuple[Journal, Setup, Budget]]:
+    """The question's journal, the setup with the journal's seed, and what the journal leaves of the budget. What ends
+    the run is written into it."""
+    setup, budget = parts.setup, parts.funding.budget
+    if journal is None and resume is None:
+        yield NoJournal(), setup, budget
+        return
+    if setup.options.seed is None:
+        setup = setup.with_seed(secrets.randbits(63))
+    header = await anyio.to_thread.run_sync(header_of_run, setup, query, context, metadata)
+    opened = await anyio.to_thread.run_sync(open_journal, journal, resume, header)
+    try:
+        setup = setup.with_seed(opened.seed)
+        used = await patiently(lambda: already_spent(opened, parts.funding.ledger))
+        yield opened, setup, budget.less(used)
+    except DivebellError as error:
+        opened.check()  # a difference says more than what it led to
+        opened.keep_failure(QUERY_PATH, error)
+        raise
+    finally:
+        opened.close()
+
+
+@dataclass
+class _Account:
+    """An open account. is_written: whether the ledger has its end, once it is closed."""
+
+    meter: Meter
+    is_written: bool = False
+
+
+@asynccontextmanager
+async def _open_account(parts: RLMParts, budget: Budget, run_id: str) -> AsyncIterator[_Account]:
+    account = _Account(await parts.funding.open_account(budget, run_id))
+    try:
+        yield account
+    finally:
+        account.is_written = account.meter.close()
+        parts.spending.add(account.meter.summary())
+    account.is_written = account.is_written or await until_written(parts.funding.ledger)
+
+
+def _trace_facts(setup: Setup, run_id: str, metadata: Mapping[str, str]) -> dict[str, object]:
+    return {
+        "models": [level.model.name for level in setup.levels.by_depth],
+        "seed": setup.options.seed,
+        "run_id": run_id,
+        "metadata": metadata,
+    }
+
+
+def _check_prices(setup: Setup, meter: Meter, funding: Funding) -> None:
+    """Raise UnknownPrice now, rather than in the middle of the run, where a budget in dollars needs a price."""
+    for model in setup.levels.models.values():
+        meter.rate_of(model.name)
+        warn_of_unknown_price(model, funding.rates)
+
+
+def _make_calls(parts: RLMParts, setup: Setup, journal: Journal) -> MeteredCalls:
+    return MeteredCalls(
+        setup.levels.models,
+        max_concurrent=setup.options.max_concurrent_calls,
+        journal=journal,
+        memo=Memo() if parts.memo == "run" else parts.memo,
+        tenant=parts.funding.tenant_name,
+        shared_places=setup.engine.places,
+        limits=parts.limits,
+        retries=parts.retries,
+        call_seconds=setup.options.call_seconds,
+    )

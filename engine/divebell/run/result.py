@@ -60,7 +60,7 @@ class Result(Generic[Answer_co]):
     iterations: int
     seconds: float
     spend: dict[str, Any]
-    trace: tuple[Turn, ...] = field(repr=False)
+    turns: tuple[Turn, ...] = field(repr=False)
     trace_file: Path | None = None
     """Where the run's trace is, if RLM(trace=...) asked for one."""
     run_id: str = ""
@@ -68,6 +68,13 @@ class Result(Generic[Answer_co]):
     metadata: Mapping[str, str] = field(default_factory=dict)
     """What the application said of it: RLM(metadata=...), and over that run(metadata=...)."""
     notes: tuple[str, ...] = ()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "trace":
+                raise AttributeError("Result.trace is now called Result.turns")
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __repr__(self) -> str:
         cost = self.spend.get("dollars")
@@ -91,8 +98,8 @@ class Result(Generic[Answer_co]):
         """All of it as plain data that json.dumps takes: each field by its name, money as exact decimal text.
 
         `value` is as JSON has it: objects of classes are dicts, dates ISO texts, bytes base64 (see divebell.plain).
-        turns: whether to include `trace`, the replies and cells of all turns; it may be megabytes.
+        turns: whether to include `turns`, with the replies and cells of each; it may be megabytes.
         ValueError where the value nests too deep for JSON.
         """
-        names = [field.name for field in fields(self) if turns or field.name != "trace"]
+        names = [field.name for field in fields(self) if turns or field.name != "turns"]
         return {name: to_plain(getattr(self, name)) for name in names}

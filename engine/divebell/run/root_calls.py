@@ -8,33 +8,32 @@ refusal, so a repeated run compacts at the same places.
 from dataclasses import dataclass
 
 from divebell.bounds import LEAST_LAST_OUTPUT_TOKENS, LEAST_ROOT_OUTPUT_TOKENS
-from divebell.calls.metered_calls import Call, Calls
+from divebell.calls.metered_calls import CallRecord
 from divebell.errors import ContextTooLong
 from divebell.events import EventListener, RootReplied
 from divebell.models.protocol import LENGTH, Completion, Message, Request
 from divebell.replies.replies import strip_thinking
 from divebell.run.history import History
+from divebell.run.levels import ResolvedLevel
 from divebell.run.pace import Pace
-from divebell.run.settings import Resolved, Settings
+from divebell.run.setup import QueryScope
 from divebell_bridge.money.meter import Meter
 
-"""How far the root's output limit is lowered where the budget or the window has no room for more; under it the call is
-refused, or the history compacted."""
 MAX_WINDOW_DIGITS = 12
 MAX_COMPACTIONS = 4
 """How often one turn's history is made shorter after a refusal."""
 UNNAMED_WINDOW_FRACTION = 0.5
 """How much of what was refused is sent next, where the endpoint does not name the window."""
 ADVICE = (
-    "tell RLM what the model can read and write: window_tokens=, max_output_tokens= "
-    "(divebell ask: --window-tokens, --max-output-tokens)"
+    "tell RLM what the model can read and write: context_window_tokens=, max_output_tokens= "
+    "(divebell ask: --context-window-tokens, --max-output-tokens)"
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class RootReply:
     """text: the reply without its thoughts. limit_tokens: the output limit that it had; wanted_tokens: the one that the
-    run's settings have, which may be higher."""
+    run's options have, which may be higher."""
 
     text: str
     completion: Completion
@@ -62,30 +61,28 @@ class RootCalls:
 
     def __init__(
         self,
-        settings: Settings,
-        calls: Calls,
+        scope: QueryScope,
         meter: Meter,
-        level: Resolved,
+        level: ResolvedLevel,
         *,
         report: EventListener,
         pace: Pace,
     ) -> None:
-        self._settings = settings
-        self._calls = calls
+        self._scope = scope
         self._meter = meter
         self._level = level
         self._report = report
         self._pace = pace
-        self._window_tokens = settings.window_tokens  # what is known of it in this run
+        self._window_tokens = scope.setup.options.context_window_tokens  # as far as this run knows
         self._output_shares_window = True
-        self._know_from_before()
-        self._told = 0  # how many of the messages an event has told of
+        self._recall_window()
+        self._reported = 0  # how many of the messages an event has had
 
-    def _know_from_before(self) -> None:
-        """What earlier runs have learnt of the model: a fact, because a repeated run may not have learnt it."""
-        known = self._calls.limits.of(self._level.model)
-        told = None if known.window_tokens is None else f"{known.window_tokens} {int(known.counts_output)}"
-        fact = self._settings.journal.keep_fact(self._meter.path, "window", told) or ""
+    def _recall_window(self) -> None:
+        """Use what earlier runs have learnt of the model's window: a fact, because a repeated run may not know it."""
+        known = self._scope.calls.limits.of(self._level.model)
+        learnt = None if known.window_tokens is None else f"{known.window_tokens} {int(known.counts_output)}"
+        fact = self._scope.journal.keep_fact(self._meter.path, "window", learnt) or ""
         window, _, is_shared = fact.partition(" ")
         if window.isdecimal() and len(window) < MAX_WINDOW_DIGITS:
             self._window_tokens = min(self._window_tokens, int(window))
@@ -99,7 +96,11 @@ class RootCalls:
             name = f"turn {number}, shorter {compactions}" if compactions else f"turn {number}"
             messages = history.messages
             try:
-                call = await self._made(messages, name, least=LEAST_ROOT_OUTPUT_TOKENS, may_shorten=may_shorten)
+                with self._pace.timed():
+                    call = await self._scope.calls(
+                        self._meter, self._level.model, self._make_request(messages), name=name,
+                        least_output_tokens=LEAST_ROOT_OUTPUT_TOKENS, may_shorten=may_shorten,
+                    )  # fmt: skip
             except ContextTooLong as error:
                 if not may_shorten:
                     raise _with_advice(error) from None
@@ -114,7 +115,11 @@ class RootCalls:
     async def last(self, attempt: int, messages: list[Message]) -> RootReply:
         """The reply to attempt number `attempt`, from 0, at the run's last call."""
         name = f"last answer {attempt + 1}"
-        call = await self._made(messages, name, least=LEAST_LAST_OUTPUT_TOKENS, is_last=True)
+        with self._pace.timed():
+            call = await self._scope.calls(
+                self._meter, self._level.model, self._make_request(messages), name=name,
+                least_output_tokens=LEAST_LAST_OUTPUT_TOKENS, is_last=True,
+            )  # fmt: skip
         return self._read(call, messages)
 
     def _room_for_messages(self) -> int:
@@ -134,31 +139,18 @@ class RootCalls:
             self._window_tokens = max(error.limit_tokens, 1)
         return self._room_for_messages()
 
-    async def _made(
-        self, messages: list[Message], name: str, *, least: int, may_shorten: bool = False, is_last: bool = False
-    ) -> Call:
-        level = self._level
-        request = Request(
+    def _make_request(self, messages: list[Message]) -> Request:
+        return Request(
             messages=tuple(messages),
-            max_output_tokens=level.root_output_tokens,
-            metadata=self._settings.metadata,
-            temperature=level.temperature,
+            max_output_tokens=self._level.root_output_tokens,
+            metadata=self._scope.root_call_metadata,
+            temperature=self._level.temperature,
         )
-        with self._pace.timed():
-            return await self._calls(
-                self._meter,
-                level.model,
-                request,
-                least_output_tokens=least,
-                name=name,
-                is_last=is_last,
-                may_shorten=may_shorten,
-            )
 
-    def _read(self, call: Call, messages: list[Message]) -> RootReply:
+    def _read(self, call: CallRecord, messages: list[Message]) -> RootReply:
         text = strip_thinking(call.completion.text)
-        told, self._told = self._told, len(messages)
-        new = tuple(messages[told:]) if len(messages) > told else tuple(messages)
+        reported, self._reported = self._reported, len(messages)
+        new = tuple(messages[reported:]) if len(messages) > reported else tuple(messages)
         self._report(
             RootReplied(
                 messages=new,

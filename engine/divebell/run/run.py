@@ -2,32 +2,32 @@
 
 One `Run` is the query's own, or a child's. Each has its own sandbox and its own meter, a child's with an allotment of
 its parent's budget; they share the query's models. The history is append-only, so that a provider's prefix cache serves
-every turn after the first, until it outgrows the model's window (history.py). The turns are turn_loop.py's.
+every turn after the first, until it outgrows the model's window (history.py). turns.py has the turns.
 """
 
 import asyncio
 import contextlib
 import time
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from hashlib import sha256
 
 import anyio
 
-from divebell.calls.allotments import Allotments
-from divebell.calls.metered_calls import Calls
 from divebell.context import Context
 from divebell.errors import DivebellError
 from divebell.events import Event, RunEnded, RunStarted
 from divebell.prompts import PromptFacts, ToolFacts, Turns, budget_line, opening_messages
-from divebell.run.answers import Answer, Answers
+from divebell.run.answers import Answer
 from divebell.run.history import History
 from divebell.run.host import RunHost
+from divebell.run.levels import ResolvedLevel
 from divebell.run.pace import Pace
 from divebell.run.result import Result
 from divebell.run.root_calls import RootCalls
 from divebell.run.session_state import SessionState
-from divebell.run.settings import Resolved, Settings
-from divebell.run.subcalls import Numbers, SubCalls
+from divebell.run.setup import QueryScope
+from divebell.run.subcalls import SubCalls
 from divebell.run.threads import in_thread
 from divebell.run.turns import Ending, TurnLoop
 from divebell.sandbox.sandbox import Sandbox
@@ -40,79 +40,64 @@ __all__ = ["Run", "SessionState"]
 class Run:
     """One RLM at work. `depth` is its level: 0 for the query's own; its meter knows its place in the tree.
 
-    level: who its root model is; by default as the settings have it for this depth.
+    level: who its root model is; by default as the setup has it for this depth.
     session: the sandbox and the history to go on with; by default the run has its own, and they end with it.
     pace_above: of the run that it is a child of.
     """
 
     def __init__(
         self,
-        settings: Settings,
-        calls: Calls,
+        scope: QueryScope,
         meter: Meter,
         *,
         context: Context,
         query: str,
         depth: int,
-        started: float,
-        level: Resolved | None = None,
-        session: "SessionState | None" = None,
+        level: ResolvedLevel | None = None,
+        session: SessionState | None = None,
         pace_above: Pace | None = None,
     ) -> None:
-        self._settings = settings
-        self._calls = calls
-        self._meter = meter
-        self._context = context
+        setup = scope.setup
+        self.scope = scope
+        self.meter = meter
+        self.context = context
+        self.depth = depth
         self._query = query
-        self._depth = depth
-        self._started = started
-        self._level = level or settings.level(depth)
+        self._level = level or setup.levels.at(depth)
         self._owns_session = session is None
-        self._session = session or SessionState(box=None, history=History())
-        schema = settings.schema if depth == 0 else None
-        self._schema = schema
+        self._session = session or SessionState()
+        self._schema = setup.schema if depth == 0 else None
         self._turns = Turns(
-            schema_text=None if schema is None else schema.describe(),
-            schema_fields=() if schema is None else schema.field_names,
+            schema_text=None if self._schema is None else self._schema.describe(),
+            schema_fields=() if self._schema is None else self._schema.field_names,
         )
-        self._subcalls = SubCalls(
-            settings=settings,
-            calls=calls,
-            meter=meter,
-            context=context,
-            depth=depth,
-            allotments=Allotments(meter, concurrency=settings.child_concurrency),
-            report=self._report,
-            run_child=self._run_child,
-            numbers=Numbers(),
-        )
-        self._began = started
-        self._pace = Pace(settings.seconds, above=pace_above)
-        root = RootCalls(settings, calls, meter, self._level, report=self._report, pace=self._pace)
+        self._subcalls = SubCalls(self)
+        self._began = scope.started
+        self._pace = Pace(setup.seconds, above=pace_above)
         self._loop = TurnLoop(
-            settings,
+            scope,
             meter,
             self._level,
-            root=root,
+            root=RootCalls(scope, meter, self._level, report=self.report, pace=self._pace),
+            schema=self._schema,
             turns=self._turns,
             pace=self._pace,
             session=self._session,
-            started=started,
-            report=self._report,
+            report=self.report,
         )
 
-    def _report(self, event: Event) -> None:
+    def report(self, event: Event) -> None:
         """Give the event to whoever listens, with where and when it happened."""
-        listener = self._settings.listener
+        listener = self.scope.listener
         if listener is None:
             return
         placed = replace(
             event,
-            path=self._meter.path,
+            path=self.meter.path,
             turn=self._loop.turn,
-            seconds=time.monotonic() - self._started,
-            run_id=self._meter.run_id,
-            metadata=self._settings.labels,
+            seconds=time.monotonic() - self.scope.started,
+            run_id=self.meter.run_id,
+            metadata=self.scope.metadata,
         )
         with contextlib.suppress(Exception):
             listener(placed)
@@ -122,21 +107,25 @@ class Run:
 
         Whatever ends it, cancellation too, the last event that it reports is RunEnded."""
         self._began = time.monotonic()
-        self._report(
+        self.report(
             RunStarted(
                 query=self._query,
-                context=self._context.describe(),
-                depth=self._depth,
+                context=self.context.describe(),
+                depth=self.depth,
                 model=self._level.model.name,
             )
         )
         try:
-            ending = await self._answered()
+            async with self._open_sandbox() as host:
+                ending = await self._loop.run_to_the_end(host)
+                if ending.error is None:  # a run that failed may be resumed, and come to an answer
+                    self.scope.journal.keep_answer(self.meter.path, ending.answer.text)
+                self.scope.journal.check()
         except BaseException as error:
             self._report_failure(error)
             raise
-        result = self._result(ending)
-        self._report(
+        result = self._make_result(ending)
+        self.report(
             RunEnded(
                 answer=result.answer,
                 status=result.status,
@@ -149,16 +138,29 @@ class Run:
         )
         return result
 
+    async def run_child(self, meter: Meter, context: Context, query: str, level: ResolvedLevel) -> Result:
+        """Run a child of this run to its end."""
+        child = Run(
+            self.scope,
+            meter,
+            context=context,
+            query=query,
+            depth=self.depth + 1,
+            level=level,
+            pace_above=self._pace,
+        )
+        return await child.answer()
+
     def result_of_failure(self, error: DivebellError) -> Result | None:
         """What there is of a run that was ended from outside with this error; None where there is nothing, or where the
         error is to be raised."""
-        draft = self._draft()
-        return self._result(Ending(answer=Answer(draft, None), error=error)) if draft else None
+        draft = self._find_draft()
+        return self._make_result(Ending(answer=Answer(draft, None), error=error)) if draft else None
 
-    def _draft(self) -> str:
-        return self._loop.draft() if self._settings.on_exhausted == "answer" else ""
+    def _find_draft(self) -> str:
+        return self._loop.draft() if self.scope.setup.options.on_exhausted == "answer" else ""
 
-    def _result(self, ending: Ending) -> Result:
+    def _make_result(self, ending: Ending) -> Result:
         answered = "answered" if ending.stop is None else "exhausted"
         return Result(
             answer=ending.answer.text,
@@ -167,107 +169,88 @@ class Run:
             stopped_by=ending.stop,
             is_cut=ending.is_cut,
             error=ending.error,
-            iterations=len(self._loop.trace),
+            iterations=len(self._loop.finished),
             seconds=time.monotonic() - self._began,
-            spend=self._settings.journal.add_recorded_costs(self._meter.path, self._meter.summary()),
-            trace=tuple(self._loop.trace),
-            run_id=self._meter.run_id,
-            metadata=self._settings.labels,
+            spend=self.scope.journal.add_recorded_costs(self.meter.path, self.meter.summary()),
+            turns=tuple(self._loop.finished),
+            run_id=self.meter.run_id,
+            metadata=self.scope.metadata,
         )
 
     def _report_failure(self, error: BaseException) -> None:
         was_cancelled = isinstance(error, asyncio.CancelledError)
-        self._report(
+        self.report(
             RunEnded(
-                answer=self._draft() if was_cancelled else "",
+                answer=self._find_draft() if was_cancelled else "",
                 status="failed",
                 stopped_by=None,
-                spend=self._meter.summary(),
+                spend=self.meter.summary(),
                 error="the run was cancelled, or its time was up" if was_cancelled else str(error),
                 error_type=type(error).__name__,
             )
         )
 
-    async def _answered(self) -> Ending:
-        """How the run ended; all that it had at work has ended then."""
-        settings = self._settings
+    @contextlib.asynccontextmanager
+    async def _open_sandbox(self) -> AsyncIterator[RunHost]:
+        """The sandbox, with the history in it, and the host behind its door. Afterwards all that it had at work has
+        ended."""
+        setup, journal = self.scope.setup, self.scope.journal
         tools = Tools.of(self._level.tools)
         host = RunHost(
             self._subcalls,
-            self,
+            self._loop.answers,
             tools=tools,
-            tool_seconds=settings.tool_seconds,
-            report=self._report,
-            journal=settings.journal,
-            path=self._meter.path,
+            tool_seconds=setup.tool_seconds,
+            report=self.report,
+            journal=journal,
+            path=self.meter.path,
         )
         try:
-            box = await in_thread(self._sandbox, host)
-            self._loop.answers = self._answers = Answers(
-                self._schema,
-                self._turns,
-                lambda code: self._loop.run_cell(box, code),
-                is_set_on_purpose=lambda name: self._is_set_on_purpose(box, name),
-                max_repairs=settings.max_repairs,
-                journal=settings.journal,
-                path=self._meter.path,
-            )
-            await in_thread(self._open, box, tools)
-            ending = await self._loop.to_the_end(box, host)
-            if ending.error is None:  # a run that failed may be resumed, and come to an answer
-                settings.journal.keep_answer(self._meter.path, ending.answer.text)
-            settings.journal.check()
-            return ending
+            await in_thread(self._serve, host)
+            await in_thread(self._begin_history, tools)
+            yield host
         finally:
             host.tasks.close()
-            made = self._session.box  # also where the run was cancelled while the sandbox was being made
+            box = self._session.box  # also where the run was cancelled while the sandbox was being made
             with anyio.CancelScope(shield=True):
-                if self._owns_session and made is not None:
-                    made.cancel()
-                    await in_thread(made.close)
+                if self._owns_session and box is not None:
+                    box.cancel()
+                    await in_thread(box.close)
                 await host.tasks.wait_closed()
 
-    async def _is_set_on_purpose(self, box: Sandbox, name: str) -> bool:
-        """A journal by older rules has answers that came of any variable."""
-        return self._settings.journal.is_by_older_rules or await in_thread(box.is_set_on_purpose, name)
-
-    def _sandbox(self, host: RunHost) -> Sandbox:
-        session, settings = self._session, self._settings
+    def _serve(self, host: RunHost) -> None:
+        """Put the host behind the door of the session's sandbox, or of a new one."""
+        session, setup = self._session, self.scope.setup
         if session.box is not None:
             session.box.serve(host)
         else:
             session.box = Sandbox(
-                self._context, limits=settings.limits, seed=self._seed(), engine=settings.engine, host=host
+                self.context, limits=setup.limits, seed=self._find_seed(), engine=setup.engine, host=host
             )
-        return session.box
 
-    def _seed(self) -> int | None:
-        """The sandbox's seed: of a child its own, or siblings would draw the same numbers."""
-        seed, path = self._settings.seed, self._meter.path
+    def _find_seed(self) -> int | None:
+        """The sandbox's seed. A child has its own, because siblings would draw the same numbers otherwise."""
+        seed, path = self.scope.setup.options.seed, self.meter.path
         if seed is None or path == "0":
             return seed
         return int.from_bytes(sha256(f"{seed}/{path}".encode()).digest()[:8], "big")
 
-    def check(self, fields: object) -> str | None:
-        """Why the fields of a SUBMIT do not fit the output schema; None if they do."""
-        return self._answers.check(fields)
-
-    def _open(self, box: Sandbox, tools: Tools) -> None:
+    def _begin_history(self, tools: Tools) -> None:
         """Begin the history, also in the sandbox, as `history`."""
         session = self._session
         if session.history.full:
             session.history.append_question(self._turns.question(self._query))
         else:
             session.history = History(opening_messages(self._prompt_facts(tools), self._query))
-            box.bind("history", [])
-        session.tell_history(box)
+            session.open_box.bind("history", [])
+        session.send_history()
 
     def _prompt_facts(self, tools: Tools) -> PromptFacts:
-        settings, context = self._settings, self._context
+        setup, context, meter = self.scope.setup, self.context, self.meter
         return PromptFacts(
             context_type=context.type_name,
             context_description=context.describe(),
-            context_preview=context.preview() if settings.preview else None,
+            context_preview=context.preview() if setup.options.show_preview else None,
             context_notes=context.notes,
             tools=[
                 ToolFacts(name=str(tool["name"]), signature=str(tool["signature"]), doc=str(tool["documentation"]))
@@ -275,28 +258,12 @@ class Run:
             ],
             schema_text=None if self._schema is None else self._schema.describe(),
             schema_fields=() if self._schema is None else self._schema.field_names,
-            can_have_children=self._depth < settings.max_depth,
-            depth=self._depth,
-            max_depth=settings.max_depth,
-            sub_characters=settings.sub_characters,
-            observation_characters=settings.observation_characters,
-            cell_seconds=settings.limits.cell_seconds,
-            budget_line=settings.journal.keep_fact(self._meter.path, "budget line", budget_line(self._meter.left())),
-            models=list(settings.models),
-            small=self._level.small,
-            instructions=settings.instructions_at(self._depth),
+            can_have_children=self.depth < setup.max_depth,
+            depth=self.depth,
+            max_depth=setup.max_depth,
+            options=setup.options,
+            prompt=self._level.prompt,
+            cell_seconds=setup.limits.cell_seconds,
+            budget_line=self.scope.journal.keep_fact(meter.path, "budget line", budget_line(meter.left())),
+            models=list(setup.levels.models),
         )
-
-    async def _run_child(self, meter: Meter, context: Context, query: str, level: Resolved) -> Result:
-        child = Run(
-            self._settings,
-            self._calls,
-            meter,
-            context=context,
-            query=query,
-            depth=self._depth + 1,
-            started=self._started,
-            level=level,
-            pace_above=self._pace,
-        )
-        return await child.answer()

@@ -1,4 +1,4 @@
-"""A run's settings as its journal stores them: the header is made here, and read here again for a replay."""
+"""A run's setup as its journal stores it: the header is made here, and read here again for a replay."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -6,14 +6,14 @@ from typing import Any
 
 from divebell.context import Context
 from divebell.errors import ModelError
-from divebell.events import EventListener
-from divebell.journal.base import Journal
-from divebell.journal.header import STORED_AS_THEY_ARE, STORED_TEXTS, make_header
+from divebell.journal.header import make_header
 from divebell.journal.records import Record
 from divebell.limits import Limits
 from divebell.models.protocol import Completion, Model, Request
+from divebell.options import Options
 from divebell.resources import EngineResources
-from divebell.run.settings import Resolved, Settings
+from divebell.run.levels import Levels, ResolvedLevel
+from divebell.run.setup import Setup
 from divebell.sandbox.tools import Tools
 from divebell.schemas import AnswerSchema
 
@@ -28,42 +28,36 @@ class AbsentModel:
         raise ModelError(f"a replay calls no model, and {self.name!r} was asked", model=self.name, never_ran=True)
 
 
-def header_of_run(settings: Settings, query: str, context: Context) -> Record:
+def header_of_run(setup: Setup, query: str, context: Context, metadata: Mapping[str, str]) -> Record:
     """The header of the journal of a run that begins now."""
     models = {
-        "levels": [level.model.name for level in settings.levels],
-        "named": {name: model.name for name, model in settings.models.items()},
+        "levels": [level.model.name for level in setup.levels.by_depth],
+        "named": {name: model.name for name, model in setup.levels.models.items()},
     }
     stored = {
-        **{name: getattr(settings, name) for name in (*STORED_AS_THEY_ARE, *STORED_TEXTS)},
-        "limits": asdict(settings.limits),
-        "schema": None if settings.schema is None else settings.schema.json_schema(),
+        **setup.options.to_header(),
+        "tool_seconds": setup.tool_seconds,
+        "max_depth": setup.max_depth,
+        "limits": asdict(setup.limits),
+        "schema": None if setup.schema is None else setup.schema.json_schema(),
         "levels": [
             {
                 "temperature": level.temperature,
                 "root_output_tokens": level.root_output_tokens,
                 "sub_output_tokens": level.sub_output_tokens,
-                "small": level.small,
+                "small": level.prompt == "small",
                 "tools": Tools.of(level.tools).descriptions,
             }
-            for level in settings.levels
+            for level in setup.levels.by_depth
         ],
     }
-    return make_header(query, context, models=models, settings=stored, metadata=settings.labels)
+    return make_header(query, context, models=models, settings=stored, metadata=metadata)
 
 
-def settings_of_header(
-    header: Record,
-    *,
-    model: Model | None,
-    sub_model: Model | None,
-    journal: Journal,
-    engine: EngineResources,
-    listener: EventListener | None,
-    seconds: float | None,
-    run_id: str,
-) -> Settings:
-    """The settings of the run that has this header, which was checked (journal/header.py). `model` answers as its root
+def setup_of_header(
+    header: Record, *, model: Model | None, sub_model: Model | None, engine: EngineResources, seconds: float | None
+) -> Setup:
+    """The setup of the run that has this header, which was checked (journal/header.py). `model` answers as its root
     models and `sub_model` as all others; None for models that are not there.
 
     KeyError, TypeError, ValueError or AttributeError where the header is damaged in a way that its check does not see.
@@ -76,31 +70,24 @@ def settings_of_header(
         return AbsentModel(name) if live is None else live
 
     levels = tuple(
-        Resolved(
+        ResolvedLevel(
             model=find_model(name, depth),
             temperature=level["temperature"],
             root_output_tokens=level["root_output_tokens"],
             sub_output_tokens=level["sub_output_tokens"],
-            small=level["small"],
+            prompt="small" if level["small"] else "standard",
             tools=Tools.from_descriptions(level["tools"]),
         )
         for depth, (name, level) in enumerate(zip(names["levels"], stored["levels"], strict=True))
     )
     known = dict(zip(names["levels"], [level.model for level in levels], strict=True))
-    as_they_are: dict[str, Any] = {name: stored[name] for name in STORED_AS_THEY_ARE}
-    as_they_are |= {name: stored.get(name) for name in STORED_TEXTS}
-    return Settings(
-        **as_they_are,
-        levels=levels,
-        models={name: known.get(real) or find_model(real, 1) for name, real in names["named"].items()},
+    models = {name: known.get(real) or find_model(real, 1) for name, real in names["named"].items()}
+    return Setup(
+        options=Options.from_header(stored),
+        levels=Levels(by_depth=levels, models=models),
         limits=Limits(**stored["limits"]),
-        engine=engine,
-        listener=listener,
-        seconds=seconds,
         schema=None if stored["schema"] is None else AnswerSchema.of(stored["schema"]),
-        journal=journal,
-        metadata={},
-        sub_metadata={},
-        labels=header.get("metadata") or {},
-        run_id=run_id,
+        max_depth=stored["max_depth"],
+        seconds=seconds,
+        engine=engine,
     )

@@ -9,13 +9,13 @@ import asyncio
 import functools
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Protocol
 
 from divebell.bounds import LEAST_SUB_OUTPUT_TOKENS, MAX_QUESTION_CHARACTERS
 from divebell.calls.allotments import Allotments
-from divebell.calls.metered_calls import Call, Calls
+from divebell.calls.metered_calls import CallRecord
 from divebell.context import Context
 from divebell.errors import (
     AnswerError,
@@ -28,13 +28,14 @@ from divebell.errors import (
     ModelError,
     RequestError,
 )
-from divebell.events import CallEnded, ChildEnded, EventListener
+from divebell.events import CallEnded, ChildEnded, Event
 from divebell.models.protocol import LENGTH, ImagePart, Message, Part, Request
 from divebell.prompts import bad_reply, long_question, output_limit, reply_schema
 from divebell.replies.replies import strip_thinking
 from divebell.run.history import NOTHING, has_content
+from divebell.run.levels import ResolvedLevel
 from divebell.run.result import Result
-from divebell.run.settings import Resolved, Settings
+from divebell.run.setup import QueryScope
 from divebell.schemas import GuestSchema
 from divebell.text import clip_middle
 from divebell_bridge.door.requests import ChildQuery, ContextItem, ContextReference, Image, Query
@@ -51,32 +52,44 @@ SHOWN_OF_QUESTION = 4_000
 MAX_FOLDED_CHARACTERS = 2_000_000
 """What of a child's context goes into the prompt where the child is a plain call."""
 
-RunChild = Callable[[Meter, Context, str, Resolved], Awaitable[Result]]
 
+class ParentRun(Protocol):
+    """What sub-calls need of the run whose code makes them. `depth` is that run's."""
 
-@dataclass(frozen=True, kw_only=True)
-class SubCalls:
-    """Answers the sub-calls of one run. `run_child` runs a child to its end; `report` receives the events."""
-
-    settings: Settings
-    calls: Calls
+    scope: QueryScope
     meter: Meter
     context: Context
     depth: int
-    allotments: Allotments
-    report: EventListener
-    run_child: RunChild
-    numbers: "Numbers"
+
+    def report(self, event: Event) -> None:
+        """Give an event to whoever listens."""
+        ...
+
+    async def run_child(self, meter: Meter, context: Context, query: str, level: ResolvedLevel) -> Result:
+        """Run a child to its end."""
+        ...
+
+
+class SubCalls:
+    """Answers the sub-calls of one run."""
+
+    def __init__(self, run: ParentRun) -> None:
+        self._run = run
+        self._scope = run.scope
+        self._max_depth = run.scope.setup.max_depth
+        self._allotments = Allotments(run.meter, max_concurrent=run.scope.setup.options.max_concurrent_children)
+        self._calls = itertools.count(1)  # both are counted on the guest's thread alone
+        self._children = itertools.count(1)
+
+    def left(self) -> dict[str, object]:
+        """What is left of the budget, and how many levels of children there may be, as plain data."""
+        return {**self._run.meter.left(), "depth": self._max_depth - self._run.depth}
 
     def number(self, call: Query | ChildQuery) -> int:
         """The call's number, taken in the order in which the code asks: which of several starts first, or at all before
         it is given up, is another matter each time."""
-        is_plain = isinstance(call, Query) or self.depth >= self.settings.max_depth
-        return next(self.numbers.calls if is_plain else self.numbers.children)
-
-    def left(self) -> dict[str, object]:
-        """What is left of the budget, and how many levels of children there may be, as plain data."""
-        return {**self.meter.left(), "depth": self.settings.max_depth - self.depth}
+        is_plain = isinstance(call, Query) or self._run.depth >= self._max_depth
+        return next(self._calls if is_plain else self._children)
 
     async def query(
         self,
@@ -97,7 +110,7 @@ class SubCalls:
         return await self._structured(number, level, prompt, schema, images)
 
     async def _structured(
-        self, number: int, level: Resolved, prompt: str, given: Mapping[str, Any], images: tuple[Image, ...]
+        self, number: int, level: ResolvedLevel, prompt: str, given: Mapping[str, Any], images: tuple[Image, ...]
     ) -> object:
         schema = GuestSchema.of(given)
         messages = [_message(f"{prompt}\n\n{reply_schema(schema.json_schema())}", images)]
@@ -116,7 +129,9 @@ class SubCalls:
             ]
         raise ModelError(f"the model's reply does not fit the schema: {problem}", model=level.model.name)
 
-    async def _call(self, number: int, level: Resolved, prompt: str, request: Request, *, attempt: int = 0) -> Call:
+    async def _call(
+        self, number: int, level: ResolvedLevel, prompt: str, request: Request, *, attempt: int = 0
+    ) -> CallRecord:
         """Make the call, and report it, whatever comes of it."""
         name = f"sub-call {number}" if not attempt else f"sub-call {number}, repair {attempt}"
         began = time.monotonic()
@@ -130,8 +145,8 @@ class SubCalls:
             images=len(request.sent_images()),
         )
         try:
-            call = await self.calls(
-                self.meter,
+            call = await self._scope.calls(
+                self._run.meter,
                 level.model,
                 request,
                 least_output_tokens=LEAST_SUB_OUTPUT_TOKENS,
@@ -142,38 +157,38 @@ class SubCalls:
             cancelled = isinstance(error, asyncio.CancelledError)
             why = "it was given up, or the run ended" if cancelled else str(error)
             seconds = time.monotonic() - began
-            self.report(ended(call_seconds=seconds, error=why, error_type=type(error).__name__))
+            self._run.report(ended(call_seconds=seconds, error=why, error_type=type(error).__name__))
             if isinstance(error, ContextTooLong):
                 raise _what_fits(error, request, level) from None
             raise
-        self.report(ended(reply=call.completion.text, call_seconds=call.seconds, usage=call.usage()))
+        self._run.report(ended(reply=call.completion.text, call_seconds=call.seconds, usage=call.usage()))
         return call
 
-    def _request(self, level: Resolved, messages: list[Message]) -> Request:
+    def _request(self, level: ResolvedLevel, messages: list[Message]) -> Request:
         return Request(
             messages=tuple(messages),
             max_output_tokens=level.sub_output_tokens,
-            metadata=self.settings.sub_metadata,
+            metadata=self._scope.sub_call_metadata,
             temperature=level.temperature,
         )
 
-    def _level(self, model: str | None) -> Resolved:
-        below = self.settings.level(self.depth + 1)
-        return below if model is None else replace(below, model=self.calls.model(model))
+    def _level(self, model: str | None) -> ResolvedLevel:
+        below = self._scope.setup.levels.at(self._run.depth + 1)
+        return below if model is None else replace(below, model=self._scope.calls.model(model))
 
     async def child(self, prompt: str, given: object, model: str | None, *, number: int) -> object:
         """A child's answer. At the limit of depth a plain call, with the context in its prompt."""
-        if self.depth >= self.settings.max_depth:
+        if self._run.depth >= self._max_depth:
             return await self.query(self._folded(prompt, given), model, number=number)
         level = self._level(model)
         prompt, given = _short_question(prompt, given)
         context = self._context(given)
-        path = f"{self.meter.path}.{number}"
-        journal = self.settings.journal
+        path = f"{self._run.meter.path}.{number}"
+        journal = self._scope.journal
         asked = (prompt, context.type_name, context.length)
         finished = journal.find_child(path, *asked)
         if finished is not None:
-            self.report(
+            self._run.report(
                 ChildEnded(
                     number=number,
                     prompt=prompt,
@@ -185,14 +200,14 @@ class SubCalls:
             )
             return finished.answer
         try:
-            async with self.allotments.next(path) as meter:
-                result = await self.run_child(meter, context, prompt, level)
+            async with self._allotments.next(path) as meter:
+                result = await self._run.run_child(meter, context, prompt, level)
                 _check_answered(result)
         except JournalError:
             raise
         except DivebellError as error:
             journal.keep_failure(path, error)
-            self.report(
+            self._run.report(
                 ChildEnded(
                     number=number,
                     prompt=prompt,
@@ -203,7 +218,7 @@ class SubCalls:
                 )
             )
             raise
-        self.report(
+        self._run.report(
             ChildEnded(
                 number=number,
                 prompt=prompt,
@@ -219,11 +234,11 @@ class SubCalls:
         """A child's context: all of its parent's, a part of it (on the same pages where that can be), or its own."""
         try:
             if given is None:
-                return self.context
+                return self._run.context
             if isinstance(given, ContextReference):
-                return self.context.part(given.start, given.end)
+                return self._run.context.part(given.start, given.end)
             if isinstance(given, ContextItem):
-                return self.context.item(given.key)
+                return self._run.context.item(given.key)
             return Context.of(given)  # type: ignore[arg-type]
         except (ContextError, LookupError) as error:
             raise RequestError(f"the child cannot have this context: {error}") from None
@@ -236,7 +251,7 @@ class SubCalls:
             raise BudgetExceeded(
                 f"no child is allowed at this depth, and the context is too long for a plain call: {context.length:,}; "
                 f"at most {MAX_FOLDED_CHARACTERS:,} characters are possible",
-                limit="depth", cap=self.settings.max_depth, spent=self.depth, path=self.meter.where,
+                limit="depth", cap=self._max_depth, spent=self._run.depth, path=self._run.meter.where,
             )  # fmt: skip
         return f"{prompt}\n\n{context.copy_out()}"
 
@@ -254,7 +269,7 @@ def _short_question(prompt: str, given: object) -> tuple[str, object]:
     return long_question(clip_middle(prompt, SHOWN_OF_QUESTION), len(prompt)), prompt
 
 
-def _what_fits(error: ContextTooLong, request: Request, level: Resolved) -> ModelError:
+def _what_fits(error: ContextTooLong, request: Request, level: ResolvedLevel) -> ModelError:
     """For the code that asked: how long the prompt was, and how long it may be."""
     length = sum(map(len, request.sent_texts()))
     room = ""
@@ -266,7 +281,7 @@ def _what_fits(error: ContextTooLong, request: Request, level: Resolved) -> Mode
     return ModelError(f"{sentence}: send a smaller part in one call", model=level.model.name)
 
 
-def _whole(call: Call, level: Resolved) -> str:
+def _whole(call: CallRecord, level: ResolvedLevel) -> str:
     """The reply of a sub-model, without its thoughts. IncompleteReply where it ends before its end: code would take a
     number that was cut for another number."""
     reply = strip_thinking(call.completion.text)
@@ -294,14 +309,6 @@ def _check_answered(result: Result) -> None:
     else:
         return
     raise IncompleteReply(sentence, text=result.answer)
-
-
-class Numbers:
-    """Counts a run's calls and children, for their names. Only the guest's thread counts."""
-
-    def __init__(self) -> None:
-        self.calls = itertools.count(1)
-        self.children = itertools.count(1)
 
 
 def _message(prompt: str, images: tuple[Image, ...]) -> Message:

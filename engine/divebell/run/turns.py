@@ -22,14 +22,15 @@ from divebell.run import drafts, landing, observation
 from divebell.run.answers import Answer, Answers, NoAnswer
 from divebell.run.history import History
 from divebell.run.host import RunHost
+from divebell.run.levels import ResolvedLevel
 from divebell.run.pace import Pace
 from divebell.run.repetition import SAME_REPLIES, Repetition
 from divebell.run.result import Turn
 from divebell.run.root_calls import RootCalls, RootReply
 from divebell.run.session_state import SessionState
-from divebell.run.settings import Resolved, Settings
+from divebell.run.setup import QueryScope
 from divebell.run.threads import in_thread
-from divebell.sandbox.sandbox import Sandbox
+from divebell.schemas import AnswerSchema
 from divebell.stop import Stop
 from divebell_bridge.money.errors import BudgetExceeded, LedgerError
 from divebell_bridge.money.meter import Meter
@@ -50,85 +51,94 @@ class Ending:
 
 
 class TurnLoop:
-    """The turns of one run, in its sandbox. `turn` is the number of the turn at work, `trace` has those that are over.
+    """The turns of one run, in its sandbox. `turn` is the number of the turn at work, `finished` has those before it.
 
-    started: when the query began, by time.monotonic(). report: receives the events.
+    report: receives the events.
     """
 
     def __init__(
         self,
-        settings: Settings,
+        scope: QueryScope,
         meter: Meter,
-        level: Resolved,
+        level: ResolvedLevel,
         *,
         root: RootCalls,
+        schema: AnswerSchema | None,
         turns: Turns,
         pace: Pace,
         session: SessionState,
-        started: float,
         report: EventListener,
     ) -> None:
-        self._settings = settings
+        self._options = scope.setup.options
+        self._journal = scope.journal
+        self._started = scope.started
+        self._seconds = scope.setup.seconds
         self._meter = meter
         self._level = level
         self._root = root
         self._turns = turns
         self._pace = pace
         self._session = session
-        self._started = started
         self._report = report
         self._repetition = Repetition()
         self._draft = ""
         self._stale_draft = ""  # of a session's earlier question
         self.turn = 0
-        self.trace: list[Turn] = []
-        self.answers: Answers
+        self.finished: list[Turn] = []
+        self.answers = Answers(
+            schema,
+            turns,
+            self,
+            max_retries=self._options.max_answer_retries,
+            journal=scope.journal,
+            path=meter.path,
+        )
 
     def draft(self) -> str:
         """What the run has, without asking anybody: empty where it has nothing yet."""
-        return self._draft or drafts.draft_of_turns(self.trace)
+        return self._draft or drafts.draft_of_turns(self.finished)
 
-    async def _read_draft(self, box: Sandbox) -> None:
-        found = await drafts.read_draft(box, self._meter.seconds_left)
-        if found and found != self._stale_draft:
-            self._draft = found
+    async def _read_draft(self) -> None:
+        draft = await drafts.read_draft(self._session.open_box, self._meter.seconds_left)
+        if draft and draft != self._stale_draft:
+            self._draft = draft
 
-    async def to_the_end(self, box: Sandbox, host: RunHost) -> Ending:
+    async def run_to_the_end(self, host: RunHost) -> Ending:
         """Turn after turn, and the last call where a limit ended them. Raises what leaves the run with nothing."""
-        settings, history = self._settings, self._session.history
-        if settings.on_exhausted == "answer":
+        options, history = self._options, self._session.history
+        if options.on_exhausted == "answer":
             plans = landing.reserve_plans(history.instructions, self._level.root_output_tokens)
             keep_back = functools.partial(self._meter.keep_back, self._level.model.name, plans)
             await patiently(keep_back, also_unavailable=True)
-        self._stale_draft = await drafts.read_draft(box) if history.is_a_later_question else ""
+        self._stale_draft = await drafts.read_draft(self._session.open_box) if history.is_a_later_question else ""
         refusal: DivebellError | None = None
         try:
             with anyio.fail_after(self._seconds_for_turns()) as scope:
                 self._pace.changed = lambda: self._end_turns_in_time(scope)
-                ending = await self._until_answered(box, history)
+                ending = await self._until_answered(history)
             if ending is not None:
                 return ending
             stop = self._turns_are_over()
         except BudgetExceeded as error:
             refusal, stop = error, Stop.of(error)
         except ContextTooLong as error:
-            if not self.trace:
+            if not self.finished:
                 raise
             refusal, stop = error, Stop(limit="window", cap=error.limit_tokens, path=self._meter.where)
         except (ModelError, LedgerError) as error:
-            return await self._end_with_draft(box, error)
+            return await self._end_with_draft(error)
         except TimeoutError:
             refusal = self._time_is_up()
             stop = Stop.of(refusal)
         finally:
             self._pace.changed = lambda: None
         if isinstance(refusal, BudgetExceeded):
-            settings.journal.keep_stop(self._meter.path, refusal)
-        if settings.on_exhausted == "raise":
-            raise refusal or RunError(f"no answer after {len(self.trace)} turns: {self._why(stop)}")
+            self._journal.keep_stop(self._meter.path, refusal)
+        if options.on_exhausted == "raise":
+            raise refusal or RunError(f"no answer after {len(self.finished)} turns: {self._why(stop)}")
         host.tasks.close()
         self._report_limit(stop)
-        return await self._land(box, history, stop, refusal)
+        return await self._land(history, stop, refusal)
 
     def _report_limit(self, stop: Stop) -> None:
         self._report(LimitReached(limit=stop.limit, cap=stop.cap, spent=stop.spent, held=stop.held, account=stop.path))
@@ -136,13 +146,13 @@ class TurnLoop:
     def _why(self, stop: Stop) -> str:
         if stop.limit == "repeats":
             return f"the model gave the same reply {SAME_REPLIES} times, with neither code nor an answer"
-        return "max_repairs allows more" if stop.limit == "repairs" else "max_iterations allows more"
+        return "max_answer_retries allows more" if stop.limit == "repairs" else "max_iterations allows more"
 
     def _seconds_for_turns(self) -> float | None:
         left = self._meter.seconds_left
-        if left is None or self._settings.seconds is None:
+        if left is None or self._seconds is None:
             return None
-        kept = self._pace.kept_back_seconds if self._settings.on_exhausted == "answer" else 0.0
+        kept = self._pace.kept_back_seconds if self._options.on_exhausted == "answer" else 0.0
         return max(left - kept, 0.0)
 
     def _end_turns_in_time(self, scope: anyio.CancelScope) -> None:
@@ -151,29 +161,29 @@ class TurnLoop:
             scope.deadline = min(scope.deadline, anyio.current_time() + seconds)
 
     def _time_is_up(self) -> BudgetExceeded:
-        seconds = self._settings.seconds
+        seconds = self._seconds
         spent = time.monotonic() - self._started
         sentence = f"the run has used its budget of {seconds:g} s"
         return BudgetExceeded(sentence, limit="seconds", cap=seconds, spent=spent, path=self._meter.where)
 
     def _turns_are_over(self) -> Stop:
-        settings, where = self._settings, self._meter.where
-        if self.answers.repairs_are_used_up:
-            return Stop(limit="repairs", cap=settings.max_repairs, spent=settings.max_repairs, path=where)
-        if settings.on_exhausted == "raise" and len(self.trace) < settings.max_iterations:
+        options, where = self._options, self._meter.where
+        if self.answers.retries_are_used_up:
+            return Stop(limit="repairs", cap=options.max_answer_retries, spent=options.max_answer_retries, path=where)
+        if options.on_exhausted == "raise" and len(self.finished) < options.max_iterations:
             return Stop(limit="repeats", cap=SAME_REPLIES, spent=SAME_REPLIES, path=where)
-        return Stop(limit="iterations", cap=settings.max_iterations, spent=len(self.trace), path=where)
+        return Stop(limit="iterations", cap=options.max_iterations, spent=len(self.finished), path=where)
 
-    async def _until_answered(self, box: Sandbox, history: History) -> Ending | None:
+    async def _until_answered(self, history: History) -> Ending | None:
         """The answer that the model gives by itself; None when its turns are over."""
-        settings = self._settings
-        for self.turn in range(1, settings.max_iterations + 1):
+        options = self._options
+        for self.turn in range(1, options.max_iterations + 1):
             began = time.monotonic()
             reply = await self._root.turn(self.turn, history)
             parsed = parse_reply(reply.text, is_cut=reply.is_cut, tool_calls=reply.completion.tool_calls)
-            cells = await self._run_cells(box, parsed.code_blocks)
-            self.trace.append(Turn(reply=reply.text, cells=tuple(cells), seconds=time.monotonic() - began))
-            said = "" if settings.journal.is_by_older_rules else reply.text
+            cells = await self._run_cells(parsed.code_blocks)
+            self.finished.append(Turn(reply=reply.text, cells=tuple(cells), seconds=time.monotonic() - began))
+            said = "" if self._journal.is_by_older_rules else reply.text
             attempt = await self.answers.of_turn(cells, parsed.final, said, parsed.code_blocks)
             history.append("assistant", reply.text)
             if isinstance(attempt, Answer):
@@ -183,22 +193,22 @@ class TurnLoop:
                 return repeated
             problem = repeated.problem if repeated is not None else attempt.problem
             seen = self._seen(reply, parsed, cells, problem)
-            if self.turn < settings.max_iterations:
-                seen = self._turns.following(seen, self.turn + 1, settings.max_iterations)
+            if self.turn < options.max_iterations:
+                seen = self._turns.following(seen, self.turn + 1, options.max_iterations)
             history.append("user", seen)
-            if self.answers.repairs_are_used_up or (repeated is not None and settings.on_exhausted == "raise"):
+            if self.answers.retries_are_used_up or (repeated is not None and options.on_exhausted == "raise"):
                 return None
-            await in_thread(self._session.tell_history, box)
+            await in_thread(self._session.send_history)
         return None
 
     def _of_repeated(self, reply: RootReply, parsed: Reply) -> "Ending | NoAnswer | None":
         """A reply that says again what the model has said before, as its best answer; why it does not fit, if a schema
         says so. None where the reply is no such thing."""
-        if parsed.code_blocks or parsed.final is not None or reply.is_cut or self._settings.journal.is_by_older_rules:
+        if parsed.code_blocks or parsed.final is not None or reply.is_cut or self._journal.is_by_older_rules:
             return None
         if not self._repetition.is_repeated(reply.text):
             return None
-        if self._settings.on_exhausted == "raise":
+        if self._options.on_exhausted == "raise":
             return NoAnswer()
         attempt = self.answers.of_plain(reply.text.strip())
         if isinstance(attempt, NoAnswer):
@@ -216,10 +226,10 @@ class TurnLoop:
         if not cells:
             return said or self._turns.no_code()
         skipped = len(parsed.code_blocks) - len(cells)
-        seen = observation.of_cells(cells, skipped, self._settings.observation_characters)
+        seen = observation.of_cells(cells, skipped, self._options.max_shown_characters)
         return f"{seen}\n\n{said}" if said else seen
 
-    async def _land(self, box: Sandbox, history: History, stop: Stop, refusal: DivebellError | None) -> Ending:
+    async def _land(self, history: History, stop: Stop, refusal: DivebellError | None) -> Ending:
         """The best answer so far, for what was kept back; the draft where no call can be made or the model fails."""
         self.turn += 1
         over = self._turns.landing(stop.limit) if stop.limit in landing.BUDGETS else self._turns.exhausted()
@@ -229,11 +239,11 @@ class TurnLoop:
         except (BudgetExceeded, ModelError) as error:
             if refusal is not None:
                 refusal.__cause__ = error
-            return await self._end_with_draft(box, refusal or error, stop)
+            return await self._end_with_draft(refusal or error, stop)
         except TimeoutError:
-            return await self._end_with_draft(box, refusal or self._time_is_up(), stop)
+            return await self._end_with_draft(refusal or self._time_is_up(), stop)
         history.append("assistant", reply.text)
-        return await self._best_answer(box, reply, stop)
+        return await self._best_answer(reply, stop)
 
     async def _last_reply(self, history: History, over: str) -> RootReply:
         """The reply to the last call: with as much of the history as can be paid for, and asked for once more, shorter,
@@ -263,71 +273,71 @@ class TurnLoop:
         assert failure is not None
         raise failure
 
-    async def _best_answer(self, box: Sandbox, reply: RootReply, stop: Stop) -> Ending:
+    async def _best_answer(self, reply: RootReply, stop: Stop) -> Ending:
         """The last reply as an answer: what its FINAL says, or else all of it. A draft, if it must fit and does not."""
         parsed = parse_reply(reply.text, is_cut=reply.is_cut)
-        attempt = await self._attempt_of_last(box, parsed)
+        attempt = await self._attempt_of_last(parsed)
         if isinstance(attempt, Answer):
             return Ending(answer=attempt, stop=stop)
         text = reply.text.strip()
         if reply.is_cut and (not text or self.answers.has_schema):
             limit = f"at its output limit of {reply.limit_tokens:,} tokens" if reply.is_at_its_limit else "by a filter"
             error = RunError(f"the last answer was cut off {limit}: max_output_tokens or the budget allows more")
-            return await self._end_with_draft(box, error, stop, text=text, is_cut=bool(text))
-        if not text and not self._settings.journal.is_by_older_rules:
-            return await self._end_with_draft(box, RunError("the model's last answer was empty"), stop)
-        if attempt is not None and not self.answers.has_schema and not self._settings.journal.is_by_older_rules:
+            return await self._end_with_draft(error, stop, text=text, is_cut=bool(text))
+        if not text and not self._journal.is_by_older_rules:
+            return await self._end_with_draft(RunError("the model's last answer was empty"), stop)
+        if attempt is not None and not self.answers.has_schema and not self._journal.is_by_older_rules:
             why = " ".join(attempt.problem.split())[:1000] or "its code failed"
-            return await self._end_with_draft(box, RunError(f"the last reply gave no answer: {why}"), stop)
+            return await self._end_with_draft(RunError(f"the last reply gave no answer: {why}"), stop)
         attempt = self.answers.of_plain(text)
         if isinstance(attempt, Answer):
             return Ending(answer=attempt, stop=stop, is_cut=reply.is_cut)
         misfit = RunError(f"the answer does not fit the schema: {'; '.join(self.answers.last_errors)}"[:2000])
         said = "" if parsed.code_blocks else text
         given = said if parsed.final is None else parsed.final.text or parsed.final.value
-        return await self._end_with_draft(box, misfit, stop, text=given)
+        return await self._end_with_draft(misfit, stop, text=given)
 
-    async def _attempt_of_last(self, box: Sandbox, parsed: Reply) -> Answer | NoAnswer | None:
+    async def _attempt_of_last(self, parsed: Reply) -> Answer | NoAnswer | None:
         """The answer that the last reply gives with one of its functions, in its text or in code, which runs for that;
         None where it calls none of them."""
         blocks = parsed.code_blocks if any(map(answers_in_code, parsed.code_blocks)) else ()
-        if any(map(asks_in_code, blocks)) and not self._settings.journal.is_by_older_rules:
+        if any(map(asks_in_code, blocks)) and not self._journal.is_by_older_rules:
             return NoAnswer("its code asks a model, and the run has ended.")  # what it was told would be in no journal
         cells: list[Cell] = []
-        if blocks and not self._settings.journal.is_by_older_rules:
+        if blocks and not self._journal.is_by_older_rules:
             with anyio.move_on_after(landing.seconds_for_last_call(self._meter.seconds_left)):
-                cells = await self._run_cells(box, blocks)
+                cells = await self._run_cells(blocks)
             attempt = await self.answers.of_turn(cells, None)
             if isinstance(attempt, Answer) or parsed.final is None:
                 return attempt
         return await self.answers.of_text(parsed.final) if parsed.final is not None else None
 
     async def _end_with_draft(
-        self, box: Sandbox, error: DivebellError, stop: Stop | None = None, *, text: str = "", is_cut: bool = False
+        self, error: DivebellError, stop: Stop | None = None, *, text: str = "", is_cut: bool = False
     ) -> Ending:
         """What there is, with the error: `text`, if there is some, or the draft. Raises the error where there is
         nothing, or where that is asked for."""
-        if self._settings.on_exhausted == "raise" or self._settings.journal.is_by_older_rules:
+        if self._options.on_exhausted == "raise" or self._journal.is_by_older_rules:
             raise error
         if not text:
-            await self._read_draft(box)
+            await self._read_draft()
         draft = text or self.draft()
         if not draft:
             raise error
         return Ending(answer=Answer(draft, None), stop=stop, is_cut=is_cut, error=error)
 
-    async def _run_cells(self, box: Sandbox, blocks: tuple[str, ...]) -> list[Cell]:
+    async def _run_cells(self, blocks: tuple[str, ...]) -> list[Cell]:
         """All blocks in order, up to the first that fails, or that gives the answer with SUBMIT."""
         cells: list[Cell] = []
         for code in blocks:
-            cells.append(await self.run_cell(box, code))
+            cells.append(await self.run_cell(code))
             if not cells[-1].ok or cells[-1].submitted is not None:
                 break
         return cells
 
-    async def run_cell(self, box: Sandbox, code: str) -> Cell:
-        """Run one cell, and write down what came of it."""
-        journal, path = self._settings.journal, self._meter.path
+    async def run_cell(self, code: str) -> Cell:
+        """Run one cell, and write its outcome into the journal."""
+        journal, path, box = self._journal, self._meter.path, self._session.open_box
         journal.begin_cell(path)
         self._report(CellStarted(code=code))
         try:
@@ -339,6 +349,12 @@ class TurnLoop:
         journal.check()
         self._report(CellEnded(code=code, cell=cell))
         return cell
+
+    async def is_set_on_purpose(self, name: str) -> bool:
+        """Whether code has given the variable its value by an assignment. A journal by older rules has answers that
+        came of any variable."""
+        box = self._session.open_box
+        return self._journal.is_by_older_rules or await in_thread(box.is_set_on_purpose, name)
 
 
 def _notes_of(reply: RootReply, parsed: Reply) -> list[Note]:

@@ -154,7 +154,7 @@ def test_a_failed_cell_makes_perfect_give_up() -> None:
     root = policies.root_model("perfect", "root")
     result = RLM(root, ScriptedModel("sub", lambda request: "just one label")).run(ROWS * 20, pairs.TASKS[0].query)
     assert result.answer == "I could not find it"
-    assert "ValueError" in result.trace[-2].cells[-1].output
+    assert "ValueError" in result.turns[-2].cells[-1].output
 
 
 def test_clumsys_early_answer_does_not_count() -> None:
@@ -163,7 +163,7 @@ def test_clumsys_early_answer_does_not_count() -> None:
     root = ScriptedModel("root", [wrong_name, "FINAL(later)"])
     result = RLM(root).run(ROWS, "q")
     assert result.answer == "later"
-    assert "NameError" in result.trace[0].cells[0].output
+    assert "NameError" in result.turns[0].cells[0].output
 
 
 def test_time_counts_once_where_models_work_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

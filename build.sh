@@ -9,7 +9,7 @@ usage: ./build.sh VERB [ARGUMENTS]
 
   demo    find a magic number in a million lines, offline, with the sandbox and a scripted model
   test    run the tests (arguments go to pytest); test --under-load [--short] [--rounds 5] on a busy machine
-  check   lint (ruff), format (ruff), types (mypy --strict on packages, scripts and tests; pyright on an application)
+  check   lint and format (ruff), floors (import-linter), types (mypy --strict on packages, scripts and tests; pyright on an application)
   bench   print the figures of the README (arguments: --quick, or names of benchmarks)
   bench-rlm  run the field's benchmarks (S-NIAH, OOLONG, OOLONG-Pairs); --help says what there is
   guest-stdlib  run CPython's own tests in the guest and compare with the list (arguments: modules; --help)
@@ -90,6 +90,8 @@ check)
     .venv/bin/ruff check .
     say "ruff format"
     .venv/bin/ruff format --check .
+    say "import-linter: the floors of the house"
+    .venv/bin/lint-imports --no-logo --no-cache
     say "mypy --strict"
     check_types
     say "pyright on an application"

@@ -11,7 +11,7 @@ reads the file into sealed memory instead. Lists, dicts, numbers and texts under
 by value, into each sandbox: there they are the guest's own, which it may change for itself.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Union
@@ -20,7 +20,7 @@ import msgpack
 
 from divebell.context import paths
 from divebell.context.describe import describe, preview
-from divebell.context.kinds import find_kind, folders
+from divebell.context.kinds import SourceData, find_kind, folders
 from divebell.context.kinds.json_files import JsonFile
 from divebell.context.kinds.text_files import read_file
 from divebell.context.layout import Reference, fields_of, make_reference, type_and_length
@@ -35,7 +35,7 @@ COPIED_BELOW_BYTES = 4096
 
 _HASHED_BYTES = 4 << 20
 
-Source = Union[str, bytes, bytearray, memoryview, Sequence[object], Mapping[Any, object], Path, "Context"]
+Source = Union[SourceData, "Context"]
 """What a context can be made of; see Context.of. A sequence is any but a str, such as a list or tuple of texts."""
 
 

@@ -1,10 +1,12 @@
 """The kinds of source that a context can be made of: a file each, and the list of them.
 
-To add one: a file here with a class of ContextKind (FileFormat, where it is a file with a suffix of its own), and its
-place in the list. What it gives is plain data, so nothing else has to know of it.
+To add one: a file here with a class of ContextKind (FileFormat, where it is a file with a suffix of its own), its place
+in KINDS or PATH_KINDS, and its type in SourceData. It results in plain data, so nothing else has to know of it.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from divebell.context.kinds.folders import Folder, Pattern
 from divebell.context.kinds.images import ImageFile
@@ -12,6 +14,9 @@ from divebell.context.kinds.json_files import JsonFile
 from divebell.context.kinds.kind import ContextKind, FileFormat, PathKind
 from divebell.context.kinds.text_files import TextFile
 from divebell.context.kinds.values import Bytes, Container, Text
+
+SourceData = str | bytes | bytearray | memoryview | Sequence[object] | Mapping[Any, object] | Path
+"""The types that the kinds take."""
 
 PATH_KINDS: tuple[PathKind, ...] = (Pattern(), Folder(), JsonFile(), ImageFile(), TextFile())
 """In the order in which they are asked. The last one takes every path."""

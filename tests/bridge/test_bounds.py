@@ -60,7 +60,7 @@ def test_a_schema_beyond_a_bound_is_refused_alike_on_both_sides(name: str) -> No
         assert cell.error.kind == "BadRequest"
         assert sentence in cell.error.message
     with pytest.raises(Refused, match=sentence) as refused:
-        reading.queries({"prompts": ["q"], "schema": make()})
+        reading.read_queries({"prompts": ["q"], "schema": make()})
     assert refused.value.kind == wire.BAD_REQUEST
     with pytest.raises(SchemaRefused, match=sentence):
         GuestSchema.of(make())

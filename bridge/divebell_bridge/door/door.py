@@ -136,7 +136,7 @@ class Door:
         self._tickets.stop()
 
     def _query(self, request: dict[str, Any], _size: int) -> object:
-        return self._host.query(reading.queries(request))
+        return self._host.query(reading.read_queries(request))
 
     def _child(self, request: dict[str, Any], _size: int) -> object:
         return self._host.child(self._children(request))
@@ -144,7 +144,7 @@ class Door:
     def _children(self, request: dict[str, Any]) -> list[ChildQuery]:
         if request.get("references") is not None and not self._host.takes_references:
             raise Refused(wire.SEND_IN_FULL, "this run's children take no references")
-        return reading.children(request)
+        return reading.read_children(request)
 
     def _tool(self, request: dict[str, Any], size: int) -> object:
         [number] = self._submit_calls(wire.TOOL, request, size)
@@ -157,11 +157,11 @@ class Door:
     def _submit_calls(self, kind: object, request: dict[str, Any], size: int) -> list[int]:
         calls: list[Call]
         if kind == wire.QUERY:
-            calls = [*reading.queries(request)]
+            calls = [*reading.read_queries(request)]
         elif kind == wire.CHILD:
             calls = [*self._children(request)]
         elif kind == wire.TOOL:
-            calls = [reading.tool_call(request)]
+            calls = [reading.read_tool_call(request)]
             if self._tool_calls_left <= 0:
                 raise Refused(wire.TOOL_ERROR, f"a cell may call tools {self._tool_calls:,} times, and has done so")
             self._tool_calls_left -= 1
@@ -170,15 +170,15 @@ class Door:
         return self._tickets.submit(calls, size)
 
     def _wait(self, request: dict[str, Any], _size: int) -> object:
-        numbers = None if request.get("tickets") is None else reading.tickets(request, MAX_OPEN_CALLS)
-        seconds = reading.seconds(request)
+        numbers = None if request.get("tickets") is None else reading.read_tickets(request, MAX_OPEN_CALLS)
+        seconds = reading.read_seconds(request)
         ended = self._tickets.wait(numbers, seconds)
         if not ended and seconds is not None:
             self._clock.pass_time(seconds)
         return ended
 
     def _cancel(self, request: dict[str, Any], _size: int) -> object:
-        self._tickets.cancel(reading.tickets(request, MAX_OPEN_CALLS))
+        self._tickets.cancel(reading.read_tickets(request, MAX_OPEN_CALLS))
         return None
 
     def _check_answer(self, request: dict[str, Any], size: int) -> object:

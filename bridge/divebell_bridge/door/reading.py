@@ -24,31 +24,33 @@ class Refused(Exception):
         self.kind = kind
 
 
-def queries(request: Request) -> list[Query]:
-    prompts, model, schema = _prompts(request), _model(request), _schema(request)
-    given = request.get("images")
-    if given is None:
+def read_queries(request: Request) -> list[Query]:
+    """The calls that a request asks for."""
+    prompts, model, schema = _read_prompts(request), _read_model(request), _read_schema(request)
+    image_lists = request.get("images")
+    if image_lists is None:
         return [Query(prompt, model, schema) for prompt in prompts]
-    if not isinstance(given, list) or len(given) != len(prompts):
+    if not isinstance(image_lists, list) or len(image_lists) != len(prompts):
         raise Refused(wire.BAD_REQUEST, "images must be a list with one entry for each prompt")
     room = bounds.MAX_IMAGE_BYTES
-    made: list[Query] = []
-    for prompt, several in zip(prompts, given, strict=True):
-        images = _images(several)
+    queries: list[Query] = []
+    for prompt, image_list in zip(prompts, image_lists, strict=True):
+        images = _read_images(image_list)
         room -= sum(len(image.data) for image in images)
         if room < 0:
             raise Refused(wire.BAD_REQUEST, _TOO_MANY_BYTES)
-        made.append(Query(prompt, model, schema, images))
-    return made
+        queries.append(Query(prompt, model, schema, images))
+    return queries
 
 
-def children(request: Request) -> list[ChildQuery]:
-    prompts, model = _prompts(request), _model(request)
-    contexts = _one_for_each(prompts, request.get("contexts"), "contexts")
+def read_children(request: Request) -> list[ChildQuery]:
+    """The children that a request asks for."""
+    prompts, model = _read_prompts(request), _read_model(request)
+    contexts = _check_one_each(prompts, request.get("contexts"), "contexts")
     references = request.get("references")
     if references is not None:
-        references = _one_for_each(prompts, references, "references")
-    made: list[ChildQuery] = []
+        references = _check_one_each(prompts, references, "references")
+    children: list[ChildQuery] = []
     for index, (prompt, context) in enumerate(zip(prompts, contexts, strict=True)):
         if not isinstance(context, (type(None), str, bytes, list, dict)):
             raise Refused(wire.BAD_REQUEST, f"a context is a str, bytes, list or dict, not {type(context).__name__}")
@@ -56,12 +58,13 @@ def children(request: Request) -> list[ChildQuery]:
         if reference is not None:
             if context is not None:
                 raise Refused(wire.BAD_REQUEST, "a child gets a context or a reference, not both")
-            context = _reference(reference)
-        made.append(ChildQuery(prompt, context, model))
-    return made
+            context = _read_reference(reference)
+        children.append(ChildQuery(prompt, context, model))
+    return children
 
 
-def tool_call(request: Request) -> ToolCall:
+def read_tool_call(request: Request) -> ToolCall:
+    """The call of a tool that a request asks for."""
     name, arguments, keywords = (request.get(key) for key in ("name", "arguments", "keyword_arguments"))
     if type(name) is not str or not name.isidentifier() or len(name) > bounds.MAX_TOOL_NAME_CHARACTERS:
         raise Refused(wire.BAD_REQUEST, "name must be a tool's name")
@@ -74,7 +77,8 @@ def tool_call(request: Request) -> ToolCall:
     return ToolCall(name, tuple(arguments), keywords)
 
 
-def tickets(request: Request, most: int) -> list[int]:
+def read_tickets(request: Request, most: int) -> list[int]:
+    """The numbers of the calls that a request is about; at most so many."""
     numbers = request.get("tickets")
     if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
         raise Refused(wire.BAD_REQUEST, "tickets must be a list of numbers")
@@ -83,17 +87,17 @@ def tickets(request: Request, most: int) -> list[int]:
     return numbers
 
 
-def seconds(request: Request) -> float | None:
+def read_seconds(request: Request) -> float | None:
     """How long to wait; None for as long as it takes."""
-    given = request.get("seconds")
-    if given is None:
+    seconds = request.get("seconds")
+    if seconds is None:
         return None
-    if type(given) not in (int, float) or not 0 <= given <= bounds.MAX_WAIT_SECONDS:  # refuses NaN too
+    if type(seconds) not in (int, float) or not 0 <= seconds <= bounds.MAX_WAIT_SECONDS:  # refuses NaN too
         raise Refused(wire.BAD_REQUEST, "seconds must be a number from 0 to a billion, or None")
-    return float(given)
+    return float(seconds)
 
 
-def _prompts(request: Request) -> list[str]:
+def _read_prompts(request: Request) -> list[str]:
     prompts = request.get("prompts")
     if not isinstance(prompts, list) or not all(type(prompt) is str for prompt in prompts):
         raise Refused(wire.BAD_REQUEST, "prompts must be a list of str")
@@ -104,20 +108,20 @@ def _prompts(request: Request) -> list[str]:
     return prompts
 
 
-def _model(request: Request) -> str | None:
+def _read_model(request: Request) -> str | None:
     model = request.get("model")
     if model is not None and (type(model) is not str or len(model) > bounds.MAX_MODEL_NAME_CHARACTERS):
         raise Refused(wire.BAD_REQUEST, "model must be a name or None")
     return model
 
 
-def _one_for_each(prompts: list[str], given: object, name: str) -> list[Any]:
-    if not isinstance(given, list) or len(given) != len(prompts):
+def _check_one_each(prompts: list[str], values: object, name: str) -> list[Any]:
+    if not isinstance(values, list) or len(values) != len(prompts):
         raise Refused(wire.BAD_REQUEST, f"{name} must be a list with one entry for each prompt")
-    return given
+    return values
 
 
-def _schema(request: Request) -> dict[str, object] | None:
+def _read_schema(request: Request) -> dict[str, object] | None:
     schema = request.get("schema")
     if schema is None:
         return None
@@ -127,13 +131,13 @@ def _schema(request: Request) -> dict[str, object] | None:
     return schema  # type: ignore[no-any-return]
 
 
-def _images(given: object) -> tuple[Image, ...]:
-    if given is None:
+def _read_images(value: object) -> tuple[Image, ...]:
+    if value is None:
         return ()
-    if not isinstance(given, list) or len(given) > bounds.MAX_PROMPT_IMAGES:
+    if not isinstance(value, list) or len(value) > bounds.MAX_PROMPT_IMAGES:
         raise Refused(wire.BAD_REQUEST, f"the images of a prompt are a list of at most {bounds.MAX_PROMPT_IMAGES}")
-    made: list[Image] = []
-    for image in given:
+    images: list[Image] = []
+    for image in value:
         media_type = image.get("media_type") if isinstance(image, dict) else None
         data = image.get("data") if isinstance(image, dict) else None
         if type(media_type) is not str or type(data) is not bytes:
@@ -141,13 +145,13 @@ def _images(given: object) -> tuple[Image, ...]:
         if media_type not in bounds.IMAGE_KINDS:
             kinds = bounds.IMAGE_KINDS_IN_WORDS
             raise Refused(wire.BAD_REQUEST, f"an image's media_type is one of {kinds}, not {media_type[:60]!r}")
-        made.append(Image(media_type, data))
-    return tuple(made)
+        images.append(Image(media_type, data))
+    return tuple(images)
 
 
-def _reference(given: object) -> ContextReference | ContextItem:
-    if isinstance(given, dict) and len(given) == 1:
-        part, key = given.get("slice"), given.get("item")
+def _read_reference(value: object) -> ContextReference | ContextItem:
+    if isinstance(value, dict) and len(value) == 1:
+        part, key = value.get("slice"), value.get("item")
         if (
             isinstance(part, list)
             and len(part) == 2

@@ -61,5 +61,5 @@ Call = Query | ChildQuery | ToolCall
 """What can be started and waited for."""
 
 Outcome = dict[str, object]
-"""What came of one call: {"text": reply}, {"value": plain data}, or {"kind": error, "message": why}. A tool's own
+"""The outcome of one call: {"text": reply}, {"value": plain data}, or {"kind": error, "message": why}. A tool's own
 exception has its class's name as "error" beside them."""

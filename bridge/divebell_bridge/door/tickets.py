@@ -22,8 +22,7 @@ from divebell_bridge.door.requests import Call, Outcome
 
 MAX_REQUEST_BYTES = 256 << 20
 MAX_KEPT_BYTES = 256 << 20
-LATE = "TimeoutError"
-"""What the guest is told of a call that is over its time."""
+_TIMEOUT = "TimeoutError"
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class _Ticket:
 
 
 class Tickets:
-    """The open calls of one cell. `start` is the host's: it starts a call, and reports its outcome later, from any
+    """The open calls of one cell. `start` is Host.start: it starts a call, and reports its outcome later, from any
     thread."""
 
     def __init__(self, start: Callable[[Call, Callable[[Outcome], None]], Started]) -> None:
@@ -126,8 +125,8 @@ class Tickets:
             self._changed.notify_all()
 
     def wait(self, numbers: "list[int] | None", seconds: float | None) -> list[tuple[int, Outcome]]:
-        """Those of `numbers` (None: of all that are open) that are done, with their outcomes; each is told once. Blocks
-        until one is there, or `seconds` have passed: then the list is empty. Refused where one is not open."""
+        """Those of `numbers` (None: of all that are open) that are done, with their outcomes; each is returned once.
+        Blocks until one is done, or `seconds` have passed: then the list is empty. Refused where one is not open."""
         until = time.monotonic() + (MAX_WAIT_SECONDS if seconds is None else seconds)
         with self._changed:
             if numbers is not None:
@@ -138,13 +137,13 @@ class Tickets:
                 self._check_running()
                 now = time.monotonic()
                 wake_at = self._expire(now)
-                found = self._collect(numbers)
-                if found or now >= until:
-                    return found
+                outcomes = self._collect(numbers)
+                if outcomes or now >= until:
+                    return outcomes
                 self._changed.wait(min(until, wake_at) - now)
 
     def _expire(self, now: float) -> float:
-        """Answer for calls that are over their time. Returns when the next one will be."""
+        """Answer for calls that took too long. Returns when the next one will have."""
         next_at = now + threading.TIMEOUT_MAX / 2
         for number, ticket in self._timed.items():
             assert ticket.deadline is not None
@@ -155,25 +154,25 @@ class Tickets:
                 next_at = min(next_at, ticket.deadline)
                 continue
             ticket.started.cancel()
-            ticket.outcome = late(ticket.started.seconds or 0.0)
+            ticket.outcome = outcome_of_timeout(ticket.started.seconds or 0.0)
             self._done[number] = ticket
         return next_at
 
     def _collect(self, numbers: "list[int] | None") -> list[tuple[int, Outcome]]:
-        found: list[tuple[int, Outcome]] = []
+        outcomes: list[tuple[int, Outcome]] = []
         room = MAX_COLLECTED_BYTES
         for number in list(self._done) if numbers is None else [n for n in numbers if n in self._done]:
             ticket = self._done[number]
-            if found and ticket.outcome_bytes > room:
+            if outcomes and ticket.outcome_bytes > room:
                 break
             room -= ticket.outcome_bytes
             assert ticket.outcome is not None
-            found.append((number, ticket.outcome))
+            outcomes.append((number, ticket.outcome))
             self._forget(number)
-        return found
+        return outcomes
 
     def cancel(self, numbers: list[int]) -> None:
-        """Give up calls; what came of them is dropped. Refused where one is not open, and then none is."""
+        """Give up calls; their outcomes are dropped. Refused where one is not open: then none is given up."""
         with self._changed:
             self._check_open(numbers)
             given_up = [self._forget(number) for number in numbers]
@@ -217,9 +216,14 @@ class Tickets:
         return ticket
 
 
-def late(seconds: float) -> Outcome:
-    """What the guest is told of a tool that is over its time."""
-    return {"kind": wire.TOOL_ERROR, "message": f"it did not end within {seconds:g} s", "error": LATE}
+def outcome_of_timeout(seconds: float) -> Outcome:
+    """The outcome of a tool that took too long."""
+    return {"kind": wire.TOOL_ERROR, "message": f"it did not end within {seconds:g} s", "error": _TIMEOUT}
+
+
+def is_timeout(outcome: object) -> bool:
+    """Whether the outcome says that a tool took too long; one that raised a TimeoutError itself says the same."""
+    return isinstance(outcome, dict) and outcome.get("kind") == wire.TOOL_ERROR and outcome.get("error") == _TIMEOUT
 
 
 def _cancel(given_up: list[_Ticket]) -> None:
@@ -229,6 +233,6 @@ def _cancel(given_up: list[_Ticket]) -> None:
 
 
 def _size(outcome: Outcome) -> int:
-    """What it takes, in characters or bytes. WireError where it could not be told to the guest."""
+    """Its size, in characters or bytes. WireError where it is not plain data that can be sent to the guest."""
     text = outcome.get("text")
     return len(text) if isinstance(text, str) else len(wire.encode(outcome))

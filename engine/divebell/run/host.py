@@ -22,7 +22,7 @@ from divebell.sandbox.tools import Tools
 from divebell_bridge.door import wire
 from divebell_bridge.door.door import Door, Started
 from divebell_bridge.door.requests import Call, ChildQuery, Image, Outcome, Query, ToolCall
-from divebell_bridge.door.tickets import late
+from divebell_bridge.door.tickets import outcome_of_timeout
 from divebell_bridge.money.errors import BudgetExceeded
 
 UNKNOWN_TOOL = "unknown"
@@ -132,7 +132,7 @@ class RunHost:
         outcome = self.journal.find_tool_outcome(self.path, number)
         name = f"tool {number}"
         if outcome is None and self.journal.was_given_up(self.path, name):
-            outcome = late(self._tools.seconds)
+            outcome = outcome_of_timeout(self._tools.seconds)
         if outcome is not None:
             tool_call.pass_on(outcome)
             return Started(lambda: None)

@@ -11,7 +11,7 @@ from divebell.journal.base import Journal, RecordedAnswer
 from divebell.run.tasks import RunTasks
 from divebell_bridge.door import reading, wire
 from divebell_bridge.door.door import Door, DoorClock, Host, Refused
-from divebell_bridge.door.tickets import LATE
+from divebell_bridge.door.tickets import is_timeout
 
 TIME_DEPENDENT = frozenset({wire.QUERY, wire.CHILD, wire.TOOL, wire.WAIT, wire.BUDGET})
 
@@ -55,7 +55,7 @@ class RecordedDoor(Door):
         try:
             if op == wire.WAIT:
                 answer = self._wait_again(request, known)
-            elif op == wire.TOOL and _was_late(known):
+            elif op == wire.TOOL and is_timeout(known):
                 numbers = super().carry_out(wire.SUBMIT, {**request, "call": wire.TOOL}, packed)
                 super().carry_out(wire.CANCEL, {"tickets": numbers}, b"")
                 answer = known
@@ -71,10 +71,10 @@ class RecordedDoor(Door):
         if not isinstance(recorded, list) or not all(isinstance(each, list) and len(each) == 2 for each in recorded):
             raise Refused(wire.UNAVAILABLE, "the journal is damaged")
         if not recorded:
-            self._clock.pass_time(reading.seconds(request) or 0.0)
+            self._clock.pass_time(reading.read_seconds(request) or 0.0)
         ended: list[object] = []
         for number, outcome in recorded:
-            if _was_late(outcome):  # whether the tool ends at all may be different each time
+            if is_timeout(outcome):  # whether the tool ends at all may be different each time
                 super().carry_out(wire.CANCEL, {"tickets": [number]}, b"")
                 ended.append((number, outcome))
             else:
@@ -93,8 +93,3 @@ class RecordedDoor(Door):
 
 def _refusal_as_record(refused: Refused) -> dict[str, object]:
     return {"refused": refused.kind, "message": str(refused)}
-
-
-def _was_late(outcome: object) -> bool:
-    """Whether the guest was answered that a tool took too long."""
-    return isinstance(outcome, dict) and outcome.get("kind") == wire.TOOL_ERROR and outcome.get("error") == LATE

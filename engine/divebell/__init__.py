@@ -3,6 +3,8 @@
 `RLM` answers questions about contexts of any size; `Sandbox` is its sealed Python alone. README.md shows both.
 """
 
+from typing import TYPE_CHECKING, NoReturn
+
 from divebell.calls.memo import Memo
 from divebell.calls.retries import Retries
 from divebell.cell import Cell, CellError
@@ -14,28 +16,29 @@ from divebell.errors import (
     CacheError,
     ConfigurationError,
     ContextError,
-    ContextTooLong,
+    ContextTooLongError,
     DivebellError,
     GuestError,
     IncompleteReply,
     JournalError,
-    LedgerBusy,
+    LedgerBusyError,
     LedgerError,
-    LedgerUnavailable,
+    LedgerUnavailableError,
     ModelError,
-    ModelRefused,
-    ModelUnavailable,
-    NotPlainData,
-    OutputTooLong,
-    ReplayDiverged,
+    ModelRefusedError,
+    ModelUnavailableError,
+    NotPlainDataError,
+    OutputTooLongError,
+    ReplayDivergedError,
     RequestError,
     RunError,
-    SandboxClosed,
+    SandboxClosedError,
     SandboxError,
-    SchemaRefused,
+    SchemaRefusedError,
     TraceError,
-    UnknownModel,
-    UnknownPrice,
+    UnknownModelError,
+    UnknownPriceError,
+    refuse_renamed_error,
 )
 from divebell.events import Event, EventListener
 from divebell.limits import Limits
@@ -70,6 +73,12 @@ from divebell_bridge.money.memory_ledger import MemoryLedger
 from divebell_bridge.money.rates import LongPrompt, Rate, RateCard
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        refuse_renamed_error(__name__, name)
+
+
 __all__ = [
     "RLM",
     "AnswerError",
@@ -82,7 +91,7 @@ __all__ = [
     "ConfigurationError",
     "Context",
     "ContextError",
-    "ContextTooLong",
+    "ContextTooLongError",
     "DivebellError",
     "Engine",
     "Event",
@@ -92,9 +101,9 @@ __all__ = [
     "IncompleteReply",
     "JournalError",
     "Ledger",
-    "LedgerBusy",
+    "LedgerBusyError",
     "LedgerError",
-    "LedgerUnavailable",
+    "LedgerUnavailableError",
     "Level",
     "Limits",
     "LongPrompt",
@@ -103,16 +112,16 @@ __all__ = [
     "Message",
     "Model",
     "ModelError",
-    "ModelRefused",
-    "ModelUnavailable",
-    "NotPlainData",
+    "ModelRefusedError",
+    "ModelUnavailableError",
+    "NotPlainDataError",
     "OpenAIChatModel",
     "OpenAIResponsesModel",
-    "OutputTooLong",
+    "OutputTooLongError",
     "RLMOptions",
     "Rate",
     "RateCard",
-    "ReplayDiverged",
+    "ReplayDivergedError",
     "Request",
     "RequestError",
     "Result",
@@ -121,9 +130,9 @@ __all__ = [
     "RunStream",
     "SQLiteLedger",
     "Sandbox",
-    "SandboxClosed",
+    "SandboxClosedError",
     "SandboxError",
-    "SchemaRefused",
+    "SchemaRefusedError",
     "ScriptedModel",
     "Session",
     "Snapshot",
@@ -134,8 +143,8 @@ __all__ = [
     "Tools",
     "TraceError",
     "Turn",
-    "UnknownModel",
-    "UnknownPrice",
+    "UnknownModelError",
+    "UnknownPriceError",
     "Usage",
     "Variable",
 ]

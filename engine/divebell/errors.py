@@ -1,45 +1,47 @@
 """Every error that Divebell raises.
 
 DivebellError
-├── ConfigurationError      what the application asked for makes no sense; says what to change
-│   ├── CacheError          the folder for compiled modules cannot be trusted or used
-│   └── UnknownPrice        a budget in dollars, and a model whose price is not known
-├── ContextError            the context cannot be read, is of a kind that cannot be shared, or is too large
-├── SandboxError            the sandbox cannot do what was asked
-│   ├── GuestError          the guest died or cannot start; carries the kind of fault
-│   ├── SandboxClosed       it was closed before
-│   └── NotPlainData        the value cannot cross between host and guest
-├── AnswerError             an answer does not fit its schema; carries one line for each problem
-├── BudgetExceeded          a limit of the run's budget does not allow more; carries limit, cap, spent, held, path
-├── LedgerError             the ledger cannot be read or written
-│   └── LedgerUnavailable   it cannot be written just now: a full disk, a drive that is away
-│       └── LedgerBusy      another process writes to it just now
-├── JournalError            a journal cannot be read or written, or is of another run
-│   └── ReplayDiverged      a run that was repeated did something else than is recorded
-├── ModelError              a model call failed; carries the model's name
-│   ├── ModelUnavailable    the endpoint did not answer: unreachable, timed out, 5xx
-│   ├── ModelRefused        the endpoint answered no: key, name, request, rate limit
-│   │   ├── ContextTooLong      the prompt is longer than the model can read; carries its window, if it was named
-│   │   └── OutputTooLong       the output limit is higher than the model allows; carries that limit, if it was named
-│   ├── IncompleteReply     what came is not whole: a cut reply, or a child's draft; carries its text
-│   ├── RequestError        the request itself cannot be sent, and no model was asked
-│   │   └── SchemaRefused       the schema that sandboxed code gave is not taken; says what to change
-│   └── UnknownModel        no model of that name is configured
-├── RunError                the run ended without an answer
-└── TraceError              a trace cannot be written, or a file is not one; says which line
+├── ConfigurationError            what the application asked for makes no sense; says what to change
+│   ├── CacheError                the folder for compiled modules cannot be trusted or used
+│   └── UnknownPriceError         a budget in dollars, and a model whose price is not known
+├── ContextError                  the context cannot be read, is of a kind that cannot be shared, or is too large
+├── SandboxError                  the sandbox cannot do what was asked
+│   ├── GuestError                the guest died or cannot start; has the kind of fault
+│   ├── SandboxClosedError        it was closed before
+│   └── NotPlainDataError         the value cannot cross between host and guest
+├── AnswerError                   an answer does not fit its schema; has one line for each problem
+├── BudgetExceeded                a limit of the run's budget does not allow more; has limit, cap, spent, held, path
+├── LedgerError                   the ledger cannot be read or written
+│   └── LedgerUnavailableError    it cannot be written just now: a full disk, a drive that is away
+│       └── LedgerBusyError       another process is writing to it
+├── JournalError                  a journal cannot be read or written, or is of another run
+│   └── ReplayDivergedError       a repeated run did something else than is recorded
+├── ModelError                    a model call failed; has the model's name
+│   ├── ModelUnavailableError     the endpoint did not answer: unreachable, timed out, 5xx
+│   ├── ModelRefusedError         the endpoint refused the call: its key, name, request or rate
+│   │   ├── ContextTooLongError   the prompt is longer than the model can read; has its window, if it was named
+│   │   └── OutputTooLongError    the output limit is higher than the model allows; has that limit, if it was named
+│   ├── IncompleteReply           the reply is not complete: a cut reply, or a child's draft; has its text
+│   ├── RequestError              the request itself cannot be sent, and no model was asked
+│   │   └── SchemaRefusedError    the schema that sandboxed code gave is not supported; says what to change
+│   └── UnknownModelError         no model of that name is configured
+├── RunError                      the run ended without an answer
+└── TraceError                    a trace cannot be written, or a file is not a trace; says which line
+
+BudgetExceeded and IncompleteReply have the names that code in a sandbox knows them by.
 """
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from divebell.usage import Usage
 from divebell_bridge.money.errors import (
     BudgetExceeded,
     ConfigurationError,
     DivebellError,
-    LedgerBusy,
+    LedgerBusyError,
     LedgerError,
-    LedgerUnavailable,
-    UnknownPrice,
+    LedgerUnavailableError,
+    UnknownPriceError,
 )
 
 
@@ -77,11 +79,11 @@ class GuestError(SandboxError):
         self.kind: GuestFault = kind
 
 
-class SandboxClosed(SandboxError):
+class SandboxClosedError(SandboxError):
     """The sandbox was closed, or its run was cancelled."""
 
 
-class NotPlainData(SandboxError, TypeError):
+class NotPlainDataError(SandboxError, TypeError):
     """Only None, bool, int, float, str, bytes, list, tuple and dict of these cross between host and guest."""
 
 
@@ -139,15 +141,15 @@ class RequestError(ModelError):
         super().__init__(message, model=model, never_ran=True)
 
 
-class SchemaRefused(RequestError, ValueError):
+class SchemaRefusedError(RequestError, ValueError):
     """A schema from inside a sandbox has a keyword that is not taken from there, or is over a bound."""
 
 
-class ModelUnavailable(ModelError):
+class ModelUnavailableError(ModelError):
     """The endpoint did not answer: unreachable, timed out, or failing (5xx)."""
 
 
-class ModelRefused(ModelError):
+class ModelRefusedError(ModelError):
     """The endpoint answered no. `status` is the HTTP status, 0 where there was none."""
 
     def __init__(self, message: str, *, model: str = "", status: int = 0, **more: Any) -> None:
@@ -155,7 +157,7 @@ class ModelRefused(ModelError):
         self.status = status
 
 
-class ContextTooLong(ModelRefused):
+class ContextTooLongError(ModelRefusedError):
     """The prompt, with the output that was asked for, does not fit into the model's window.
 
     limit_tokens: the window that the endpoint named, for input and output together where `counts_output`, else for the
@@ -177,7 +179,7 @@ class ContextTooLong(ModelRefused):
         self.counts_output = counts_output
 
 
-class OutputTooLong(ModelRefused):
+class OutputTooLongError(ModelRefusedError):
     """The output limit that was sent is higher than the model allows. output_limit_tokens: the highest that it allows,
     None where the endpoint did not name it."""
 
@@ -197,7 +199,7 @@ class IncompleteReply(ModelError):
         self.text = text
 
 
-class UnknownModel(ModelError, ConfigurationError):
+class UnknownModelError(ModelError, ConfigurationError):
     """No model of that name is configured for this run."""
 
 
@@ -205,7 +207,7 @@ class JournalError(DivebellError):
     """A journal cannot be read, or cannot be written: then the run ends, because it could not be repeated."""
 
 
-class ReplayDiverged(JournalError):
+class ReplayDivergedError(JournalError):
     """A run that was repeated from its journal did something else; the message shows the first difference."""
 
 
@@ -221,32 +223,58 @@ class TraceError(DivebellError, ValueError):
         self.line = line
 
 
+RENAMED_ERRORS = {
+    name: f"{name}Error"
+    for name in (
+        "ContextTooLong", "LedgerBusy", "LedgerUnavailable", "ModelRefused", "ModelUnavailable", "NotPlainData",
+        "OutputTooLong", "ReplayDiverged", "SandboxClosed", "SchemaRefused", "UnknownModel", "UnknownPrice",
+    )
+}  # fmt: skip
+"""Errors that had another name in version 0.1.0, by that name."""
+
+
+def refuse_renamed_error(module: str, name: str) -> NoReturn:
+    """For a module's `__getattr__`: ImportError that has an error's present name, AttributeError for any other name.
+
+    An AttributeError would not do: `from divebell import ...` shows another sentence in its place.
+    """
+    if name in RENAMED_ERRORS:
+        raise ImportError(f"{module}.{name} is now called {module}.{RENAMED_ERRORS[name]}", name=module)
+    raise AttributeError(f"module {module!r} has no attribute {name!r}", name=name)
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> NoReturn:
+        refuse_renamed_error(__name__, name)
+
+
 __all__ = [
     "AnswerError",
     "BudgetExceeded",
     "CacheError",
     "ConfigurationError",
     "ContextError",
-    "ContextTooLong",
+    "ContextTooLongError",
     "DivebellError",
     "GuestError",
     "IncompleteReply",
     "JournalError",
-    "LedgerBusy",
+    "LedgerBusyError",
     "LedgerError",
-    "LedgerUnavailable",
+    "LedgerUnavailableError",
     "ModelError",
-    "ModelRefused",
-    "ModelUnavailable",
-    "NotPlainData",
-    "OutputTooLong",
-    "ReplayDiverged",
+    "ModelRefusedError",
+    "ModelUnavailableError",
+    "NotPlainDataError",
+    "OutputTooLongError",
+    "ReplayDivergedError",
     "RequestError",
     "RunError",
-    "SandboxClosed",
+    "SandboxClosedError",
     "SandboxError",
-    "SchemaRefused",
+    "SchemaRefusedError",
     "TraceError",
-    "UnknownModel",
-    "UnknownPrice",
+    "UnknownModelError",
+    "UnknownPriceError",
 ]

@@ -54,8 +54,8 @@ def replay(
 
     A run that failed fails again with the same words, as the same BudgetExceeded, RunError or ModelError.
 
-    Raises ReplayDiverged with the first difference, JournalError where the journal cannot be read or is incomplete,
-    ConfigurationError where the context is a different one.
+    Raises ReplayDivergedError with the first difference, JournalError where the journal cannot be read or is not
+    complete, ConfigurationError where the context is a different one.
     """
     if (live_from_turn is None) != (model is None):
         raise ConfigurationError("give both model and live_from_turn, the turn from which it is asked, or neither")

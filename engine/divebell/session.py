@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Generic, cast
 
 from divebell.context import Context, Source
-from divebell.errors import ConfigurationError, SandboxClosed
+from divebell.errors import ConfigurationError, SandboxClosedError
 from divebell.events import EventListener
 from divebell.metadata import check_metadata
 from divebell.models.protocol import Message
@@ -41,7 +41,7 @@ class Session(Generic[Answer_co]):
     def ask(
         self, query: str, *, metadata: Mapping[str, str] | None = None, on_event: EventListener | None = None
     ) -> Result[Answer_co]:
-        """The answer to a question. As RLM.run; SandboxClosed where the session is closed.
+        """The answer to a question. As RLM.run; SandboxClosedError where the session is closed.
 
         A session's questions have no journal: they can be traced, but neither repeated nor resumed.
         """
@@ -57,7 +57,7 @@ class Session(Generic[Answer_co]):
             raise ConfigurationError("the session is answering another question: ask one after another")
         try:
             if self._closed:
-                raise SandboxClosed("the session is closed")
+                raise SandboxClosedError("the session is closed")
             if self._context is None:
                 self._context = await prepare_context(self._source)
             if self._state is None:

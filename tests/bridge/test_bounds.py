@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from divebell import RLM, Budget, Context, ContextError, RequestError, Sandbox, SchemaRefused, ScriptedModel
+from divebell import RLM, Budget, Context, ContextError, RequestError, Sandbox, SchemaRefusedError, ScriptedModel
 from divebell.models.image_headers import SIZES
 from divebell.schemas import GuestSchema
 from divebell_bridge.door import bounds, reading, wire
@@ -62,7 +62,7 @@ def test_a_schema_beyond_a_bound_is_refused_alike_on_both_sides(name: str) -> No
     with pytest.raises(Refused, match=sentence) as refused:
         reading.read_queries({"prompts": ["q"], "schema": make()})
     assert refused.value.kind == wire.BAD_REQUEST
-    with pytest.raises(SchemaRefused, match=sentence):
+    with pytest.raises(SchemaRefusedError, match=sentence):
         GuestSchema.of(make())
 
 
@@ -102,7 +102,7 @@ def test_what_is_the_requests_fault_is_no_model_error_and_costs_nothing(name: st
 
 
 def test_the_errors_of_a_request_are_one_family() -> None:
-    assert issubclass(SchemaRefused, RequestError)
+    assert issubclass(SchemaRefusedError, RequestError)
     assert RequestError("no").never_ran
 
 

@@ -13,7 +13,7 @@ from divebell_bridge.money.bids import TOKENS_PER_MESSAGE, TOKENS_PER_REQUEST, w
 from divebell_bridge.money.budget import Budget
 from divebell_bridge.money.charges import Hold
 from divebell_bridge.money.dollars import picodollars
-from divebell_bridge.money.errors import BudgetExceeded, UnknownPrice
+from divebell_bridge.money.errors import BudgetExceeded, UnknownPriceError
 from divebell_bridge.money.meter import Meter
 from divebell_bridge.money.rates import Rate, RateCard
 
@@ -108,7 +108,7 @@ def test_a_hold_of_another_meter_is_not_settled() -> None:
 
 
 def test_an_unknown_price_is_refused_under_a_cap_in_dollars_and_free_without() -> None:
-    with pytest.raises(UnknownPrice, match="price of 'nonesuch' is not known"):
+    with pytest.raises(UnknownPriceError, match="price of 'nonesuch' is not known"):
         Meter(Budget(dollars="5"), CARD).hold("nonesuch", ["x"], 1)
     meter = Meter(Budget(tokens=10_000), CARD)
     meter.settle(meter.hold("nonesuch", ["x"], 1).charge(5, 1, 0))

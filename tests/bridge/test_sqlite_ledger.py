@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from divebell_bridge.money.amounts import Amounts, Caps
-from divebell_bridge.money.errors import BudgetExceeded, LedgerBusy, LedgerError
+from divebell_bridge.money.errors import BudgetExceeded, LedgerBusyError, LedgerError
 from divebell_bridge.money.escrow import Fixed
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 
@@ -318,7 +318,7 @@ def test_a_full_disk_is_a_clear_error_that_changes_nothing_and_passes(tmp_path: 
         HELD
         + """
 import resource
-from divebell_bridge.money.errors import LedgerBusy, LedgerError
+from divebell_bridge.money.errors import LedgerBusyError, LedgerError
 ledger.open("run", kind="run", path="run", parent=day, wanted=Caps(60, None, None))
 full = os.stat(str(ledger.path) + "-wal").st_size
 resource.setrlimit(resource.RLIMIT_FSIZE, (full, resource.RLIM_INFINITY))
@@ -334,7 +334,7 @@ print(ledger.account("run").held.picodollars)
 """,
         LEDGER=str(tmp_path / "ledger.db"),
     )
-    assert said.split() == ["LedgerUnavailable", "True"] * 3 + ["0", "1"]
+    assert said.split() == ["LedgerUnavailableError", "True"] * 3 + ["0", "1"]
 
 
 def test_a_file_that_may_not_be_written_is_a_clear_error_that_changes_nothing(tmp_path: Path) -> None:
@@ -378,7 +378,7 @@ def test_while_another_writes_a_reader_reads_and_a_writer_is_told_to_come_back(t
         writer = sqlite3.connect(path, isolation_level=None)
         writer.execute("BEGIN IMMEDIATE")
         assert ledger.room("run").picodollars == 60
-        with pytest.raises(LedgerBusy, match="another process is writing"):
+        with pytest.raises(LedgerBusyError, match="another process is writing"):
             ledger.hold("run", "a", CALL, model="m")
         writer.execute("ROLLBACK")
         writer.close()
@@ -443,7 +443,7 @@ def test_threads_that_find_the_same_worker_dead_bury_it_once(tmp_path: Path) -> 
             try:
                 found.append(ledger.recover())
                 return
-            except LedgerBusy:
+            except LedgerBusyError:
                 continue
 
     threads = [threading.Thread(target=look, args=(ledger,)) for ledger in finders]

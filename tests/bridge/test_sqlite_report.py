@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from divebell_bridge.money import reconcile as reconciling
 from divebell_bridge.money.amounts import Amounts, Caps
-from divebell_bridge.money.errors import BudgetExceeded, LedgerBusy, LedgerError
+from divebell_bridge.money.errors import BudgetExceeded, LedgerBusyError, LedgerError
 from divebell_bridge.money.escrow import Bid, Fixed
 from divebell_bridge.money.report import AccountReport
 from divebell_bridge.money.sqlite import report as sqlite_report
@@ -294,7 +294,7 @@ def test_a_file_that_somebody_has_locked(path: Path, monkeypatch: pytest.MonkeyP
     try:
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("BEGIN IMMEDIATE")
-        with pytest.raises(LedgerBusy):
+        with pytest.raises(LedgerBusyError):
             SQLiteReader(path)
     finally:
         db.close()
@@ -429,7 +429,7 @@ def test_readers_and_writers_at_once(path: Path) -> None:
             while not stop.is_set():
                 try:
                     run.settle(run.hold("m", [TEXT], 100).charge(100, 10))
-                except (BudgetExceeded, LedgerBusy):
+                except (BudgetExceeded, LedgerBusyError):
                     continue
 
         threads = [threading.Thread(target=spend) for _ in range(4)]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from divebell import NotPlainData, Sandbox
+from divebell import NotPlainDataError, Sandbox
 from divebell.sandbox.host import CallableHost
 from divebell_bridge.door.contract import FUNCTIONS
 from divebell_bridge.door.door import Started
@@ -164,7 +164,7 @@ def test_history_is_there_grows_and_comes_back() -> None:
         assert value_of(box.run("'history' in SHOW_VARS()")) is False
         assert box.run("import os\nos.abort()").restored
         assert value_of(box.run("len(history)")) == 3
-        with pytest.raises(NotPlainData):
+        with pytest.raises(NotPlainDataError):
             box.bind("history", object())
         with pytest.raises(KeyError):
             box.append("other", [1])

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from divebell.concurrency import ConcurrencyLimit, FairLimit
-from divebell.errors import ConfigurationError, ModelUnavailable
+from divebell.errors import ConfigurationError, ModelUnavailableError
 from divebell.models import OpenAIChatModel, OpenAIResponsesModel, Request
 from divebell.models.openai.base import OpenAIModel
 from tests.support.chat_server import ChatServer
@@ -374,10 +374,10 @@ def test_a_call_that_never_got_a_place_never_ran() -> None:
         server.policy = lambda _asked: "late" if release.wait(300) else ""
         model = OpenAIChatModel("m", base_url=server.url, api_key=server.key, max_concurrency=1)
 
-        async def run() -> ModelUnavailable:
+        async def run() -> ModelUnavailableError:
             first = asyncio.create_task(model.complete(ASKED))
             await until(lambda: len(server.received) == 1)
-            with pytest.raises(ModelUnavailable) as caught:
+            with pytest.raises(ModelUnavailableError) as caught:
                 await model.complete(Request(messages=ASKED.messages, max_output_tokens=10, timeout_seconds=0.1))
             release.set()
             assert (await first).text == "late"

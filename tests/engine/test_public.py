@@ -1,5 +1,6 @@
 """The public surface: exactly these names, each with a docstring, and nothing heavy loaded for them."""
 
+import importlib
 import inspect
 from collections.abc import Callable
 
@@ -20,7 +21,7 @@ NAMES = {
     "ConfigurationError",
     "Context",
     "ContextError",
-    "ContextTooLong",
+    "ContextTooLongError",
     "DivebellError",
     "Engine",
     "Event",
@@ -30,9 +31,9 @@ NAMES = {
     "IncompleteReply",
     "JournalError",
     "Ledger",
-    "LedgerBusy",
+    "LedgerBusyError",
     "LedgerError",
-    "LedgerUnavailable",
+    "LedgerUnavailableError",
     "Level",
     "Limits",
     "LongPrompt",
@@ -41,16 +42,16 @@ NAMES = {
     "Message",
     "Model",
     "ModelError",
-    "ModelRefused",
-    "ModelUnavailable",
-    "NotPlainData",
+    "ModelRefusedError",
+    "ModelUnavailableError",
+    "NotPlainDataError",
     "OpenAIChatModel",
     "OpenAIResponsesModel",
-    "OutputTooLong",
+    "OutputTooLongError",
     "RLMOptions",
     "Rate",
     "RateCard",
-    "ReplayDiverged",
+    "ReplayDivergedError",
     "Request",
     "RequestError",
     "Result",
@@ -59,9 +60,9 @@ NAMES = {
     "RunStream",
     "SQLiteLedger",
     "Sandbox",
-    "SandboxClosed",
+    "SandboxClosedError",
     "SandboxError",
-    "SchemaRefused",
+    "SchemaRefusedError",
     "ScriptedModel",
     "Session",
     "Snapshot",
@@ -72,8 +73,8 @@ NAMES = {
     "Tools",
     "TraceError",
     "Turn",
-    "UnknownModel",
-    "UnknownPrice",
+    "UnknownModelError",
+    "UnknownPriceError",
     "Usage",
     "Variable",
 }
@@ -118,6 +119,22 @@ def test_the_tree_in_the_docstring_is_the_tree(alone: Callable[..., str]) -> Non
         stack.append(name)
     drawn = {word for word in errors.__doc__.split() if word in errors.__all__}
     assert drawn == set(errors.__all__)
+
+
+@pytest.mark.parametrize("name", sorted(errors.RENAMED_ERRORS))
+@pytest.mark.parametrize("module", ["divebell", "divebell.errors"])
+def test_a_former_name_of_an_error_is_refused_with_the_present_one(module: str, name: str) -> None:
+    sentence = rf"^{module}\.{name} is now called {module}\.{name}Error$"
+    with pytest.raises(ImportError, match=sentence):
+        getattr(importlib.import_module(module), name)
+    with pytest.raises(ImportError, match=sentence):
+        exec(f"from {module} import {name}")
+    assert issubclass(getattr(divebell, f"{name}Error"), divebell.DivebellError)
+
+
+def test_a_name_that_never_was_is_no_attribute() -> None:
+    assert not hasattr(divebell, "NothingOfThatName")
+    assert not hasattr(errors, "NothingOfThatName")
 
 
 def test_importing_the_package_loads_no_provider_and_starts_nothing(alone: Callable[..., str]) -> None:

@@ -13,7 +13,7 @@ from divebell import (
     DivebellError,
     Limits,
     Sandbox,
-    SandboxClosed,
+    SandboxClosedError,
 )
 
 
@@ -49,7 +49,7 @@ def test_close_ends_a_running_cell_and_can_be_repeated() -> None:
     box.close()
     box.close()
     for use in (lambda: box.run("1"), lambda: box["x"], lambda: box.__setitem__("x", 1), box.snapshot, box.fork):
-        with pytest.raises(SandboxClosed):
+        with pytest.raises(SandboxClosedError):
             use()
     box.cancel()
 

@@ -14,7 +14,7 @@ from divebell import (
     Cell,
     ConfigurationError,
     Limits,
-    NotPlainData,
+    NotPlainDataError,
     Sandbox,
     SandboxError,
 )
@@ -99,7 +99,7 @@ def test_long_messages_work_wherever_the_heap_puts_them(source: str | None, mega
     "value", [object(), {1, 2}, Decimal(1), len, [object()], {"a": {1}}, 1 << 40_000, iter(b"x")], ids=lambda value: type(value).__name__
 )  # fmt: skip
 def test_other_data_is_refused_on_its_way_in(box: Sandbox, value: object) -> None:
-    with pytest.raises(NotPlainData):
+    with pytest.raises(NotPlainDataError):
         box["x"] = value
     assert box.run("1").value == 1
 
@@ -111,7 +111,7 @@ def test_data_nested_too_deep_or_in_a_circle_is_refused_on_its_way_in(box: Sandb
     for _ in range(100):
         deep = [deep]
     for value in (circle, deep):
-        with pytest.raises(NotPlainData):
+        with pytest.raises(NotPlainDataError):
             box["x"] = value
 
 
@@ -120,7 +120,7 @@ def test_data_nested_too_deep_or_in_a_circle_is_refused_on_its_way_in(box: Sandb
 )
 def test_other_data_is_refused_on_its_way_out(box: Sandbox, code: str) -> None:
     box.run(code)
-    with pytest.raises(NotPlainData, match="x"):
+    with pytest.raises(NotPlainDataError, match="x"):
         box["x"]
     assert box.run("1").value == 1
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from divebell import Limits, NotPlainData, Sandbox, SandboxError
+from divebell import Limits, NotPlainDataError, Sandbox, SandboxError
 from tests.support.threat import FINE, IN_TIME, LOST, Attack, Threat, ending, threats
 
 
@@ -121,7 +121,7 @@ def test_fetching_a_hostile_variable_gives_plain_data_or_an_error_and_the_sandbo
         assert box.run(threat.code).ok
         try:
             got = box["x"]
-        except (NotPlainData, SandboxError):
+        except (NotPlainDataError, SandboxError):
             pass
         else:
             assert type(got) in (str, list, dict, int)

@@ -3,7 +3,7 @@
 import pytest
 
 from divebell.cell import Cell, CellError
-from divebell.errors import BudgetExceeded, ContextTooLong, IncompleteReply, ModelError, RequestError
+from divebell.errors import BudgetExceeded, ContextTooLongError, IncompleteReply, ModelError, RequestError
 from divebell.journal.entries import (
     AnswerEntry,
     CallEntry,
@@ -95,7 +95,9 @@ REFUSAL = BudgetExceeded("no more", limit="calls", cap=2, spent=2, held=0, path=
             '{"kind":"fact","path":"0","name":"failed","value":{"class":"IncompleteReply","message":"i","text":"half"}}',
         ),
         (
-            FactEntry.of_failure("0", ContextTooLong("c", limit_tokens=9, requested_tokens=None, counts_output=True)),
+            FactEntry.of_failure(
+                "0", ContextTooLongError("c", limit_tokens=9, requested_tokens=None, counts_output=True)
+            ),
             '{"kind":"fact","path":"0","name":"failed","value":{"class":"ContextTooLong","message":"c",'
             '"counts_output":true,"limit_tokens":9,"requested_tokens":null}}',
         ),

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from divebell import RLM, BudgetExceeded, ConfigurationError, JournalError, ModelError, ReplayDiverged, RunError
+from divebell import RLM, BudgetExceeded, ConfigurationError, JournalError, ModelError, ReplayDivergedError, RunError
 from divebell.journal import records
 from divebell.journal.records import pack, read_journal, to_line, unpack
 from divebell.testing import replay
@@ -179,7 +179,7 @@ def test_a_change_shows_as_the_first_difference(tmp_path: Path, lines: Lines, ch
     changed = copied(lines)
     change(changed)
     assert changed != lines
-    with pytest.raises(ReplayDiverged) as caught:
+    with pytest.raises(ReplayDivergedError) as caught:
         replay(write(tmp_path / "journal", changed))
     assert "0" in str(caught.value)  # says where
 
@@ -206,7 +206,7 @@ def test_a_difference_names_the_versions_where_they_are_two(tmp_path: Path, line
     changed = copied(lines)
     changed[0]["divebell"] = "9.9"
     a_request(changed)
-    with pytest.raises(ReplayDiverged, match=r"the journal is by Divebell 9\.9"):
+    with pytest.raises(ReplayDivergedError, match=r"the journal is by Divebell 9\.9"):
         replay(write(tmp_path / "journal", changed))
 
 

@@ -25,7 +25,7 @@ from divebell import (
     JournalError,
     ModelError,
     Rate,
-    ReplayDiverged,
+    ReplayDivergedError,
     Request,
     Usage,
 )
@@ -273,7 +273,7 @@ def test_a_run_that_would_do_something_else_stops_before_it_pays(tmp_path: Path)
     rlm(asker([], copied_at("q 3", journal, crashed))).run(CONTEXT, QUERY, journal=journal)
     crashed.write_bytes(without_checks(crashed.read_bytes()).replace(b"f'q {n}'", b"f'Q {n}'"))
     seen: list[str] = []
-    with pytest.raises(ReplayDiverged, match=r"something else|another is recorded"):
+    with pytest.raises(ReplayDivergedError, match=r"something else|another is recorded"):
         rlm(asker(seen)).run(CONTEXT, QUERY, resume=crashed)
     assert seen == []
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from divebell import RLM, Budget, Limits, ReplayDiverged, Request
+from divebell import RLM, Budget, Limits, ReplayDivergedError, Request
 from divebell.run.result import Result
 from divebell.testing import ScriptedModel, replay
 
@@ -52,13 +52,13 @@ def test_a_cell_over_its_time_whose_outcome_is_the_same_each_time(tmp_path: Path
 
 def test_a_cell_that_says_when_it_was_interrupted_differs_and_the_replay_says_so(tmp_path: Path) -> None:
     run(tmp_path / "journal", COUNTED)
-    with pytest.raises(ReplayDiverged, match=r"stdout of cell 1 of run 0: recorded '\d+"):
+    with pytest.raises(ReplayDivergedError, match=r"stdout of cell 1 of run 0: recorded '\d+"):
         replay(tmp_path / "journal")
 
 
 def test_a_difference_in_a_cell_that_its_limit_ended_names_the_limit(tmp_path: Path) -> None:
     run(tmp_path / "journal", COUNTED.replace("print(n)", "raise TimeoutError(n)"))
-    with pytest.raises(ReplayDiverged, match="its time limit ended it, and where that happens is not repeatable"):
+    with pytest.raises(ReplayDivergedError, match="its time limit ended it, and where that happens is not repeatable"):
         replay(tmp_path / "journal")
 
 

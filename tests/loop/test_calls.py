@@ -14,7 +14,7 @@ from divebell import Budget, BudgetExceeded, Completion, ModelError, Request, Us
 from divebell.calls import metered_calls as calls_module
 from divebell.calls.metered_calls import MeteredCalls
 from divebell_bridge.money.amounts import NOTHING, Amounts, Caps
-from divebell_bridge.money.errors import LedgerBusy
+from divebell_bridge.money.errors import LedgerBusyError
 from divebell_bridge.money.escrow import Bid, Grant, HoldEntry
 from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.memory_ledger import MemoryLedger
@@ -222,7 +222,7 @@ class Busy(MemoryLedger):
     def _answer(self, operation: str, hold_id: str) -> None:
         self.tries[operation, hold_id] += 1
         if self.always or self.tries[operation, hold_id] % 3:
-            raise LedgerBusy("busy")
+            raise LedgerBusyError("busy")
 
     def hold(self, account_id: str, hold_id: str, bid: Bid, **options: Any) -> Grant:
         self.backlog.catch_up()
@@ -255,7 +255,7 @@ def test_a_ledger_that_stays_busy_fails_the_call_before_it_is_made(monkeypatch: 
         meter, model = Meter(Budget(dollars="1"), CARD, ledger=ledger), Played(replying())
         ledger.always = True
         calls = MeteredCalls({"m": model}, max_concurrent=4)
-        with pytest.raises(LedgerBusy):
+        with pytest.raises(LedgerBusyError):
             await calls(meter, model, asking())
         assert model.requests == []
         nothing_is_left_over(calls, meter, 4)
@@ -381,7 +381,7 @@ def test_a_run_that_is_settled_while_its_account_cannot_be_closed_is_charged_onc
         def close_account(self, account_id: str) -> Amounts:
             if self.fails:
                 self.fails = False
-                raise LedgerBusy("busy")
+                raise LedgerBusyError("busy")
             return super().close_account(account_id)
 
     ledger = Closing()

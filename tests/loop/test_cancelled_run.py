@@ -14,7 +14,7 @@ from divebell.run import run as run_module
 from divebell.sandbox.sandbox import Sandbox
 from divebell_bridge.door.requests import Outcome, Query
 from divebell_bridge.money.amounts import NOTHING, Amounts
-from divebell_bridge.money.errors import LedgerBusy
+from divebell_bridge.money.errors import LedgerBusyError
 from divebell_bridge.money.escrow import HoldEntry
 from divebell_bridge.money.memory_ledger import MemoryLedger
 from divebell_bridge.money.meter import Meter
@@ -145,7 +145,7 @@ class Stuck(MemoryLedger):
 
     def settle(self, hold_id: str, spent: Amounts, **options: Any) -> HoldEntry:
         if self.is_busy:
-            raise LedgerBusy("busy")
+            raise LedgerBusyError("busy")
         return super().settle(hold_id, spent, **options)
 
 

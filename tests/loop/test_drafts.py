@@ -20,7 +20,7 @@ from divebell import (
     ScriptedModel,
     Usage,
 )
-from divebell.errors import ContextTooLong, IncompleteReply, ModelRefused
+from divebell.errors import ContextTooLongError, IncompleteReply, ModelRefusedError
 from divebell.run.pace import Pace
 from divebell.run.repetition import SAME_REPLIES, Repetition
 from divebell.testing import replay
@@ -140,8 +140,8 @@ def test_a_failed_run_repeats_and_a_resumed_one_goes_on(tmp_path: Path) -> None:
     "error",
     [
         BudgetExceeded("no", limit="calls", cap=3, spent=3, path="0"),
-        ModelRefused("no", model="m", status=401, never_ran=True),
-        ContextTooLong("no", limit_tokens=8, requested_tokens=9, counts_output=False),
+        ModelRefusedError("no", model="m", status=401, never_ran=True),
+        ContextTooLongError("no", limit_tokens=8, requested_tokens=9, counts_output=False),
         IncompleteReply("cut", text="half"),
     ],
     ids=lambda error: type(error).__name__,

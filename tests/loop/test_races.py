@@ -20,7 +20,7 @@ from divebell_bridge.money import escrow
 from divebell_bridge.money.amounts import Caps, Limit
 from divebell_bridge.money.budget import Budget
 from divebell_bridge.money.charges import Hold
-from divebell_bridge.money.errors import BudgetExceeded, LedgerBusy
+from divebell_bridge.money.errors import BudgetExceeded, LedgerBusyError
 from divebell_bridge.money.meter import Meter
 from divebell_bridge.money.patience import wait_and_do
 from divebell_bridge.money.rates import Rate, RateCard
@@ -44,7 +44,7 @@ def patiently_held(meter: Meter, rng: random.Random) -> Hold | None:
     while True:
         try:
             return meter.hold("m", [], HELD)
-        except LedgerBusy:
+        except LedgerBusyError:
             time.sleep(rng.uniform(0.0005, 0.005))
         except BudgetExceeded as refusal:
             if not refusal.waiting_helps:
@@ -57,7 +57,7 @@ def settled(meter: Meter, hold: Hold, rng: random.Random) -> int:
     while True:
         try:
             return meter.settle(hold.charge(0, cost)).spent_picodollars
-        except LedgerBusy:
+        except LedgerBusyError:
             time.sleep(rng.uniform(0.0005, 0.005))
 
 

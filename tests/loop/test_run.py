@@ -20,7 +20,7 @@ from divebell import (
     Request,
     Result,
     ScriptedModel,
-    UnknownPrice,
+    UnknownPriceError,
     Usage,
 )
 from tests.support.scripts import block
@@ -221,7 +221,7 @@ def test_a_model_that_reports_no_usage_is_charged_its_whole_hold() -> None:
 
 def test_an_unknown_price_is_refused_before_the_first_call() -> None:
     root = ScriptedModel("nobody-knows-it", ["FINAL(1)"])
-    with pytest.raises(UnknownPrice, match="price of 'nobody-knows-it' is not known"):
+    with pytest.raises(UnknownPriceError, match="price of 'nobody-knows-it' is not known"):
         RLM(root, budget=Budget(dollars="1")).run(CONTEXT, "q")
     assert not root.requests
 

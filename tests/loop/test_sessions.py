@@ -5,7 +5,7 @@ import threading
 import anyio
 import pytest
 
-from divebell import RLM, Budget, ConfigurationError, ModelError, Request, SandboxClosed, ScriptedModel
+from divebell import RLM, Budget, ConfigurationError, ModelError, Request, SandboxClosedError, ScriptedModel
 from divebell.models.protocol import texts_of
 from tests.support.scripts import block, request_text
 
@@ -69,7 +69,7 @@ def test_a_closed_session_says_so() -> None:
     session.ask("q")
     session.close()
     session.close()
-    with pytest.raises(SandboxClosed):
+    with pytest.raises(SandboxClosedError):
         session.ask("q")
 
 

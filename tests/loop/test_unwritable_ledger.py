@@ -11,7 +11,18 @@ from typing import Any
 
 import pytest
 
-from divebell import RLM, Budget, Completion, Engine, LedgerUnavailable, Rate, Request, Result, ScriptedModel, Usage
+from divebell import (
+    RLM,
+    Budget,
+    Completion,
+    Engine,
+    LedgerUnavailableError,
+    Rate,
+    Request,
+    Result,
+    ScriptedModel,
+    Usage,
+)
 from divebell.calls import metered_calls as calls_module
 from divebell_bridge.money import backlog
 from divebell_bridge.money.amounts import Amounts, Caps
@@ -151,7 +162,7 @@ def test_an_answer_is_not_lost_where_the_ledger_cannot_be_written_as_the_run_end
     assert account.held.picodollars == 10**12
     if way != "locked by another program":
         assert "could not be written, and is tried again" in caplog.text
-        with pytest.raises(LedgerUnavailable):
+        with pytest.raises(LedgerUnavailableError):
             engine.ledger.open("more", kind="run", path="more", parent=None, wanted=Caps())
     mend[0]()
     assert sums(engine) == (Decimal("0.05"), 0)
@@ -196,12 +207,12 @@ def test_a_run_whose_ledger_cannot_be_written_any_more_makes_no_further_call_and
     monkeypatch.setattr(calls_module, "LEDGER_PATIENCE_SECONDS", 0.1)
     mend: list[Callable[[], None]] = []
     rlm = with_breaks(engine, {"turn 2": lambda: mend.append(refuse(ledger_of(engine)))})
-    outcome: list[Result | LedgerUnavailable] = []
+    outcome: list[Result | LedgerUnavailableError] = []
     try:
         outcome.append(rlm.run("context", "question"))
-    except LedgerUnavailable as error:
+    except LedgerUnavailableError as error:
         outcome.append(error)
-    assert isinstance(outcome[0], LedgerUnavailable) or isinstance(outcome[0].error, LedgerUnavailable)
+    assert isinstance(outcome[0], LedgerUnavailableError) or isinstance(outcome[0].error, LedgerUnavailableError)
     assert rlm.cost_summary()["dollars"] == Decimal("0.03")
     mend[0]()
     assert sums(engine) == (Decimal("0.03"), 0)

@@ -9,10 +9,10 @@ import pytest
 from divebell import (
     RLM,
     Budget,
-    ContextTooLong,
+    ContextTooLongError,
     Event,
     OpenAIChatModel,
-    OutputTooLong,
+    OutputTooLongError,
     Rate,
     Request,
     ScriptedModel,
@@ -107,7 +107,7 @@ def test_an_output_limit_over_the_models_is_lowered_for_good(named: bool) -> Non
         limits.append(request.max_output_tokens)
         if request.max_output_tokens > 4_096:
             limit = 4_096 if named else None
-            raise OutputTooLong("too high", output_limit_tokens=limit, model="root", status=400, never_ran=True)
+            raise OutputTooLongError("too high", output_limit_tokens=limit, model="root", status=400, never_ran=True)
         return block("print(1)") if len(limits) < 5 else "FINAL(1)"
 
     result = RLM(ScriptedModel("root", play)).run(CONTEXT, "q")
@@ -119,7 +119,7 @@ def too_long(request: Request, window: int) -> None:
     prompt = sum(map(count_tokens, request.sent_texts()))
     asked = prompt + request.max_output_tokens
     if asked > window:
-        raise ContextTooLong(
+        raise ContextTooLongError(
             f"the prompt has {prompt:,} tokens", limit_tokens=window, requested_tokens=asked, status=400, never_ran=True
         )
 
@@ -144,7 +144,7 @@ def test_what_cannot_be_made_shorter_names_the_options() -> None:
         too_long(request, 300)
         return "FINAL(x)"
 
-    with pytest.raises(ContextTooLong) as raised:
+    with pytest.raises(ContextTooLongError) as raised:
         RLM(ScriptedModel("root", play)).run(CONTEXT, "q")
     for option in ("context_window_tokens=", "max_output_tokens=", "--context-window-tokens", "--max-output-tokens"):
         assert option in str(raised.value)
@@ -157,9 +157,9 @@ def test_an_endpoint_that_names_nonsense_does_not_keep_the_run_busy(limit: int) 
     def play(request: Request) -> str:
         nonlocal calls
         calls += 1
-        raise ContextTooLong("no", limit_tokens=limit, requested_tokens=7, status=400, never_ran=True)
+        raise ContextTooLongError("no", limit_tokens=limit, requested_tokens=7, status=400, never_ran=True)
 
-    with pytest.raises(ContextTooLong):
+    with pytest.raises(ContextTooLongError):
         RLM(ScriptedModel("root", play)).run(CONTEXT, "q")
     assert calls < 10
 
@@ -172,11 +172,11 @@ def test_a_run_that_grew_over_the_window_of_an_endpoint_that_takes_nothing_more_
         nonlocal turns
         if is_last(request):
             if len(request.messages) > 2:
-                raise ContextTooLong("no", status=400, never_ran=True)
+                raise ContextTooLongError("no", status=400, never_ran=True)
             return "FINAL(landed)"
         turns += 1
         if turns > 3:
-            raise ContextTooLong("no", status=400, never_ran=True)
+            raise ContextTooLongError("no", status=400, never_ran=True)
         return block("print(1)")
 
     result = RLM(ScriptedModel("root", play)).run(CONTEXT, "q")

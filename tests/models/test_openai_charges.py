@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import openai
 import pytest
 
-from divebell.errors import ModelError, ModelUnavailable
+from divebell.errors import ModelError, ModelUnavailableError
 from divebell.models import Completion, OpenAIChatModel
 from divebell.models.openai.base import OpenAIModel
 from tests.support.chat_server import KEY, ChatServer, Reply, error
@@ -68,7 +68,7 @@ def silent() -> Iterator[int]:
 def test_a_tls_handshake_that_never_ends_gives_the_money_back(silent: int) -> None:
     row = Misbehaviour(name="", answer=Reply(), charge=GIVEN_BACK, timeout_seconds=SHORT_SECONDS)
     outcome = outcome_of(OpenAIChatModel("m", base_url=f"https://127.0.0.1:{silent}/v1"), row)
-    assert isinstance(outcome, ModelUnavailable)
+    assert isinstance(outcome, ModelUnavailableError)
     assert (outcome.never_ran, outcome.may_retry) == (True, True)
     assert "the connection timed out" in str(outcome)
 
@@ -76,7 +76,7 @@ def test_a_tls_handshake_that_never_ends_gives_the_money_back(silent: int) -> No
 def test_silence_after_the_request_was_sent_does_not(silent: int) -> None:
     row = Misbehaviour(name="", answer=Reply(), charge=WHOLE_HOLD, timeout_seconds=SHORT_SECONDS)
     outcome = outcome_of(OpenAIChatModel("m", base_url=f"http://127.0.0.1:{silent}/v1"), row)
-    assert isinstance(outcome, ModelUnavailable)
+    assert isinstance(outcome, ModelUnavailableError)
     assert (outcome.never_ran, outcome.may_retry) == (False, False)
     assert "did not answer in time" in str(outcome)
 
@@ -91,7 +91,7 @@ def test_a_name_that_cannot_be_looked_up_gives_the_money_back(
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     row = Misbehaviour(name="", answer=Reply(), charge=GIVEN_BACK)
     outcome = outcome_of(OpenAIChatModel("m", base_url="http://nowhere.invalid/v1"), row)
-    assert isinstance(outcome, ModelUnavailable)
+    assert isinstance(outcome, ModelUnavailableError)
     assert (outcome.never_ran, outcome.may_retry) == (True, may_retry)
 
 
@@ -101,7 +101,7 @@ def test_a_proxy_that_refuses_the_tunnel_gives_the_money_back(monkeypatch: pytes
         monkeypatch.setenv("HTTPS_PROXY", server.url.removesuffix("/v1"))  # which knows no CONNECT: 501
         row = Misbehaviour(name="", answer=Reply(), charge=GIVEN_BACK)
         outcome = outcome_of(OpenAIChatModel("m", base_url="https://api.example.org/v1", api_key=KEY), row)
-    assert isinstance(outcome, ModelUnavailable)
+    assert isinstance(outcome, ModelUnavailableError)
     assert outcome.never_ran
     assert not server.received
 

@@ -11,7 +11,7 @@ import anyio
 import openai
 import pytest
 
-from divebell.errors import ConfigurationError, ModelError, ModelUnavailable
+from divebell.errors import ConfigurationError, ModelError, ModelUnavailableError
 from divebell.models import OpenAIChatModel
 from divebell.models.openai.base import open_clients
 from tests.support.chat_server import KEY, ChatServer, error
@@ -100,7 +100,7 @@ def test_a_client_of_the_applications_own_does_not_retry(server: ChatServer) -> 
 
     async def run() -> ModelError:
         async with openai.AsyncOpenAI(api_key=KEY, base_url=server.url, max_retries=5) as client:
-            with pytest.raises(ModelUnavailable) as caught:
+            with pytest.raises(ModelUnavailableError) as caught:
                 await OpenAIChatModel("m", client=client).complete(request())
             server.policy = lambda _asked: "up"
             assert (await OpenAIChatModel("m", client=client).complete(request())).text == "up"

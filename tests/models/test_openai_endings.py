@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 
 from divebell.bounds import MAX_TOOL_CALL_CHARACTERS
-from divebell.errors import ModelUnavailable
+from divebell.errors import ModelUnavailableError
 from divebell.journal.outcomes import completion_as_record, completion_of
 from divebell.models import Completion, OpenAIChatModel, OpenAIResponsesModel, Request, Usage
 from divebell.models.endings import INTERRUPTED, ending_of
@@ -82,7 +82,7 @@ def test_what_a_filter_left_of_a_reply_is_cut_too() -> None:
 
 
 def test_a_reply_that_broke_off_is_an_error_that_was_billed() -> None:
-    with pytest.raises(ModelUnavailable, match="broke off the reply") as caught:
+    with pytest.raises(ModelUnavailableError, match="broke off the reply") as caught:
         completion_for(Reply(text="It beg", finish_reason="error", usage=COUNTED))
     assert caught.value.may_retry
     assert not caught.value.never_ran

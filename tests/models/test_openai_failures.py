@@ -10,7 +10,7 @@ import httpx2
 import openai
 import pytest
 
-from divebell.errors import ContextTooLong, ModelError, ModelRefused, ModelUnavailable
+from divebell.errors import ContextTooLongError, ModelError, ModelRefusedError, ModelUnavailableError
 from divebell.models import OpenAIChatModel
 from divebell.models.openai.client import MAX_ERROR_BYTES
 from divebell.models.openai.endpoint import MAX_PROVIDER_CHARACTERS, Endpoint
@@ -19,22 +19,22 @@ from tests.support.chat_server import KEY, ChatServer, Reply, error
 from tests.support.openai_calls import complete, failure, model_at, request
 
 STATUSES = [
-    (400, ModelRefused, "'local' refused the request (400): because"),
-    (401, ModelRefused, "the endpoint refused the key (401 from "),
-    (403, ModelRefused, "the endpoint refused the key for 'local' (403 from "),
-    (404, ModelRefused, "the endpoint does not know the model 'local' (404): because"),
-    (405, ModelRefused, "refused the request (405)"),
-    (408, ModelUnavailable, "gave up waiting (408)"),
-    (409, ModelRefused, "refused the request (409)"),
-    (413, ContextTooLong, "the prompt is longer than 'local' can read (413)"),
-    (418, ModelRefused, "refused the request (418)"),
-    (422, ModelRefused, "refused the request (422)"),
-    (429, ModelRefused, "too many requests for 'local' (429): because"),
-    (500, ModelUnavailable, "is failing (500): because"),
-    (502, ModelUnavailable, "is failing (502)"),
-    (503, ModelUnavailable, "is failing (503)"),
-    (504, ModelUnavailable, "is failing (504)"),
-    (599, ModelUnavailable, "is failing (599)"),
+    (400, ModelRefusedError, "'local' refused the request (400): because"),
+    (401, ModelRefusedError, "the endpoint refused the key (401 from "),
+    (403, ModelRefusedError, "the endpoint refused the key for 'local' (403 from "),
+    (404, ModelRefusedError, "the endpoint does not know the model 'local' (404): because"),
+    (405, ModelRefusedError, "refused the request (405)"),
+    (408, ModelUnavailableError, "gave up waiting (408)"),
+    (409, ModelRefusedError, "refused the request (409)"),
+    (413, ContextTooLongError, "the prompt is longer than 'local' can read (413)"),
+    (418, ModelRefusedError, "refused the request (418)"),
+    (422, ModelRefusedError, "refused the request (422)"),
+    (429, ModelRefusedError, "too many requests for 'local' (429): because"),
+    (500, ModelUnavailableError, "is failing (500): because"),
+    (502, ModelUnavailableError, "is failing (502)"),
+    (503, ModelUnavailableError, "is failing (503)"),
+    (504, ModelUnavailableError, "is failing (504)"),
+    (599, ModelUnavailableError, "is failing (599)"),
 ]
 
 
@@ -47,7 +47,7 @@ def test_every_status_is_one_sentence_and_one_request(
     assert type(told) is kind
     assert says in str(told)
     assert len(server.received) == 1
-    if isinstance(told, ModelRefused):
+    if isinstance(told, ModelRefusedError):
         assert told.status == status
 
 
@@ -91,7 +91,7 @@ def test_connection_refused() -> None:
         taken.bind(("127.0.0.1", 0))  # bound, but nobody listens
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
         told = failure(OpenAIChatModel("m", base_url=url))
-    assert type(told) is ModelUnavailable
+    assert type(told) is ModelUnavailableError
     assert str(told).startswith(f"cannot reach {url}: the connection was refused")
 
 
@@ -101,33 +101,33 @@ def test_an_unknown_host(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     told = failure(OpenAIChatModel("m", base_url="http://nowhere.invalid/v1"))
-    assert type(told) is ModelUnavailable
+    assert type(told) is ModelUnavailableError
     assert str(told).startswith("cannot reach http://nowhere.invalid/v1: its host name is not known")
 
 
 def test_https_to_a_server_that_speaks_http(server: ChatServer) -> None:
     told = failure(OpenAIChatModel("m", base_url=server.url.replace("http://", "https://")))
-    assert type(told) is ModelUnavailable
+    assert type(told) is ModelUnavailableError
     assert "check whether base_url is http or https" in str(told)
 
 
 def test_the_server_hangs_up(server: ChatServer) -> None:
     server.policy = lambda _asked: Reply(hang_up=True)
     told = failure(model_at(server))
-    assert type(told) is ModelUnavailable
+    assert type(told) is ModelUnavailableError
     assert "the connection broke" in str(told)
 
 
 @pytest.mark.parametrize("status", [200, 500])
 def test_the_body_is_cut_off(server: ChatServer, status: int) -> None:
     server.policy = lambda _asked: Reply(text="a longer text", status=status, cut_off=True)
-    assert type(failure(model_at(server))) is ModelUnavailable
+    assert type(failure(model_at(server))) is ModelUnavailableError
 
 
 def test_a_timeout(server: ChatServer) -> None:
     server.policy = lambda _asked: Reply(text="late", delay_seconds=600)
     told = failure(model_at(server), request(seconds=0.3))
-    assert type(told) is ModelUnavailable
+    assert type(told) is ModelUnavailableError
     assert "did not answer in time" in str(told)
     assert len(server.received) == 1
 
@@ -204,7 +204,7 @@ def test_the_key_is_not_in_what_a_provider_that_echoes_it_makes_us_say(server: C
 
 def test_a_wrong_key(server: ChatServer) -> None:
     told = failure(OpenAIChatModel("local", base_url=server.url, api_key="sk-wrong-0123456789"))
-    assert isinstance(told, ModelRefused)
+    assert isinstance(told, ModelRefusedError)
     assert told.status == 401
     assert "sk-wrong" not in str(told)
 

@@ -21,7 +21,7 @@ KEY = "acme-0a1b2c3d4e5f6a7b8c9d"
 ACME = """
     import os
 
-    from divebell import Completion, ConfigurationError, ModelRefused
+    from divebell import Completion, ConfigurationError, ModelRefusedError
     from divebell.models import ModelAdapter
 
 
@@ -31,7 +31,7 @@ ACME = """
 
         async def complete(self, request):
             if self.name == "locked":
-                raise ModelRefused(f"401: no such key: {self.secrets[0]}", model=self.name, status=401, never_ran=True)
+                raise ModelRefusedError(f"401: no such key: {self.secrets[0]}", model=self.name, status=401, never_ran=True)
             return Completion(text="FINAL(four)")
 
 

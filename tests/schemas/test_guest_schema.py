@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from divebell.errors import AnswerError, SchemaRefused
+from divebell.errors import AnswerError, SchemaRefusedError
 from divebell.schemas import GuestSchema
 from divebell.schemas.guest import MAX_ALTERNATIVES, MAX_ENUM
 
@@ -108,7 +108,7 @@ def nested(levels: int) -> dict[str, Any]:
     ids=lambda value: reprlib.repr(value)[:40],
 )
 def test_a_schema_that_could_cost_or_reach_something_is_refused(schema: object, reason: str) -> None:
-    with pytest.raises(SchemaRefused, match=reason):
+    with pytest.raises(SchemaRefusedError, match=reason):
         GuestSchema.of(schema)
 
 
@@ -165,6 +165,6 @@ def test_any_schema_and_any_reply_have_an_outcome(schema: object, reply: str) ->
         checked = GuestSchema.of(schema)
         checked.describe().encode()
         checked.parse_reply(reply)
-    except (SchemaRefused, AnswerError) as error:
+    except (SchemaRefusedError, AnswerError) as error:
         said = str(error)
     assert said

@@ -19,7 +19,7 @@ from functools import cache
 from typing import Any, Literal
 
 from divebell.bounds import MAX_BODY_BYTES
-from divebell.errors import ModelError, ModelRefused, ModelUnavailable
+from divebell.errors import ModelError, ModelRefusedError, ModelUnavailableError
 from divebell.models import Completion, OpenAIChatModel, OpenAIResponsesModel, Request, Usage
 from divebell.models.openai.base import OpenAIModel
 from tests.support.chat_server import ChatServer, Reply, error
@@ -95,11 +95,13 @@ def _free_port_url(_url: str) -> str:
 
 
 def _refusal(status: int, charge: Charge = GIVEN_BACK, **more: Any) -> Misbehaviour:
-    return Misbehaviour(name=f"{status}", answer=error(status, "because"), charge=charge, error=ModelRefused, **more)
+    return Misbehaviour(
+        name=f"{status}", answer=error(status, "because"), charge=charge, error=ModelRefusedError, **more
+    )
 
 
 def _told(name: str, answer: Reply, charge: Charge = GIVEN_BACK, **more: Any) -> Misbehaviour:
-    return Misbehaviour(name=name, answer=answer, charge=charge, error=more.pop("error", ModelRefused), **more)
+    return Misbehaviour(name=name, answer=answer, charge=charge, error=more.pop("error", ModelRefusedError), **more)
 
 
 def _too_many(name: str, headers: Mapping[str, str] | Callable[[], Mapping[str, str]], wait: Any) -> Misbehaviour:
@@ -107,25 +109,25 @@ def _too_many(name: str, headers: Mapping[str, str] | Callable[[], Mapping[str, 
         return error(429, "Slow down", headers=headers() if callable(headers) else headers)
 
     return Misbehaviour(
-        name=f"429 {name}", answer=answer, charge=GIVEN_BACK, error=ModelRefused, may_retry=True,
+        name=f"429 {name}", answer=answer, charge=GIVEN_BACK, error=ModelRefusedError, may_retry=True,
         retry_after_seconds=wait if wait is None or isinstance(wait, tuple) else (wait, wait),
     )  # fmt: skip
 
 
-def _failure(status: int, *, may_retry: bool = True, kind: type[ModelError] = ModelUnavailable) -> Misbehaviour:
+def _failure(status: int, *, may_retry: bool = True, kind: type[ModelError] = ModelUnavailableError) -> Misbehaviour:
     return Misbehaviour(
         name=f"{status}", answer=error(status, "because"), charge=WHOLE_HOLD, error=kind, may_retry=may_retry
     )
 
 
 def _broken(name: str, answer: Reply, **more: Any) -> Misbehaviour:
-    return Misbehaviour(name=name, answer=answer, charge=WHOLE_HOLD, error=ModelUnavailable, **more)
+    return Misbehaviour(name=name, answer=answer, charge=WHOLE_HOLD, error=ModelUnavailableError, **more)
 
 
 def _unreadable(
     name: str,
     answer: Reply | Callable[[], Reply],
-    kind: type[ModelError] = ModelUnavailable,
+    kind: type[ModelError] = ModelUnavailableError,
     *,
     may_retry: bool = False,
 ) -> Misbehaviour:
@@ -166,31 +168,31 @@ REFUSED: list[Misbehaviour] = [
     *(_refusal(status) for status in (401, 402, 404, 405, 413)),
     *(_refusal(status, WHOLE_HOLD) for status in (400, 403, 422)),
     Misbehaviour(
-        name="a redirect", charge=GIVEN_BACK, error=ModelRefused,
+        name="a redirect", charge=GIVEN_BACK, error=ModelRefusedError,
         answer=Reply(status=307, headers={"Location": "http://127.0.0.1:9/v1/chat/completions"}),
     ),
     Misbehaviour(
-        name="400 of a prompt that is too long", charge=GIVEN_BACK, error=ModelRefused,
+        name="400 of a prompt that is too long", charge=GIVEN_BACK, error=ModelRefusedError,
         answer=error(400, "Maximum is 8192.", code="context_length_exceeded"),
     ),
     Misbehaviour(
-        name="400 of a content filter, which a model ran for", charge=WHOLE_HOLD, error=ModelRefused,
+        name="400 of a content filter, which a model ran for", charge=WHOLE_HOLD, error=ModelRefusedError,
         answer=error(400, "The response was filtered", code="content_filter"),
     ),
     Misbehaviour(
-        name="403 of moderation, which a model ran for", charge=WHOLE_HOLD, error=ModelRefused,
+        name="403 of moderation, which a model ran for", charge=WHOLE_HOLD, error=ModelRefusedError,
         answer=error(403, "Your input was flagged by moderation."),
     ),
     Misbehaviour(
-        name="400 of Azure, which bills them", charge=WHOLE_HOLD, error=ModelRefused, azure=True,
+        name="400 of Azure, which bills them", charge=WHOLE_HOLD, error=ModelRefusedError, azure=True,
         answer=error(400, "because"),
     ),
     Misbehaviour(
-        name="429 of Azure", charge=GIVEN_BACK, error=ModelRefused, azure=True, may_retry=True,
+        name="429 of Azure", charge=GIVEN_BACK, error=ModelRefusedError, azure=True, may_retry=True,
         answer=error(429, "because"),
     ),
     Misbehaviour(
-        name="429 of an empty account", charge=GIVEN_BACK, error=ModelRefused,
+        name="429 of an empty account", charge=GIVEN_BACK, error=ModelRefusedError,
         answer=error(429, "No credit.", code="insufficient_quota", headers={"Retry-After": "7"}),
     ),
     _too_many("without Retry-After", {}, None),
@@ -294,8 +296,8 @@ MAY_HAVE_RUN: list[Misbehaviour] = [
 
 FAILED: list[Misbehaviour] = [
     *(_failure(status) for status in (408, 500, 502, 503, 504, 529)),
-    _failure(409, kind=ModelRefused),
-    _failure(418, kind=ModelRefused, may_retry=False),
+    _failure(409, kind=ModelRefusedError),
+    _failure(418, kind=ModelRefusedError, may_retry=False),
     _failure(501, may_retry=False),
     _failure(505, may_retry=False),
     _broken(
@@ -310,11 +312,11 @@ FAILED: list[Misbehaviour] = [
     _broken("stalls before the reply", Reply(delay_seconds=30), timeout_seconds=SHORT_SECONDS),
     _broken("stalls in the middle of the reply", Reply(text=LONG, stall=True), timeout_seconds=SHORT_SECONDS),
     Misbehaviour(
-        name="nobody listens", answer=Reply(), charge=GIVEN_BACK, error=ModelUnavailable, may_retry=True,
+        name="nobody listens", answer=Reply(), charge=GIVEN_BACK, error=ModelUnavailableError, may_retry=True,
         url=_free_port_url, is_reached=False,
     ),
     Misbehaviour(
-        name="no TLS where TLS should be", answer=Reply(), charge=GIVEN_BACK, error=ModelUnavailable,
+        name="no TLS where TLS should be", answer=Reply(), charge=GIVEN_BACK, error=ModelUnavailableError,
         url=lambda url: url.replace("http://", "https://"), is_reached=False,
     ),
 ]  # fmt: skip
@@ -335,15 +337,15 @@ UNREADABLE: list[Misbehaviour] = [
     _unreadable("a refusal without usage", Reply(text=None, message={"refusal": "No."}, usage=None), ModelError),
     _unreadable(
         "an error with status 200 and usage of nothing",
-        Reply(body={"error": {"message": "No", "code": "no"}, "usage": _chat_usage(1, 0)}), ModelRefused,
+        Reply(body={"error": {"message": "No", "code": "no"}, "usage": _chat_usage(1, 0)}), ModelRefusedError,
     ),
     Misbehaviour(
         name="a rate limit with status 200", answer=Reply(body={"error": {"message": "Slow", "code": 429}}),
-        charge=WHOLE_HOLD, error=ModelRefused, may_retry=True,
+        charge=WHOLE_HOLD, error=ModelRefusedError, may_retry=True,
     ),
     Misbehaviour(
         name="a failure with status 200", answer=Reply(body={"error": {"message": "Overloaded", "code": 503}}),
-        charge=WHOLE_HOLD, error=ModelUnavailable, may_retry=True,
+        charge=WHOLE_HOLD, error=ModelUnavailableError, may_retry=True,
     ),
     _counted("a refusal that is billed", Reply(text=None, message={"refusal": "I will not."}, usage=COUNTED)),
     _counted("withheld by a content filter", Reply(text=None, finish_reason="content_filter", usage=COUNTED)),
@@ -450,13 +452,13 @@ RESPONSES: list[Misbehaviour] = [
         _unreadable("truncated JSON", Reply(body='{"output": ['), may_retry=True),
         _unreadable("nothing in it", Reply(body={}), may_retry=True),
         Misbehaviour(
-            name="failed, with usage that is not believed", charge=WHOLE_HOLD, error=ModelUnavailable, may_retry=True,
+            name="failed, with usage that is not believed", charge=WHOLE_HOLD, error=ModelUnavailableError, may_retry=True,
             answer=Reply(usage=_R_COUNTED, more={
                 "status": "failed", "output": [], "error": {"code": "server_error", "message": "Something broke"},
             }),
         ),
         Misbehaviour(
-            name="failed for the prompt's sake", charge=WHOLE_HOLD, error=ModelRefused,
+            name="failed for the prompt's sake", charge=WHOLE_HOLD, error=ModelRefusedError,
             answer=Reply(more={"status": "failed", "output": [], "error": {"code": "invalid_prompt", "message": "No"}}),
         ),
         _unreadable("still going on", Reply(text="4", more={"status": "in_progress"}), ModelError),

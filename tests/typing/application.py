@@ -246,7 +246,7 @@ def sandbox() -> None:
             assert twin["n"] == old["n"] == 2
     try:
         box.run("1")
-    except divebell.SandboxClosed:
+    except divebell.SandboxClosedError:
         pass
     except divebell.DivebellError as error:
         raise AssertionError from error

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from divebell_bridge.money.errors import LedgerBusy, LedgerError, LedgerUnavailable
+from divebell_bridge.money.errors import LedgerBusyError, LedgerError, LedgerUnavailableError
 
 FIRST_RETRY_SECONDS = 0.05
 MAX_RETRY_SECONDS = 15.0
@@ -51,7 +51,7 @@ class Backlog:
         self._lock = threading.RLock()
         self._kept: deque[_Kept] = deque()
         self._thread: threading.Thread | None = None
-        self._failure: LedgerUnavailable | None = None
+        self._failure: LedgerUnavailableError | None = None
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -59,7 +59,7 @@ class Backlog:
     @property
     def is_busy(self) -> bool:
         """Whether it waits only for another process that is writing just now."""
-        return bool(self._kept) and isinstance(self._failure, LedgerBusy)
+        return bool(self._kept) and isinstance(self._failure, LedgerBusyError)
 
     def finish(self, what: str, operation: Callable[[], _T]) -> _T | None:
         """Do it now, after all that is kept; or keep it, and return None. LedgerError where it is refused for good.
@@ -70,7 +70,7 @@ class Backlog:
             try:
                 self.catch_up()
                 return operation()
-            except LedgerUnavailable as error:
+            except LedgerUnavailableError as error:
                 self._failure = error
                 self._kept.append(_Kept(what, operation))
                 self._warn()
@@ -78,7 +78,7 @@ class Backlog:
                 return None
 
     def catch_up(self) -> None:
-        """Write what is kept. LedgerUnavailable where that is not possible yet."""
+        """Write what is kept. LedgerUnavailableError where that is not possible yet."""
         if not self._kept:
             return
         with self._lock:
@@ -86,7 +86,7 @@ class Backlog:
                 kept = self._kept[0]
                 try:
                     kept.operation()
-                except LedgerUnavailable as error:
+                except LedgerUnavailableError as error:
                     self._failure = error
                     raise
                 except LedgerError as error:
@@ -102,7 +102,7 @@ class Backlog:
         while self._kept:
             try:
                 self.catch_up()
-            except LedgerUnavailable as error:
+            except LedgerUnavailableError as error:
                 if time.monotonic() > until:
                     _log.error(
                         "%d entries of the ledger could not be written: whoever opens it next posts what they leave "
@@ -136,7 +136,7 @@ class Backlog:
             with self._lock:
                 try:
                     self.catch_up()
-                except LedgerUnavailable:
+                except LedgerUnavailableError:
                     self._warn()
                     pause = min(pause * 2, MAX_BUSY_RETRY_SECONDS if self.is_busy else MAX_RETRY_SECONDS)
                     continue

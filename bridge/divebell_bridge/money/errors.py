@@ -22,7 +22,7 @@ class ConfigurationError(DivebellError, ValueError):
     """A setting or an argument makes no sense. The message says what to change."""
 
 
-class UnknownPrice(ConfigurationError):
+class UnknownPriceError(ConfigurationError):
     """A budget in dollars cannot be held for a model whose price is not known. `model` is its name."""
 
     def __init__(self, model: str) -> None:
@@ -69,10 +69,10 @@ class LedgerError(DivebellError):
     """The ledger cannot be read or written, or what was asked of it makes no sense. No money was moved."""
 
 
-class LedgerUnavailable(LedgerError):
+class LedgerUnavailableError(LedgerError):
     """The ledger cannot be written just now, for a reason that may pass: a full disk, a drive that does not answer, a
     file that may not be written."""
 
 
-class LedgerBusy(LedgerUnavailable):
+class LedgerBusyError(LedgerUnavailableError):
     """Another process is writing to the ledger just now. The same call succeeds a moment later."""

@@ -42,8 +42,8 @@ MAX_TENANT_NAME = 100
 
 
 class Ledger(ABC):
-    """Keeps the accounts. Thread-safe. Operations may raise LedgerError, and of its kinds LedgerUnavailable where they
-    may succeed later, LedgerBusy where a moment's wait helps."""
+    """Keeps the accounts. Thread-safe. Operations may raise LedgerError: LedgerUnavailableError where they may succeed
+    later, LedgerBusyError where a moment's wait helps."""
 
     worker: int | None = None
     """Who holds what this process holds, where several share the ledger."""

@@ -24,7 +24,7 @@ from divebell_bridge.money.bids import CallBid, affordable_reserve, worst_case_i
 from divebell_bridge.money.budget import Budget
 from divebell_bridge.money.charges import Charge, Hold
 from divebell_bridge.money.dollars import dollars
-from divebell_bridge.money.errors import BudgetExceeded, ConfigurationError, LedgerError, UnknownPrice
+from divebell_bridge.money.errors import BudgetExceeded, ConfigurationError, LedgerError, UnknownPriceError
 from divebell_bridge.money.escrow import Fixed
 from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.memory_ledger import MemoryLedger
@@ -105,13 +105,13 @@ class Meter:
         return child
 
     def rate_of(self, model: str, surcharge_percent: int = 0) -> Rate:
-        """The model's rate. UnknownPrice if there is none and there is a cap in dollars to hold."""
+        """The model's rate. UnknownPriceError if there is none and there is a cap in dollars to hold."""
         rate = self._rates.rate(model, surcharge_percent)
         if rate is not None:
             return rate
         if self.ledger.room(self._account).picodollars is None:  # now: a tenant may get a cap while its run is going
             return FREE
-        raise UnknownPrice(model)
+        raise UnknownPriceError(model)
 
     @property
     def where(self) -> str:

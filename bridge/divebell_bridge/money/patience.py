@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from divebell_bridge.money.errors import LedgerBusy
+from divebell_bridge.money.errors import LedgerBusyError
 
 PATIENCE_SECONDS = 30.0
 MONEY_WAIT_SECONDS = 600.0
@@ -28,10 +28,10 @@ def pauses(patience_seconds: float = PATIENCE_SECONDS) -> Iterator[float]:
 
 
 def wait_and_do(operation: Callable[[], _T]) -> _T:
-    """The ledger's operation, tried again while it is busy. LedgerBusy if that does not end."""
+    """The ledger's operation, tried again while it is busy. LedgerBusyError if that does not end."""
     for pause in pauses():
         try:
             return operation()
-        except LedgerBusy:
+        except LedgerBusyError:
             time.sleep(pause)
     return operation()

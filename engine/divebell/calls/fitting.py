@@ -12,7 +12,7 @@ changed MAX_CHANGES times at most.
 import threading
 from dataclasses import dataclass, replace
 
-from divebell.errors import ContextTooLong, ModelError, ModelRefused, OutputTooLong
+from divebell.errors import ContextTooLongError, ModelError, ModelRefusedError, OutputTooLongError
 from divebell.models.protocol import Model, Request
 from divebell.models.traits import identity_of
 
@@ -82,11 +82,11 @@ class KnownLimits:
 
         sent_output_tokens: the output limit that was sent. least_output_tokens: the lowest that is still of use.
         """
-        if isinstance(error, OutputTooLong):
+        if isinstance(error, OutputTooLongError):
             return self._with_output(model, request, sent_output_tokens, error.output_limit_tokens)
-        if isinstance(error, ContextTooLong):
+        if isinstance(error, ContextTooLongError):
             return self._in_window(model, request, sent_output_tokens, error, least_output_tokens)
-        if request.schema is not None and isinstance(error, ModelRefused) and error.status in _SCHEMA_STATUSES:
+        if request.schema is not None and isinstance(error, ModelRefusedError) and error.status in _SCHEMA_STATUSES:
             said = str(error).lower()
             if any(words in said for words in _SCHEMA_WORDS):
                 if not any(words in said for words in _THIS_SCHEMA_WORDS):
@@ -102,7 +102,7 @@ class KnownLimits:
         return _with_a_lower_output(request, sent)
 
     def _in_window(
-        self, model: Model, request: Request, sent: int, error: ContextTooLong, least: int
+        self, model: Model, request: Request, sent: int, error: ContextTooLongError, least: int
     ) -> Request | None:
         """A lower output limit helps where input and output share the window, and the input leaves room for enough."""
         window, requested = error.limit_tokens, error.requested_tokens

@@ -28,7 +28,7 @@ from divebell.calls.logs import log_failure, log_retry, log_waiting
 from divebell.calls.memo import Memo
 from divebell.calls.retries import ATTEMPTS, CALL_SECONDS, FIRST_SECONDS, MAX_SECONDS, Retries
 from divebell.concurrency import FairLimit
-from divebell.errors import ContextTooLong, JournalError, ModelError, ModelUnavailable, UnknownModel
+from divebell.errors import ContextTooLongError, JournalError, ModelError, ModelUnavailableError, UnknownModelError
 from divebell.events import CallUsage
 from divebell.journal.base import Journal, NoJournal
 from divebell.journal.entries import CallEntry, FailureEntry, MemoEntry, PaidEntry, SentEntry
@@ -38,7 +38,13 @@ from divebell.models.secret_texts import SecretTexts
 from divebell.models.traits import identity_of, image_tokens_of, secrets_of, surcharge_percent_of
 from divebell.usage import Usage
 from divebell_bridge.money.charges import Charge, Hold
-from divebell_bridge.money.errors import BudgetExceeded, DivebellError, LedgerBusy, LedgerError, LedgerUnavailable
+from divebell_bridge.money.errors import (
+    BudgetExceeded,
+    DivebellError,
+    LedgerBusyError,
+    LedgerError,
+    LedgerUnavailableError,
+)
 from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.meter import Meter
 from divebell_bridge.money.patience import MONEY_WAIT_SECONDS, PATIENCE_SECONDS, UNAVAILABLE_PAUSE_SECONDS, pauses
@@ -132,11 +138,13 @@ class MeteredCalls:
         return self._secrets if set(own) <= set(known) else SecretTexts([*known, *own])
 
     def model(self, name: str) -> Model:
-        """The model of that name, if this run may use it. UnknownModel, with the names that it may use."""
+        """The model of that name, if this run may use it. UnknownModelError, with the names that it may use."""
         found = self._models.get(name)
         if found is None:
             allowed = ", ".join(sorted(self._models))
-            raise UnknownModel(f"this run may not use a model named {name[:100]!r}; it may use: {allowed}", model=name)
+            raise UnknownModelError(
+                f"this run may not use a model named {name[:100]!r}; it may use: {allowed}", model=name
+            )
         return found
 
     async def __call__(
@@ -160,8 +168,8 @@ class MeteredCalls:
             and the memo may answer.
         may_shorten: whether the caller asks again with less, under another name, where the prompt is too long: then the
             journal keeps that refusal, because the run goes on with it.
-        Raises BudgetExceeded where the call may not be made, ModelError where it was made and failed: ContextTooLong
-        where the prompt does not fit into the model's window.
+        Raises BudgetExceeded where the call may not be made, ModelError where it was made and failed:
+        ContextTooLongError where the prompt does not fit into the model's window.
         """
         journal = self._journal
         name = name or f"call {next(self._unnamed)}"
@@ -183,7 +191,7 @@ class MeteredCalls:
         except JournalError:
             raise
         except DivebellError as error:
-            is_too_long = isinstance(error, ContextTooLong) and (is_last or may_shorten)
+            is_too_long = isinstance(error, ContextTooLongError) and (is_last or may_shorten)
             if is_sub_call or is_too_long or (is_last and isinstance(error, BudgetExceeded)):  # a shorter one is tried
                 journal.write(FailureEntry(meter.path, name, model.name, request, error))
             raise
@@ -404,7 +412,7 @@ async def _completed(meter: Meter, model: Model, request: Request, call_seconds:
             completion = await model.complete(replace(request, timeout_seconds=timeout))
     except TimeoutError:
         meter.check_time()
-        raise ModelUnavailable(f"{model.name} did not answer within {timeout:g} s", model=model.name) from None
+        raise ModelUnavailableError(f"{model.name} did not answer within {timeout:g} s", model=model.name) from None
     except ModelError:
         raise
     except Exception as error:  # an adapter that breaks its contract
@@ -418,23 +426,23 @@ async def _completed(meter: Meter, model: Model, request: Request, call_seconds:
     ending = ending_of(completion.finish_reason)  # an application's own adapter may pass the endpoint's word on
     if ending == INTERRUPTED:
         sentence = f"{model.name} broke off its reply in the middle"
-        raise ModelUnavailable(sentence, model=model.name, may_retry=True, usage=completion.usage)
+        raise ModelUnavailableError(sentence, model=model.name, may_retry=True, usage=completion.usage)
     return replace(completion, finish_reason=ending, usage=_readable(completion.usage))
 
 
 async def patiently(
     operation: Callable[[], _T], *, also_unavailable: bool = False, seconds: float = LEDGER_PATIENCE_SECONDS
 ) -> _T:
-    """The ledger's operation, tried again while another process is writing to it. LedgerBusy if that does not end.
+    """The ledger's operation, tried again while another process is writing to it. LedgerBusyError if that does not end.
 
     also_unavailable: also while it cannot be written for another reason, because a run that was paid for would end.
     """
     for pause in pauses(min(seconds, LEDGER_PATIENCE_SECONDS)):
         try:
             return operation()
-        except LedgerBusy:
+        except LedgerBusyError:
             await anyio.sleep(pause)
-        except LedgerUnavailable:
+        except LedgerUnavailableError:
             if not also_unavailable:
                 raise
             await anyio.sleep(UNAVAILABLE_PAUSE_SECONDS)

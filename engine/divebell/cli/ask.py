@@ -34,7 +34,7 @@ from divebell.cli.options import (
 )
 from divebell.cli.streams import check_stdout, print_answer
 from divebell.engine import Engine
-from divebell.errors import LedgerBusy, LedgerError
+from divebell.errors import LedgerBusyError, LedgerError
 from divebell.resources import EngineResources, default_engine
 from divebell.rlm import RLM
 from divebell.run.listeners import combine_listeners, secrets_known
@@ -140,7 +140,7 @@ def _open_engine(money: BudgetOptions) -> Iterator[tuple[EngineResources, Tenant
         return
     try:
         opened = Engine(ledger=money.ledger)
-    except LedgerBusy:
+    except LedgerBusyError:
         raise
     except LedgerError as error:
         raise Exit(USAGE, f"--ledger: {one_line(str(error), MAX_ERROR_CHARACTERS)}") from None

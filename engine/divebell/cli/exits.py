@@ -17,7 +17,7 @@ from divebell.errors import (
     ContextError,
     DivebellError,
     JournalError,
-    ReplayDiverged,
+    ReplayDivergedError,
     TraceError,
 )
 
@@ -36,7 +36,7 @@ def status_of(error: BaseException) -> int:
     """The exit status for an error of Divebell's."""
     if isinstance(error, BudgetExceeded):
         return BUDGET
-    if isinstance(error, ReplayDiverged):
+    if isinstance(error, ReplayDivergedError):
         return FAILED
     if isinstance(error, (ConfigurationError, ContextError, JournalError, TraceError)):
         return USAGE

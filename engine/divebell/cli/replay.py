@@ -12,7 +12,7 @@ from divebell.calls.spending import cost_text
 from divebell.cli.display import Display, one_line, summary_line
 from divebell.cli.exits import FAILED, USAGE, Exit
 from divebell.cli.inputs import parse_rates, read_context
-from divebell.errors import BudgetExceeded, JournalError, ModelError, ReplayDiverged, RunError
+from divebell.errors import BudgetExceeded, JournalError, ModelError, ReplayDivergedError, RunError
 from divebell.events import Event
 from divebell.models.adapter import ModelAccess
 from divebell.models.registry import ModelFinder
@@ -90,7 +90,7 @@ def _prove(file: Path, context: object, watch: _Watch, display: Display, *, as_j
     try:
         with display:
             result = run_again(file, context, on_event=watch.on_event)  # type: ignore[arg-type]
-    except ReplayDiverged as difference:
+    except ReplayDivergedError as difference:
         if as_json:
             print(json.dumps({"identical": False, "difference": str(difference)}))
             raise Exit(FAILED) from None

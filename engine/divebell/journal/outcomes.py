@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from divebell.errors import ContextTooLong, DivebellError, IncompleteReply, JournalError, ModelError, RequestError
+from divebell.errors import ContextTooLongError, DivebellError, IncompleteReply, JournalError, ModelError, RequestError
 from divebell.journal.records import MAX_COUNT, Record, pack, text_of
 from divebell.models.protocol import Completion
 from divebell.models.tool_calls import bounded_tool_calls
@@ -58,7 +58,7 @@ def output_limit_of(record: Record) -> int | None:
 
 def error_as_record(error: DivebellError) -> Record:
     """A failure as plain data: its message, and what decides how a run goes on after it."""
-    if isinstance(error, ContextTooLong):
+    if isinstance(error, ContextTooLongError):
         limits = {"limit_tokens": error.limit_tokens, "requested_tokens": error.requested_tokens}
         return {"class": "ContextTooLong", "message": str(error), "counts_output": error.counts_output, **limits}
     if isinstance(error, IncompleteReply):
@@ -108,11 +108,11 @@ def error_of(record: object) -> DivebellError:
     )
 
 
-def _too_long_of(record: Mapping[str, Any]) -> ContextTooLong:
+def _too_long_of(record: Mapping[str, Any]) -> ContextTooLongError:
     limits = (record.get("limit_tokens"), record.get("requested_tokens"))
     if not all(limit is None or (type(limit) is int and 0 <= limit <= MAX_COUNT) for limit in limits):
         raise JournalError("the journal has a malformed record of a prompt that was too long")
-    return ContextTooLong(
+    return ContextTooLongError(
         record["message"],
         limit_tokens=limits[0],
         requested_tokens=limits[1],

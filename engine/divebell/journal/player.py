@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from divebell.cell import Cell
-from divebell.errors import DivebellError, JournalError, ModelError, ReplayDiverged
+from divebell.errors import DivebellError, JournalError, ModelError, ReplayDivergedError
 from divebell.journal.base import RecordedAnswer, RecordedCall, RecordedChild
 from divebell.journal.entries import AnswerEntry, CellEntry, Entry, FactEntry
 from divebell.journal.outcomes import (
@@ -98,7 +98,7 @@ class Player:
         """A difference between this run and the recorded one."""
         made_by = self._contents.header.get("divebell")
         other = "" if made_by == __version__ else f" (the journal is by Divebell {made_by}, this is {__version__})"
-        return self._fail(ReplayDiverged(sentence + other))
+        return self._fail(ReplayDivergedError(sentence + other))
 
     def _read(self, read: Callable[[Any], _T], value: object) -> _T:
         """What `read` makes of a recorded value. A damaged one fails the run, whoever reads it first."""

@@ -14,7 +14,7 @@ journal holds prompts, completions and the output of cells, so keep it private (
 alone); keys are never in it.
 """
 
-from divebell.errors import DivebellError, JournalError, ReplayDiverged
+from divebell.errors import DivebellError, JournalError, ReplayDivergedError
 from divebell.journal.base import RecordedAnswer, RecordedChild
 from divebell.journal.entries import CellEntry, DoorEntry, Entry
 from divebell.journal.file import JournalFile
@@ -74,7 +74,7 @@ class Recorder(Player):
 
     def write(self, entry: Entry) -> None:
         """Append the entry, unless the run has diverged: what follows is not the recorded run's."""
-        if self._file is None or isinstance(self._failure, ReplayDiverged):
+        if self._file is None or isinstance(self._failure, ReplayDivergedError):
             return
         try:
             self._file.append(to_line(entry.to_record()))

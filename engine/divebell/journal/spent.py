@@ -13,7 +13,7 @@ from divebell_bridge.money.tally import Tally
 
 
 def already_spent(journal: Recorder, ledger: Ledger) -> Tally:
-    """What the run's earlier processes spent. LedgerError, or LedgerBusy, where the ledger cannot say."""
+    """What the run's earlier processes spent. LedgerError, or LedgerBusyError, where the ledger cannot say."""
     by_journal = journal.recorded_cost
     if not journal.earlier_run_ids:
         return by_journal

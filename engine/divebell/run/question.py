@@ -205,7 +205,7 @@ def _trace_facts(setup: Setup, run_id: str, metadata: Mapping[str, str]) -> dict
 
 
 def _check_prices(setup: Setup, meter: Meter, funding: Funding) -> None:
-    """Raise UnknownPrice now, rather than in the middle of the run, where a budget in dollars needs a price."""
+    """Raise UnknownPriceError now, rather than in the middle of the run, where a budget in dollars needs a price."""
     for model in setup.levels.models.values():
         meter.rate_of(model.name)
         warn_of_unknown_price(model, funding.rates)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from divebell.bounds import LEAST_LAST_OUTPUT_TOKENS, LEAST_ROOT_OUTPUT_TOKENS
 from divebell.calls.metered_calls import CallRecord
-from divebell.errors import ContextTooLong
+from divebell.errors import ContextTooLongError
 from divebell.events import EventListener, RootReplied
 from divebell.models.protocol import LENGTH, Completion, Message, Request
 from divebell.replies.replies import strip_thinking
@@ -89,7 +89,7 @@ class RootCalls:
             self._output_shares_window = is_shared != "0"
 
     async def turn(self, number: int, history: History) -> RootReply:
-        """The reply to the history, which is compacted where it is too long; ContextTooLong where that is no help."""
+        """The reply to the history, which is compacted if it is too long; ContextTooLongError if that does not help."""
         history.compact_if_needed(self._room_for_messages())
         for compactions in range(MAX_COMPACTIONS + 1):
             may_shorten = compactions < MAX_COMPACTIONS and history.can_be_compacted
@@ -101,7 +101,7 @@ class RootCalls:
                         self._meter, self._level.model, self._make_request(messages), name=name,
                         least_output_tokens=LEAST_ROOT_OUTPUT_TOKENS, may_shorten=may_shorten,
                     )  # fmt: skip
-            except ContextTooLong as error:
+            except ContextTooLongError as error:
                 if not may_shorten:
                     raise _with_advice(error) from None
                 history.compact_to(self._room_after(error, history), error.requested_tokens)
@@ -129,7 +129,7 @@ class RootCalls:
         output = min(self._level.root_output_tokens, max(self._window_tokens // 2, LEAST_ROOT_OUTPUT_TOKENS))
         return max(self._window_tokens - output, 1)
 
-    def _room_after(self, error: ContextTooLong, history: History) -> int:
+    def _room_after(self, error: ContextTooLongError, history: History) -> int:
         """What the messages may take after this refusal."""
         self._output_shares_window = error.counts_output
         if error.limit_tokens is None or error.limit_tokens >= self._window_tokens:
@@ -169,11 +169,11 @@ class RootCalls:
         )
 
 
-def _with_advice(error: ContextTooLong) -> ContextTooLong:
+def _with_advice(error: ContextTooLongError) -> ContextTooLongError:
     """The same error, whose sentence says what to do about it in a run."""
     if ADVICE in str(error):
         return error
-    return ContextTooLong(
+    return ContextTooLongError(
         f"{error}; {ADVICE}",
         limit_tokens=error.limit_tokens,
         requested_tokens=error.requested_tokens,

@@ -21,7 +21,7 @@ from divebell.errors import (
     AnswerError,
     BudgetExceeded,
     ContextError,
-    ContextTooLong,
+    ContextTooLongError,
     DivebellError,
     IncompleteReply,
     JournalError,
@@ -158,7 +158,7 @@ class SubCalls:
             why = "it was given up, or the run ended" if cancelled else str(error)
             seconds = time.monotonic() - began
             self._run.report(ended(call_seconds=seconds, error=why, error_type=type(error).__name__))
-            if isinstance(error, ContextTooLong):
+            if isinstance(error, ContextTooLongError):
                 raise _what_fits(error, request, level) from None
             raise
         self._run.report(ended(reply=call.completion.text, call_seconds=call.seconds, usage=call.usage()))
@@ -269,7 +269,7 @@ def _short_question(prompt: str, given: object) -> tuple[str, object]:
     return long_question(clip_middle(prompt, SHOWN_OF_QUESTION), len(prompt)), prompt
 
 
-def _what_fits(error: ContextTooLong, request: Request, level: ResolvedLevel) -> ModelError:
+def _what_fits(error: ContextTooLongError, request: Request, level: ResolvedLevel) -> ModelError:
     """For the code that asked: how long the prompt was, and how long it may be."""
     length = sum(map(len, request.sent_texts()))
     room = ""

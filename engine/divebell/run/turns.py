@@ -13,7 +13,7 @@ import anyio
 
 from divebell.calls.metered_calls import patiently
 from divebell.cell import Cell
-from divebell.errors import ContextTooLong, DivebellError, ModelError, RunError
+from divebell.errors import ContextTooLongError, DivebellError, ModelError, RunError
 from divebell.events import CellEnded, CellStarted, EventListener, LimitReached
 from divebell.prompts import Turns
 from divebell.replies.notes import Note
@@ -121,7 +121,7 @@ class TurnLoop:
             stop = self._turns_are_over()
         except BudgetExceeded as error:
             refusal, stop = error, Stop.of(error)
-        except ContextTooLong as error:
+        except ContextTooLongError as error:
             if not self.finished:
                 raise
             refusal, stop = error, Stop(limit="window", cap=error.limit_tokens, path=self._meter.where)
@@ -249,14 +249,14 @@ class TurnLoop:
         """The reply to the last call: with as much of the history as can be paid for, and asked for once more, shorter,
         where it was cut off."""
         tries = landing.last_messages(history.messages, history.opening, over, instructions=history.instructions)
-        failure: BudgetExceeded | ContextTooLong | None = None
+        failure: BudgetExceeded | ContextTooLongError | None = None
         cut: RootReply | None = None
         attempts = cuts = 0
         for messages in tries:
             while True:
                 try:
                     reply = await self._root.last(attempts, messages)
-                except (BudgetExceeded, ContextTooLong) as error:
+                except (BudgetExceeded, ContextTooLongError) as error:
                     attempts += 1
                     failure = failure or error
                     break

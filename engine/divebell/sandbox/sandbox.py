@@ -18,7 +18,7 @@ from divebell.bounds import MAX_CODE_CHARACTERS
 from divebell.cell import Cell, CellError, cell_from_guest
 from divebell.context import Context, Source
 from divebell.context.paths import warn_if_a_path
-from divebell.errors import ConfigurationError, NotPlainData, SandboxClosed, SandboxError
+from divebell.errors import ConfigurationError, NotPlainDataError, SandboxClosedError, SandboxError
 from divebell.limits import Limits
 from divebell.resources import EngineResources, default_engine
 from divebell.runtime.base import GuestSpec
@@ -99,7 +99,7 @@ class Sandbox:
     def run(self, code: str) -> Cell:
         """Run Python code. Never raises for anything the code does: the Cell reports the outcome.
 
-        Raises SandboxClosed, or KeyboardInterrupt if that came while the host answered the code.
+        Raises SandboxClosedError, or KeyboardInterrupt if that came while the host answered the code.
         """
         if not isinstance(code, str):
             raise TypeError(f"code must be a str, not {type(code).__name__}")
@@ -136,7 +136,7 @@ class Sandbox:
         return answer
 
     def __getitem__(self, name: str) -> Any:
-        """A variable's value, as plain data. KeyError if there is none, NotPlainData if it is something else."""
+        """A variable's value, as plain data. KeyError if there is none, NotPlainDataError if it is something else."""
         with self._alone():
             self._guest.save()
             answer = self._ask(wire.GET, name=check_name(name))
@@ -151,7 +151,7 @@ class Sandbox:
             try:
                 answer = self._ask(wire.SET, name=check_name(name), value=value)
             except wire.WireError as error:
-                raise NotPlainData(f"{name} cannot be set: {error}") from None
+                raise NotPlainDataError(f"{name} cannot be set: {error}") from None
             if "ok" not in answer:
                 raise variable_error(name, answer)
 
@@ -174,7 +174,7 @@ class Sandbox:
             try:
                 answer = self._ask(op, name=check_name(name), **arguments)
             except wire.WireError as error:
-                raise NotPlainData(f"{name} cannot be bound: {error}") from None
+                raise NotPlainDataError(f"{name} cannot be bound: {error}") from None
             if "ok" not in answer:
                 raise variable_error(name, answer)
 
@@ -335,7 +335,7 @@ class Sandbox:
         self._refuse_from_inside()
         with self._lock:
             if self._closed:
-                raise SandboxClosed("the sandbox is closed")
+                raise SandboxClosedError("the sandbox is closed")
             self._guest.revive()
             yield
 

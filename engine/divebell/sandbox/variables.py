@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from divebell.errors import NotPlainData, SandboxError
+from divebell.errors import NotPlainDataError, SandboxError
 from divebell_bridge.door.bounds import MAX_LISTED_VARIABLES, MAX_VARIABLE_NAME_CHARACTERS
 
 MAX_REASON_CHARACTERS = 2_000
@@ -61,5 +61,5 @@ def variable_error(name: str, answer: dict[str, Any]) -> Exception:
     if kind == "NameError":
         return KeyError(name)
     if kind == "WireError":
-        return NotPlainData(f"{name}: {reason_of(answer)}")
+        return NotPlainDataError(f"{name}: {reason_of(answer)}")
     return SandboxError(f"{name}: {reason_of(answer)}")

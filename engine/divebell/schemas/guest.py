@@ -8,7 +8,7 @@ or fetched. The copy is checked as any other schema, with the same kind of bound
 from collections.abc import Callable
 from typing import Any
 
-from divebell.errors import AnswerError, ConfigurationError, SchemaRefused
+from divebell.errors import AnswerError, ConfigurationError, SchemaRefusedError
 from divebell.schemas.checking import Checker
 from divebell.schemas.describe import describe_schema
 from divebell.schemas.values import as_json, measure, parse_json, quote_value
@@ -35,19 +35,19 @@ class GuestSchema:
 
     @classmethod
     def of(cls, schema: object) -> "GuestSchema":
-        """From a JSON Schema as decoded from the door. Raises SchemaRefused, with what to change."""
+        """From a JSON Schema as decoded from the door. Raises SchemaRefusedError, with what to change."""
         problem = bounds.schema_problem(schema)
         if problem is not None:
-            raise SchemaRefused(problem)
+            raise SchemaRefusedError(problem)
         try:
             measure(schema)
             plain = as_json(schema)
         except AnswerError as error:
-            raise SchemaRefused(f"the schema is not plain JSON: {error}") from None
+            raise SchemaRefusedError(f"the schema is not plain JSON: {error}") from None
         try:
             return cls(_copy_schema(plain))
         except ConfigurationError as error:
-            raise SchemaRefused(str(error)) from None
+            raise SchemaRefusedError(str(error)) from None
 
     def json_schema(self) -> dict[str, Any]:
         """The schema with the keywords that count, for a provider's response format."""
@@ -66,14 +66,14 @@ class GuestSchema:
 
 def _copy_schema(schema: object) -> dict[str, Any]:
     if not isinstance(schema, dict):
-        raise SchemaRefused(f"a schema is a dict, not {quote_value(schema)}")
+        raise SchemaRefusedError(f"a schema is a dict, not {quote_value(schema)}")
     copy: dict[str, Any] = {}
     for name, value in schema.items():
         if name in _ANNOTATIONS:
             continue
         rule = _RULES.get(name)
         if rule is None:
-            raise SchemaRefused(
+            raise SchemaRefusedError(
                 f"the keyword {quote_value(name)} is not taken in a schema here; use {', '.join(sorted(_RULES))}"
             )
         copy[name] = rule(name, value)
@@ -83,19 +83,19 @@ def _copy_schema(schema: object) -> dict[str, Any]:
 def _copy_type(name: str, value: object) -> object:
     kinds = value if isinstance(value, list) else [value]
     if not kinds or not all(isinstance(kind, str) and kind in _TYPES for kind in kinds):
-        raise SchemaRefused(f"type must be of {', '.join(sorted(_TYPES))}, not {quote_value(value)}")
+        raise SchemaRefusedError(f"type must be of {', '.join(sorted(_TYPES))}, not {quote_value(value)}")
     return list(dict.fromkeys(kinds)) if isinstance(value, list) else value
 
 
 def _copy_properties(name: str, value: object) -> object:
     if not isinstance(value, dict):
-        raise SchemaRefused(f"properties must be a dict of field and schema, not {quote_value(value)}")
+        raise SchemaRefusedError(f"properties must be a dict of field and schema, not {quote_value(value)}")
     return {field: _copy_schema(part) for field, part in value.items()}
 
 
 def _copy_required(name: str, value: object) -> object:
     if not isinstance(value, list) or not all(isinstance(field, str) for field in value):
-        raise SchemaRefused("required must be a list of the fields' names, beside properties")
+        raise SchemaRefusedError("required must be a list of the fields' names, beside properties")
     return list(dict.fromkeys(value))
 
 
@@ -109,19 +109,19 @@ def _copy_one_or_bool(name: str, value: object) -> object:
 
 def _copy_alternatives(name: str, value: object) -> object:
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_ALTERNATIVES:
-        raise SchemaRefused(f"{name} must be a list of 1 to {MAX_ALTERNATIVES} schemas")
+        raise SchemaRefusedError(f"{name} must be a list of 1 to {MAX_ALTERNATIVES} schemas")
     return [_copy_schema(part) for part in value]
 
 
 def _copy_enum(name: str, value: object) -> object:
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_ENUM or any(map(_is_nested, value)):
-        raise SchemaRefused(f"enum must be a list of 1 to {MAX_ENUM} strings, numbers, booleans or None")
+        raise SchemaRefusedError(f"enum must be a list of 1 to {MAX_ENUM} strings, numbers, booleans or None")
     return list(value)
 
 
 def _copy_const(name: str, value: object) -> object:
     if _is_nested(value):
-        raise SchemaRefused("const must be a string, a number, a boolean or None")
+        raise SchemaRefusedError("const must be a string, a number, a boolean or None")
     return value
 
 
@@ -131,19 +131,19 @@ def _is_nested(value: object) -> bool:
 
 def _copy_count(name: str, value: object) -> object:
     if type(value) is not int or value < 0:
-        raise SchemaRefused(f"{name} must be a whole number, not {quote_value(value)}")
+        raise SchemaRefusedError(f"{name} must be a whole number, not {quote_value(value)}")
     return value
 
 
 def _copy_number(name: str, value: object) -> object:
     if type(value) not in (int, float):
-        raise SchemaRefused(f"{name} must be a number, not {quote_value(value)}")
+        raise SchemaRefusedError(f"{name} must be a number, not {quote_value(value)}")
     return value
 
 
 def _copy_description(name: str, value: object) -> object:
     if not isinstance(value, str):
-        raise SchemaRefused(f"description must be a string, not {quote_value(value)}")
+        raise SchemaRefusedError(f"description must be a string, not {quote_value(value)}")
     return value
 
 

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from divebell_bridge.money.errors import LedgerBusy, LedgerError, LedgerUnavailable
+from divebell_bridge.money.errors import LedgerBusyError, LedgerError, LedgerUnavailableError
 from divebell_bridge.money.sqlite.place import check_place
 from divebell_bridge.money.sqlite.schema import APPLICATION_ID, MIGRATIONS, VERSION
 
@@ -118,8 +118,8 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         if _is_busy(error):
-            raise LedgerBusy(f"another process is writing to the ledger {path}") from None
-        kind = LedgerUnavailable if _may_pass(error) else LedgerError
+            raise LedgerBusyError(f"another process is writing to the ledger {path}") from None
+        kind = LedgerUnavailableError if _may_pass(error) else LedgerError
         raise kind(f"the ledger {path} cannot be used: {error}") from None
     except sqlite3.IntegrityError as error:
         raise LedgerError(f"the ledger {path} refused an entry that breaks its rules: {error}") from None

@@ -9,8 +9,8 @@ Not guaranteed, unless `survive_power_loss` is set: that the last operations bef
 (SQLite's synchronous=NORMAL; the file stays whole in either case). Not for network drives: SQLite's WAL needs one
 machine.
 
-Waiting for another process's transaction is short here, and then LedgerBusy is raised: callers on an event loop wait
-without blocking it.
+Waiting for another process's transaction is short here, and then LedgerBusyError is raised: callers on an event loop
+wait without blocking it.
 """
 
 import os

@@ -120,7 +120,7 @@ class OpenAIModel(ABC):
         return f"{type(self).__name__}({self._name!r}, base_url={self._endpoint.url!r})"
 
     async def complete(self, request: Request) -> Completion:
-        """One call. Raises ModelRefused, ModelUnavailable or another ModelError; never the client's own exceptions.
+        """One call. Raises ModelRefusedError, ModelUnavailableError or another ModelError, and nothing else.
 
         The request's timeout covers waiting for a slot of `max_concurrency`, connecting, and the reply. The client's
         own timeouts begin once there is a slot, with the time that is left. A call that got no slot never ran.

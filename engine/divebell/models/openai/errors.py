@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from divebell.errors import ModelError, ModelRefused, ModelUnavailable
+from divebell.errors import ModelError, ModelRefusedError, ModelUnavailableError
 from divebell.models.openai.endpoint import Endpoint
 from divebell.models.openai.refusals import body_of, explain_refusal
 
@@ -77,7 +77,7 @@ def _explain_timeout(error: Exception, endpoint: Endpoint, progress: Progress) -
         sentence = f"cannot reach {endpoint.url}: the connection timed out"
     else:
         sentence = f"{endpoint.model!r} did not answer in time"
-    return ModelUnavailable(sentence, model=endpoint.model, never_ran=never_ran, may_retry=never_ran)
+    return ModelUnavailableError(sentence, model=endpoint.model, never_ran=never_ran, may_retry=never_ran)
 
 
 def _explain_unreachable(error: Exception, endpoint: Endpoint, progress: Progress) -> ModelError:
@@ -98,11 +98,13 @@ def _explain_unreachable(error: Exception, endpoint: Endpoint, progress: Progres
             if cause is not None:
                 may_retry = may_retry or getattr(cause, "errno", None) == socket.EAI_AGAIN
                 sentence_with_url = f"cannot reach {endpoint.url}: {sentence}"
-                return ModelUnavailable(sentence_with_url, model=endpoint.model, never_ran=True, may_retry=may_retry)
+                return ModelUnavailableError(
+                    sentence_with_url, model=endpoint.model, never_ran=True, may_retry=may_retry
+                )
     reason = endpoint.clean(str(causes[-1]))
     what = "no connection could be made" if never_ran else "the connection broke before the reply was complete"
     sentence_with_url = f"cannot reach {endpoint.url}: {what}{f' ({reason})' if reason else ''}"
-    return ModelUnavailable(sentence_with_url, model=endpoint.model, never_ran=never_ran, may_retry=True)
+    return ModelUnavailableError(sentence_with_url, model=endpoint.model, never_ran=never_ran, may_retry=True)
 
 
 def _never_ran(error: Exception, progress: Progress) -> bool:
@@ -128,7 +130,7 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 def _explain_address(error: Exception, endpoint: Endpoint, progress: Progress) -> ModelError:
     sentence = f"base_url {endpoint.url} is not a usable http address"
-    return ModelRefused(sentence, model=endpoint.model, never_ran=_never_ran(error, progress))
+    return ModelRefusedError(sentence, model=endpoint.model, never_ran=_never_ran(error, progress))
 
 
 def _explain_unreadable(_error: Exception, endpoint: Endpoint, _progress: Progress) -> ModelError:
@@ -142,7 +144,7 @@ def _explain_length(error: Exception, endpoint: Endpoint, _progress: Progress) -
 
 
 def _explain_withheld(_error: Exception, endpoint: Endpoint, _progress: Progress) -> ModelError:
-    return ModelRefused(f"the provider's content filter withheld {endpoint.model!r}'s reply", model=endpoint.model)
+    return ModelRefusedError(f"the provider's content filter withheld {endpoint.model!r}'s reply", model=endpoint.model)
 
 
 def _explain_failure(error: Exception, endpoint: Endpoint, progress: Progress) -> ModelError:

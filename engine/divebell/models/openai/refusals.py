@@ -6,7 +6,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from divebell.errors import ContextTooLong, ModelError, ModelRefused, ModelUnavailable, OutputTooLong
+from divebell.errors import (
+    ContextTooLongError,
+    ModelError,
+    ModelRefusedError,
+    ModelUnavailableError,
+    OutputTooLongError,
+)
 from divebell.models.openai.endpoint import Endpoint
 from divebell.models.openai.error_body import ErrorBody, read_error
 from divebell.models.openai.limits import NamedLimit, named_limit
@@ -41,7 +47,7 @@ def explain_refusal(
         "usage": None if never_ran else _usage(details, endpoint),
     }
     if limit is not None and limit.kind == "context":
-        return ContextTooLong(
+        return ContextTooLongError(
             sentence,
             limit_tokens=limit.limit_tokens,
             requested_tokens=limit.asked_tokens,
@@ -50,10 +56,10 @@ def explain_refusal(
             **more,
         )
     if limit is not None:
-        return OutputTooLong(sentence, output_limit_tokens=limit.limit_tokens, status=status, **more)
+        return OutputTooLongError(sentence, output_limit_tokens=limit.limit_tokens, status=status, **more)
     if status >= 500 or status == 408:
-        return ModelUnavailable(sentence, **more)
-    return ModelRefused(sentence, status=status, **more)
+        return ModelUnavailableError(sentence, **more)
+    return ModelRefusedError(sentence, status=status, **more)
 
 
 def error_in_body(body: dict[str, object], endpoint: Endpoint) -> ModelError:

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from divebell.bounds import MAX_REPLY_CHARACTERS
-from divebell.errors import ModelError, ModelUnavailable
+from divebell.errors import ModelError, ModelUnavailableError
 from divebell.models.endings import INTERRUPTED, ending_of
 from divebell.models.openai.endpoint import Endpoint
 from divebell.models.openai.refusals import error_in_body
@@ -31,7 +31,7 @@ def read_completion(body: bytes, endpoint: Endpoint) -> Completion:
         if reply.get("error"):
             raise error_in_body(reply, endpoint)  # some gateways report errors with status 200
         usage = usage_of(reply, endpoint, CHAT_NAMES, has_text=False)
-        raise ModelUnavailable(
+        raise ModelUnavailableError(
             f"{endpoint.url} replied without a choice; try again", model=endpoint.model, may_retry=True, usage=usage
         )
     content, refusal = message.get("content"), message.get("refusal")
@@ -57,14 +57,14 @@ def read_completion(body: bytes, endpoint: Endpoint) -> Completion:
     )
 
 
-def interruption_error(endpoint: Endpoint, usage: Usage | None) -> ModelUnavailable:
+def interruption_error(endpoint: Endpoint, usage: Usage | None) -> ModelUnavailableError:
     """The error for a reply in whose middle the endpoint failed: what there is of it is nobody's answer."""
     sentence = f"{endpoint.url} broke off the reply of {endpoint.model!r} in its middle; try again"
-    return ModelUnavailable(sentence, model=endpoint.model, may_retry=True, usage=usage)
+    return ModelUnavailableError(sentence, model=endpoint.model, may_retry=True, usage=usage)
 
 
 def decode_reply(body: bytes, endpoint: Endpoint) -> dict[str, Any]:
-    """The reply as the JSON object that it must be. ModelUnavailable where it is none, or one made to fill memory."""
+    """The reply as a JSON object. ModelUnavailableError where it is not one, or is made to fill memory."""
     try:
         text = body.decode("utf-8-sig")
         if len(body) > UNCOUNTED_BYTES and _count_of_parts(text) > MAX_JSON_PARTS:
@@ -76,7 +76,7 @@ def decode_reply(body: bytes, endpoint: Endpoint) -> dict[str, Any]:
         reply = None
     if isinstance(reply, dict):
         return reply
-    raise ModelUnavailable(
+    raise ModelUnavailableError(
         f"{endpoint.url} replied with something that is not a JSON object: is an OpenAI-compatible API there?",
         model=endpoint.model,
         may_retry=True,

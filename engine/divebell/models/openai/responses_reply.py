@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from divebell.errors import ModelError, ModelUnavailable
+from divebell.errors import ModelError, ModelUnavailableError
 from divebell.models.endings import INTERRUPTED, ending_of
 from divebell.models.openai.endpoint import Endpoint
 from divebell.models.openai.refusals import error_in_body
@@ -28,7 +28,7 @@ def read_response(body: bytes, endpoint: Endpoint) -> Completion:
     text = _join(parts, "output_text", "text")
     usage = usage_of(reply, endpoint, RESPONSES_NAMES, has_text=bool(text))
     if not isinstance(output, list):
-        raise ModelUnavailable(
+        raise ModelUnavailableError(
             f"{endpoint.url} replied without an output; try again", model=endpoint.model, may_retry=True, usage=usage
         )
     details = reply.get("incomplete_details")

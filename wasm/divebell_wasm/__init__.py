@@ -39,7 +39,7 @@ class Manifest:
     sources: downloaded inputs, by name: version and sha256.
     patches: the sha256 of each change to CPython's source, by file name in wasm/divebell_wasm/build/patches.
     packages: frozen third-party packages, by name: version, sha256 of the wheel, imports, licence, why.
-    flags: what the compiler, the linker and the optimiser were told, by step.
+    flags: the flags of the compiler, the linker and the optimiser, by step.
     toolchain: the version of each tool that had a hand in the bytes.
     c_sources: the sha256 of each file in wasm/divebell_wasm/c, by file name.
     frozen_modules: every module that imports without a file, sorted.
@@ -79,10 +79,13 @@ def module_bytes() -> bytes:
     except FileNotFoundError as error:
         raise ModuleError(f"no {MODULE_FILE} beside the package: build it with ./build.sh guest --update") from error
     except lzma.LZMAError as error:
-        raise ModuleError(f"{MODULE_FILE} is damaged: {error}") from error
+        raise ModuleError(f"{MODULE_FILE} is damaged ({error}): install the package again") from error
     actual = hashlib.sha256(module).hexdigest()
     if actual != expected.module_sha256:
-        raise ModuleError(f"{MODULE_FILE} holds a module with sha256 {actual}; manifest says {expected.module_sha256}")
+        raise ModuleError(
+            f"{MODULE_FILE} has a module with the sha256 {actual}, where the manifest says {expected.module_sha256}: "
+            "install the package again"
+        )
     return module
 
 

@@ -1,4 +1,4 @@
-"""What a WebAssembly module can reach: its imports, its exports, its globals, and every instruction of its code.
+"""An audit of a WebAssembly module that depends on no engine: its imports, exports, globals, and every instruction.
 
 Two promises about the guest are checked with it. Its import section holds one function. And its code holds no
 bulk-memory instruction: wasmtime carries those out in host code, where a fault kills the process instead of the cell.

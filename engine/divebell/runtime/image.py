@@ -41,7 +41,7 @@ class Layout:
     eval_breaker_bit: int
 
     @classmethod
-    def read(cls, instance: native.NativeInstance, door: native.DoorFunction) -> "Layout":
+    def read(cls, instance: native.NativeInstance, door: native.DoorImport) -> "Layout":
         at = instance.call("divebell_layout", door) & 0xFFFFFFFF
         count = len(cls.__dataclass_fields__)
         if at + 4 * count > instance.memory_bytes:
@@ -102,7 +102,7 @@ def boot(module: native.NativeModule, random_key: bytes | None = None) -> BootIm
         layout = Layout.read(instance, door)
         if instance.stack_pointer != first_stack_pointer:
             raise GuestError("the guest left its stack pointer moved after boot", kind="BadModule")
-        region = _keep(instance)
+        region = _copy_memory(instance)
     except native.GuestTrap as trap:
         raise GuestError(f"the guest did not boot: {trap} {last_words(instance, layout)}", kind="BadModule") from None
     finally:
@@ -110,7 +110,7 @@ def boot(module: native.NativeModule, random_key: bytes | None = None) -> BootIm
     return BootImage(module, region, layout, first_stack_pointer)
 
 
-def _keep(instance: native.NativeInstance) -> Region:
+def _copy_memory(instance: native.NativeInstance) -> Region:
     """Copy the memory into a sealed region, its empty pages left out."""
     length = instance.memory_bytes
     region = Region(length, "image")

@@ -30,11 +30,11 @@ class InProcessRuntime:
 
     def warm(self, *, is_reproducible: bool = False) -> None:
         """Compile or load the guest, and boot the image."""
-        self.image(reproducible=is_reproducible)
+        self.image(is_reproducible=is_reproducible)
 
     def spawn(self, spec: GuestSpec, *, state: Checkpoint | None = None, random_key: bytes | None = None) -> Instance:
         """See Runtime.spawn."""
-        image = self.image(reproducible=spec.is_reproducible)
+        image = self.image(is_reproducible=spec.is_reproducible)
         instance = Instance(image, self._watch(), spec.limits, spec.context, epochs=self.epochs)
         try:
             if state is not None:
@@ -48,20 +48,20 @@ class InProcessRuntime:
             raise
         return instance
 
-    def image(self, *, reproducible: bool) -> BootImage:
+    def image(self, *, is_reproducible: bool) -> BootImage:
         """The image of unseeded guests (its hash secret is random) or of seeded ones (it is always the same)."""
         with self._lock:
-            if reproducible not in self._images:
+            if is_reproducible not in self._images:
                 if self._module is None:
                     with without_ctrl_c():
                         engine = native.make_engine(epochs=self.epochs)
                     loaded = compiled.load(engine, epochs=self.epochs)
                     with without_ctrl_c():
                         self._module = native.NativeModule(engine, loaded)
-                key = REPRODUCIBLE_KEY if reproducible else None
+                key = REPRODUCIBLE_KEY if is_reproducible else None
                 with without_ctrl_c():  # the boot calls back from the guest, where an exception would be lost
-                    self._images[reproducible] = boot(self._module, key)
-            return self._images[reproducible]
+                    self._images[is_reproducible] = boot(self._module, key)
+            return self._images[is_reproducible]
 
     def _watch(self) -> Watchdog:
         with self._lock:

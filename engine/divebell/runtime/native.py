@@ -27,8 +27,9 @@ WASM_STACK_BYTES = 4 << 20
 _GUARD_BYTES = 32 << 20
 EPOCH_NEVER = 1 << 60
 
-# What a callback gets: request address, request length, response address, response capacity; it returns a length.
-DoorFunction = Callable[[int, int, int, int], int]
+# What the guest's one import calls: request address, request length, response address, response capacity; returns a
+# length (wasm/ABI.md).
+DoorImport = Callable[[int, int, int, int], int]
 
 
 class GuestTrap(Exception):
@@ -82,7 +83,7 @@ def _call_door(_data: int, _caller: Any, values: Any, _count: int) -> int:
     return 0
 
 
-_keep = ctypes.CFUNCTYPE(None, ctypes.c_void_p)()
+_no_finalizer = ctypes.CFUNCTYPE(None, ctypes.c_void_p)()
 
 
 class NativeModule:
@@ -95,7 +96,7 @@ class NativeModule:
         linker = wasmtime.Linker(engine)
         door_type = wasmtime.FuncType([wasmtime.ValType.i32()] * 4, [wasmtime.ValType.i32()])
         error = ffi.wasmtime_linker_define_func_unchecked(
-            linker.ptr(), _text("divebell"), 8, _text("call"), 4, door_type.ptr(), _call_door, None, _keep
+            linker.ptr(), _text("divebell"), 8, _text("call"), 4, door_type.ptr(), _call_door, None, _no_finalizer
         )
         if error:
             raise wasmtime.WasmtimeError._from_ptr(error)
@@ -211,7 +212,7 @@ class NativeInstance:
     def _stack_pointer_global(self) -> Any:
         return self._export("__stack_pointer").of.global_
 
-    def call(self, name: str, door: DoorFunction, *arguments: int) -> int:
+    def call(self, name: str, door: DoorImport, *arguments: int) -> int:
         """Call an exported function; `door` answers the guest's calls meanwhile. Raises GuestTrap."""
         function = self._functions.get(name)
         if function is None:

@@ -104,24 +104,24 @@ class Region:
     The memory is a file descriptor where pages can be mapped, and an anonymous mapping where they are copied.
     """
 
-    def __init__(self, length: int, name: str) -> None:
+    def __init__(self, length: int, name: str, *, file: int | None = None) -> None:
+        """file: the descriptor of an open file that has the bytes already. The region takes it over."""
         self.length = length
-        self._file: int | None = None
+        self._file = file
         self._buffer: mmap.mmap | None = None
-        self._sealed = False
-        if can_map():
+        self._sealed = file is not None
+        self._runs: list[tuple[int, bytes]] | None = None
+        if file is None and can_map():
             self._file = os.memfd_create(f"divebell-{name}", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             os.ftruncate(self._file, max(length, 1))
-        else:
+        elif file is None:
             self._buffer = mmap.mmap(-1, max(length, 1))
 
     @classmethod
     def of_file(cls, file: int, length: int) -> "Region":
-        """A region whose pages are those of an open file. It takes the descriptor over. Not sealed: see context.py."""
-        region = cls.__new__(cls)
-        region.length = length
-        region._file, region._buffer, region._sealed = file, None, True
-        return region
+        """A region whose pages are those of an open file. It takes the descriptor over. The file may still change:
+        see context/files.py."""
+        return cls(length, "file", file=file)
 
     @property
     def mapped(self) -> bool:
@@ -196,7 +196,7 @@ class Region:
     def _used_runs(self) -> Iterator[tuple[int, bytes]]:
         """The parts that are not all zero, in chunks of 64 KiB; memory that they are copied into is zero already."""
         assert self._buffer is not None
-        if not hasattr(self, "_runs"):
+        if self._runs is None:
             chunk = 65536
             zero = bytes(chunk)
             self._runs = [

@@ -1,5 +1,6 @@
 """What the engine boots of the guest's package: its error is Divebell's, and the door's facts are among its sources."""
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,15 @@ def test_the_guest_runs_the_doors_own_files_before_its_own() -> None:
 def test_every_file_of_the_guest_is_among_its_modules() -> None:
     folder = Path(divebell_wasm.__file__).parent / "guest"
     assert {path.stem for path in folder.glob("*.py")} - {"__init__"} == set(divebell_wasm.GUEST_MODULES)
+
+
+def test_no_file_of_the_guest_imports_one_that_comes_later() -> None:
+    """So there is no circle; imports inside of functions count, too."""
+    sources = guest_package.sources()
+    for place, (name, source) in enumerate(sources.items()):
+        earlier = {each.removeprefix("divebell_guest.") for each in list(sources)[:place]}
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom) and node.module == "divebell_guest":
+                assert {alias.name for alias in node.names} <= earlier, name
+            elif isinstance(node, ast.ImportFrom) and str(node.module).startswith("divebell_guest."):
+                assert str(node.module).removeprefix("divebell_guest.") in earlier, name

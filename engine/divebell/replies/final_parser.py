@@ -20,8 +20,9 @@ from divebell_bridge.door import contract
 MAX_LABEL_CHARACTERS = 100
 
 _SPACE = rf"[ \t\u00a0{INVISIBLE}]*+"
-_NAMES = "|".join(sorted(contract.ANSWERING, key=len, reverse=True))
-_CALL = rf"({_NAMES})(?:\*\*|`)?{_SPACE}[(\uff08]"
+ANSWERING_NAMES = "|".join(sorted(contract.ANSWERING, key=len, reverse=True))
+"""The contract's names that give an answer, for a pattern."""
+_CALL = rf"({ANSWERING_NAMES})(?:\*\*|`)?{_SPACE}[(\uff08]"
 _TAGS = rf"(?:<[\w:|]{{1,30}}>{_SPACE}){{0,3}}"
 _MARKUP = rf"(?:[ \t\u00a0{INVISIBLE}]|[{SYMBOLS}])*+{_TAGS}(?:(?:\*\*\*?|___?|`{{1,3}}){_SPACE}|[*_](?=[FS]))?"
 START = re.compile(rf"{_MARKUP}{_CALL}")

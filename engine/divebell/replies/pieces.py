@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from divebell.replies import languages, marks
 from divebell.replies.fences import FencedBlock, Opening, block_at, fence_on, opening_on, quotation_at
-from divebell.replies.final_parser import find_call_at
+from divebell.replies.final_parser import ANSWERING_NAMES, find_call_at
 from divebell.replies.notes import Note
 from divebell.replies.python_text import compiles, does_more_than_name
 from divebell.replies.scanning import Finder, Scan, line_end
@@ -21,7 +21,7 @@ from divebell.replies.tool_calls import WrittenCall, calls_in_data, calls_in_tex
 MAX_MARKS_ON_A_LINE = 100
 """After so many the rest of the line is prose: each costs the reading of its line."""
 
-_ACTS = re.compile(r"```|~~~|\b(?:FINAL|FINAL_VAR|SUBMIT)\s*\(")
+_ACTS = re.compile(rf"```|~~~|\b(?:{ANSWERING_NAMES})\s*\(")
 _THOUGHT_END_LINE = re.compile(rf"^[ \t]*(?:{CLOSING})", re.IGNORECASE | re.MULTILINE)
 _CDATA = re.compile(r"\s*<!\[CDATA\[(.*?)(?:\]\]>)?\s*\Z", re.DOTALL)
 _INTERPRETER = re.compile(r"\s*<\|interpreter\|>\s*")

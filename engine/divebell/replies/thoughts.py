@@ -10,6 +10,7 @@ for, such as `<scratchpad>`. The channels of gpt-oss are read in channels.py.
 import re
 from functools import lru_cache
 
+from divebell.replies.final_parser import ANSWERING_NAMES
 from divebell.replies.scanning import Finder, line_end
 
 _VARIED = r"(?:\w{1,20}_)?(?:think(?:ing)?|thoughts?)(?:_\w{1,60})?"
@@ -47,7 +48,7 @@ _LEADING = re.compile(rf"\s*+(?:{OPENING})", re.IGNORECASE)
 _LEADING_CLOSING = re.compile(rf"^[ \t]*+(?:{CLOSING})", re.IGNORECASE | re.MULTILINE)
 _CLOSING_OF = {opening.lower(): re.compile(re.escape(closing), re.IGNORECASE) for opening, closing in _PAIRS}
 _QUOTES = "`'\"\u201c\u2018\u00ab"
-_BEFORE_CODE_OR_ANSWER = re.compile(r"[ \t]*+(?:```|~~~|[*_`]{0,3}(?:FINAL|SUBMIT)|<)")
+_BEFORE_CODE_OR_ANSWER = re.compile(rf"[ \t]*+(?:```|~~~|[*_`]{{0,3}}(?:{ANSWERING_NAMES})|<)")
 
 
 def thought_end(text: str, opening: "re.Match[str]", finder: Finder) -> int | None:

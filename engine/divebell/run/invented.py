@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 
 from divebell.cell import Cell
+from divebell.replies.final_parser import ANSWERING_NAMES
 from divebell.replies.meanings import Final
 from divebell.replies.python_text import stated_values
 
@@ -64,7 +65,7 @@ _SENTENCE = re.compile(
     re.IGNORECASE,
 )
 """`The code prints 12345.`"""
-_ENDS_CLAIM = re.compile(r"[ \t]*+[*_`]{0,3}(?:FINAL|FINAL_VAR|SUBMIT)[ \t]*+\(")
+_ENDS_CLAIM = re.compile(rf"[ \t]*+[*_`]{{0,3}}(?:{ANSWERING_NAMES})[ \t]*+\(")
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*+(?:\.\d++)?+")
 _WORD = re.compile(r"[^\W\d_]{2,}+")
 _IGNORED_WORDS = frozenset(

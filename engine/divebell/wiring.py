@@ -23,8 +23,9 @@ from divebell.models.protocol import Model
 from divebell.options import OnExhausted, Options, Prompt, explain_renamed
 from divebell.resources import EngineResources, default_engine
 from divebell.run.levels import Level
-from divebell.run.listeners import TraceLevel, guard_listener
+from divebell.run.listeners import guard_listener
 from divebell.sandbox.tools import Tools
+from divebell.trace.schema import TraceDetail
 from divebell_bridge.money.budget import Budget
 from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.rates import Rate
@@ -67,7 +68,7 @@ class RLMOptions(TypedDict, total=False):
     ledger: Ledger | None
     on_exhausted: OnExhausted
     on_event: EventListener | None
-    trace: TraceLevel
+    trace: TraceDetail
     trace_folder: Path | str
     memo: Literal["run", "tenant"] | Memo | None
     metadata: Mapping[str, str] | None
@@ -89,7 +90,7 @@ class Wiring:
     tenant: TenantAccount | None = None
     ledger: Ledger | None = None
     on_event: EventListener | None = None
-    trace: TraceLevel = "off"
+    trace: TraceDetail = "off"
     trace_folder: Path | str = "traces"
     memo: Literal["run", "tenant"] | Memo | None = None
     metadata: Mapping[str, str] | None = None

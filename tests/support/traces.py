@@ -114,7 +114,7 @@ def lively(calls: int, turns: int = 4) -> Iterator[Event]:
     told = Told()
     yield told.event(
         "run", "0", 0, query="Which contracts end before 2027, and what does leaving each of them early cost?",
-        context="a dict of 1,204 entries", depth=0,
+        context="a dict of 1,204 entries", depth=0, model="gpt-5",
     )  # fmt: skip
     number = 0
     for turn in range(1, turns + 1):
@@ -188,6 +188,7 @@ def child(told: Told, path: str, turn: int) -> Iterator[Event]:
         query="What does leaving contract 000417 early cost?",
         context="a str of 41,220 characters",
         depth=1,
+        model="gpt-5-mini",
     )
     yield told.event(
         "reply",

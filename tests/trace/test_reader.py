@@ -77,8 +77,8 @@ def test_a_torn_last_line_is_left_out_and_said(file: Path) -> None:
         ({"id": True}, "id is not a number above"),
         ({"id": 10**16}, "id is not a number above"),
         ({"id": "1"}, "id is not a number above"),
-        ({"parent": 1}, "parent is no event before it"),
-        ({"parent": "0"}, "parent is no event before it"),
+        ({"parent": 1}, "parent is not an event before it"),
+        ({"parent": "0"}, "parent is not an event before it"),
         ({"kind": "Run"}, "kind is not a word"),
         ({"kind": "<script>"}, "kind is not a word"),
         ({"kind": "k" * 41}, "kind is not a word"),
@@ -171,7 +171,7 @@ def test_no_trace_at_all(tmp_path: Path) -> None:
 
 def test_a_line_without_end_is_refused_before_it_fills_the_memory(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader_module, "MAX_LINE_BYTES", 1_000)
-    with pytest.raises(TraceError, match="line 2: the line is longer than any of a trace"):
+    with pytest.raises(TraceError, match="line 2: the line is longer than any line of a trace"):
         read_trace(file_of(file, HEADER, b'{"a":"' + b"x" * 2_000 + b'"}'))
 
 

@@ -205,14 +205,14 @@ def test_neither_a_file_nor_a_link_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(there)
     (tmp_path / "dangling").symlink_to(tmp_path / "elsewhere")
     for name in ("there", "link", "dangling"):
-        with pytest.raises(TraceError, match="exists already"):
+        with pytest.raises(TraceError, match="already exists"):
             TraceWriter(tmp_path / name)
     assert there.read_text() == "precious"
     assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_path_that_cannot_be_is_said_at_once(tmp_path: Path) -> None:
-    with pytest.raises(TraceError, match="cannot be made: No such file"):
+    with pytest.raises(TraceError, match="cannot be created: No such file"):
         TraceWriter(tmp_path / "nowhere" / "run.jsonl")
     assert issubclass(TraceError, DivebellError)
 

@@ -15,7 +15,7 @@ from divebell.text import clip, clip_middle, for_terminal
 from divebell.trace.html import write_page
 from divebell.trace.reader import Trace, read_trace
 from divebell.trace.schema import body_text
-from divebell.trace.tree import Span, Totals, build_tree
+from divebell.trace.tree import Span, SpanTotals, build_tree
 from divebell_bridge.money.dollars import dollars
 
 MAX_CODE_LINES = 4
@@ -164,7 +164,7 @@ def _facts(span: Span) -> str:
     return ", ".join(facts)
 
 
-def _spent(totals: Totals, *, counted: bool) -> list[str]:
+def _spent(totals: SpanTotals, *, counted: bool) -> list[str]:
     facts = []
     if counted and totals.calls > 1:
         facts.append(f"{totals.calls:,} calls")
@@ -179,7 +179,7 @@ def _time(seconds: float) -> str:
 
 
 def _group_line(calls: list[Span]) -> Text:
-    totals = Totals()
+    totals = SpanTotals()
     for call in calls:
         totals.add(call.totals)
     facts: list[Any] = [*_spent(totals, counted=False)]

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from inspect import iscoroutinefunction
 from pathlib import Path
 from secrets import token_hex
-from typing import Literal
 
 import anyio
 import anyio.to_thread
@@ -18,11 +17,10 @@ from divebell.events import Event, EventListener
 from divebell.models.protocol import Model
 from divebell.models.secret_texts import MIN_SECRET_CHARACTERS
 from divebell.models.traits import secrets_of
+from divebell.trace.schema import TraceDetail
 from divebell.trace.writer import TraceWriter
 
 _log = logging.getLogger("divebell.events")
-
-TraceLevel = Literal["full", "redacted", "off"]
 
 
 class _Guarded:
@@ -85,7 +83,7 @@ def secrets_known(*given: str | None, models: Iterable[Model] = ()) -> tuple[str
 class Tracing:
     """Makes one trace file a run, in a folder. `level` "off" makes none. `secrets` are in none of them."""
 
-    def __init__(self, level: TraceLevel, folder: "Path | str", secrets: tuple[str, ...] = ()) -> None:
+    def __init__(self, level: TraceDetail, folder: "Path | str", secrets: tuple[str, ...] = ()) -> None:
         if level not in ("full", "redacted", "off"):
             raise ConfigurationError(f"trace must be 'full', 'redacted' or 'off', not {level!r}")
         self._level = level

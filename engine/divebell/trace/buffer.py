@@ -1,7 +1,7 @@
-"""A bounded queue of events: whoever puts one in never waits, and memory stays bounded if nobody takes any out.
+"""A bounded queue of events: adding one never waits, and memory stays bounded even if nobody takes any out.
 
 At a bound an event is dropped and counted. Sub-calls and tool calls, of which there are many, are dropped first: the
-second half of the room is for what gives a run its shape.
+second half of the room is reserved for the events that give a run its shape.
 """
 
 from collections import deque
@@ -17,7 +17,7 @@ MANY = (CallEnded, ToolEnded)
 
 
 def weight(event: Event) -> int:
-    """How many characters the event keeps in memory, about."""
+    """About how many characters the event keeps in memory."""
     return sum(map(_weight, vars(event).values()))
 
 
@@ -34,9 +34,9 @@ def _weight(value: Any) -> int:
 
 
 class Buffer:
-    """A queue of at most `max_events` events and about `max_characters`. Not thread-safe: its user has the lock.
+    """A queue of at most `max_events` events and about `max_characters`. Not thread-safe: its user holds a lock.
 
-    drop: "newest" refuses what comes at the bound, "oldest" gives up what has waited longest.
+    drop: at the bound, "newest" refuses a new event, "oldest" drops those that have waited longest.
     """
 
     def __init__(
@@ -57,26 +57,26 @@ class Buffer:
         return len(self._events)
 
     def put(self, event: Event) -> None:
-        heavy = weight(event)
+        characters = weight(event)
         if self._drop == "oldest":
-            while self._events and self._is_over(len(self._events) + 1, self._characters + heavy, 1):
+            while self._events and self._is_over(len(self._events) + 1, self._characters + characters, 1):
                 self.pop()
                 self.dropped += 1
-        # Half of the room is kept for what there is little of.
+        # The other half is reserved for the events of which there are few.
         share = 2 if isinstance(event, MANY) and self._drop == "newest" else 1
-        if self._is_over(len(self._events) + 1, self._characters + heavy, share):
+        if self._is_over(len(self._events) + 1, self._characters + characters, share):
             self.dropped += 1
             return
-        self._events.append((event, heavy))
-        self._characters += heavy
+        self._events.append((event, characters))
+        self._characters += characters
 
     def _is_over(self, events: int, characters: int, share: int) -> bool:
         return events > max(self._max_events // share, 1) or characters > self._max_characters // share
 
     def pop(self) -> Event:
         """The event that has waited longest. IndexError if there is none."""
-        event, heavy = self._events.popleft()
-        self._characters -= heavy
+        event, characters = self._events.popleft()
+        self._characters -= characters
         return event
 
     def take(self) -> list[Event]:

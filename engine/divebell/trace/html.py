@@ -1,15 +1,16 @@
-"""A trace as one page that needs nothing else: no network, no other file.
+"""A trace as one page that needs neither a network nor any other file.
 
-What is in a trace was written by models, guests and hostile contexts. Three walls keep it text:
+The texts in a trace were written by models, guests and hostile contexts. Three walls keep them text:
 
-1. It is in the page only as JSON, inside of elements that no browser runs, with every "<" escaped.
+1. The page has it only as JSON, inside elements that no browser runs, with every "<" escaped.
 2. The page's script puts it into the document as text, never as markup. Trusted Types are required and no policy is
    allowed, so that the browser itself refuses markup made from strings.
 3. A content security policy allows the page's own style and script, by their hashes, and nothing else: no other script,
-   no event handler, no address is ever loaded.
+   no event handler, and no address is ever loaded.
 
-What a page holds is bounded: MAX_PAGE_SPANS, and bodies are cut so that all of them have at most MAX_PAGE_CHARACTERS;
-the page says so. Bodies are in chunks that the script reads when they are looked at, so that long traces open quickly.
+A page is bounded: it has at most MAX_PAGE_SPANS spans, and bodies are cut so that together they have at most
+MAX_PAGE_CHARACTERS; the page says so. The script reads bodies in chunks when they are looked at, so that long traces
+open quickly.
 """
 
 import base64
@@ -25,13 +26,13 @@ from typing import Any
 from divebell.errors import TraceError
 from divebell.text import ELLIPSIS, clip, flatten
 from divebell.trace.reader import Trace
-from divebell.trace.tree import Span, Totals, build_tree, walk
+from divebell.trace.tree import Span, SpanTotals, build_tree, walk
 from divebell_bridge.money.dollars import dollars
 
 MAX_PAGE_SPANS = 200_000
 MAX_PAGE_CHARACTERS = 64 << 20
 BODY_CHARACTERS = (200_000, 50_000, 10_000, 2_000, 400, 100)
-"""How long a body may be: the first of these with which all fit into the page."""
+"""How long a body may be: the first of these with which all bodies fit into the page."""
 CHUNK_SPANS = 256
 LABEL_CHARACTERS = 160
 MIN_ALIKE_CHARACTERS = 16
@@ -46,7 +47,7 @@ SCRIPTS = (
 
 
 def page(trace: Trace, name: str) -> str:
-    """The page of a trace. `name` is what it is called, such as its file's name."""
+    """The page of a trace. `name` is its title, such as its file's name."""
     spans = list(walk(build_tree(trace.events)))
     left_out = max(len(spans) - MAX_PAGE_SPANS, 0)
     spans = spans[:MAX_PAGE_SPANS]
@@ -54,9 +55,9 @@ def page(trace: Trace, name: str) -> str:
     index = {"file": name[:200], "bodyCharacters": limit, "leftOut": left_out, **_head(trace), **_columns(spans)}
     data = [_data_element("index", index)]
     for first in range(0, len(spans), CHUNK_SPANS):
-        chunk = [_cut(span.data, limit) for span, _ in spans[first : first + CHUNK_SPANS]]
+        chunk = [_clip_texts(span.data, limit) for span, _ in spans[first : first + CHUNK_SPANS]]
         data.append(_data_element(f"bodies-{first // CHUNK_SPANS}", chunk))
-    return _assembled("".join(data))
+    return _assemble("".join(data))
 
 
 def write_page(trace: Trace, name: str, path: Path) -> None:
@@ -86,7 +87,7 @@ def _head(trace: Trace) -> dict[str, Any]:
 
 
 def _columns(spans: list[tuple[Span, int]]) -> dict[str, Any]:
-    """What the list shows, a column each: far smaller than an object each. Spans are in the order of the tree."""
+    """What the list shows, column by column, which is far smaller than an object per span. Spans are in tree order."""
     models: dict[str, int] = {}
     alike = _common_beginnings([span for span, _ in spans])
     rows = []
@@ -119,15 +120,15 @@ def _columns(spans: list[tuple[Span, int]]) -> dict[str, Any]:
     return {"models": list(models), "totals": totals, "columns": dict(zip(names, map(list, columns), strict=True))}
 
 
-def _totals(totals: Totals) -> list[Any]:
+def _totals(totals: SpanTotals) -> list[Any]:
     cost = f"{dollars(totals.picodollars):f}"
     tokens = [totals.input_tokens, totals.output_tokens, totals.cached_input_tokens]
     return [totals.calls, *tokens, cost, totals.errors, totals.unpriced]
 
 
 def _common_beginnings(spans: list[Span]) -> dict[int, int]:
-    """How many characters the prompt of a call has in common with all others of its cell: a batch's prompts begin
-    alike, so a list of their beginnings would tell nothing."""
+    """How many characters each prompt has in common with all others of its cell: the prompts of a batch begin alike, so
+    a list of their beginnings would show no difference."""
     alike = {}
     for span in spans:
         prompts = {
@@ -140,7 +141,7 @@ def _common_beginnings(spans: list[Span]) -> dict[int, int]:
             common = first[
                 : next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
             ]
-            # From the beginning of a word: 000417 and 000418 are to stay whole.
+            # Up to the beginning of a word: 000417 and 000418 stay complete.
             length = len(common.rstrip(_WORD_CHARACTERS))
             if length > MIN_ALIKE_CHARACTERS:
                 alike.update(dict.fromkeys(prompts, length))
@@ -185,7 +186,7 @@ def _body_limit(spans: list[Span]) -> int:
     return BODY_CHARACTERS[-1]
 
 
-def _cut(value: Any, limit: int) -> Any:
+def _clip_texts(value: Any, limit: int) -> Any:
     """The value with long texts cut; {"text", "missing"} as the writer has it."""
     if isinstance(value, str):
         return value if len(value) <= limit else {"text": value[:limit], "missing": len(value) - limit}
@@ -193,9 +194,9 @@ def _cut(value: Any, limit: int) -> Any:
         text, missing = value.get("text"), value.get("missing")
         if isinstance(text, str) and len(text) > limit and type(missing) is int:
             return {"text": text[:limit], "missing": missing + len(text) - limit}
-        return {key: _cut(item, limit) for key, item in value.items()}
+        return {key: _clip_texts(item, limit) for key, item in value.items()}
     if isinstance(value, list):
-        return [_cut(item, limit) for item in value]
+        return [_clip_texts(item, limit) for item in value]
     return value
 
 
@@ -213,7 +214,7 @@ def _asset(name: str) -> str:
     return files("divebell.trace.page").joinpath(name).read_text("utf-8")
 
 
-def _assembled(data: str) -> str:
+def _assemble(data: str) -> str:
     style = "\n".join(map(_asset, STYLES))
     script = '"use strict";\n(() => {\n' + "\n".join(map(_asset, SCRIPTS)) + "\n})();\n"
     policy = (
@@ -221,8 +222,8 @@ def _assembled(data: str) -> str:
         "form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     )
     parts = {"policy": policy, "style": style, "script": script, "data": data}
-    # Split, not replaced one after another: what is put in may look like a place itself.
+    # Split, not replaced one after another: inserted text may itself look like a placeholder.
     pieces = re.split(r"\{\{(policy|style|script|data)\}\}", _asset("page.html"))
-    made = "".join(parts[piece] if place % 2 else piece for place, piece in enumerate(pieces))
-    assert made.isascii()
-    return made
+    text = "".join(parts[piece] if place % 2 else piece for place, piece in enumerate(pieces))
+    assert text.isascii()
+    return text

@@ -11,11 +11,11 @@
 | a cell | execute_tool python | execute_tool |
 | a tool | execute_tool {name} | execute_tool |
 
-Metrics: gen_ai.client.token.usage and gen_ai.client.operation.duration. What money a call cost is the attribute
-divebell.cost.dollars: the conventions have no name for it.
+Metrics: gen_ai.client.token.usage and gen_ai.client.operation.duration. The cost of a call is the attribute
+divebell.cost.dollars, for which the conventions have no name.
 
-Spans are made on a thread of their own, with the times that the events had: an exporter that is slow or fails does not
-touch the run. Prompts, code, output and replies are sent only with `content=True`.
+Spans are made on a separate thread, with the times of the events, so an exporter that is slow or fails does not affect
+the run. Prompts, code, output and replies are sent only with `content=True`.
 """
 
 import json
@@ -66,13 +66,13 @@ class _QueryStarted(RunStarted):
 
 
 class OpenTelemetryListener:
-    """Give it to the RLM as `on_event`, and close it when no more runs will come.
+    """Pass it to the RLM as `on_event`, and close it after the last run.
 
-    provider: what serves the models, by the conventions' names: "openai", "anthropic" and others.
-    tracer_provider, meter_provider: by default the application's global ones.
-    content: whether bodies are sent too. secrets: strings that are never sent.
+    provider: who serves the models, by the conventions' names: "openai", "anthropic" and others.
+    tracer_provider, meter_provider: the application's global ones by default.
+    content: whether bodies are sent, too. secrets: strings that are never sent.
 
-    Runs at the same time need a listener each: their events cannot be told apart.
+    Concurrent runs need a listener each: their events cannot be told apart.
     """
 
     def __init__(
@@ -119,16 +119,16 @@ class OpenTelemetryListener:
 
     @property
     def problem(self) -> str | None:
-        """Why no more spans are made, if that is so."""
+        """Why no more spans are made; None while all is well."""
         return self._pump.problem
 
     def close(self, seconds: float = END_SECONDS) -> None:
-        """Send what waits, and end what is open."""
+        """Send what is queued, and end the spans that are open."""
         if self._pump.close(seconds):
             self._end_all()
 
     def _end_all(self) -> None:
-        """End what no event ended: those runs failed, or were cancelled."""
+        """End the spans that no event has ended, as failed."""
         for span, _ in [*self._cells.values(), *reversed(self._runs.values())]:
             span.set_status(Status(StatusCode.ERROR))
             span.end()
@@ -166,12 +166,12 @@ class OpenTelemetryListener:
         return self._began_ns + round(seconds * 1e9)
 
     def _inside(self, path: str) -> "Context | None":
-        """The context of what is at work in that run."""
+        """The context of the open cell of that run, or of the run itself."""
         at_work = self._cells.get(path) or self._runs.get(path)
         return None if at_work is None else trace.set_span_in_context(at_work[0])
 
     def _body(self, value: Any) -> str | None:
-        """A body to send; None where none is to be sent."""
+        """A body as text to send; None if it is not to be sent."""
         if not self._content or value is None:
             return None
         text = body_text(self._recorder.data({"body": value}).get("body"))

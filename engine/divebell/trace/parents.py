@@ -11,7 +11,7 @@ MAX_OPEN_RUNS = 100_000
 
 
 class Parents:
-    """Keeps, for each run at work, its latest reply and cell."""
+    """Keeps the latest reply and cell of each run in progress."""
 
     def __init__(self) -> None:
         self._runs: dict[str, int] = {}
@@ -33,7 +33,7 @@ class Parents:
                 return self._inside(path)
 
     def _inside(self, path: str) -> int | None:
-        """What is at work in that run: its cell, else its reply, else the run itself."""
+        """The latest of that run: its cell, else its reply, else the run itself."""
         code = self._codes.get(path)
         return code[0] if code is not None else self._replies.get(path, self._runs.get(path))
 

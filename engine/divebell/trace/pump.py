@@ -1,11 +1,11 @@
 """Carries events from a run's thread to a consumer on a thread of its own.
 
-Guaranteed: `put` never waits for the consumer and never raises, whatever the consumer does: what does not fit in the
-buffer is dropped and counted. The thread exists only while there is something to carry: it ends IDLE_SECONDS after the
-last event, and begins again with the next. Events reach the consumer in order, a batch at a time.
+Guaranteed: `put` never waits for the consumer and never raises, whatever the consumer does: events that do not fit into
+the buffer are dropped and counted. The thread exists only while there is something to carry: it ends IDLE_SECONDS after
+the last event, and the next event starts it again. Events reach the consumer in order, a batch at a time.
 
-Not guaranteed: that every event arrives. A consumer that raised is not called again; what waits when the process ends
-is given END_SECONDS.
+Not guaranteed: that every event arrives. A consumer that raised is not called again; when the process ends, what is
+queued has END_SECONDS.
 """
 
 import atexit
@@ -18,7 +18,7 @@ from divebell.events import Event
 from divebell.trace.buffer import Buffer
 
 GATHER_SECONDS = 0.02
-"""How long a batch gathers: waking the thread for every event would cost the run more than the writing does."""
+"""How long a batch is collected: waking the thread for every event would cost the run more than writing does."""
 IDLE_SECONDS = 1.0
 END_SECONDS = 10.0
 
@@ -26,7 +26,7 @@ _log = logging.getLogger("divebell.trace")
 
 
 class Pump:
-    """`consume` is called with a batch, and how many events were dropped before it."""
+    """`consume` receives a batch, and how many events were dropped before it."""
 
     def __init__(self, consume: Callable[[list[Event], int], None], *, name: str, buffer: Buffer | None = None) -> None:
         self._consume = consume
@@ -36,9 +36,9 @@ class Pump:
         self._thread: threading.Thread | None = None
         self._waits = False
         self._closed = threading.Event()
-        self._told = 0
+        self._reported = 0
         self.problem: str | None = None
-        """What the consumer raised, if it did. Nothing was carried since."""
+        """What the consumer raised, if anything; it has received nothing since."""
 
     @property
     def dropped(self) -> int:
@@ -80,7 +80,7 @@ class Pump:
             self._closed.wait(GATHER_SECONDS)
             with self._condition:
                 events = self._buffer.take()
-                dropped, self._told = self.dropped - self._told, self.dropped
+                dropped, self._reported = self.dropped - self._reported, self.dropped
             try:
                 self._consume(events, dropped)
             except Exception as error:
@@ -98,12 +98,12 @@ class Pump:
         with self._condition:
             self._thread = None
             atexit.unregister(self.close)
-            if len(self._buffer):  # something came between the last look and here
+            if len(self._buffer):  # an event was put after _work looked last
                 self._start()
             self._condition.notify_all()
 
     def close(self, seconds: float = END_SECONDS) -> bool:
-        """Carry what waits, then take no more. Whether that was done within the seconds."""
+        """Carry what is queued, then accept no more. Returns whether that was done within `seconds`."""
         until = time.monotonic() + seconds
         self._closed.set()
         with self._condition:

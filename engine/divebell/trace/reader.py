@@ -1,7 +1,7 @@
-"""`read_trace`: a trace file, checked. A trace may come from anywhere, so nothing in it is believed.
+"""`read_trace`: a trace file, checked. A trace may come from anywhere, so nothing in it is trusted.
 
-Bounds: the file's bytes, a line's bytes, the count of events, how deep they nest. What is wrong is a TraceError that
-names the line. Only a last line without its end may be broken: that is how a crash leaves a file.
+Bounds: the bytes of the file and of a line, the number of events, and how deeply they nest. An error is a TraceError
+that names the line. Only a last line without its end may be broken: a crash leaves a file like that.
 """
 
 import json
@@ -35,7 +35,7 @@ _SECONDS = ("call_seconds", "cell_seconds", "tool_seconds")
 
 @dataclass(frozen=True, slots=True)
 class TraceEvent:
-    """One line. `data` is plain JSON data of kinds that are checked only where this package relies on them."""
+    """One line. `data` is plain JSON data, checked only where this package relies on it."""
 
     id: int
     parent: int | None
@@ -50,8 +50,8 @@ class TraceEvent:
 class Trace:
     """A trace as it was read.
 
-    complete: it has the last line that a writer writes at its end. torn: its last line was broken off and left out.
-    dropped: how many events the writer says that it lost.
+    complete: it has the line that a writer writes at its end. torn: its last line was broken off, and is left out.
+    dropped: how many events the writer reports as lost.
     """
 
     divebell: str
@@ -65,11 +65,11 @@ class Trace:
 
 
 def read_trace(path: "str | os.PathLike[str]", *, max_events: int = MAX_EVENTS) -> Trace:
-    """Read a trace file. Raises TraceError where it cannot be read, is no trace, or goes beyond a bound."""
+    """Read a trace file. Raises TraceError if it cannot be read, is not a trace, or exceeds a bound."""
     try:
         with Path(path).open("rb") as file:
             if file.seekable() and os.fstat(file.fileno()).st_size > MAX_READ_BYTES:
-                raise TraceError(f"{path} is larger than {MAX_READ_BYTES:,} bytes, the most that a trace may have")
+                raise TraceError(f"{path} is larger than {MAX_READ_BYTES:,} bytes, the limit for a trace")
             return _Reading(str(path), max_events).all(file)
     except (OSError, ValueError) as error:
         if isinstance(error, TraceError):
@@ -94,7 +94,7 @@ class _Reading:
         events: list[TraceEvent] = []
         for entry in entries:
             if len(events) >= self.max_events:
-                self._refuse(f"there are more than {self.max_events:,} events, the most that are read")
+                self._refuse(f"there are more than {self.max_events:,} events, the limit for reading")
             events.append(self._event(entry))
         last = events[-1] if events else None
         complete = last is not None and last.kind == "end"
@@ -121,7 +121,7 @@ class _Reading:
             self.number += 1
             total += len(raw)
             if len(raw) > MAX_LINE_BYTES or total > MAX_READ_BYTES:
-                self._refuse("the line is longer than any of a trace")
+                self._refuse("the line is longer than any line of a trace")
             try:
                 entry = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
             except (ValueError, RecursionError) as error:
@@ -141,9 +141,9 @@ class _Reading:
             self._refuse(f'this is not a trace of Divebell: its first line does not say "schema": "{SCHEMA}"')
         version = header.get("version")
         if type(version) is not int or version != VERSION:
-            shown = json.dumps(version)[:40]
+            stated = json.dumps(version)[:40]
             self._refuse(
-                f"the trace has version {shown}, this Divebell reads version {VERSION}: use the one that wrote it"
+                f"the trace has version {stated}, this Divebell reads version {VERSION}: use the one that wrote it"
             )
         for name in ("divebell", "started"):
             if not isinstance(header.get(name), str) or len(header[name]) > 100:
@@ -161,7 +161,7 @@ class _Reading:
         if event_id <= last:
             self._refuse("the event's id is not a number above those before it")
         if parent is not None and (type(parent) is not int or parent not in self.depths):
-            self._refuse("the event's parent is no event before it")
+            self._refuse("the event's parent is not an event before it")
         depth = 0 if parent is None else self.depths[parent] + 1
         if depth > MAX_DEPTH:
             self._refuse(f"events are nested more than {MAX_DEPTH} deep")
@@ -186,7 +186,7 @@ class _Reading:
         return float(value)
 
     def _check_data(self, data: Mapping[str, Any]) -> None:
-        """What the tree adds up must be what it seems."""
+        """Check the numbers that the tree adds up."""
         for name in _COUNTS:
             value = data.get(name)
             if value is not None and (type(value) is not int or not 0 <= value <= MAX_COUNT):

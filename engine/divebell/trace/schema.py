@@ -1,4 +1,4 @@
-"""What a line of a trace file says, and how much of what was said it keeps.
+"""What a line of a trace file contains, and how much of the bodies it keeps.
 
 A trace is a file of JSON lines. The first is a header: schema, version, divebell, started (wall time, UTC), level and
 settings. Every other is an event: id (from 1, rising), parent (the id of the event that it belongs to, or null), kind,
@@ -7,13 +7,13 @@ path, turn, seconds (since the query began) and data. Money is an exact decimal 
 Everything that a model, a guest or a context wrote is a *body*. Guaranteed, by the level:
 
 full: bodies are written as they are, up to MAX_BODY_CHARACTERS. One that was cut is {"text", "missing"}.
-redacted: a body is {"length", "hmac"}: a keyed hash, under a random key that is kept nowhere. So equal bodies of one
-    file are seen to be equal, and a guessed body cannot be confirmed. Lengths, times and costs are kept: they tell
-    something too.
+redacted: a body is {"length", "hmac"}: a keyed hash, under a random key that is stored nowhere. Equal bodies in one
+    file can be recognised as equal, and a guessed body cannot be confirmed. Lengths, times and costs are kept, and they
+    reveal something, too.
 off: bodies are left out.
 
-What is not known to be a fact counts as a body, so that a new field is not written where it must not be. No event
-carries a key; where `secrets` are given, they are replaced in every string, whatever the level.
+What is not known to be a fact counts as a body, so that a new field is never written by accident. No event carries a
+key; if `secrets` are given, they are replaced in every string, whatever the level.
 """
 
 import builtins
@@ -35,12 +35,13 @@ from divebell_bridge.money.dollars import dollars
 
 SCHEMA = "divebell.trace"
 VERSION = 1
-Level = Literal["full", "redacted", "off"]
-LEVELS: tuple[str, ...] = get_args(Level)
+TraceDetail = Literal["full", "redacted", "off"]
+"""How much of the bodies a trace keeps. A file's header has it as `level`."""
+LEVELS: tuple[str, ...] = get_args(TraceDetail)
 
 MAX_BODY_CHARACTERS = 1 << 20
 MAX_EVENT_CHARACTERS = 4 << 20
-"""Of all bodies of an event together; what is over it is cut."""
+"""The limit of all bodies of an event together; what exceeds it is cut."""
 MAX_FACT_CHARACTERS = 1_000
 MAX_ITEMS = 1_000
 MAX_NESTING = 6
@@ -71,9 +72,9 @@ class Recorder:
     def __init__(self, level: str, secrets: Iterable[str] = ()) -> None:
         if level not in LEVELS:
             raise ConfigurationError(f"the level of a trace must be one of {', '.join(LEVELS)}, not {level!r}")
-        given = tuple(secrets)
-        self._secrets = SecretTexts(given)
-        if isinstance(secrets, str) or any(len(secret) < MIN_SECRET_CHARACTERS for secret in given):
+        known_secrets = tuple(secrets)
+        self._secrets = SecretTexts(known_secrets)
+        if isinstance(secrets, str) or any(len(secret) < MIN_SECRET_CHARACTERS for secret in known_secrets):
             raise ConfigurationError(
                 f"secrets must be a list of strings of at least {MIN_SECRET_CHARACTERS} characters each"
             )
@@ -81,23 +82,23 @@ class Recorder:
         self._key = randomness.token_bytes(32)
         self._left = MAX_EVENT_CHARACTERS
 
-    def data(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The data of one event."""
+    def data(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """The data of a line: an event's record, with its bodies as the level has them."""
         self._left = MAX_EVENT_CHARACTERS
-        kept = self._mapping(given, 0)
-        if given.get("error"):
+        kept = self._mapping(record, 0)
+        if record.get("error"):
             kept["ok"] = False
-        described = given.get("context")
+        described = record.get("context")
         if isinstance(described, str) and (sizes := _SIZES.match(described)):
             kept["context_type"] = sizes[0]
         return kept
 
-    def _mapping(self, given: Mapping[str, Any], nesting: int) -> dict[str, Any]:
+    def _mapping(self, values: Mapping[str, Any], nesting: int) -> dict[str, Any]:
         kept: dict[str, Any] = {}
-        for key, value in islice(given.items(), MAX_ITEMS):
+        for key, value in islice(values.items(), MAX_ITEMS):
             name = self._fact(str(key))
             if type(value) is int and name.endswith("picodollars"):
-                kept[name.replace("picodollars", "dollars")] = _exact(value)
+                kept[name.replace("picodollars", "dollars")] = f"{dollars(value):f}"
             elif isinstance(value, Cell):
                 kept.update(self._cell(value))
             elif (plain := self._value(name, value, nesting)) is not _LEFT_OUT:
@@ -158,29 +159,21 @@ class Recorder:
                 kept["error_kind"] = kind
         return kept
 
-    def _scrubbed(self, text: str) -> str:
-        return self._secrets.clean(text)
-
     def _fact(self, text: str) -> str:
         if self._secrets:
-            text = self._scrubbed(text)
+            text = self._secrets.clean(text)
         return text if len(text) <= MAX_FACT_CHARACTERS else text[:MAX_FACT_CHARACTERS]
 
     def _body(self, text: str) -> Any:
         if self.level == "off":
             return _LEFT_OUT
-        text = self._scrubbed(text)
+        text = self._secrets.clean(text)
         if self.level == "redacted":
             digest = hmac.digest(self._key, text.encode("utf-8", "surrogatepass"), "sha256")
             return {"length": len(text), "hmac": digest.hex()[:32]}
         room = min(MAX_BODY_CHARACTERS, self._left)
         self._left -= min(len(text), room)
         return text if len(text) <= room else {"text": text[:room], "missing": len(text) - room}
-
-
-def _exact(amount_picodollars: int) -> str:
-    """Dollars in plain digits."""
-    return f"{dollars(amount_picodollars):f}"
 
 
 class _LeftOut:
@@ -204,8 +197,8 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=
 
 
 def line(entry: Mapping[str, Any]) -> bytes:
-    """One line of the file, with its end. Text that is no valid Unicode is escaped, and what other readers may take for
-    the end of a line."""
+    """One line of the file, with its end. Invalid Unicode is escaped, and so is what other readers may take for the end
+    of a line."""
     text = _encode(entry)
     for character in "\x85\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -216,7 +209,7 @@ def line(entry: Mapping[str, Any]) -> bytes:
 
 
 def body_text(value: Any) -> str | None:
-    """A body as text to show, whatever the level wrote; None where it was left out. It is still somebody else's."""
+    """A body as text to show, at any level; None if it was left out. It is still untrusted."""
     if isinstance(value, str) or value is None:
         return value
     if isinstance(value, dict):

@@ -1,6 +1,6 @@
 """`EventStream`: a run's events as an async iterator.
 
-The run never waits for whoever iterates: at the bound events are dropped and counted.
+The run never waits for its consumer: at the bound, events are dropped and counted.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from divebell.trace.buffer import MAX_QUEUED_CHARACTERS, Buffer
 
 
 class EventStream:
-    """Give it to an RLM as `on_event`, iterate over it in an event loop, and `close` it when the run is over.
+    """Pass it to an RLM as `on_event`, iterate over it in an event loop, and `close` it when the run is over.
 
-    max_events: how many may wait for the one who iterates. drop: which are given up then, the "oldest" or the "newest".
+    max_events: how many may be queued. drop: which ones are dropped at that bound, the "oldest" or the "newest".
 
-    The run may be in another thread, or in another event loop. One iterates at a time.
+    The run may be in another thread, or in another event loop. Only one consumer iterates at a time.
     """
 
     def __init__(self, *, max_events: int = 10_000, drop: Literal["oldest", "newest"] = "oldest") -> None:
@@ -42,7 +42,7 @@ class EventStream:
         _wake(waiter)
 
     def close(self) -> None:
-        """End the iteration, after what waits."""
+        """End the iteration, after the events that are queued."""
         with self._lock:
             self._closed = True
             waiter, self._waiter = self._waiter, None

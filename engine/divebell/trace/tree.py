@@ -1,8 +1,8 @@
-"""The tree of a trace: runs, their turns, the cells of those, and the calls, tools and children of these.
+"""The tree of a trace: runs, their turns, the cells of a turn, and the calls, tools and children of a cell.
 
-A span is one thing that took time. It may come from two events, a beginning and an end. Every span knows what it cost
-with all that is inside of it. A trace with events missing still makes a tree: a span without its end is `open`, and one
-whose parent is not there belongs to the query's run.
+A span is one thing that took time. It may come from two events, a beginning and an end. Every span has the totals of
+all that is inside it. A trace with missing events still makes a tree: a span without its end is open, and one whose
+parent is missing belongs to the query's run.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,8 +25,8 @@ KINDS = {
 
 
 @dataclass(slots=True)
-class Totals:
-    """What a span used, with all that is inside of it."""
+class SpanTotals:
+    """What a span used, including all that is inside it."""
 
     calls: int = 0
     input_tokens: int = 0
@@ -35,9 +35,9 @@ class Totals:
     picodollars: int = 0
     errors: int = 0
     unpriced: int = 0
-    """Calls of models whose price is not known: what they cost is not in the money."""
+    """Calls of models whose price is not known, so that `picodollars` does not include them."""
 
-    def add(self, other: "Totals") -> None:
+    def add(self, other: "SpanTotals") -> None:
         self.calls += other.calls
         self.input_tokens += other.input_tokens
         self.output_tokens += other.output_tokens
@@ -49,8 +49,8 @@ class Totals:
 
 @dataclass(slots=True)
 class Span:
-    """kind: "run", "turn", "cell", "call", "tool", "limit" or another event's kind. `own` is the cost of the span's own
-    model call, `totals` that of all inside too. Seconds count from the query's beginning."""
+    """kind: "run", "turn", "cell", "call", "tool", "limit" or another event's kind. `own` is what the span's own model
+    call used, `totals` includes all that is inside it. start, end: seconds since the query began."""
 
     id: int
     kind: str
@@ -61,8 +61,8 @@ class Span:
     data: dict[str, Any]
     is_open: bool = False
     children: "list[Span]" = field(default_factory=list)
-    own: Totals = field(default_factory=Totals)
-    totals: Totals = field(default_factory=Totals)
+    own: SpanTotals = field(default_factory=SpanTotals)
+    totals: SpanTotals = field(default_factory=SpanTotals)
 
     @property
     def failed(self) -> bool:
@@ -71,19 +71,19 @@ class Span:
 
 
 def build_tree(events: Iterable[TraceEvent]) -> list[Span]:
-    """The runs of a trace, in order. Spans that belong nowhere come under the run before them, or stand alone."""
+    """The runs of a trace, in order. A span without a parent comes under the run before it, or stands alone."""
     spans: dict[int, Span] = {}
     runs: dict[str, Span] = {}
     roots: list[Span] = []
     above: dict[int, int | None] = {}
     for event in events:
-        span = _joined(event, spans, runs)
+        span = _end_span(event, spans, runs)
         if span is not None:
             spans[event.id] = span
             continue
         if event.kind in ("end", "child"):
             continue
-        span = _span(event)
+        span = _new_span(event)
         spans[event.id] = span
         parent = spans.get(event.parent) if event.parent is not None else None
         if parent is None and event.kind != "run" and roots:
@@ -92,12 +92,12 @@ def build_tree(events: Iterable[TraceEvent]) -> list[Span]:
             runs[event.path] = span
         above[span.id] = None if parent is None else parent.id
         (roots if parent is None else parent.children).append(span)
-    _sum(spans, above)
+    _add_up(spans, above)
     return roots
 
 
 def walk(spans: Iterable[Span]) -> Iterator[tuple[Span, int]]:
-    """Every span with its depth, parents before what is in them."""
+    """Every span with its depth, parents before their children."""
     waiting = [(span, 0) for span in reversed(list(spans))]
     while waiting:
         span, depth = waiting.pop()
@@ -105,7 +105,7 @@ def walk(spans: Iterable[Span]) -> Iterator[tuple[Span, int]]:
         waiting.extend((child, depth + 1) for child in reversed(span.children))
 
 
-def _joined(event: TraceEvent, spans: dict[int, Span], runs: dict[str, Span]) -> Span | None:
+def _end_span(event: TraceEvent, spans: dict[int, Span], runs: dict[str, Span]) -> Span | None:
     """The span that this event ends, if it ends one."""
     if event.kind == "cell":
         span = spans.get(event.parent) if event.parent is not None else None
@@ -127,12 +127,12 @@ def _joined(event: TraceEvent, spans: dict[int, Span], runs: dict[str, Span]) ->
     return span
 
 
-def _span(event: TraceEvent) -> Span:
+def _new_span(event: TraceEvent) -> Span:
     data = event.data
     took = data.get("call_seconds") or data.get("tool_seconds") or 0.0
     if event.kind == "cell":
         took = data.get("cell_seconds") or 0.0
-    own = Totals(errors=int(bool(data.get("error"))))
+    own = SpanTotals(errors=int(bool(data.get("error"))))
     if event.kind in ("reply", "call"):
         own.calls = 1
         own.input_tokens = data.get("input_tokens") or 0
@@ -156,12 +156,12 @@ def _span(event: TraceEvent) -> Span:
 def _picodollars(amount: object) -> int:
     try:
         return picodollars(amount) if isinstance(amount, str) else 0
-    except ConfigurationError:  # finer than a pico-dollar, or a fortune
+    except ConfigurationError:  # finer than a pico-dollar, or beyond all bounds
         return 0
 
 
-def _sum(spans: dict[int, Span], above: dict[int, int | None]) -> None:
-    """Costs and ends go up the tree. Parents come before what is in them, so backwards every span is done in time."""
+def _add_up(spans: dict[int, Span], above: dict[int, int | None]) -> None:
+    """Carry costs and ends up the tree. Parents come before their children, so in reverse each child comes first."""
     for number in reversed(above):
         span = spans[number]
         if span.data.get("ok") is False:

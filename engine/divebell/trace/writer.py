@@ -1,10 +1,11 @@
-"""`TraceWriter`: a listener that writes what happens in a run to a file.
+"""`TraceWriter`: a listener that writes the events of a run to a file.
 
-Guaranteed: it never slows a run by more than putting an event into a queue, and never breaks one: a full disk, a slow
-disk or a full queue lose events, which are counted, and a line of kind "dropped" says how many. The file is this user's
-alone (0600), is never opened over an existing one, and grows by whole lines; a crash leaves a readable beginning.
+Guaranteed: it never slows a run by more than putting an event into a queue, and never breaks one. If the disk is full
+or slow, or the queue is full, events are lost and counted, and a line of kind "dropped" says how many. The file can be
+read by this user only (0600), never replaces an existing one, and grows by whole lines; a crash leaves a readable
+beginning.
 
-Not guaranteed: that it is on the disk when the guest sees a result. That is the journal's business.
+Not guaranteed: that an event is on the disk when the guest sees a result. The journal does that.
 """
 
 import os
@@ -20,32 +21,32 @@ from divebell.errors import TraceError
 from divebell.events import Event, RunStarted
 from divebell.trace.parents import Parents
 from divebell.trace.pump import END_SECONDS, Pump
-from divebell.trace.schema import MAX_LINE_BYTES, SCHEMA, VERSION, Level, Recorder, line
+from divebell.trace.schema import MAX_LINE_BYTES, SCHEMA, VERSION, Recorder, TraceDetail, line
 from divebell.version import __version__
 
 MAX_FILE_BYTES = 1 << 30
-"""From here on bodies are left out; at twice as much nothing more is written."""
+"""Beyond this size bodies are left out; beyond twice this size nothing more is written."""
 
 MAX_WRITE_BYTES = 1 << 18
-"""How much is gathered for one write."""
+"""How much is collected for one write."""
 
 
 class TraceWriter:
-    """Writes one run's trace. Give it to the RLM as `on_event`, and use it as a context manager around the run.
+    """Writes the trace of one run. Pass it to the RLM as `on_event`, and use it as a context manager around the run.
 
-    path: the file to make; TraceError if it exists or cannot be made.
+    path: the file to create; TraceError if it exists or cannot be created.
     level: what is kept of prompts, code, output and replies: "full", "redacted" or "off"; see divebell.trace.schema.
-    settings: what is worth knowing of the run, for the header: models' names, budget, seed.
+    settings: facts about the run for the header: models' names, budget, seed.
     secrets: strings that must not be in the file, whoever wrote them: the keys that the application uses.
 
-    Thread-safe. One run a file: events of runs at the same time cannot be told apart.
+    Thread-safe. Use one file per run: the events of concurrent runs cannot be told apart.
     """
 
     def __init__(
         self,
         path: "str | os.PathLike[str]",
         *,
-        level: Level = "full",
+        level: TraceDetail = "full",
         settings: Mapping[str, Any] | None = None,
         secrets: Iterable[str] = (),
         max_bytes: int = MAX_FILE_BYTES,
@@ -54,7 +55,7 @@ class TraceWriter:
         self._recorder = Recorder(level, secrets)
         self._parents = Parents()
         self._max_bytes = max_bytes
-        self._made_bytes = 0
+        self._written_bytes = 0
         self._events = 0
         self._lost = 0
         self._descriptor: int | None = _create(self.path)
@@ -64,7 +65,7 @@ class TraceWriter:
             "schema": SCHEMA,
             "version": VERSION,
             "divebell": __version__,
-            "started": _wall(time.time()),
+            "started": _utc(time.time()),
             "level": level,
             "settings": self._recorder.data({"settings": settings or {}}).get("settings", {}),
         }
@@ -85,11 +86,12 @@ class TraceWriter:
 
     @property
     def problem(self) -> str | None:
-        """Why nothing more is written, if that is so."""
+        """Why nothing more is written; None while all is well."""
         return self._pump.problem
 
     def close(self, seconds: float = END_SECONDS) -> None:
-        """Write what waits, at most for so long, and a last line that says that the trace is whole. May be repeated."""
+        """Write what is queued, for at most `seconds`, and a last line that marks the trace as complete. May be called
+        again."""
         if not self._pump.close(seconds):
             return  # the thread still has the file
         descriptor, self._descriptor = self._descriptor, None
@@ -100,7 +102,7 @@ class TraceWriter:
                 end = {"events": self._events, "dropped": self.dropped}
                 os.write(descriptor, line(self._entry("end", "0", 0, 0.0, None, end)))
         except OSError:
-            pass  # a trace without its last line is one that was cut off, which is what happened
+            pass  # a trace without its last line counts as cut off, which is true
         finally:
             os.close(descriptor)
 
@@ -113,7 +115,7 @@ class TraceWriter:
         self.close()
 
     def _write(self, events: list[Event], dropped: int) -> None:
-        """A batch, in as few writes as MAX_WRITE_BYTES allows. What is not surely written counts as lost."""
+        """Write a batch, in as few writes as MAX_WRITE_BYTES allows. What may not have been written counts as lost."""
         waiting = deque(events)
         lines: list[bytes] = []
         held = 0
@@ -121,9 +123,9 @@ class TraceWriter:
             lines.append(line(self._entry("dropped", "0", 0, 0.0, None, {"events": dropped})))
         try:
             while waiting:
-                made = self._lines_of(waiting[0])
-                held += len(made)
-                lines.append(made)
+                written = self._lines_of(waiting[0])
+                held += len(written)
+                lines.append(written)
                 waiting.popleft()
                 if held > MAX_WRITE_BYTES:
                     self._append(b"".join(lines))
@@ -134,23 +136,23 @@ class TraceWriter:
             raise
 
     def _lines_of(self, event: Event) -> bytes:
-        """The event's line; empty where the file has no more room for it."""
+        """The event's line; empty if the file has no room for it."""
         before = b""
-        if self._recorder.level != "off" and self._made_bytes > self._max_bytes:
+        if self._recorder.level != "off" and self._written_bytes > self._max_bytes:
             self._recorder.level = "off"
             before = line(self._entry("bodies_left_out", "0", 0, event.seconds, None, {}))
-        made = self._line(event) if self._made_bytes <= 2 * self._max_bytes else b""
-        if not 0 < len(made) <= MAX_LINE_BYTES:
+        own = self._line(event) if self._written_bytes <= 2 * self._max_bytes else b""
+        if not 0 < len(own) <= MAX_LINE_BYTES:
             self._lost += 1
-            made = b""
-        self._made_bytes += len(before) + len(made)
-        return before + made
+            own = b""
+        self._written_bytes += len(before) + len(own)
+        return before + own
 
     def _line(self, event: Event) -> bytes:
         parent = self._parents.of(event)
         data = self._recorder.data(self._parents.without_repetition(event))
         if isinstance(event, RunStarted) and parent is None:
-            data["started"] = _wall(time.time())
+            data["started"] = _utc(time.time())
         entry = self._entry(event.kind, event.path, event.turn, event.seconds, parent, data)
         self._parents.note(event, entry["id"])
         return line(entry)
@@ -169,9 +171,9 @@ class TraceWriter:
             "data": data,
         }
 
-    def _append(self, made: bytes) -> None:
+    def _append(self, lines: bytes) -> None:
         assert self._descriptor is not None
-        view = memoryview(made)
+        view = memoryview(lines)
         while view:
             view = view[os.write(self._descriptor, view) :]
 
@@ -182,10 +184,10 @@ def _create(path: Path) -> int:
     try:
         return os.open(path, flags, 0o600)
     except FileExistsError:
-        raise TraceError(f"the trace {path} exists already: name another file, or remove it") from None
+        raise TraceError(f"the trace {path} already exists: name another file, or remove it") from None
     except (OSError, ValueError) as error:
-        raise TraceError(f"the trace {path} cannot be made: {getattr(error, 'strerror', None) or error}") from None
+        raise TraceError(f"the trace {path} cannot be created: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _wall(seconds: float) -> str:
+def _utc(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -25,7 +25,7 @@ from divebell.run.blocking import run_blocking
 from divebell.run.result import Result
 from divebell.run.run import Run
 from divebell.run.setup import QueryScope, Setup
-from divebell.run.stored_settings import setup_of_header
+from divebell.run.stored_setup import setup_of_header
 from divebell_bridge.money.budget import Budget
 from divebell_bridge.money.meter import Meter
 from divebell_bridge.money.rates import RateCard

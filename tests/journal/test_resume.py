@@ -210,6 +210,7 @@ def test_another_run_or_other_settings_are_named(tmp_path: Path) -> None:
         (CONTEXT, "Who?", "m", {}, "another question"),
         (CONTEXT, QUERY, "n", {}, "set of models"),
         (CONTEXT, QUERY, "m", {"max_iterations": 3}, "another max_iterations"),
+        (CONTEXT, QUERY, "m", {"max_shown_characters": 3_000}, "another max_shown_characters"),
         (CONTEXT, QUERY, "m", {"temperature": 0.5}, "another set of tools, temperatures"),
     ):
         before = journal.read_bytes()
@@ -273,7 +274,7 @@ def test_a_run_that_would_do_something_else_stops_before_it_pays(tmp_path: Path)
     rlm(asker([], copied_at("q 3", journal, crashed))).run(CONTEXT, QUERY, journal=journal)
     crashed.write_bytes(without_checks(crashed.read_bytes()).replace(b"f'q {n}'", b"f'Q {n}'"))
     seen: list[str] = []
-    with pytest.raises(ReplayDivergedError, match=r"something else|another is recorded"):
+    with pytest.raises(ReplayDivergedError, match=r"something other|another is recorded"):
         rlm(asker(seen)).run(CONTEXT, QUERY, resume=crashed)
     assert seen == []
 

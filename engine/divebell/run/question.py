@@ -30,7 +30,7 @@ from divebell.errors import ConfigurationError, ContextError, DivebellError
 from divebell.events import EventListener
 from divebell.journal.base import Journal, NoJournal
 from divebell.journal.entries import RunEntry
-from divebell.journal.header import open_journal
+from divebell.journal.opening import open_journal
 from divebell.journal.records import QUERY_PATH
 from divebell.journal.spent import already_spent
 from divebell.metadata import merge_metadata
@@ -38,7 +38,7 @@ from divebell.run.listeners import Tracing, combine_listeners
 from divebell.run.result import Result
 from divebell.run.run import Run, SessionState
 from divebell.run.setup import QueryScope, Setup
-from divebell.run.stored_settings import header_of_run
+from divebell.run.stored_setup import header_of_run
 from divebell_bridge.money.budget import Budget
 from divebell_bridge.money.errors import BudgetExceeded
 from divebell_bridge.money.meter import Meter

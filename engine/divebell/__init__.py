@@ -47,9 +47,9 @@ from divebell.models import (
     ImagePart,
     Message,
     Model,
+    ModelRequest,
     OpenAIChatModel,
     OpenAIResponsesModel,
-    Request,
     ScriptedModel,
     TextPart,
     Usage,
@@ -76,6 +76,8 @@ from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> NoReturn:
+        if name == "Request":
+            raise ImportError("divebell.Request is now called divebell.ModelRequest", name=__name__)
         refuse_renamed_error(__name__, name)
 
 
@@ -113,6 +115,7 @@ __all__ = [
     "Model",
     "ModelError",
     "ModelRefusedError",
+    "ModelRequest",
     "ModelUnavailableError",
     "NotPlainDataError",
     "OpenAIChatModel",
@@ -122,7 +125,6 @@ __all__ = [
     "Rate",
     "RateCard",
     "ReplayDivergedError",
-    "Request",
     "RequestError",
     "Result",
     "Retries",

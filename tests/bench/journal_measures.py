@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from divebell import Completion, Request, Usage
+from divebell import Completion, ModelRequest, Usage
 from divebell.cell import Cell
 from divebell.journal.entries import CallEntry, SentEntry
 from divebell.journal.file import JournalFile
@@ -32,7 +32,7 @@ MODES = ("everything off", "journal", "trace", "journal and trace")
 
 def lines(times: int) -> Iterator[tuple[str, list[float], str]]:
     """Microseconds of what the journal does for one call, and for one cell."""
-    request = Request(messages=[{"role": "user", "content": "x" * 1_000}], max_output_tokens=100)
+    request = ModelRequest(messages=[{"role": "user", "content": "x" * 1_000}], max_output_tokens=100)
     reply = Completion(text="y" * 200, usage=Usage(input_tokens=250, output_tokens=50))
     cell = Cell(stdout="z" * 500)
     calls: list[float] = []

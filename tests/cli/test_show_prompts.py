@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from divebell import RLM, Request, ScriptedModel
+from divebell import RLM, ModelRequest, ScriptedModel
 from divebell.prompts import PromptFacts, opening_messages
 from tests.support.command import Done, run
 
@@ -52,7 +52,7 @@ def test_it_is_what_the_model_of_a_run_is_sent(tmp_path: Path) -> None:
         """Look a customer up."""
         return {}
 
-    def policy(request: Request) -> str:
+    def policy(request: ModelRequest) -> str:
         return "FINAL(1)" if "the part" in str(request.messages[-1]) else "```repl\nFINAL(rlm_query('the part'))\n```"
 
     for name in ("a.txt", "b.txt"):

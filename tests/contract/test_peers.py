@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from divebell import RLM, Budget, Request, Result, ScriptedModel
+from divebell import RLM, Budget, ModelRequest, Result, ScriptedModel
 from tests.support.scripts import request_text
 
 
@@ -84,7 +84,7 @@ def test_code_for_rlms(name: str) -> None:
 
 
 def test_a_child_of_rlms_finds_all_of_a_prompt_too_long_for_a_question_in_its_context() -> None:
-    def policy(request: Request) -> str:
+    def policy(request: ModelRequest) -> str:
         if "count the x" in request_text(request).rpartition("The question:")[2]:
             return block("FINAL((len(context), context.count('x'), context.startswith('count the x')))")
         return block("data = 'x' * 200_000\nFINAL(rlm_query(f'count the x, then say it.\\n{data}\\nCount all of it.'))")

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from divebell import RLM, Budget, Completion, DivebellError, Limits, ModelError, Rate, Request, Usage
+from divebell import RLM, Budget, Completion, DivebellError, Limits, ModelError, ModelRequest, Rate, Usage
 from divebell.testing import ScriptedModel, replay
 from divebell_bridge.money.amounts import Amounts, Caps
 from divebell_bridge.money.escrow import Fixed
@@ -95,13 +95,13 @@ def tools() -> dict[str, Callable[..., Any]]:
 def models(turns: list[str]) -> tuple[ScriptedModel, ScriptedModel]:
     """A root model that gives these replies, and a sub-model that also plays the children."""
 
-    async def root(request: Request) -> Completion:
+    async def root(request: ModelRequest) -> Completion:
         turn = sum(message["role"] == "assistant" for message in request.messages)
         if turn >= len(turns):
             raise ModelError("the endpoint is down", model="root")
         return Completion(text=turns[turn], usage=Usage(input_tokens=100 + turn, output_tokens=20))
 
-    async def sub(request: Request) -> Completion:
+    async def sub(request: ModelRequest) -> Completion:
         text = str(request.messages[-1]["content"])
         if text == "fails":
             raise ModelError("no such prompt", model="sub", never_ran=True)

@@ -11,7 +11,7 @@ import pytest
 
 from divebell.concurrency import ConcurrencyLimit, FairLimit
 from divebell.errors import ConfigurationError, ModelUnavailableError
-from divebell.models import OpenAIChatModel, OpenAIResponsesModel, Request
+from divebell.models import ModelRequest, OpenAIChatModel, OpenAIResponsesModel
 from divebell.models.openai.base import OpenAIModel
 from tests.support.chat_server import ChatServer
 
@@ -336,7 +336,7 @@ def test_places_that_come_back_in_the_middle_of_the_work_are_not_lost_nor_given_
     asyncio.run(run())
 
 
-ASKED = Request(messages=[{"role": "user", "content": "x"}], max_output_tokens=10, timeout_seconds=20)
+ASKED = ModelRequest(messages=[{"role": "user", "content": "x"}], max_output_tokens=10, timeout_seconds=20)
 
 
 @pytest.mark.parametrize("kind", [OpenAIChatModel, OpenAIResponsesModel])
@@ -378,7 +378,7 @@ def test_a_call_that_never_got_a_place_never_ran() -> None:
             first = asyncio.create_task(model.complete(ASKED))
             await until(lambda: len(server.received) == 1)
             with pytest.raises(ModelUnavailableError) as caught:
-                await model.complete(Request(messages=ASKED.messages, max_output_tokens=10, timeout_seconds=0.1))
+                await model.complete(ModelRequest(messages=ASKED.messages, max_output_tokens=10, timeout_seconds=0.1))
             release.set()
             assert (await first).text == "late"
             return caught.value

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import divebell
-from divebell import RLM, Event, ModelError, Request, ScriptedModel, events
+from divebell import RLM, Event, ModelError, ModelRequest, ScriptedModel, events
 from divebell.events import (
     CallEnded,
     CellEnded,
@@ -33,7 +33,7 @@ except ModelError:
 def played() -> list[Event]:
     """The events of a run in which everything happens once, and a tool and a sub-call fail."""
 
-    def sub(request: Request) -> str:
+    def sub(request: ModelRequest) -> str:
         if "broken" in str(request.messages):
             raise ModelError("the endpoint says no")
         return "FINAL(deep)" if request.messages[0]["role"] == "system" else "plain"

@@ -43,6 +43,7 @@ NAMES = {
     "Model",
     "ModelError",
     "ModelRefusedError",
+    "ModelRequest",
     "ModelUnavailableError",
     "NotPlainDataError",
     "OpenAIChatModel",
@@ -52,7 +53,6 @@ NAMES = {
     "Rate",
     "RateCard",
     "ReplayDivergedError",
-    "Request",
     "RequestError",
     "Result",
     "Retries",
@@ -130,6 +130,11 @@ def test_a_former_name_of_an_error_is_refused_with_the_present_one(module: str, 
     with pytest.raises(ImportError, match=sentence):
         exec(f"from {module} import {name}")
     assert issubclass(getattr(divebell, f"{name}Error"), divebell.DivebellError)
+
+
+def test_the_former_name_of_a_models_request_is_refused_with_the_present_one() -> None:
+    with pytest.raises(ImportError, match=r"^divebell\.Request is now called divebell\.ModelRequest$"):
+        exec("from divebell import Request")
 
 
 def test_a_name_that_never_was_is_no_attribute() -> None:

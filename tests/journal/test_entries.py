@@ -19,11 +19,11 @@ from divebell.journal.entries import (
     ToolEntry,
 )
 from divebell.journal.records import to_line
-from divebell.models.protocol import Completion, Request
+from divebell.models.protocol import Completion, ModelRequest
 from divebell.usage import Usage
 from divebell_bridge.money.tally import Tally
 
-REQUEST = Request(messages=[{"role": "user", "content": "What?"}], max_output_tokens=10)
+REQUEST = ModelRequest(messages=[{"role": "user", "content": "What?"}], max_output_tokens=10)
 REPLY = Completion(text="Th\u00e4t", usage=Usage(input_tokens=3, output_tokens=1), finish_reason="stop")
 ASKED = '"request":"b2a36cde369384d93f96afef42c1f5f5"'
 SAID = (

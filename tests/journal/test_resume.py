@@ -24,9 +24,9 @@ from divebell import (
     ConfigurationError,
     JournalError,
     ModelError,
+    ModelRequest,
     Rate,
     ReplayDivergedError,
-    Request,
     Usage,
 )
 from divebell.journal.file import JournalFile
@@ -50,7 +50,7 @@ def replying(text: str, tokens: int = 1) -> Completion:
 def asker(seen: list[str], at: Callable[[str], None] = lambda _text: None, root: str = ASKING) -> ScriptedModel:
     """Asks four questions and ends; `at` is called with what is asked, while it is in flight."""
 
-    async def play(request: Request) -> Completion:
+    async def play(request: ModelRequest) -> Completion:
         text = str(request.messages[-1]["content"])
         seen.append(request.metadata["call"].partition("/")[2])
         await asyncio.sleep(0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from divebell import RLM, Budget, Limits, ReplayDivergedError, Request
+from divebell import RLM, Budget, Limits, ModelRequest, ReplayDivergedError
 from divebell.run.result import Result
 from divebell.testing import ScriptedModel, replay
 
@@ -25,7 +25,7 @@ asyncio.run(many())"""
 
 
 def run(journal: Path, cell: str, **more: object) -> Result:
-    async def play(request: Request) -> str:
+    async def play(request: ModelRequest) -> str:
         text = str(request.messages[-1]["content"])
         if text in ("slow", "quick"):
             await asyncio.sleep(60 if text == "slow" else 0.01)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from divebell import RLM, Budget, Completion, Engine, Rate, Request, ScriptedModel, Tenant, Usage
+from divebell import RLM, Budget, Completion, Engine, ModelRequest, Rate, ScriptedModel, Tenant, Usage
 from tests.support.scripts import block
 
 CAP = Decimal("0.05")
@@ -15,7 +15,7 @@ CENT_PER_TOKEN = Rate.per_million("0", "10000")
 BATCH = "llm_query_batched(['what is on this page?'] * 1000)"
 
 
-def is_of_a_run(request: Request) -> bool:
+def is_of_a_run(request: ModelRequest) -> bool:
     """Whether this is a turn of a run or a child, which have instructions; plain sub-calls have none."""
     return request.messages[0]["role"] == "system"
 
@@ -36,7 +36,7 @@ class Provider:
         self._turn = turn
         self._cents_per_turn = cents_per_turn
 
-    def __call__(self, request: Request) -> Completion:
+    def __call__(self, request: ModelRequest) -> Completion:
         if is_of_a_run(request):
             self.turns += 1
             self.cents += self._cents_per_turn

@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
-from divebell import Budget, BudgetExceeded, ModelError, OpenAIChatModel, Request
+from divebell import Budget, BudgetExceeded, ModelError, ModelRequest, OpenAIChatModel
 from divebell.calls.metered_calls import MeteredCalls
 from divebell_bridge.money.dollars import picodollars
 from divebell_bridge.money.meter import Meter
@@ -18,11 +18,11 @@ CAP = "0.30"
 CALLS = 50
 
 
-def asking(text: str = "What is 2 + 2?") -> Request:
-    return Request(messages=[{"role": "user", "content": text}], max_output_tokens=2_000, timeout_seconds=30)
+def asking(text: str = "What is 2 + 2?") -> ModelRequest:
+    return ModelRequest(messages=[{"role": "user", "content": text}], max_output_tokens=2_000, timeout_seconds=30)
 
 
-def spent_on(endpoint: Any, request: Request, calls: int = CALLS) -> tuple[int, list[str], ChatServer]:
+def spent_on(endpoint: Any, request: ModelRequest, calls: int = CALLS) -> tuple[int, list[str], ChatServer]:
     """What was booked for so many calls one after another, and how each of them ended."""
     endings: list[str] = []
 
@@ -86,7 +86,7 @@ def test_finding_out_what_an_endpoint_does_not_take_costs_one_call() -> None:
             return error(400, "property 'n' is unsupported")
         return endpoint(request)
 
-    request = Request(
+    request = ModelRequest(
         messages=[{"role": "user", "content": "What is 2 + 2?"}],
         max_output_tokens=2_000,
         temperature=0,

@@ -10,7 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from divebell import Budget, BudgetExceeded, Completion, ModelError, Request, Usage
+from divebell import Budget, BudgetExceeded, Completion, ModelError, ModelRequest, Usage
 from divebell.calls import metered_calls as calls_module
 from divebell.calls.metered_calls import MeteredCalls
 from divebell_bridge.money.amounts import NOTHING, Amounts, Caps
@@ -56,7 +56,7 @@ def test_a_call_that_could_not_fit_even_alone_is_refused_at_once() -> None:
         meter = Meter(Budget(dollars="0.08"), CARD)
         release = anyio.Event()
 
-        async def held_up(request: Request) -> Completion:
+        async def held_up(request: ModelRequest) -> Completion:
             await release.wait()
             return Completion(text="yes", usage=Usage(output_tokens=1))
 
@@ -178,7 +178,7 @@ def test_a_failed_call_costs_its_hold_unless_it_surely_never_ran_or_was_counted(
 )
 def test_a_reply_that_makes_no_sense_costs_the_whole_hold(reply: Any) -> None:
     async def main() -> None:
-        async def play(request: Request) -> Completion:
+        async def play(request: ModelRequest) -> Completion:
             return reply  # type: ignore[no-any-return]
 
         meter, model = Meter(Budget(dollars="1"), CARD), Played(play)
@@ -271,7 +271,7 @@ def test_a_ledger_that_cannot_settle_keeps_the_money_held_until_it_can() -> None
         day = ledger.tenant("acme", total=Caps(100 * CENT, None, None))
         meter = Meter(Budget(dollars="1"), CARD, ledger=ledger, parent_account=day)
 
-        async def play(request: Request) -> Completion:
+        async def play(request: ModelRequest) -> Completion:
             ledger.always = True
             return Completion(text="yes", usage=Usage(output_tokens=1))
 
@@ -307,7 +307,7 @@ def test_a_cancellation_at_any_moment_leaves_no_hold_open_and_no_place_taken(
         meter = Meter(Budget(dollars="0.40"), CARD, ledger=ledger)
         never_ran = 0
 
-        async def play(request: Request) -> Completion:
+        async def play(request: ModelRequest) -> Completion:
             nonlocal never_ran
             await anyio.sleep(0.002)
             number = len(model.requests)

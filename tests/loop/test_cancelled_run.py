@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from divebell import RLM, Budget, Completion, Engine, Event, Rate, Request, ScriptedModel, Usage
+from divebell import RLM, Budget, Completion, Engine, Event, ModelRequest, Rate, ScriptedModel, Usage
 from divebell.calls.metered_calls import MeteredCalls
 from divebell.run import run as run_module
 from divebell.sandbox.sandbox import Sandbox
@@ -44,7 +44,7 @@ class Provider:
         self.replied = 0
         self._cancel_at = cancel_at
 
-    async def __call__(self, request: Request) -> Completion:
+    async def __call__(self, request: ModelRequest) -> Completion:
         self.began += 1
         if self.began == self._cancel_at:
             self.cancel()
@@ -156,7 +156,7 @@ def test_a_call_that_is_being_settled_as_the_run_ends_costs_what_it_did_and_not_
         ledger = Stuck()
         meter = Meter(Budget(dollars="1"), RateCard(RATES), ledger=ledger)
 
-        def reply(request: Request) -> Completion:
+        def reply(request: ModelRequest) -> Completion:
             ledger.is_busy = True
             return Completion(text="y", usage=Usage(output_tokens=1))
 
@@ -164,7 +164,7 @@ def test_a_call_that_is_being_settled_as_the_run_ends_costs_what_it_did_and_not_
         calls = MeteredCalls({"sub": model}, max_concurrent=1)
 
         async def query(prompt: str, model_name: str | None) -> str:
-            return (await calls(meter, model, Request(messages=(), max_output_tokens=MOST))).completion.text
+            return (await calls(meter, model, ModelRequest(messages=(), max_output_tokens=MOST))).completion.text
 
         host = run_host(query)
         outcomes: list[Outcome] = []

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from divebell import RLM, Budget, Completion, Event, IncompleteReply, ModelError, Rate, Request, ScriptedModel
+from divebell import RLM, Budget, Completion, Event, IncompleteReply, ModelError, ModelRequest, Rate, ScriptedModel
 from divebell.testing import replay
 from tests.support.endings import all_are_strict, cut, scripted
 from tests.support.scripts import block, is_last, request_text
@@ -78,7 +78,7 @@ def test_near_a_cap_the_lowered_limit_is_named_and_the_cut_reply_is_not_taken() 
     """The engine lowers the output limit itself, so that the call fits; what that cut is no answer."""
     limits: list[int] = []
 
-    def play(request: Request) -> "str | Completion":
+    def play(request: ModelRequest) -> "str | Completion":
         limits.append(request.max_output_tokens)
         if is_last(request):
             return "Ann, Bob, Cid and Dan"
@@ -107,7 +107,7 @@ def test_a_cut_last_answer_is_asked_for_once_more_and_then_said_to_be_cut() -> N
 
 
 def test_a_second_attempt_that_is_whole_is_the_answer() -> None:
-    def play(request: Request) -> "str | Completion":
+    def play(request: ModelRequest) -> "str | Completion":
         if not is_last(request):
             return block("print(1)")
         return "Ann and three more" if "fewer words" in request_text(request) else cut("Ann, Bob and")
@@ -155,7 +155,7 @@ BATCHES = (
 @pytest.mark.parametrize("code", BATCHES)
 @pytest.mark.parametrize("cut_ones", ["b", "abc"])
 def test_in_a_batch_it_stands_in_its_place(code: str, cut_ones: str) -> None:
-    def sub(request: Request) -> "str | Completion":
+    def sub(request: ModelRequest) -> "str | Completion":
         return cut("12") if request_text(request) in cut_ones else "whole"
 
     shows = "\nprint([(type(r).__name__ == 'str', r.text if hasattr(r, 'text') else r) for r in replies])"

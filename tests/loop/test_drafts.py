@@ -14,8 +14,8 @@ from divebell import (
     DivebellError,
     Event,
     ModelError,
+    ModelRequest,
     Rate,
-    Request,
     RunError,
     ScriptedModel,
     Usage,
@@ -210,7 +210,7 @@ def test_after_an_empty_reply_every_request_is_one_that_strict_endpoints_take(em
 
 
 def test_a_session_goes_on_after_an_empty_answer_and_a_failed_question() -> None:
-    def play(request: Request) -> str:
+    def play(request: ModelRequest) -> str:
         assert not strict_problem(request.messages), strict_problem(request.messages)
         if "Q2" in request_text(request) and "Q3" not in request_text(request):
             raise ModelError("down")

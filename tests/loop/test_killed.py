@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from divebell import Budget, Completion, Rate, Request, ScriptedModel, SQLiteLedger, Usage
+from divebell import Budget, Completion, ModelRequest, Rate, ScriptedModel, SQLiteLedger, Usage
 from divebell.calls import metered_calls as calls_module
 from divebell.calls.metered_calls import MeteredCalls
 from divebell_bridge.money.amounts import NOTHING, Caps
@@ -181,7 +181,7 @@ def test_who_waits_for_the_money_of_a_worker_that_is_killed_goes_on_by_itself(
         meter = Meter(Budget(), card, ledger=ledger, parent_account=ledger.tenant("acme"))
         calls = MeteredCalls({"m": model}, max_concurrent=4)
         async with anyio.create_task_group() as group:
-            group.start_soon(calls, meter, model, Request(messages=(), max_output_tokens=7))
+            group.start_soon(calls, meter, model, ModelRequest(messages=(), max_output_tokens=7))
             await anyio.sleep(0.4)
             assert not model.requests
             holder.kill()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from divebell import RLM, ConfigurationError, Event, ModelError, Request, ScriptedModel
+from divebell import RLM, ConfigurationError, Event, ModelError, ModelRequest, ScriptedModel
 from divebell.trace import read_trace
 from tests.support.scripts import block
 
@@ -45,7 +45,7 @@ def test_a_stream_raises_what_ended_the_run() -> None:
 def test_leaving_a_stream_ends_the_run() -> None:
     calls = 0
 
-    async def policy(request: Request) -> str:
+    async def policy(request: ModelRequest) -> str:
         nonlocal calls
         calls += 1
         await asyncio.sleep(0.01)

@@ -14,8 +14,8 @@ from divebell import (
     Event,
     Limits,
     ModelError,
+    ModelRequest,
     Rate,
-    Request,
     Retries,
     Sandbox,
     ScriptedModel,
@@ -132,7 +132,7 @@ class Failing:
         self._left = times
         self._may_retry = may_retry
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: ModelRequest) -> Completion:
         self._left -= 1
         if self._left >= 0:
             raise ModelError("the endpoint\nsays \x1b[31m500", model="root", may_retry=self._may_retry)
@@ -164,7 +164,7 @@ def test_a_call_that_waits_for_money_says_once_for_what(caplog: pytest.LogCaptur
     caplog.set_level(logging.DEBUG, "divebell")
     root = ScriptedModel("root", [block("print(len(llm_query_batched(['a'] * 3)))\nFINAL('done')")])
 
-    async def slow(request: Request) -> str:
+    async def slow(request: ModelRequest) -> str:
         await asyncio.sleep(0.2)
         return "x"
 
@@ -183,7 +183,7 @@ class Local:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: ModelRequest) -> Completion:
         return Completion(text="FINAL(yes)", usage=Usage(input_tokens=1, output_tokens=1))
 
 

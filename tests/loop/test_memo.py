@@ -5,7 +5,18 @@ from typing import Any
 
 import pytest
 
-from divebell import RLM, Budget, Completion, ConfigurationError, Engine, Memo, ModelError, Rate, Request, ScriptedModel
+from divebell import (
+    RLM,
+    Budget,
+    Completion,
+    ConfigurationError,
+    Engine,
+    Memo,
+    ModelError,
+    ModelRequest,
+    Rate,
+    ScriptedModel,
+)
 from divebell.models import OpenAIChatModel
 from divebell.testing import replay
 from tests.support.scripts import block
@@ -66,7 +77,7 @@ def test_another_request_is_not_identical(other: str) -> None:
 def test_a_failure_and_a_reply_that_was_cut_off_are_not_remembered() -> None:
     seen: list[str] = []
 
-    def policy(request: Request) -> Completion:
+    def policy(request: ModelRequest) -> Completion:
         seen.append("asked")
         if len(seen) == 1:
             raise ModelError("down")
@@ -99,7 +110,7 @@ def test_a_store_of_the_hosts_is_across_tenants_only_where_it_says_so(across: bo
 class Endpoint(OpenAIChatModel):
     """A model at an endpoint, that says what it was made with."""
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: ModelRequest) -> Completion:
         return Completion(text=self.identity)
 
 
@@ -122,7 +133,7 @@ def test_a_namesake_at_another_endpoint_is_not_the_same_model(other: dict[str, A
 
 def test_a_memo_counts_bytes_not_characters() -> None:
     memo = Memo(max_bytes=10_000)
-    request = Request(messages=[{"role": "user", "content": "x"}], max_output_tokens=1, temperature=0)
+    request = ModelRequest(messages=[{"role": "user", "content": "x"}], max_output_tokens=1, temperature=0)
     memo.put("", "m", request, Completion(text="\U0001f600" * 3_000))
     assert memo.get("", "m", request) is None
 
@@ -140,7 +151,7 @@ def test_a_memo_opens_no_model_that_a_run_may_not_use() -> None:
 def test_a_full_memo_forgets_what_was_not_asked_for_longest() -> None:
     memo = Memo(max_entries=2)
     asked = [
-        Request(messages=[{"role": "user", "content": text}], max_output_tokens=1, temperature=0) for text in "abc"
+        ModelRequest(messages=[{"role": "user", "content": text}], max_output_tokens=1, temperature=0) for text in "abc"
     ]
     memo.put("", "m", asked[0], Completion(text="A"))
     memo.put("", "m", asked[1], Completion(text="B"))
@@ -152,7 +163,7 @@ def test_a_full_memo_forgets_what_was_not_asked_for_longest() -> None:
 def test_a_memos_bytes_are_bounded() -> None:
     memo = Memo(max_bytes=10_000)
     for number in range(100):
-        request = Request(messages=[{"role": "user", "content": str(number)}], max_output_tokens=1, temperature=0)
+        request = ModelRequest(messages=[{"role": "user", "content": str(number)}], max_output_tokens=1, temperature=0)
         memo.put("", "m", request, Completion(text="x" * 3_000))
         memo.put("", "m", request, Completion(text="y" * 3_000))
         assert len(memo) <= 3

@@ -6,7 +6,7 @@ from decimal import Decimal
 import anyio
 import pytest
 
-from divebell import Budget, Completion, Engine, Limits, Rate, Request, ScriptedModel, Usage
+from divebell import Budget, Completion, Engine, Limits, ModelRequest, Rate, ScriptedModel, Usage
 from divebell_bridge.money.amounts import NOTHING
 
 CAP_CENTS = 20
@@ -64,11 +64,11 @@ def test_no_guest_spends_more_than_its_cap(attack: str) -> None:
     code = f"```repl\n{ATTACKS[attack]}\n```"
     billed_cents = 0
 
-    def root(request: Request) -> Completion:
+    def root(request: ModelRequest) -> Completion:
         text = "FINAL(over)" if "best answer" in str(request.messages[-1]) else code
         return Completion(text=text, usage=Usage())
 
-    async def sub(request: Request) -> Completion:
+    async def sub(request: ModelRequest) -> Completion:
         nonlocal billed_cents
         if request.messages[0]["role"] == "system":
             return Completion(text=code, usage=Usage())

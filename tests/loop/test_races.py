@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import pytest
 
-from divebell import Completion, Request, Usage
+from divebell import Completion, ModelRequest, Usage
 from divebell.calls.metered_calls import MeteredCalls
 from divebell_bridge.money import escrow
 from divebell_bridge.money.amounts import Caps, Limit
@@ -109,7 +109,7 @@ class Playing:
         self.spent = 0
         self.made = 0
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: ModelRequest) -> Completion:
         await anyio.sleep(0)
         cost = self._rng.randint(1, request.max_output_tokens)
         self.spent += cost
@@ -126,7 +126,7 @@ async def on_a_loop(meter: Meter, calls: int, seed: int) -> tuple[int, int]:
     async def one() -> None:
         nonlocal ended
         with suppress(BudgetExceeded):
-            await door(meter, model, Request(messages=(), max_output_tokens=HELD))
+            await door(meter, model, ModelRequest(messages=(), max_output_tokens=HELD))
         ended += 1
 
     async with anyio.create_task_group() as group:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from divebell import RLM, Budget, Completion, ConfigurationError, Event, Level, Rate, Request, ScriptedModel, Usage
+from divebell import RLM, Budget, Completion, ConfigurationError, Event, Level, ModelRequest, Rate, ScriptedModel, Usage
 from tests.support.scripts import block, request_text
 
 
-def is_run(request: Request) -> bool:
+def is_run(request: ModelRequest) -> bool:
     return request.messages[0]["role"] == "system"
 
 
@@ -21,7 +21,7 @@ def costing_one(text: str) -> Completion:
     return Completion(text=text, usage=Usage(input_tokens=1, output_tokens=1))
 
 
-def tree_policy(request: Request) -> Completion:
+def tree_policy(request: ModelRequest) -> Completion:
     """Every run asks three children at once and adds up what they found; a leaf asks a reader."""
     if not is_run(request):
         return costing_one("1")
@@ -67,7 +67,7 @@ def test_a_tree_of_depth_4_with_3_children_at_each_node_adds_up_in_parallel() ->
 def test_no_run_is_deeper_than_the_budget_whatever_its_code_asks() -> None:
     depths: Counter[int] = Counter()
 
-    def policy(request: Request) -> str:
+    def policy(request: ModelRequest) -> str:
         if not is_run(request):
             depths[99] += 1
             return "bottom"
@@ -83,7 +83,7 @@ def test_no_run_is_deeper_than_the_budget_whatever_its_code_asks() -> None:
 
 
 def test_a_child_gets_the_part_of_the_context_that_it_is_asked_about() -> None:
-    def policy(request: Request) -> str:
+    def policy(request: ModelRequest) -> str:
         if "part" in request_text(request).rpartition("The question:")[2]:
             return block("FINAL((len(context), context[:3], type(context).__name__))")
         return block("FINAL(rlm_query_batched(['part', 'part'], [context[100_000:300_000], context[:200]]))")
@@ -105,7 +105,7 @@ def test_a_child_has_the_pages_of_its_parents_context_and_no_others(given: str) 
         ]
         return [line[4] for line in lines if line[1] == "r--s"]
 
-    def policy(request: Request) -> str:
+    def policy(request: ModelRequest) -> str:
         if "part" in request_text(request).rpartition("The question:")[2]:
             return block("FINAL((len(context), mapped()))")
         return block(
@@ -124,7 +124,7 @@ def test_a_child_gets_one_document_of_many(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.txt").write_text(f"document {name} " * 10_000)
 
-    def policy(request: Request) -> str:
+    def policy(request: ModelRequest) -> str:
         if "part" in request_text(request).rpartition("The question:")[2]:
             return block("FINAL(context[:10] + str(len(context)))")
         return block("FINAL(rlm_query('part', context['b.txt']))")
@@ -133,7 +133,7 @@ def test_a_child_gets_one_document_of_many(tmp_path: Path) -> None:
 
 
 def test_a_childs_variables_are_its_own() -> None:
-    def policy(request: Request) -> str:
+    def policy(request: ModelRequest) -> str:
         if "part" in request_text(request).rpartition("The question:")[2]:
             return block("FINAL('secret' in globals())\nmine = 5")
         return block("secret = 1\nr = rlm_query('part')\nFINAL((r, 'mine' in globals()))")
@@ -142,7 +142,7 @@ def test_a_childs_variables_are_its_own() -> None:
 
 
 def test_a_child_that_fails_is_a_model_error_that_code_can_catch() -> None:
-    def policy(request: Request) -> Completion:
+    def policy(request: ModelRequest) -> Completion:
         if "part" in request_text(request).rpartition("The question:")[2]:
             raise RuntimeError("a broken model")
         return Completion(
@@ -154,7 +154,7 @@ def test_a_child_that_fails_is_a_model_error_that_code_can_catch() -> None:
 
 def level_run(models: Any, **options: Any) -> tuple[str, dict[str, ScriptedModel]]:
     def policy(name: str) -> ScriptedModel:
-        def reply(request: Request) -> str:
+        def reply(request: ModelRequest) -> str:
             if not is_run(request):
                 return f"{name} read"
             return block(f"FINAL('{name} > ' + rlm_query('q', 'c'))")
@@ -222,7 +222,7 @@ def test_levels_that_make_no_sense_are_refused_in_one_sentence(options: dict[str
 def test_many_sub_calls_run_at_once_up_to_the_limit() -> None:
     at_once = most = 0
 
-    async def sub(request: Request) -> str:
+    async def sub(request: ModelRequest) -> str:
         nonlocal at_once, most
         import anyio
 

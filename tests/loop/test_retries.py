@@ -8,7 +8,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from divebell import Budget, Completion, ModelError, Request, Usage
+from divebell import Budget, Completion, ModelError, ModelRequest, Usage
 from divebell.calls import metered_calls as calls_module
 from divebell.calls.metered_calls import MAX_ATTEMPTS, MeteredCalls
 from divebell_bridge.money.amounts import Amounts
@@ -120,14 +120,14 @@ def test_a_pause_that_an_endpoint_asks_for_holds_for_all_calls_of_its_model_and_
         asked_at: list[float] = []
         began: dict[str, list[float]] = {"m": [], "other": []}
 
-        async def play(request: Request) -> Completion:
+        async def play(request: ModelRequest) -> Completion:
             began["m"].append(time.monotonic())
             if not asked_at:
                 asked_at.append(time.monotonic())
                 raise ModelError("429", may_retry=True, never_ran=True, retry_after_seconds=pause)
             return Completion(text="yes", usage=Usage(output_tokens=1))
 
-        async def play_other(request: Request) -> Completion:
+        async def play_other(request: ModelRequest) -> Completion:
             began["other"].append(time.monotonic())
             return Completion(text="yes", usage=Usage(output_tokens=1))
 

@@ -16,8 +16,8 @@ from divebell import (
     Event,
     Limits,
     ModelError,
+    ModelRequest,
     Rate,
-    Request,
     Result,
     ScriptedModel,
     UnknownPriceError,
@@ -28,7 +28,9 @@ from tests.support.scripts import block
 CONTEXT = "the needle is 17\n" + "hay\n" * 1000
 
 
-def run(*replies: str, sub: "Callable[[Request], str] | None" = None, **options: Any) -> tuple[Result, ScriptedModel]:
+def run(
+    *replies: str, sub: "Callable[[ModelRequest], str] | None" = None, **options: Any
+) -> tuple[Result, ScriptedModel]:
     root = ScriptedModel("root", replies)
     rlm = RLM(root, ScriptedModel("sub", sub or (lambda request: "sub-reply")), **options)
     return rlm.run(CONTEXT, "where is the needle?"), root
@@ -125,7 +127,7 @@ def test_a_batch_keeps_its_order_and_runs_at_once() -> None:
 
 
 def test_one_failed_call_does_not_lose_the_batch() -> None:
-    def sub(request: Request) -> str:
+    def sub(request: ModelRequest) -> str:
         if request.messages[-1]["content"] == "1":
             raise ModelError("down")
         return "ok"
@@ -141,7 +143,7 @@ def test_a_model_that_is_not_allowed_is_refused_with_the_names_that_are() -> Non
 
 
 def test_a_child_shares_its_parents_context_and_answers() -> None:
-    def sub(request: Request) -> str:
+    def sub(request: ModelRequest) -> str:
         return block("FINAL(len(context))") if request.messages[0]["role"] == "system" else "plain"
 
     result, _ = run(block("FINAL(rlm_query('how long?'))"), sub=sub)
@@ -149,7 +151,7 @@ def test_a_child_shares_its_parents_context_and_answers() -> None:
 
 
 def test_a_child_can_have_a_context_of_its_own() -> None:
-    def sub(request: Request) -> str:
+    def sub(request: ModelRequest) -> str:
         return block("FINAL(context.upper())") if request.messages[0]["role"] == "system" else "plain"
 
     result, _ = run(block("FINAL(', '.join(rlm_query_batched(['a', 'b'], ['one', 'two'])))"), sub=sub)
@@ -166,7 +168,7 @@ def test_at_the_depth_limit_a_child_is_a_plain_call() -> None:
 
 
 def test_a_child_cannot_go_deeper_than_the_budget_allows() -> None:
-    def sub(request: Request) -> str:
+    def sub(request: ModelRequest) -> str:
         return block("FINAL(rlm_query('deeper'))") if request.messages[0]["role"] == "system" else "bottom"
 
     assert run(block("FINAL(rlm_query('down'))"), sub=sub, budget=Budget(depth=3))[0].answer == "bottom"

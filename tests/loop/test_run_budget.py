@@ -19,8 +19,8 @@ from divebell import (
     Event,
     Limits,
     ModelError,
+    ModelRequest,
     Rate,
-    Request,
     Result,
     RunError,
     ScriptedModel,
@@ -35,18 +35,18 @@ CENT_PER_TOKEN = Rate.per_million("0", "10000")
 FREE = Rate(0, 0)
 
 
-def root_policy(code: str, last: str = "FINAL(best so far)") -> Callable[[Request], Completion]:
+def root_policy(code: str, last: str = "FINAL(best so far)") -> Callable[[ModelRequest], Completion]:
     """Runs the code every turn, and gives `last` when it is asked for its best answer. Costs a token for each four
     bytes of the input, and one of output."""
 
-    def policy(request: Request) -> Completion:
+    def policy(request: ModelRequest) -> Completion:
         usage = Usage(input_tokens=count_tokens(request_text(request)), output_tokens=1)
         return Completion(text=last if is_last(request) else block(code), usage=usage)
 
     return policy
 
 
-def token_each(text: str) -> Callable[[Request], Completion]:
+def token_each(text: str) -> Callable[[ModelRequest], Completion]:
     """Replies with the text, for one output token."""
     return lambda request: Completion(text=text, usage=Usage(input_tokens=1, output_tokens=1))
 
@@ -116,7 +116,7 @@ def test_on_exhausted_raise_raises() -> None:
 def test_the_last_call_shrinks_to_what_is_left() -> None:
     """A history that has become too dear to send again is shortened for the last call."""
 
-    def policy(request: Request) -> Completion:
+    def policy(request: ModelRequest) -> Completion:
         text = "FINAL(landed)" if is_last(request) else block("print('x' * 20_000)")
         return Completion(text=text, usage=Usage(input_tokens=len(request_text(request)), output_tokens=10))
 
@@ -138,7 +138,7 @@ def test_the_variable_at_full_length_survives_the_landing() -> None:
 
 
 def test_a_last_call_that_fails_is_told_as_the_limit_that_it_was_for() -> None:
-    def policy(request: Request) -> str:
+    def policy(request: ModelRequest) -> str:
         if is_last(request):
             raise ModelError("down")
         return block("pass")
@@ -178,7 +178,7 @@ def test_a_provider_that_breaks_its_limit_freezes_the_run_loudly(caplog: pytest.
 def test_a_batch_of_children_shares_the_budget_and_leaves_the_parent_some() -> None:
     """rlms did not count a child's spending at all."""
 
-    def sub(request: Request) -> Completion:
+    def sub(request: ModelRequest) -> Completion:
         if request.messages[0]["role"] != "system":
             return Completion(text="y", usage=Usage(input_tokens=1, output_tokens=1))
         text = "FINAL(spent)" if is_last(request) else block("while True: llm_query('x')")
@@ -202,7 +202,7 @@ def test_a_batch_of_children_shares_the_budget_and_leaves_the_parent_some() -> N
 
 
 def test_what_a_child_leaves_comes_back() -> None:
-    def sub(request: Request) -> Completion:
+    def sub(request: ModelRequest) -> Completion:
         return Completion(text="FINAL(quick)", usage=Usage(input_tokens=1, output_tokens=1))
 
     code = "for _ in range(20): rlm_query('a')\nFINAL(budget()['dollars'])"
@@ -211,7 +211,7 @@ def test_what_a_child_leaves_comes_back() -> None:
 
 
 def test_a_childs_purse_is_smaller_than_its_parents() -> None:
-    def sub(request: Request) -> Completion:
+    def sub(request: ModelRequest) -> Completion:
         text = block("FINAL(budget()['dollars'])") if request.messages[0]["role"] == "system" else "y"
         return Completion(text=text, usage=Usage(input_tokens=0, output_tokens=0))
 

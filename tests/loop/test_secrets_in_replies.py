@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from divebell import RLM, Completion, ModelError, Request, Usage
+from divebell import RLM, Completion, ModelError, ModelRequest, Usage
 from divebell.testing import replay
 
 KEY = "own-0a1b2c3d4e5f6a7b8c9d"
@@ -22,7 +22,7 @@ class Telling:
     def __init__(self, *replies: "str | ModelError | Exception") -> None:
         self._replies = list(replies)
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: ModelRequest) -> Completion:
         reply = self._replies.pop(0)
         if isinstance(reply, Exception):
             raise reply

@@ -5,7 +5,7 @@ import threading
 import anyio
 import pytest
 
-from divebell import RLM, Budget, ConfigurationError, ModelError, Request, SandboxClosedError, ScriptedModel
+from divebell import RLM, Budget, ConfigurationError, ModelError, ModelRequest, SandboxClosedError, ScriptedModel
 from divebell.models.protocol import texts_of
 from tests.support.scripts import block, request_text
 
@@ -76,7 +76,7 @@ def test_a_closed_session_says_so() -> None:
 def test_questions_are_asked_one_after_another() -> None:
     inside, go_on = threading.Event(), threading.Event()
 
-    async def policy(request: Request) -> str:
+    async def policy(request: ModelRequest) -> str:
         inside.set()
         await anyio.to_thread.run_sync(go_on.wait)
         return "FINAL(1)"
@@ -106,7 +106,7 @@ def test_long_histories_are_compacted_near_the_window_and_stay_in_history() -> N
 def test_a_compaction_never_takes_the_question_that_is_being_answered() -> None:
     asked = 0
 
-    def policy(request: Request) -> str:
+    def policy(request: ModelRequest) -> str:
         nonlocal asked
         asked += 1
         assert f"question {question}?" in request_text(request), "the model was not shown what it is to answer"
@@ -124,7 +124,7 @@ def test_a_compaction_never_takes_the_question_that_is_being_answered() -> None:
 
 
 def test_the_last_call_of_a_later_question_is_about_that_question() -> None:
-    def policy(request: Request) -> str:
+    def policy(request: ModelRequest) -> str:
         if "is used up" in request_text(request):
             return "the best"
         if "second?" in request_text(request):
@@ -148,7 +148,7 @@ def test_a_question_that_is_cancelled_leaves_the_session_usable(reply: str) -> N
     async def main() -> None:
         at_work = anyio.Event()
 
-        async def policy(request: Request) -> str:
+        async def policy(request: ModelRequest) -> str:
             if "second?" not in str(request.messages[-1]["content"]):
                 return block("y = 1\nFINAL(x)") if "third?" in request_text(request) else block("x = 41\nFINAL(x)")
             at_work.set()

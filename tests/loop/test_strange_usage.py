@@ -2,7 +2,7 @@
 
 import pytest
 
-from divebell import RLM, Budget, Completion, Rate, Request, Usage
+from divebell import RLM, Budget, Completion, ModelRequest, Rate, Usage
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ def test_usage_of_the_wrong_type_costs_the_hold_and_no_answer(usage: object) -> 
     class Adapter:
         name = "m"
 
-        async def complete(self, request: Request) -> Completion:
+        async def complete(self, request: ModelRequest) -> Completion:
             return Completion(text="FINAL(Paris)", usage=usage)  # type: ignore[arg-type]
 
     rlm = RLM(Adapter(), rates={"m": Rate.per_million("1", "1000")}, budget=Budget(dollars="1"), max_iterations=2)

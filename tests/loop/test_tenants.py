@@ -18,8 +18,8 @@ from divebell import (
     Completion,
     ConfigurationError,
     Engine,
+    ModelRequest,
     Rate,
-    Request,
     ScriptedModel,
     Tenant,
     Usage,
@@ -175,7 +175,7 @@ class Counting:
         self.peaks: dict[str, int] = {}
         self.order: list[str] = []
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: ModelRequest) -> Completion:
         whose = str(request.metadata.get("tenant", ""))
         self._count(whose, 1)
         try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from divebell import RLM, Budget, BudgetExceeded, ConfigurationError, Event, ModelError, Request, ScriptedModel
+from divebell import RLM, Budget, BudgetExceeded, ConfigurationError, Event, ModelError, ModelRequest, ScriptedModel
 from divebell.errors import TraceError
 from divebell.models import OpenAIChatModel
 from divebell.models.protocol import Completion
@@ -71,7 +71,7 @@ def test_what_endpoints_without_keys_are_told_breaks_no_traced_run(
 class Echoing(OpenAIChatModel):
     """An endpoint that says back what key it was sent."""
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: ModelRequest) -> Completion:
         return Completion(text=f"FINAL({KEY})")
 
 
@@ -92,7 +92,7 @@ class Stuck:
 
     name = "stuck"
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: ModelRequest) -> Completion:
         await asyncio.sleep(60)
         raise AssertionError
 
@@ -199,7 +199,7 @@ def test_a_stream_that_is_left_after_its_run_failed_complains_nowhere(caplog: py
 
 
 def test_two_streams_of_one_rlm_at_once_get_their_own_events() -> None:
-    async def policy(request: Request) -> str:
+    async def policy(request: ModelRequest) -> str:
         await asyncio.sleep(0.01)
         return f"FINAL({'one' if 'QUERY-1' in str(request.messages) else 'two'})"
 
@@ -222,7 +222,7 @@ def test_two_streams_of_one_rlm_at_once_get_their_own_events() -> None:
 
 
 def test_a_run_whose_model_failed_is_told_with_nothing_of_the_errors_text_where_redacted(tmp_path: Path) -> None:
-    def fails(request: Request) -> str:
+    def fails(request: ModelRequest) -> str:
         raise ModelError("SECRET detail")
 
     with pytest.raises(ModelError):

@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 import pydantic
 import pytest
 
-from divebell import RLM, Budget, ConfigurationError, Request, Result, RunError, ScriptedModel
+from divebell import RLM, Budget, ConfigurationError, ModelRequest, Result, RunError, ScriptedModel
 from tests.support.scripts import block, request_text
 
 CONTEXT = "Alice is 30. Bob is 40."
@@ -128,7 +128,7 @@ def test_the_model_is_told_what_is_asked_for() -> None:
 
 
 def test_a_child_answers_in_text_whatever_the_query_asks_for() -> None:
-    def sub(request: Request) -> str:
+    def sub(request: ModelRequest) -> str:
         assert "SUBMIT(" not in request_text(request)
         return "FINAL(plain)"
 

@@ -17,8 +17,8 @@ from divebell import (
     Completion,
     Engine,
     LedgerUnavailableError,
+    ModelRequest,
     Rate,
-    Request,
     Result,
     ScriptedModel,
     Usage,
@@ -125,12 +125,12 @@ def with_breaks(engine: Engine, at: dict[str, Callable[[], object]]) -> RLM:
     }
     numbers = iter(range(1, 10))
 
-    def root(request: Request) -> Completion:
+    def root(request: ModelRequest) -> Completion:
         number = next(numbers)
         at.get(f"turn {number}", lambda: None)()
         return Completion(text=turns[number], usage=Usage(output_tokens=1))
 
-    def sub(request: Request) -> Completion:
+    def sub(request: ModelRequest) -> Completion:
         is_child = len(request.messages) > 1
         at.get("child" if is_child else "sub-call", lambda: None)()
         return Completion(text="FINAL(7)" if is_child else "6", usage=Usage(output_tokens=1))

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from divebell import RLM, Budget, BudgetExceeded, Completion, Engine, Rate, Request, SQLiteLedger, Tenant, Usage
+from divebell import RLM, Budget, BudgetExceeded, Completion, Engine, ModelRequest, Rate, SQLiteLedger, Tenant, Usage
 from divebell.calls import metered_calls as calls_module
 from divebell.calls import opening
 from divebell_bridge.money.amounts import Amounts, Caps
@@ -34,7 +34,7 @@ class Gate:
         if is_open:
             self._open.set()
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: ModelRequest) -> Completion:
         with self._lock:
             self.at_work.append(str(request.messages[-1]["content"]))
             self._now += 1
@@ -251,7 +251,7 @@ def test_a_run_inside_a_run_of_the_same_tenant_does_not_wait_for_it(engine: Engi
             return "refused"
 
     class Root(Gate):
-        async def complete(self, request: Request) -> Completion:
+        async def complete(self, request: ModelRequest) -> Completion:
             return Completion(text="```repl\nSUBMIT(answer=ask_again())\n```", usage=Usage(output_tokens=1))
 
     result = tenant.rlm(Root(), budget=TEN_CENTS, max_output_tokens=1, tools={"ask_again": ask_again}, output=None).run(

@@ -11,10 +11,10 @@ from divebell import (
     Budget,
     ContextTooLongError,
     Event,
+    ModelRequest,
     OpenAIChatModel,
     OutputTooLongError,
     Rate,
-    Request,
     ScriptedModel,
 )
 from divebell.testing import count_tokens, replay
@@ -103,7 +103,7 @@ def test_what_an_endpoint_taught_is_known_to_later_runs() -> None:
 def test_an_output_limit_over_the_models_is_lowered_for_good(named: bool) -> None:
     limits: list[int] = []
 
-    def play(request: Request) -> str:
+    def play(request: ModelRequest) -> str:
         limits.append(request.max_output_tokens)
         if request.max_output_tokens > 4_096:
             limit = 4_096 if named else None
@@ -115,7 +115,7 @@ def test_an_output_limit_over_the_models_is_lowered_for_good(named: bool) -> Non
     assert limits[1:4] == ([4_096] * 3 if named else [8_192, 4_096, 16_384])
 
 
-def too_long(request: Request, window: int) -> None:
+def too_long(request: ModelRequest, window: int) -> None:
     prompt = sum(map(count_tokens, request.sent_texts()))
     asked = prompt + request.max_output_tokens
     if asked > window:
@@ -125,7 +125,7 @@ def too_long(request: Request, window: int) -> None:
 
 
 def test_a_sub_prompt_that_is_too_long_says_how_long_it_was_and_what_fits() -> None:
-    def sub(request: Request) -> str:
+    def sub(request: ModelRequest) -> str:
         too_long(request, WINDOW)
         return "yes"
 
@@ -140,7 +140,7 @@ def test_a_sub_prompt_that_is_too_long_says_how_long_it_was_and_what_fits() -> N
 
 
 def test_what_cannot_be_made_shorter_names_the_options() -> None:
-    def play(request: Request) -> str:
+    def play(request: ModelRequest) -> str:
         too_long(request, 300)
         return "FINAL(x)"
 
@@ -154,7 +154,7 @@ def test_what_cannot_be_made_shorter_names_the_options() -> None:
 def test_an_endpoint_that_names_nonsense_does_not_keep_the_run_busy(limit: int) -> None:
     calls = 0
 
-    def play(request: Request) -> str:
+    def play(request: ModelRequest) -> str:
         nonlocal calls
         calls += 1
         raise ContextTooLongError("no", limit_tokens=limit, requested_tokens=7, status=400, never_ran=True)
@@ -168,7 +168,7 @@ def test_a_run_that_grew_over_the_window_of_an_endpoint_that_takes_nothing_more_
     """Every turn is refused from some point on, and only a prompt without the turns is taken."""
     turns = 0
 
-    def play(request: Request) -> str:
+    def play(request: ModelRequest) -> str:
         nonlocal turns
         if is_last(request):
             if len(request.messages) > 2:
@@ -186,7 +186,7 @@ def test_a_run_that_grew_over_the_window_of_an_endpoint_that_takes_nothing_more_
 
 
 def test_each_try_is_held_and_given_back_under_a_cap() -> None:
-    def play(request: Request) -> str:
+    def play(request: ModelRequest) -> str:
         too_long(request, WINDOW)
         return "FINAL(17)"
 
@@ -243,7 +243,7 @@ def test_a_reply_without_a_reply_is_asked_for_again(broken: Reply, monkeypatch: 
 
 
 def test_events_tell_of_the_limit_that_was_sent() -> None:
-    def play(request: Request) -> str:
+    def play(request: ModelRequest) -> str:
         too_long(request, WINDOW)
         return "FINAL(17)"
 

@@ -10,14 +10,16 @@ from typing import Any
 
 import pytest
 
-from divebell import RLM, Budget, ConfigurationError, Engine, ModelError, OpenAIChatModel, Request, Retries
+from divebell import RLM, Budget, ConfigurationError, Engine, ModelError, ModelRequest, OpenAIChatModel, Retries
 from divebell.models.client_pool import MAX_ENDPOINTS, ClientPool
 from divebell.models.openai.base import open_clients
 from tests.support.chat_server import KEY, ChatServer, Reply, error
 
 
-def request() -> Request:
-    return Request(messages=[{"role": "user", "content": "What is 2 + 2?"}], max_output_tokens=100, timeout_seconds=20)
+def request() -> ModelRequest:
+    return ModelRequest(
+        messages=[{"role": "user", "content": "What is 2 + 2?"}], max_output_tokens=100, timeout_seconds=20
+    )
 
 
 def test_an_rlm_for_each_request_uses_one_connection() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from divebell.errors import ModelError
-from divebell.models import Request, ScriptedModel, worst_case_image_tokens
+from divebell.models import ModelRequest, ScriptedModel, worst_case_image_tokens
 from divebell.models.images import data_url, detail_of, image_size
 from divebell_bridge.door.bounds import MAX_IMAGE_BYTES
 from tests.support.images import gif, jpeg, jpeg_frame, jpeg_segment, png, vp8, vp8l, vp8x, webp
@@ -189,12 +189,12 @@ def test_what_is_no_image_at_all() -> None:
 
 def test_a_scripted_model_counts_images_as_their_bound() -> None:
     part = image(png(64, 64))
-    asked = Request(
+    asked = ModelRequest(
         messages=[{"role": "user", "content": [{"type": "text", "text": "a" * 8}, part]}], max_output_tokens=10
     )
     model = ScriptedModel("m", lambda asked: "ok")
 
-    async def run(asked: Request) -> int:
+    async def run(asked: ModelRequest) -> int:
         usage = (await model.complete(asked)).usage
         assert usage is not None
         return usage.input_tokens

@@ -204,9 +204,9 @@ def test_importing_divebell_and_making_a_model_does_not_import_openai() -> None:
 def test_a_process_that_ends_after_a_call_says_nothing(server: ChatServer) -> None:
     code = (
         "import asyncio, sys\n"
-        "from divebell.models import OpenAIChatModel, Request\n"
+        "from divebell.models import OpenAIChatModel, ModelRequest\n"
         "model = OpenAIChatModel('m', base_url=sys.argv[1] if len(sys.argv) > 1 else None)\n"
-        "request = Request(messages=[{'role': 'user', 'content': 'x'}], max_output_tokens=9)\n"
+        "request = ModelRequest(messages=[{'role': 'user', 'content': 'x'}], max_output_tokens=9)\n"
         "for _ in range(2): print(asyncio.run(model.complete(request)).text)"
     )
     done = _python(code, OPENAI_API_KEY=KEY, OPENAI_BASE_URL=server.url)

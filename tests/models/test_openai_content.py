@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from divebell.errors import ConfigurationError, ModelError
-from divebell.models import Completion, OpenAIChatModel, OpenAIResponsesModel, Request
+from divebell.models import Completion, ModelRequest, OpenAIChatModel, OpenAIResponsesModel
 from divebell.models.openai.base import OpenAIModel
 from divebell.models.openai.content import MAX_PARTS
 from divebell_bridge.door.bounds import MAX_REQUEST_IMAGES
@@ -27,7 +27,7 @@ def sent(server: ChatServer, kind: type[OpenAIModel], content: Any, *, body: Any
     messages: Any = (
         content if isinstance(content, list) and "role" in content[0] else [{"role": "user", "content": content}]
     )
-    asked = Request(messages=messages, max_output_tokens=9, timeout_seconds=20, **more)
+    asked = ModelRequest(messages=messages, max_output_tokens=9, timeout_seconds=20, **more)
     completion: Completion = asyncio.run(model.complete(asked))
     assert completion.text == "hello"
     return server.received[-1].json
@@ -99,7 +99,7 @@ def test_what_cannot_be_sent_is_not_sent_and_costs_nothing(
     server: ChatServer, kind: type[OpenAIModel], role: str, content: Any, says: str
 ) -> None:
     model = kind("m", base_url=server.url, api_key=KEY)
-    asked = Request(messages=[{"role": role, "content": content}], max_output_tokens=9)
+    asked = ModelRequest(messages=[{"role": role, "content": content}], max_output_tokens=9)
     with pytest.raises(ModelError, match=says) as caught:
         asyncio.run(model.complete(asked))
     assert caught.value.never_ran
@@ -130,7 +130,7 @@ def test_a_schema_that_strict_mode_may_refuse_is_not_strict(server: ChatServer, 
 @BOTH
 def test_a_schema_that_is_none_is_not_sent(server: ChatServer, kind: type[OpenAIModel]) -> None:
     model = kind("m", base_url=server.url, api_key=KEY)
-    asked = Request(messages=[{"role": "user", "content": "x"}], max_output_tokens=9, schema={"type": {1}})
+    asked = ModelRequest(messages=[{"role": "user", "content": "x"}], max_output_tokens=9, schema={"type": {1}})
     with pytest.raises(ModelError, match="JSON can hold") as caught:
         asyncio.run(model.complete(asked))
     assert caught.value.never_ran

@@ -9,7 +9,7 @@ import pytest
 from divebell.bounds import MAX_TOOL_CALL_CHARACTERS
 from divebell.errors import ModelUnavailableError
 from divebell.journal.outcomes import completion_as_record, completion_of
-from divebell.models import Completion, OpenAIChatModel, OpenAIResponsesModel, Request, Usage
+from divebell.models import Completion, ModelRequest, OpenAIChatModel, OpenAIResponsesModel, Usage
 from divebell.models.endings import INTERRUPTED, ending_of
 from divebell.models.tool_calls import (
     MAX_TOOL_CALL_DEPTH,
@@ -18,7 +18,7 @@ from divebell.models.tool_calls import (
 )
 from tests.support.chat_server import KEY, ChatServer, Reply
 
-REQUEST = Request(messages=[{"role": "user", "content": "Go on."}], max_output_tokens=100, timeout_seconds=20)
+REQUEST = ModelRequest(messages=[{"role": "user", "content": "Go on."}], max_output_tokens=100, timeout_seconds=20)
 COUNTED = {"prompt_tokens": 7, "completion_tokens": 50}
 
 

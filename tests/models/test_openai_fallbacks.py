@@ -7,14 +7,14 @@ from typing import Any, Literal
 import pytest
 
 from divebell.errors import ModelError
-from divebell.models import OpenAIChatModel, OpenAIResponsesModel, Request
+from divebell.models import ModelRequest, OpenAIChatModel, OpenAIResponsesModel
 from divebell.models.openai.base import OpenAIModel
 from tests.support.chat_server import KEY, ChatServer, Reply, error
 
 SCHEMA = {
     "type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"], "additionalProperties": False,
 }  # fmt: skip
-REQUEST = Request(
+REQUEST = ModelRequest(
     messages=[
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "What is 2 + 2?"},
@@ -39,7 +39,7 @@ def model_at(server: ChatServer, api: Literal["chat", "responses"] = "chat", **m
     return kind("local", base_url=server.url, api_key=KEY, **more)
 
 
-def text_of(model: OpenAIModel, request: Request = REQUEST) -> str:
+def text_of(model: OpenAIModel, request: ModelRequest = REQUEST) -> str:
     return asyncio.run(model.complete(request)).text
 
 

@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from divebell.errors import ConfigurationError
-from divebell.models import Completion, Model, OpenAIChatModel, Request, Usage
+from divebell.models import Completion, Model, ModelRequest, OpenAIChatModel, Usage
 from tests.support.chat_server import KEY, ChatServer, Reply, error
 from tests.support.openai_calls import complete, failure, model_at, request
 
@@ -91,7 +91,7 @@ class Official:
         self.sent.append(json.loads(request.content))
         return httpx2.Response(200, json=self._reply)
 
-    def complete(self, asked: Request) -> Completion:
+    def complete(self, asked: ModelRequest) -> Completion:
         async def run() -> Completion:
             transport = httpx2.MockTransport(self)
             async with openai.AsyncOpenAI(api_key=KEY, http_client=httpx2.AsyncClient(transport=transport)) as client:

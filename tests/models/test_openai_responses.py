@@ -9,20 +9,20 @@ import openai
 import pytest
 
 from divebell.errors import ModelError
-from divebell.models import Completion, Message, Model, OpenAIResponsesModel, Request, Usage
+from divebell.models import Completion, Message, Model, ModelRequest, OpenAIResponsesModel, Usage
 from tests.support.chat_server import KEY, ChatServer, Reply, error
 
 
-def request(*messages: Message, **metadata: str) -> Request:
+def request(*messages: Message, **metadata: str) -> ModelRequest:
     asked: tuple[Message, ...] = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"})
-    return Request(messages=messages or asked, max_output_tokens=100, timeout_seconds=20, metadata=metadata)
+    return ModelRequest(messages=messages or asked, max_output_tokens=100, timeout_seconds=20, metadata=metadata)
 
 
 def model_at(server: ChatServer, **options: Any) -> OpenAIResponsesModel:
     return OpenAIResponsesModel("local", base_url=server.url, api_key=server.key, **options)
 
 
-def complete(server: ChatServer, asked: Request | None = None) -> Completion:
+def complete(server: ChatServer, asked: ModelRequest | None = None) -> Completion:
     return asyncio.run(model_at(server).complete(asked or request()))
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from divebell.bounds import MAX_SCHEMA_BYTES
 from divebell.errors import ModelError
-from divebell.models import Request
+from divebell.models import ModelRequest
 from divebell.models.schema import is_strict, schema_text
 
 
@@ -92,7 +92,7 @@ def test_the_deepest_that_strict_mode_takes() -> None:
 )
 def test_a_schema_that_cannot_be_sent(schema: Any, says: str) -> None:
     with pytest.raises(ModelError, match=says) as caught:
-        Request(messages=[], max_output_tokens=1, schema=schema).sent_texts()
+        ModelRequest(messages=[], max_output_tokens=1, schema=schema).sent_texts()
     assert caught.value.never_ran
 
 
@@ -105,7 +105,7 @@ def test_every_byte_of_a_schema_is_counted_even_where_it_is_sent_shorter() -> No
 
 
 def test_the_texts_that_a_request_sends() -> None:
-    asked = Request(
+    asked = ModelRequest(
         messages=[
             {"role": "system", "content": "be brief"},
             {

@@ -6,19 +6,19 @@ import threading
 import pytest
 
 from divebell.errors import ModelError
-from divebell.models import Completion, Model, Request, ScriptedModel, Usage
+from divebell.models import Completion, Model, ModelRequest, ScriptedModel, Usage
 from divebell.models.scripted import count_tokens
 
 
-def request(text: str = "hello", *, max_output_tokens: int = 100) -> Request:
-    return Request(messages=[{"role": "user", "content": text}], max_output_tokens=max_output_tokens)
+def request(text: str = "hello", *, max_output_tokens: int = 100) -> ModelRequest:
+    return ModelRequest(messages=[{"role": "user", "content": text}], max_output_tokens=max_output_tokens)
 
 
-def complete(model: Model, asked: Request | None = None) -> Completion:
+def complete(model: Model, asked: ModelRequest | None = None) -> Completion:
     return asyncio.run(_complete(model, asked or request()))
 
 
-async def _complete(model: Model, asked: Request) -> Completion:
+async def _complete(model: Model, asked: ModelRequest) -> Completion:
     return await model.complete(asked)
 
 
@@ -46,7 +46,7 @@ def test_a_policy_sees_the_request() -> None:
 
 
 def test_a_policy_may_be_async() -> None:
-    async def policy(asked: Request) -> str:
+    async def policy(asked: ModelRequest) -> str:
         await asyncio.sleep(0)
         return str(asked.max_output_tokens)
 
@@ -59,7 +59,7 @@ def test_a_policy_may_give_a_whole_completion() -> None:
 
 
 def test_what_a_policy_raises_comes_out() -> None:
-    def policy(_asked: Request) -> str:
+    def policy(_asked: ModelRequest) -> str:
         raise ModelError("down")
 
     with pytest.raises(ModelError, match="down"):
@@ -75,7 +75,7 @@ def test_tokens_are_a_quarter_of_the_bytes(text: str, tokens: int) -> None:
 
 def test_usage_counts_all_messages_and_the_reply() -> None:
     messages = [{"role": "system", "content": "a" * 8}, {"role": "user", "content": "b" * 5}]
-    asked = Request(messages=messages, max_output_tokens=10)  # type: ignore[arg-type]
+    asked = ModelRequest(messages=messages, max_output_tokens=10)  # type: ignore[arg-type]
     assert complete(ScriptedModel("m", ["c" * 9]), asked).usage == Usage(input_tokens=2 + 2, output_tokens=3)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from divebell import RLM, Budget, Completion, Rate, Request, RequestError, Usage
+from divebell import RLM, Budget, Completion, ModelRequest, Rate, RequestError, Usage
 from divebell.models import ImagePart, worst_case_image_tokens
 from divebell.models.traits import identity_of, image_tokens_of, surcharge_percent_of
 from tests.support.images import png
@@ -15,7 +15,7 @@ PICTURE: ImagePart = {"type": "image", "media_type": "image/png", "data": png(64
 class Plain:
     name = "plain"
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: ModelRequest) -> Completion:
         return Completion(text="a grey square", usage=Usage(input_tokens=100, output_tokens=3))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from divebell import Completion, Request, ScriptedModel, Usage
+from divebell import Completion, ModelRequest, ScriptedModel, Usage
 from divebell.models.protocol import Message, texts_of
 from tests.support.scripts import is_last
 
@@ -18,7 +18,7 @@ def scripted(
     """Plays the replies, the last of them for ever; `last` where it is asked for its best answer."""
     waiting = list(replies)
 
-    def play(request: Request) -> "str | Completion":
+    def play(request: ModelRequest) -> "str | Completion":
         if last is not None and is_last(request):
             if isinstance(last, Exception):
                 raise last

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from divebell import RLM, Budget, Engine, Rate, Request
+from divebell import RLM, Budget, Engine, ModelRequest, Rate
 from divebell.testing import ScriptedModel
 
 BATCH = """```repl
@@ -62,12 +62,12 @@ TURNS = (BATCH, ASYNC, CHILDREN, TOOLS, "FINAL_VAR(told)")
 RATES = {"root": Rate.per_million("1", "1"), "sub": Rate.per_million("1", "1")}
 
 
-def turn_of(request: Request) -> int:
+def turn_of(request: ModelRequest) -> int:
     """Which turn is asked for, from 0."""
     return sum(message["role"] == "assistant" for message in request.messages)
 
 
-def last_text(request: Request) -> str:
+def last_text(request: ModelRequest) -> str:
     return str(request.messages[-1]["content"])
 
 
@@ -81,20 +81,20 @@ class Provider:
         self.root = ScriptedModel("root", self._root)
         self.sub = ScriptedModel("sub", self._sub)
 
-    def _note(self, what: str, request: Request) -> None:
+    def _note(self, what: str, request: ModelRequest) -> None:
         if self._book is not None:
             os.write(self._book, f"{what} {request.metadata['call']}\n".encode())
 
-    async def _delayed(self, request: Request, reply: str) -> str:
+    async def _delayed(self, request: ModelRequest, reply: str) -> str:
         self._note("begin", request)
         await asyncio.sleep(self._random.uniform(0, 2 * self._seconds))
         self._note("end", request)
         return reply
 
-    async def _root(self, request: Request) -> str:
+    async def _root(self, request: ModelRequest) -> str:
         return await self._delayed(request, TURNS[turn_of(request)])
 
-    async def _sub(self, request: Request) -> str:
+    async def _sub(self, request: ModelRequest) -> str:
         text = last_text(request)
         if "child " in "".join(str(m["content"]) for m in request.messages[:2]) and len(request.messages) > 1:
             return await self._delayed(request, (CHILD, "FINAL_VAR(part)")[min(turn_of(request), 1)])

@@ -20,11 +20,11 @@ from typing import Any, Literal
 
 from divebell.bounds import MAX_BODY_BYTES
 from divebell.errors import ModelError, ModelRefusedError, ModelUnavailableError
-from divebell.models import Completion, OpenAIChatModel, OpenAIResponsesModel, Request, Usage
+from divebell.models import Completion, ModelRequest, OpenAIChatModel, OpenAIResponsesModel, Usage
 from divebell.models.openai.base import OpenAIModel
 from tests.support.chat_server import ChatServer, Reply, error
 
-REQUEST = Request(
+REQUEST = ModelRequest(
     messages=[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is 2 + 2?"}],
     max_output_tokens=100,
     timeout_seconds=20,
@@ -76,7 +76,7 @@ class Misbehaviour:
         return self.answer if isinstance(self.answer, Reply) else self.answer()
 
     @property
-    def request(self) -> Request:
+    def request(self) -> ModelRequest:
         return dataclasses.replace(REQUEST, timeout_seconds=self.timeout_seconds)
 
 

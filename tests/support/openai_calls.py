@@ -6,12 +6,12 @@ import traceback
 import pytest
 
 from divebell.errors import ModelError
-from divebell.models import Completion, OpenAIChatModel, Request
+from divebell.models import Completion, ModelRequest, OpenAIChatModel
 from tests.support.chat_server import KEY, ChatServer
 
 
-def request(text: str = "What is 2 + 2?", *, seconds: float = 20, **metadata: str) -> Request:
-    return Request(
+def request(text: str = "What is 2 + 2?", *, seconds: float = 20, **metadata: str) -> ModelRequest:
+    return ModelRequest(
         messages=[{"role": "system", "content": "Be brief."}, {"role": "user", "content": text}],
         max_output_tokens=100,
         timeout_seconds=seconds,
@@ -23,11 +23,11 @@ def model_at(server: ChatServer, name: str = "local") -> OpenAIChatModel:
     return OpenAIChatModel(name, base_url=server.url, api_key=server.key)
 
 
-def complete(model: OpenAIChatModel, asked: Request | None = None) -> Completion:
+def complete(model: OpenAIChatModel, asked: ModelRequest | None = None) -> Completion:
     return asyncio.run(model.complete(asked or request()))
 
 
-def failure(model: OpenAIChatModel, asked: Request | None = None) -> ModelError:
+def failure(model: OpenAIChatModel, asked: ModelRequest | None = None) -> ModelError:
     """The error of a call that fails, which must be one clean sentence without the key, wherever one looks."""
     with pytest.raises(ModelError) as caught:
         complete(model, asked)

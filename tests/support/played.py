@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
-from divebell import Completion, ModelError, Rate, Request, Usage
+from divebell import Completion, ModelError, ModelRequest, Rate, Usage
 from divebell.calls.metered_calls import MeteredCalls
 from divebell_bridge.money.amounts import NOTHING
 from divebell_bridge.money.meter import Meter
@@ -17,7 +17,7 @@ CENT_PER_TOKEN = Rate.per_million("0", "10000")
 CARD = RateCard({"m": CENT_PER_TOKEN, "other": CENT_PER_TOKEN})
 CENT = 10**10
 
-Play = Callable[[Request], Awaitable[Completion]]
+Play = Callable[[ModelRequest], Awaitable[Completion]]
 
 
 class Played:
@@ -26,11 +26,11 @@ class Played:
     def __init__(self, play: Play, name: str = "m") -> None:
         self.name = name
         self._play = play
-        self.requests: list[Request] = []
+        self.requests: list[ModelRequest] = []
         self.now = 0
         self.peak = 0
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: ModelRequest) -> Completion:
         self.requests.append(request)
         self.now += 1
         self.peak = max(self.peak, self.now)
@@ -41,7 +41,7 @@ class Played:
 
 
 def replying(output_tokens: int = 1, *, seconds: float = 0.002) -> Play:
-    async def play(request: Request) -> Completion:
+    async def play(request: ModelRequest) -> Completion:
         await anyio.sleep(seconds)
         return Completion(text="yes", usage=Usage(input_tokens=1, output_tokens=output_tokens))
 
@@ -52,7 +52,7 @@ def failing(*errors: ModelError) -> Play:
     """Fails so often, and then replies."""
     left = list(errors)
 
-    async def play(request: Request) -> Completion:
+    async def play(request: ModelRequest) -> Completion:
         await anyio.lowlevel.checkpoint()
         if left:
             raise left.pop(0)
@@ -61,8 +61,8 @@ def failing(*errors: ModelError) -> Play:
     return play
 
 
-def asking(output_tokens: int = 4, text: str = "?") -> Request:
-    return Request(messages=({"role": "user", "content": text},), max_output_tokens=output_tokens)
+def asking(output_tokens: int = 4, text: str = "?") -> ModelRequest:
+    return ModelRequest(messages=({"role": "user", "content": text},), max_output_tokens=output_tokens)
 
 
 def cents(meter: Meter) -> Decimal:
@@ -72,7 +72,7 @@ def cents(meter: Meter) -> Decimal:
 
 
 async def outcomes(
-    calls: MeteredCalls, meter: Meter, model: Played, requests: list[Request], **options: Any
+    calls: MeteredCalls, meter: Meter, model: Played, requests: list[ModelRequest], **options: Any
 ) -> list[object]:
     """All at once, each one's Call or error."""
     found: list[object] = [None] * len(requests)

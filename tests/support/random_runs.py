@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
-from divebell import RLM, Budget, Completion, DivebellError, ModelError, Rate, Request, Usage
+from divebell import RLM, Budget, Completion, DivebellError, ModelError, ModelRequest, Rate, Usage
 from divebell.run.result import Result
 from divebell.testing import ScriptedModel, count_tokens
 
@@ -72,12 +72,12 @@ class Plan:
         turns.append("FINAL(done)" if not typed else f"```repl\n{SUBMITS[2]}\n```")
         failing = rng.choice([0.0, 0.0, 0.15, 0.4])
 
-        async def root(request: Request) -> str | Completion:
+        async def root(request: ModelRequest) -> str | Completion:
             await asyncio.sleep(chance.uniform(0, 0.006))
             at = sum(message["role"] == "assistant" for message in request.messages)
             return turns[min(at, len(turns) - 1)]
 
-        async def sub(request: Request) -> str | Completion:
+        async def sub(request: ModelRequest) -> str | Completion:
             await asyncio.sleep(chance.uniform(0, 0.012))
             if len(request.messages) > 1 and request.messages[0]["role"] == "system":
                 at = sum(message["role"] == "assistant" for message in request.messages)

@@ -1,6 +1,6 @@
 """What scripted models are made to say, and what was said to them."""
 
-from divebell import Request, ScriptedModel
+from divebell import ModelRequest, ScriptedModel
 from divebell.models.protocol import texts_of
 
 
@@ -9,12 +9,12 @@ def block(code: str, mark: str = "repl") -> str:
     return f"```{mark}\n{code}\n```"
 
 
-def request_text(request: Request) -> str:
+def request_text(request: ModelRequest) -> str:
     """All that the model was sent."""
     return "\n".join(text for message in request.messages for text in texts_of(message))
 
 
-def is_last(request: Request) -> bool:
+def is_last(request: ModelRequest) -> bool:
     """Whether the model is asked for its best answer, because a limit ended the turns."""
     return "best answer" in request_text(request)
 

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from divebell import RLM, Budget, Cell, CellError, ModelError, Rate, Request, ScriptedModel
+from divebell import RLM, Budget, Cell, CellError, ModelError, ModelRequest, Rate, ScriptedModel
 from divebell.events import CellEnded, CellStarted
 from divebell.trace.otel import OpenTelemetryListener
 from tests.support.traces import Novelty, hostile, lively, make_event, with_facts
@@ -223,7 +223,7 @@ except divebell.ConfigurationError as error:
 
 @pytest.mark.parametrize("content", [False, True])
 def test_a_run_that_raised_is_an_error_without_its_text(collected: Collected, content: bool) -> None:
-    def fails(request: Request) -> str:
+    def fails(request: ModelRequest) -> str:
         raise ModelError("SECRET detail")
 
     with collected.listener(content=content) as listener, pytest.raises(ModelError):

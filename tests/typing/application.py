@@ -44,7 +44,7 @@ class EchoModel:
         self.name = name
         self._replies = deque(replies)
 
-    async def complete(self, request: divebell.Request) -> divebell.Completion:
+    async def complete(self, request: divebell.ModelRequest) -> divebell.Completion:
         if not self._replies:
             raise divebell.ModelError("nothing more to say", model=self.name, never_ran=True)
         self._replies.rotate(-1)

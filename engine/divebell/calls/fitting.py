@@ -13,7 +13,7 @@ import threading
 from dataclasses import dataclass, replace
 
 from divebell.errors import ContextTooLongError, ModelError, ModelRefusedError, OutputTooLongError
-from divebell.models.protocol import Model, Request
+from divebell.models.protocol import Model, ModelRequest
 from divebell.models.traits import identity_of
 
 MAX_CHANGES = 4
@@ -62,7 +62,7 @@ class KnownLimits:
             known = self._known.get(identity_of(model), ModelLimits())
             self._known[identity_of(model)] = replace(known, **found)  # type: ignore[arg-type]
 
-    def fitted(self, model: Model, request: Request, least_output_tokens: int) -> Request:
+    def fitted(self, model: Model, request: ModelRequest, least_output_tokens: int) -> ModelRequest:
         """The request as it probably fits: with a lower output limit, and without a schema, where that is known to be
         needed. Its output limit is not lowered under the least for the window's sake."""
         known = self.of(model)
@@ -76,8 +76,8 @@ class KnownLimits:
         return replace(request, max_output_tokens=max(output, 1), schema=schema)
 
     def changed(
-        self, model: Model, request: Request, sent_output_tokens: int, error: ModelError, least_output_tokens: int
-    ) -> Request | None:
+        self, model: Model, request: ModelRequest, sent_output_tokens: int, error: ModelError, least_output_tokens: int
+    ) -> ModelRequest | None:
         """The request to send next after this refusal; None where no change of the request can help.
 
         sent_output_tokens: the output limit that was sent. least_output_tokens: the lowest that is still of use.
@@ -94,7 +94,7 @@ class KnownLimits:
                 return replace(request, schema=None)
         return None
 
-    def _with_output(self, model: Model, request: Request, sent: int, limit: int | None) -> Request | None:
+    def _with_output(self, model: Model, request: ModelRequest, sent: int, limit: int | None) -> ModelRequest | None:
         if limit is not None and limit < sent:
             if limit >= LEAST_BELIEVED_TOKENS:
                 self._learn(model, output_tokens=limit)
@@ -102,8 +102,8 @@ class KnownLimits:
         return _with_a_lower_output(request, sent)
 
     def _in_window(
-        self, model: Model, request: Request, sent: int, error: ContextTooLongError, least: int
-    ) -> Request | None:
+        self, model: Model, request: ModelRequest, sent: int, error: ContextTooLongError, least: int
+    ) -> ModelRequest | None:
         """A lower output limit helps where input and output share the window, and the input leaves room for enough."""
         window, requested = error.limit_tokens, error.requested_tokens
         if window is None:
@@ -125,10 +125,10 @@ class KnownLimits:
         return replace(request, max_output_tokens=output)
 
 
-def _with_a_lower_output(request: Request, sent: int, least: int = 1) -> Request | None:
+def _with_a_lower_output(request: ModelRequest, sent: int, least: int = 1) -> ModelRequest | None:
     lower = next((tokens for tokens in UNNAMED_OUTPUT_TOKENS if least <= tokens < sent), None)
     return None if lower is None else replace(request, max_output_tokens=lower)
 
 
-def _bytes_of(request: Request) -> int:
+def _bytes_of(request: ModelRequest) -> int:
     return sum(len(text.encode("utf-8", "surrogatepass")) for text in request.sent_texts())

@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict
 
 from divebell.errors import ConfigurationError
-from divebell.models.protocol import Completion, Request
+from divebell.models.protocol import Completion, ModelRequest
 from divebell.models.request_digest import request_digest
 
 ENTRY_BYTES = 200  # what an entry takes beside its text
@@ -41,7 +41,7 @@ class Memo:
     def __len__(self) -> int:
         return len(self._answers)
 
-    def get(self, tenant: str, model: str, request: Request) -> Completion | None:
+    def get(self, tenant: str, model: str, request: ModelRequest) -> Completion | None:
         """The recorded answer, if there is one and the request is one that has a single answer."""
         if request.temperature != 0:
             return None
@@ -52,7 +52,7 @@ class Memo:
                 self._answers.move_to_end(key)
             return found
 
-    def put(self, tenant: str, model: str, request: Request, completion: Completion) -> None:
+    def put(self, tenant: str, model: str, request: ModelRequest, completion: Completion) -> None:
         """Record an answer, unless it was cut off."""
         size = _size(completion)
         if request.temperature != 0 or completion.finish_reason != "stop" or size > self._max_bytes:
@@ -66,7 +66,7 @@ class Memo:
                 _, oldest = self._answers.popitem(last=False)
                 self._bytes -= _size(oldest)
 
-    def _key(self, tenant: str, model: str, request: Request) -> tuple[str, str]:
+    def _key(self, tenant: str, model: str, request: ModelRequest) -> tuple[str, str]:
         return "" if self._across_tenants else tenant, request_digest(model, request)
 
 

@@ -33,7 +33,7 @@ from divebell.events import CallUsage
 from divebell.journal.base import Journal, NoJournal
 from divebell.journal.entries import CallEntry, FailureEntry, MemoEntry, PaidEntry, SentEntry
 from divebell.models.endings import INTERRUPTED, ending_of
-from divebell.models.protocol import DEFAULT_TIMEOUT_SECONDS, Completion, Model, Request
+from divebell.models.protocol import DEFAULT_TIMEOUT_SECONDS, Completion, Model, ModelRequest
 from divebell.models.secret_texts import SecretTexts
 from divebell.models.traits import identity_of, image_tokens_of, secrets_of, surcharge_percent_of
 from divebell.usage import Usage
@@ -151,7 +151,7 @@ class MeteredCalls:
         self,
         meter: Meter,
         model: Model,
-        request: Request,
+        request: ModelRequest,
         *,
         least_output_tokens: int | None = None,
         name: str | None = None,
@@ -199,7 +199,7 @@ class MeteredCalls:
             self._memo.put(self._tenant, identity_of(model), request, call.completion)
         return call
 
-    def _remembered(self, meter: Meter, model: Model, request: Request, name: str) -> CallRecord | None:
+    def _remembered(self, meter: Meter, model: Model, request: ModelRequest, name: str) -> CallRecord | None:
         """The call from the memo, if it is there."""
         found = None if self._memo is None else self._memo.get(self._tenant, identity_of(model), request)
         if found is None:
@@ -210,7 +210,7 @@ class MeteredCalls:
         return CallRecord(completion=found, booked=booked, seconds=0.0, output_limit_tokens=request.max_output_tokens)
 
     async def _live(
-        self, meter: Meter, model: Model, request: Request, least: int | None, name: str, is_last: bool
+        self, meter: Meter, model: Model, request: ModelRequest, least: int | None, name: str, is_last: bool
     ) -> CallRecord:
         failure: ModelError | None = None
         least_useful = min(least or request.max_output_tokens, request.max_output_tokens)
@@ -273,7 +273,7 @@ class MeteredCalls:
         return max(self._quiet_until.get(name, 0.0) - time.monotonic(), 0.0)
 
     async def _held(
-        self, meter: Meter, model: Model, request: Request, least: int | None, name: str | None, is_last: bool
+        self, meter: Meter, model: Model, request: ModelRequest, least: int | None, name: str | None, is_last: bool
     ) -> Hold:
         """A hold, and with it a place among the concurrent calls.
 
@@ -287,7 +287,7 @@ class MeteredCalls:
                 return hold
 
     async def _held_unless_quiet(
-        self, meter: Meter, model: Model, request: Request, least: int | None, name: str | None, is_last: bool
+        self, meter: Meter, model: Model, request: ModelRequest, least: int | None, name: str | None, is_last: bool
     ) -> Hold | None:
         texts = request.sent_texts()
         image_tokens = image_tokens_of(model, request.sent_images())
@@ -344,7 +344,13 @@ class MeteredCalls:
         return time.monotonic()
 
     async def _made(
-        self, meter: Meter, model: Model, requests: tuple[Request, Request], hold: Hold, name: str, attempt: int
+        self,
+        meter: Meter,
+        model: Model,
+        requests: tuple[ModelRequest, ModelRequest],
+        hold: Hold,
+        name: str,
+        attempt: int,
     ) -> tuple[Completion, Tally]:
         """requests: what was asked for, by which the journal knows the call, and what is sent."""
         request, fitted = requests
@@ -401,7 +407,7 @@ def _readable(usage: object) -> Usage | None:
     return usage if isinstance(usage, Usage) and isinstance(usage.service_tier, str) else None
 
 
-async def _completed(meter: Meter, model: Model, request: Request, call_seconds: float) -> Completion:
+async def _completed(meter: Meter, model: Model, request: ModelRequest, call_seconds: float) -> Completion:
     """The model's reply. ModelError, or BudgetExceeded where the budget's seconds end first."""
     left, timeout = meter.seconds_left, call_seconds
     if request.timeout_seconds != DEFAULT_TIMEOUT_SECONDS:

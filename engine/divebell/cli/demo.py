@@ -13,7 +13,7 @@ from rich.console import Console
 
 from divebell.cli.display import Display, summary_line
 from divebell.cli.exits import FAILED, Exit
-from divebell.models.protocol import Request, texts_of
+from divebell.models.protocol import ModelRequest, texts_of
 from divebell.models.scripted import ScriptedModel
 from divebell.resources import default_engine
 from divebell.rlm import RLM
@@ -98,14 +98,14 @@ def build_lines(count: int, seed: int) -> tuple[str, str, int]:
     return "\n".join(lines), number, places[0] + 1
 
 
-def root_policy(request: Request) -> str:
+def root_policy(request: ModelRequest) -> str:
     """Plays the root model: the next step, unless the last one failed."""
     turns = sum(message["role"] == "assistant" for message in request.messages)
     failed = turns and "Traceback (most recent call last)" in "".join(texts_of(request.messages[-1]))
     return "FINAL(I could not find it)" if failed or turns >= len(_POLICY) else _POLICY[turns]
 
 
-def reader_policy(request: Request) -> str:
+def reader_policy(request: ModelRequest) -> str:
     """Plays the reader: judges the one line in its prompt."""
     line = "".join(texts_of(request.messages[-1])).rpartition("Line: ")[2]
     stated = re.search(r"\bthe magic number is (\d+)", line)

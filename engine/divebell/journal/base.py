@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from divebell.cell import Cell
 from divebell.errors import DivebellError
 from divebell.journal.entries import Entry
-from divebell.models.protocol import Completion, Request
+from divebell.models.protocol import Completion, ModelRequest
 from divebell_bridge.money.errors import BudgetExceeded
 from divebell_bridge.money.tally import Tally
 
@@ -76,7 +76,7 @@ class Journal(Protocol):
         """A run's spending (Meter.summary) with the recorded costs of the run and its children added."""
         ...
 
-    def find_call(self, path: str, name: str, model: str, request: Request) -> RecordedCall | None:
+    def find_call(self, path: str, name: str, model: str, request: ModelRequest) -> RecordedCall | None:
         """The call recorded under that name; None if it is to be made. If it is not recorded and the run's turns ended
         before it, raises what ended them."""
         ...
@@ -149,7 +149,7 @@ class NoJournal:
     def add_recorded_costs(self, path: str, summary: Mapping[str, Any]) -> dict[str, Any]:
         return dict(summary)
 
-    def find_call(self, path: str, name: str, model: str, request: Request) -> RecordedCall | None:
+    def find_call(self, path: str, name: str, model: str, request: ModelRequest) -> RecordedCall | None:
         return None
 
     def find_child(self, path: str, *asked: object) -> RecordedChild | None:

@@ -12,7 +12,7 @@ from divebell.cell import Cell
 from divebell.errors import DivebellError
 from divebell.journal.outcomes import completion_as_record, error_as_record
 from divebell.journal.records import FAILED, STOP, STOP_CELLS, Record, check_name, given_up_name, numbers_of, pack
-from divebell.models.protocol import Completion, Request
+from divebell.models.protocol import Completion, ModelRequest
 from divebell.models.request_digest import digest, request_digest
 from divebell_bridge.money.tally import Tally
 
@@ -75,7 +75,7 @@ class CallEntry:
     path: str
     name: str
     model: str
-    request: Request
+    request: ModelRequest
     completion: Completion
     hold_id: str
     cost: Tally
@@ -101,7 +101,7 @@ class MemoEntry:
     path: str
     name: str
     model: str
-    request: Request
+    request: ModelRequest
     completion: Completion
 
     def to_record(self) -> Record:
@@ -123,7 +123,7 @@ class FailureEntry:
     path: str
     name: str
     model: str
-    request: Request
+    request: ModelRequest
     error: DivebellError
 
     def to_record(self) -> Record:

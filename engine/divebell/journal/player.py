@@ -39,7 +39,7 @@ from divebell.journal.records import (
     unpack,
 )
 from divebell.models.protocol import STOP as STOPPED
-from divebell.models.protocol import Completion, Request
+from divebell.models.protocol import Completion, ModelRequest
 from divebell.models.request_digest import digest, request_digest
 from divebell.options import use_current_names
 from divebell.prompts.templates import prompts_digest
@@ -112,7 +112,7 @@ class Player:
         inside = [cost for cost in self._costs if cost.path == path or cost.path.startswith(f"{path}.")]
         return add_costs(summary, [(cost.model, cost.tally) for cost in inside])
 
-    def find_call(self, path: str, name: str, model: str, request: Request) -> RecordedCall | None:
+    def find_call(self, path: str, name: str, model: str, request: ModelRequest) -> RecordedCall | None:
         self.check()
         record = self._contents.calls.get((path, name))
         if record is None:

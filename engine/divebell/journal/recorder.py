@@ -4,9 +4,9 @@ A new journal ends after its header, so a run that begins and a run that is resu
 
 Guaranteed: a completion is in the file before the guest, or the loop, sees it, so that a run which is resumed after the
 death of its process at any moment pays for none twice. The call that was in flight at that moment is made again, under
-the same name (Request.metadata["call"]), for providers that recognise a repeated request by it. Before a call leaves,
-the most that it can cost is written down, and afterwards what it cost: a resumed run counts as spent what was paid, and
-in full what was in flight. After the first difference nothing is written, and no further call is made.
+the same name (ModelRequest.metadata["call"]), for providers that recognise a repeated request by it. Before a call
+leaves, the most that it can cost is written down, and afterwards what it cost: a resumed run counts as spent what was
+paid, and in full what was in flight. After the first difference nothing is written, and no further call is made.
 
 Not guaranteed: that a tool is called once. One that was running when the process died is called again. Nor the last
 lines after a power cut: the operating system writes them when it pleases (the death of the process loses nothing). A

@@ -79,7 +79,7 @@ class Completion:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class ModelRequest:
     """One call of a model."""
 
     messages: Sequence[Message]
@@ -127,6 +127,6 @@ class Model(Protocol):
         """The name that the provider and the rate card know, for example "gpt-5-mini"."""
         ...
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: ModelRequest) -> Completion:
         """Make one call. Raises ModelError if it failed."""
         ...

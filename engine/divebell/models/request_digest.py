@@ -3,7 +3,7 @@
 import json
 from hashlib import sha256
 
-from divebell.models.protocol import Request, images_of
+from divebell.models.protocol import ModelRequest, images_of
 
 _DIGITS = 32
 
@@ -13,7 +13,7 @@ def digest(*parts: object) -> str:
     return sha256(json.dumps(parts, sort_keys=True, default=_as_json).encode()).hexdigest()[:_DIGITS]
 
 
-def request_digest(model: str, request: Request) -> str:
+def request_digest(model: str, request: ModelRequest) -> str:
     """A digest of what is sent, and to which model."""
     messages = [
         [message["role"], message["content"] if isinstance(message["content"], str) else [*message["content"]]]

@@ -9,11 +9,11 @@ import anyio
 
 from divebell.errors import ConfigurationError, ModelError
 from divebell.models.image_tokens import worst_case_image_tokens
-from divebell.models.protocol import Completion, Request
+from divebell.models.protocol import Completion, ModelRequest
 from divebell.usage import Usage
 
 BYTES_PER_TOKEN = 4
-Policy = Callable[[Request], "str | Completion | Awaitable[str | Completion]"]
+Policy = Callable[[ModelRequest], "str | Completion | Awaitable[str | Completion]"]
 
 
 def count_tokens(text: str) -> int:
@@ -22,7 +22,7 @@ def count_tokens(text: str) -> int:
 
 
 class ScriptedModel:
-    """Replies from a sequence, one a call in order, or from a policy: a function of the Request, plain or async.
+    """Replies from a sequence, one a call in order, or from a policy: a function of the ModelRequest, plain or async.
 
     delay_seconds: how long a call takes. kept_requests: how many of the latest requests `requests` keeps.
     """
@@ -43,13 +43,13 @@ class ScriptedModel:
         self._script: Iterator[str] = iter(()) if callable(replies) else iter(tuple(replies))
         self._delay_seconds = delay_seconds
         self._lock = threading.Lock()
-        self.requests: deque[Request] = deque(maxlen=kept_requests)
+        self.requests: deque[ModelRequest] = deque(maxlen=kept_requests)
 
     @property
     def name(self) -> str:
         return self._name
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: ModelRequest) -> Completion:
         """The next reply. ModelError when the script has run out."""
         with self._lock:
             self.requests.append(request)
@@ -68,7 +68,7 @@ class ScriptedModel:
             raise ModelError(f"the policy of {self._name!r} returned {type(reply).__name__}, not str", model=self._name)
         return self._completion(request, reply)
 
-    async def _ask_policy(self, request: Request) -> object:
+    async def _ask_policy(self, request: ModelRequest) -> object:
         assert self._policy is not None
         try:
             reply: object = self._policy(request)
@@ -80,7 +80,7 @@ class ScriptedModel:
                 f"the policy of {self._name!r} failed: {type(error).__name__}: {error}", model=self._name
             ) from error
 
-    def _completion(self, request: Request, text: str) -> Completion:
+    def _completion(self, request: ModelRequest, text: str) -> Completion:
         limit_bytes = request.max_output_tokens * BYTES_PER_TOKEN
         sent = text.encode("utf-8", "surrogatepass")
         cut = len(sent) > limit_bytes

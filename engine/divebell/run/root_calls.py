@@ -11,7 +11,7 @@ from divebell.bounds import LEAST_LAST_OUTPUT_TOKENS, LEAST_ROOT_OUTPUT_TOKENS
 from divebell.calls.metered_calls import CallRecord
 from divebell.errors import ContextTooLongError
 from divebell.events import EventListener, RootReplied
-from divebell.models.protocol import LENGTH, Completion, Message, Request
+from divebell.models.protocol import LENGTH, Completion, Message, ModelRequest
 from divebell.replies.replies import strip_thinking
 from divebell.run.history import History
 from divebell.run.levels import ResolvedLevel
@@ -139,8 +139,8 @@ class RootCalls:
             self._window_tokens = max(error.limit_tokens, 1)
         return self._room_for_messages()
 
-    def _make_request(self, messages: list[Message]) -> Request:
-        return Request(
+    def _make_request(self, messages: list[Message]) -> ModelRequest:
+        return ModelRequest(
             messages=tuple(messages),
             max_output_tokens=self._level.root_output_tokens,
             metadata=self._scope.root_call_metadata,

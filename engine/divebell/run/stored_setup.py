@@ -9,7 +9,7 @@ from divebell.errors import ModelError
 from divebell.journal.header import make_header
 from divebell.journal.records import Record
 from divebell.limits import Limits
-from divebell.models.protocol import Completion, Model, Request
+from divebell.models.protocol import Completion, Model, ModelRequest
 from divebell.options import Options
 from divebell.resources import EngineResources
 from divebell.run.levels import Levels, ResolvedLevel
@@ -24,7 +24,7 @@ class AbsentModel:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: ModelRequest) -> Completion:
         raise ModelError(f"a replay calls no model, and {self.name!r} was asked", model=self.name, never_ran=True)
 
 

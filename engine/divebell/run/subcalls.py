@@ -29,7 +29,7 @@ from divebell.errors import (
     RequestError,
 )
 from divebell.events import CallEnded, ChildEnded, Event
-from divebell.models.protocol import LENGTH, ImagePart, Message, Part, Request
+from divebell.models.protocol import LENGTH, ImagePart, Message, ModelRequest, Part
 from divebell.prompts import bad_reply, long_question, output_limit, reply_schema
 from divebell.replies.replies import strip_thinking
 from divebell.run.history import NOTHING, has_content
@@ -130,7 +130,7 @@ class SubCalls:
         raise ModelError(f"the model's reply does not fit the schema: {problem}", model=level.model.name)
 
     async def _call(
-        self, number: int, level: ResolvedLevel, prompt: str, request: Request, *, attempt: int = 0
+        self, number: int, level: ResolvedLevel, prompt: str, request: ModelRequest, *, attempt: int = 0
     ) -> CallRecord:
         """Make the call, and report it, whatever comes of it."""
         name = f"sub-call {number}" if not attempt else f"sub-call {number}, repair {attempt}"
@@ -164,8 +164,8 @@ class SubCalls:
         self._run.report(ended(reply=call.completion.text, call_seconds=call.seconds, usage=call.usage()))
         return call
 
-    def _request(self, level: ResolvedLevel, messages: list[Message]) -> Request:
-        return Request(
+    def _request(self, level: ResolvedLevel, messages: list[Message]) -> ModelRequest:
+        return ModelRequest(
             messages=tuple(messages),
             max_output_tokens=level.sub_output_tokens,
             metadata=self._scope.sub_call_metadata,
@@ -269,7 +269,7 @@ def _short_question(prompt: str, given: object) -> tuple[str, object]:
     return long_question(clip_middle(prompt, SHOWN_OF_QUESTION), len(prompt)), prompt
 
 
-def _what_fits(error: ContextTooLongError, request: Request, level: ResolvedLevel) -> ModelError:
+def _what_fits(error: ContextTooLongError, request: ModelRequest, level: ResolvedLevel) -> ModelError:
     """For the code that asked: how long the prompt was, and how long it may be."""
     length = sum(map(len, request.sent_texts()))
     room = ""

@@ -28,10 +28,10 @@ from divebell import (
     Event,
     Limits,
     Model,
+    ModelRequest,
     OpenAIChatModel,
     Rate,
     RateCard,
-    Request,
 )
 from tests.bench.rlm import policies
 from tests.bench.rlm.instances import Instance
@@ -132,7 +132,7 @@ class Watched:
     def name(self) -> str:
         return self._model.name
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: ModelRequest) -> Completion:
         with self._busy.watched():
             return await self._model.complete(request)
 

@@ -10,7 +10,7 @@ forgets what it saw before the last one.
 import re
 from collections.abc import Mapping
 
-from divebell import Request, ScriptedModel
+from divebell import ModelRequest, ScriptedModel
 from tests.bench.rlm import policy_code
 from tests.bench.rlm.planning import Plan, plan
 
@@ -42,7 +42,7 @@ def sub_model(labels: Mapping[str, str], name: str, delay_seconds: float = 0.0) 
     labels: its knowledge of the world: the label of a question, by the question's text.
     """
 
-    def policy(request: Request) -> str:
+    def policy(request: ModelRequest) -> str:
         if request.messages[0]["role"] == "system":
             return root_reply(request, "child")
         return read(_text(request, -1), labels)
@@ -73,7 +73,7 @@ def replies(query: str, policy: str) -> tuple[str, ...]:
     return (policy_code.LOOK, policy_code.GIVE_UP) if made is None else _row_replies(made, query, policy)
 
 
-def root_reply(request: Request, policy: str) -> str:
+def root_reply(request: ModelRequest, policy: str) -> str:
     """The root's next turn, given what it was told until now."""
     turn = sum(message["role"] == "assistant" for message in request.messages)
     script = replies(_question(request), policy)
@@ -81,13 +81,13 @@ def root_reply(request: Request, policy: str) -> str:
     return policy_code.GIVE_UP if has_failed or turn >= len(script) else script[turn]
 
 
-def _question(request: Request) -> str:
+def _question(request: ModelRequest) -> str:
     """What a root was told before its first reply."""
     first = next((i for i, message in enumerate(request.messages) if message["role"] == "assistant"), None)
     return "\n".join(_text(request, index) for index in range(len(request.messages[:first])))
 
 
-def _text(request: Request, index: int) -> str:
+def _text(request: ModelRequest, index: int) -> str:
     content = request.messages[index]["content"]
     return (
         content if isinstance(content, str) else "\n".join(part["text"] for part in content if part["type"] == "text")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from divebell import Request
+from divebell import ModelRequest
 from tests.bench.rlm import pairs, policies, questions, report
 from tests.bench.rlm.__main__ import main, size_of
 from tests.bench.rlm.test_rlm_oolong import RECORD
@@ -181,7 +181,7 @@ def test_a_real_endpoint_is_played_by_the_same_code(
 ) -> None:
     def answer(sent: dict[str, Any]) -> str:
         if sent["model"] == "big":
-            return policies.root_reply(Request(messages=tuple(sent["messages"]), max_output_tokens=1), "perfect")
+            return policies.root_reply(ModelRequest(messages=tuple(sent["messages"]), max_output_tokens=1), "perfect")
         return policies.read(sent["messages"][-1]["content"], questions.generated())
 
     file = tmp_path / "out.json"

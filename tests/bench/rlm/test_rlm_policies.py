@@ -5,7 +5,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from divebell import RLM, Engine, Request, ScriptedModel
+from divebell import RLM, Engine, ModelRequest, ScriptedModel
 from tests.bench.rlm import needles, oolong, pairs, planning, policies, policy_code, questions
 from tests.bench.rlm.instances import Instance
 from tests.bench.rlm.measure import BusyTime, Measurement, PeakMemory, Player, Watched, measure
@@ -181,7 +181,7 @@ def test_time_counts_once_where_models_work_at_once(monkeypatch: pytest.MonkeyPa
 def test_a_watched_model_is_at_work_until_it_has_answered() -> None:
     busy = BusyTime()
     model = Watched(ScriptedModel("slow", lambda request: "x", delay_seconds=0.05), busy)
-    request = Request(messages=({"role": "user", "content": "q"},), max_output_tokens=5)
+    request = ModelRequest(messages=({"role": "user", "content": "q"},), max_output_tokens=5)
     assert anyio.run(model.complete, request).text == "x"
     assert busy.seconds >= 0.05
 

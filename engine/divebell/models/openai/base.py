@@ -25,7 +25,7 @@ from divebell.models.openai.fallbacks import MAX_FALLBACKS, REMEMBERED, apply_fa
 from divebell.models.openai.hosts import OFFICIAL_URL, check_key, check_url, endpoint_at
 from divebell.models.openai.refusals import read_complaint
 from divebell.models.openai.usage import TIER
-from divebell.models.protocol import Completion, Request
+from divebell.models.protocol import Completion, ModelRequest
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -119,7 +119,7 @@ class OpenAIModel(ABC):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._name!r}, base_url={self._endpoint.url!r})"
 
-    async def complete(self, request: Request) -> Completion:
+    async def complete(self, request: ModelRequest) -> Completion:
         """One call. Raises ModelRefusedError, ModelUnavailableError or another ModelError, and nothing else.
 
         The request's timeout covers waiting for a slot of `max_concurrency`, connecting, and the reply. The client's
@@ -145,14 +145,14 @@ class OpenAIModel(ABC):
             raise ConfigurationError(f"extra_body may not set {', '.join(owned)}: the budget depends on them")
 
     @abstractmethod
-    def _fields(self, request: Request) -> dict[str, Any]:
+    def _fields(self, request: ModelRequest) -> dict[str, Any]:
         """The fields of the request in this API. RequestError where it cannot be sent."""
 
     @abstractmethod
     def _read(self, body: bytes) -> Completion:
         """The completion in the reply's body. ModelError where there is none."""
 
-    async def _fetch_reply(self, request: Request, deadline: float, progress: Progress) -> bytes:
+    async def _fetch_reply(self, request: ModelRequest, deadline: float, progress: Progress) -> bytes:
         """The reply's body. Sends again only where the endpoint refused a part of the request, and so did nothing."""
         key = (self.api, self._endpoint.url, self._name)
         names = REMEMBERED.get(key)
@@ -199,7 +199,7 @@ class OpenAIModel(ABC):
         if self._owns_pool:
             await self._pool.aclose()
 
-    def _common_fields(self, request: Request) -> dict[str, Any]:
+    def _common_fields(self, request: ModelRequest) -> dict[str, Any]:
         """The fields that both APIs have in common."""
         fields: dict[str, Any] = {"model": self._name, "extra_body": dict(self._extra_body)}
         if "call" in request.metadata:

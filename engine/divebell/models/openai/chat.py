@@ -8,7 +8,7 @@ from divebell.models.client_pool import ClientPool
 from divebell.models.openai.base import OpenAIModel
 from divebell.models.openai.content import chat_messages, schema_format
 from divebell.models.openai.reply import read_completion
-from divebell.models.protocol import Completion, Request
+from divebell.models.protocol import Completion, ModelRequest
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -24,7 +24,7 @@ class OpenAIChatModel(OpenAIModel):
     client: an openai.AsyncOpenAI to use instead of own ones. It belongs to the caller, and to one event loop.
     max_tokens_field: the name of the output limit. Use "max_tokens" for a server that ignores fields which it does not
         know: it would not keep to the limit.
-    extra_body: further fields of the request, for example {"reasoning_effort": "low"}. The fields of a Request win.
+    extra_body: further fields of the request, for example {"reasoning_effort": "low"}. Those of a request win.
     max_concurrency: how many calls may run at once, over all threads and event loops; others wait, in order. None for
         no limit.
     clients: connections to share with other models, as Engine.clients; by default its own.
@@ -72,7 +72,7 @@ class OpenAIChatModel(OpenAIModel):
         )
         self._tokens_field: TokensField = max_tokens_field
 
-    def _fields(self, request: Request) -> dict[str, Any]:
+    def _fields(self, request: ModelRequest) -> dict[str, Any]:
         fields = self._common_fields(request)
         fields |= {"messages": chat_messages(request), self._tokens_field: request.max_output_tokens, "n": 1}
         if request.schema is not None:

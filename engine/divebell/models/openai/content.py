@@ -8,7 +8,7 @@ from typing import Any
 
 from divebell.errors import RequestError
 from divebell.models.images import data_url, detail_of
-from divebell.models.protocol import ImagePart, Message, Request
+from divebell.models.protocol import ImagePart, Message, ModelRequest
 from divebell.models.schema import SCHEMA_NAME, is_strict, schema_text
 from divebell.models.text import encodable
 from divebell_bridge.door.bounds import MAX_REQUEST_IMAGES
@@ -16,12 +16,12 @@ from divebell_bridge.door.bounds import MAX_REQUEST_IMAGES
 MAX_PARTS = 1_000  # in one message
 
 
-def chat_messages(request: Request) -> list[dict[str, Any]]:
+def chat_messages(request: ModelRequest) -> list[dict[str, Any]]:
     """The messages of a Chat Completions request. RequestError where one cannot be sent."""
     return [_message(each, "text", _chat_image) for each in _check_messages(request)]
 
 
-def response_items(request: Request) -> list[dict[str, Any]]:
+def response_items(request: ModelRequest) -> list[dict[str, Any]]:
     """The input items of a Responses request. RequestError where one cannot be sent.
 
     System messages stay where they are, as items: so a history that only grows keeps its beginning, which is what the
@@ -36,7 +36,7 @@ def schema_format(schema: Mapping[str, object]) -> dict[str, Any]:
     return {"name": SCHEMA_NAME, "schema": dict(schema), "strict": is_strict(schema)}
 
 
-def _check_messages(request: Request) -> Sequence[Message]:
+def _check_messages(request: ModelRequest) -> Sequence[Message]:
     for message in request.messages:
         content = message["content"]
         if isinstance(content, str):

@@ -7,7 +7,7 @@ from divebell.errors import ConfigurationError
 from divebell.models.openai.base import OpenAIModel
 from divebell.models.openai.content import response_items, schema_format
 from divebell.models.openai.responses_reply import read_response
-from divebell.models.protocol import Completion, Request
+from divebell.models.protocol import Completion, ModelRequest
 
 
 class OpenAIResponsesModel(OpenAIModel):
@@ -16,7 +16,7 @@ class OpenAIResponsesModel(OpenAIModel):
     api_key, base_url, client, max_concurrency, clients: as for OpenAIChatModel, and so is all that is said there of
         retries, service tiers and tenants.
     extra_body: further fields of the request, for example {"reasoning": {"effort": "low"}} or
-        {"text": {"verbosity": "low"}}. What a Request says wins.
+        {"text": {"verbosity": "low"}}. What a ModelRequest says wins.
 
     Each request holds the whole conversation; nothing is stored at the provider. Raises ConfigurationError where the
     arguments make no sense.
@@ -36,7 +36,7 @@ class OpenAIResponsesModel(OpenAIModel):
         if not isinstance(text, Mapping) or "format" in text:
             raise ConfigurationError("extra_body's text must be a dict without a format: the budget depends on it")
 
-    def _fields(self, request: Request) -> dict[str, Any]:
+    def _fields(self, request: ModelRequest) -> dict[str, Any]:
         fields = self._common_fields(request)
         fields |= {"input": response_items(request), "max_output_tokens": request.max_output_tokens, "store": False}
         if request.schema is not None:

@@ -13,8 +13,8 @@ MAX_NOTICE_CHARACTERS = 300
 
 @dataclass(frozen=True, kw_only=True)
 class CellError:
-    """Why a cell failed. `kind` is the exception's name ("ValueError"), or what ended the instance: "Killed" (over its
-    time and deaf to the interrupt), "StackOverflow", "Crash", "BrokenGuest"."""
+    """Why a cell failed. `kind` is the exception's name ("ValueError"), or how the guest was lost: "Killed",
+    "StackOverflow", "Crash", "BrokenGuest" (see GuestError)."""
 
     kind: str
     message: str

@@ -1,4 +1,4 @@
-"""What a sandbox may use."""
+"""The limits of a sandbox."""
 
 from dataclasses import dataclass, fields
 

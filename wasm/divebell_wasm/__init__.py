@@ -34,7 +34,7 @@ class ModuleError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What the module was built from, as `./build.sh guest --update` wrote it.
+    """The inputs and tools of the build, as `./build.sh guest --update` recorded them.
 
     sources: downloaded inputs, by name: version and sha256.
     patches: the sha256 of each change to CPython's source, by file name in wasm/divebell_wasm/build/patches.
@@ -59,7 +59,7 @@ class Manifest:
 
 
 def manifest() -> Manifest:
-    """Read the manifest. Raises ModuleError where there is none."""
+    """Read the manifest. Raises ModuleError if it is missing."""
     path = resources.files(__name__) / MANIFEST_FILE
     try:
         fields = json.loads(path.read_text("utf-8"))

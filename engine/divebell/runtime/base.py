@@ -1,4 +1,4 @@
-"""The port between a sandbox and whatever runs its guest.
+"""The port between a sandbox and the runtime that runs its guest.
 
 A `Runtime` spawns guests; a `Guest` is one of them, between its spawn and its end. in_process.py has the implementation
 that runs guests in this process. Another may run them in worker processes: all that crosses the port is bytes (the
@@ -27,8 +27,11 @@ called the guest, or in the copy of its context on another, and never raises."""
 
 @dataclass(frozen=True, kw_only=True)
 class GuestSpec:
-    """What a guest is made from. limits: what it may use. context: what it has as `context`. is_reproducible: whether
-    its hash order is the same in each process, rather than random."""
+    """The description of a guest to be spawned.
+
+    limits: of its memory, time and calls. context: the object that it has as `context`. is_reproducible: whether its
+    hash order is the same in each process, rather than random.
+    """
 
     limits: Limits
     context: ContextPages | None = None
@@ -40,7 +43,7 @@ class Checkpoint(Protocol):
 
     @property
     def bytes(self) -> int:
-        """How much memory it takes."""
+        """The memory that it takes."""
         ...
 
 
@@ -49,7 +52,7 @@ class CellTime(Protocol):
 
     @property
     def left_seconds(self) -> float:
-        """What the guest may still use before it is interrupted; negative once it is over its limit."""
+        """The time until the guest is interrupted; negative once it is over its limit."""
         ...
 
     def spend(self, seconds: float) -> None:
@@ -66,7 +69,8 @@ class Guest(Protocol):
 
     @property
     def image_id(self) -> Hashable:
-        """Names what it was spawned from: a checkpoint fits guests with the same image_id only."""
+        """Identifies the image that the guest was spawned from: a checkpoint fits guests with the same image_id
+        only."""
         ...
 
     @property
@@ -102,7 +106,7 @@ class Runtime(Protocol):
     """Spawns guests. Thread-safe."""
 
     def warm(self, *, is_reproducible: bool = False) -> None:
-        """Prepare now what the first `spawn` of such a guest would take seconds for."""
+        """Do now what would delay the first `spawn` of such a guest by seconds."""
         ...
 
     def spawn(self, spec: GuestSpec, *, state: Checkpoint | None = None, random_key: bytes | None = None) -> Guest:

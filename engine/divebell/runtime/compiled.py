@@ -19,7 +19,7 @@ import wasmtime
 
 from divebell.errors import CacheError
 from divebell.runtime import guest_package, native
-from divebell.runtime.ctrl_c import leaving_at_ctrl_c
+from divebell.runtime.ctrl_c import abandon_at_ctrl_c
 
 _log = logging.getLogger("divebell.cache")
 
@@ -27,7 +27,7 @@ KEPT_FILES = 8  # compiled modules of other versions; the oldest go first
 
 
 def cache_folder() -> Path:
-    """Where compiled modules are kept: $DIVEBELL_CACHE, or `divebell` in the user's cache folder."""
+    """The folder of compiled modules: $DIVEBELL_CACHE, or `divebell` in the user's cache folder."""
     chosen = os.environ.get("DIVEBELL_CACHE")
     if chosen:
         return Path(chosen)
@@ -37,7 +37,7 @@ def cache_folder() -> Path:
 
 
 def make_private_folder(folder: Path) -> Path:
-    """The folder, made if need be. CacheError if anybody but this user can write to it."""
+    """Create the folder if it does not exist. Raises CacheError if anybody but this user can write to it."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         status = folder.lstat()
@@ -56,7 +56,7 @@ def make_private_folder(folder: Path) -> Path:
 
 
 def cache_key(*, epochs: bool) -> str:
-    """Names everything that a compiled module depends on."""
+    """A hash of everything that a compiled module depends on."""
     parts = (
         guest_package.manifest().module_sha256,
         version("wasmtime"),
@@ -68,18 +68,18 @@ def cache_key(*, epochs: bool) -> str:
 
 
 def load(engine: wasmtime.Engine, *, epochs: bool) -> wasmtime.Module:
-    """The compiled guest, from the cache where it is there. Compiles, and fills the cache, where it is not."""
+    """Load the compiled guest from the cache. If it is not there, compile it and put it there."""
     try:
         path = make_private_folder(cache_folder()) / f"guest-{cache_key(epochs=epochs)}.cwasm"
     except CacheError as error:
         if os.environ.get("DIVEBELL_CACHE"):
             raise
         _log.warning("compiling the guest, which takes seconds in each process, because it cannot be kept: %s", error)
-        return leaving_at_ctrl_c(lambda: wasmtime.Module(engine, guest_package.module_bytes()))
+        return abandon_at_ctrl_c(lambda: wasmtime.Module(engine, guest_package.module_bytes()))
     module = _from_file(engine, path)
     if module is None:
         _log.info("compiling the guest for this machine, which takes some seconds once (it is kept in %s)", path.parent)
-        module = leaving_at_ctrl_c(lambda: _compile(engine, path))
+        module = abandon_at_ctrl_c(lambda: _compile(engine, path))
     return module
 
 
@@ -105,7 +105,8 @@ def _from_file(engine: wasmtime.Engine, path: Path) -> wasmtime.Module | None:
 
 
 def _store(path: Path, compiled: bytes) -> None:
-    """Write beside and rename, so that no process ever loads half a file. A full disk costs the cache, and a line."""
+    """Write to a temporary file and rename it, so that no process ever loads half a file. If the disk is full, log a
+    warning: the module is not cached."""
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
         try:

@@ -30,9 +30,9 @@ BYTES_HEADER_BYTES = 16
 
 @dataclass(frozen=True)
 class ContextPages:
-    """What is attached to a guest: a whole region as one object, or where there is `packed`, a value.
+    """A context in shared pages: a whole region as one object or, with `packed`, a value with references into it.
 
-    length: bytes of a bytes, characters of a str; of no meaning where there is `packed`.
+    length: bytes of a bytes, characters of a str; without meaning if there is `packed`.
     start, end: the bytes of the region that the guest may see.
     bytes_at: the offsets in the region of the bytes objects there, in order; each has room for its header before it.
     """
@@ -57,7 +57,7 @@ class ContextPages:
 
     @property
     def span_bytes(self) -> int:
-        """What the context takes of a guest's addresses. A page more than it holds: for the zeros after its end."""
+        """The size of the context in a guest's addresses: one page more than it holds, for the zeros after its end."""
         mapped = round_up(self.end) - self.first_page
         return round_up(self.room_bytes + mapped + PAGE_BYTES, WASM_PAGE_BYTES)
 
@@ -70,7 +70,7 @@ class ContextPages:
 
     @property
     def form(self) -> tuple[object, ...]:
-        """What tells this context from others, for a state that fits only this one."""
+        """Distinguishes this context from others that do not fit a state saved with it."""
         packed = sha256(self.packed).digest() if self.packed is not None else None
         return self.kind, self.length, self.start, self.end, packed
 

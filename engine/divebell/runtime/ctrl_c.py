@@ -32,12 +32,12 @@ class CtrlC:
         self.came = False
 
     def defer(self) -> None:
-        """From now on take note only."""
+        """From now on, only note that Ctrl-C came."""
         if self._is_here() and _get(signal.SIGINT) is signal.default_int_handler:
             _set(signal.SIGINT, self._note)
 
     def restore(self) -> None:
-        """From now on raise KeyboardInterrupt, as Python does."""
+        """From now on, raise KeyboardInterrupt, as Python does."""
         # A bound method is made anew each time, so they are compared by ==.
         if self._is_here() and _get(signal.SIGINT) == self._note:
             _set(signal.SIGINT, signal.default_int_handler)
@@ -53,7 +53,7 @@ class CtrlC:
 
 @contextmanager
 def without_ctrl_c() -> Iterator[None]:
-    """A block in which Ctrl-C raises nothing; what came is raised after it. For what is short."""
+    """A short block in which Ctrl-C raises nothing; KeyboardInterrupt is raised after it."""
     ctrl_c = CtrlC(lambda: None)
     ctrl_c.defer()
     try:
@@ -67,9 +67,9 @@ def without_ctrl_c() -> Iterator[None]:
 Result = TypeVar("Result")
 
 
-def leaving_at_ctrl_c(function: Callable[[], Result]) -> Result:
-    """Call a function that takes seconds. Where Ctrl-C comes meanwhile, it is raised at once; the function goes on, on
-    a thread of its own, and what it makes is nobody's."""
+def abandon_at_ctrl_c(function: Callable[[], Result]) -> Result:
+    """Call a function that takes seconds. If Ctrl-C comes meanwhile, it is raised at once; the function continues on
+    a thread of its own, and its result is dropped."""
     if threading.get_ident() != threading.main_thread().ident:
         return function()
     results: list[Result] = []

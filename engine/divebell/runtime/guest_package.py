@@ -25,7 +25,7 @@ def _as_guest_error() -> Iterator[None]:
 
 
 def manifest() -> divebell_wasm.Manifest:
-    """What the module was built from. Raises GuestError."""
+    """The manifest: how the module was built. Raises GuestError."""
     with _as_guest_error():
         return divebell_wasm.manifest()
 

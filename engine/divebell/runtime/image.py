@@ -51,7 +51,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class BootImage:
-    """A booted guest's memory, and what is needed to make instances of it."""
+    """The memory of a booted guest, and the module and addresses that instances of it need."""
 
     module: native.NativeModule
     region: Region
@@ -111,7 +111,7 @@ def boot(module: native.NativeModule, random_key: bytes | None = None) -> BootIm
 
 
 def _copy_memory(instance: native.NativeInstance) -> Region:
-    """Copy the memory into a sealed region, its empty pages left out."""
+    """Copy the memory, without its empty pages, into a sealed region."""
     length = instance.memory_bytes
     region = Region(length, "image")
     step = 65536

@@ -17,8 +17,10 @@ from divebell.runtime.watchdog import Watchdog
 
 
 class InProcessRuntime:
-    """A Runtime. epochs: whether the guest is compiled with checks that end a runaway cell, which make it about a third
-    slower. By default only where its memory cannot be taken away instead (Windows), or where DIVEBELL_EPOCHS=1."""
+    """A Runtime.
+
+    epochs: whether the guest is compiled with checks that end a runaway cell, which make it about a third slower. By
+    default only where its memory cannot be taken away instead (Windows), or where DIVEBELL_EPOCHS=1."""
 
     def __init__(self, *, epochs: bool | None = None) -> None:
         wanted = os.environ.get("DIVEBELL_EPOCHS", "") in ("1", "true", "yes") if epochs is None else epochs

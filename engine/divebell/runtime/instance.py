@@ -71,14 +71,14 @@ class Instance:
             context.lay(self._native.address + self._shared_from)
 
     def _interrupt(self) -> None:
-        """What a signal handler of CPython does, from outside. Called by the watchdog while the guest runs."""
+        """Do from outside what a signal handler of CPython does. Called by the watchdog while the guest runs."""
         base, layout = self._native.address, self._image.layout
         write_word(base + layout.signal_tripped, 1)
         write_word(base + layout.any_signal_tripped, 1)
         set_bits(base + layout.eval_breaker, layout.eval_breaker_bit)
 
     def _kill(self) -> None:
-        """Called by the guard, which then counts as killed; where epochs are used, the next tick sees that."""
+        """Called by the guard, which then counts as killed; with epochs, the next tick ends the guest."""
         if not self._epochs:
             protect_nothing(self._native.address, native.MEMORY_RESERVATION_BYTES)
 
@@ -87,7 +87,7 @@ class Instance:
         return self._image.id
 
     def write_random_key(self, key: bytes) -> None:
-        """Replace what all of the guest's randomness follows from."""
+        """Replace the key from which all of the guest's randomness follows."""
         assert len(key) == RANDOM_KEY_BYTES
         ctypes.memmove(self._native.address + self._image.layout.random_key, key, RANDOM_KEY_BYTES)
 
@@ -136,7 +136,8 @@ class Instance:
         self.time.allow(limits.cell_seconds, limits.grace_seconds, wall_factor)
 
     def _is_private(self, at: int, length: int) -> bool:
-        """Whether [at, at + length) is the guest's own memory, which the host may touch at the guest's word.
+        """Whether [at, at + length) is the guest's own memory, which the host may access at addresses that the guest
+        names.
 
         The shared context is not: to write there would fault in host code, which ends the process, and so would reading
         a mapped file that was cut short.

@@ -103,7 +103,7 @@ class NativeModule:
         self._linked = linker.instantiate_pre(module)
 
     def instantiate(self, memory_limit_bytes: int) -> "NativeInstance":
-        """A new instance with wasmtime's own, uninitialised-by-us memory."""
+        """A new instance with wasmtime's own, memory, which this file does not initialise."""
         with without_ctrl_c():
             return NativeInstance(self, memory_limit_bytes)
 
@@ -162,7 +162,7 @@ class NativeInstance:
         ffi.wasmtime_context_set_epoch_deadline(self._context, ticks)
 
     def watch_epochs(self, must_stop: Callable[[], bool]) -> None:
-        """Ask `must_stop` at each tick of the epoch while the guest runs, and end the guest when it says so."""
+        """Ask `must_stop` at each tick of the epoch while the guest runs, and end the guest when it returns True."""
 
         def at_tick(_context: int, _data: int, more_ticks: Any, kind: Any) -> int | None:
             more_ticks[0], kind[0] = 1, 0

@@ -99,7 +99,7 @@ def _check(result: int, what: str) -> None:
 
 
 class Region:
-    """Bytes that many guests share. Write with `write`, then `seal`; after that it can only be laid and read.
+    """Bytes that many guests share. Write with `write`, then `seal`; after that it can only be mapped and read.
 
     The memory is a file descriptor where pages can be mapped, and an anonymous mapping where they are copied.
     """
@@ -140,7 +140,7 @@ class Region:
             self._buffer[offset : offset + len(data)] = data
 
     def seal(self) -> None:
-        """No byte of it changes any more."""
+        """From now on, no byte of it changes."""
         if self._file is not None and not self._sealed:
             import fcntl
 

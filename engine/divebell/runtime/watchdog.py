@@ -45,8 +45,8 @@ class State(enum.Enum):
 
 
 class _Left:
-    """What a cell has left on one clock, in seconds: until the interrupt, and until the kill. `entered_at` is what the
-    clock showed as the guest began to run."""
+    """The seconds that a cell has left on one clock: until the interrupt, and until the kill. `entered_at` is the
+    clock's time when the guest began to run."""
 
     __slots__ = ("entered_at", "hard", "soft")
 
@@ -77,12 +77,12 @@ class Guard:
 
     @property
     def left_seconds(self) -> float:
-        """What the cell may still use before the interrupt, on the clock that has less left."""
+        """The seconds until the interrupt, on the clock that has less left."""
         return min(self._processor.soft, self._wall.soft)
 
     def allow(self, soft_seconds: float, grace_seconds: float, wall_factor: float = 1.0) -> None:
-        """Start new clocks: so much processor time until the interrupt, and so much more until the kill; and
-        `wall_factor` times as much wall time."""
+        """Start new clocks: `soft_seconds` of processor time until the interrupt, `grace_seconds` more until the kill,
+        and `wall_factor` times as much wall time for each."""
         self._processor.allow(soft_seconds, grace_seconds)
         self._wall.allow(soft_seconds * wall_factor, grace_seconds * wall_factor)
 
@@ -126,7 +126,7 @@ class Guard:
                 self._interrupt()
 
     def spend(self, seconds: float) -> None:
-        """Count waiting that the guest asked for (a sleep) as if it had computed."""
+        """Count time that the guest waited at its own request (a sleep) as if it had computed."""
         self._processor.spend(seconds)
         self._wall.spend(seconds)
 
@@ -153,7 +153,7 @@ class Guard:
 
 
 class Watchdog:
-    """Watches the guards whose cells run. Its thread exists only while there are such."""
+    """Watches the guards whose cells run. Its thread exists only while there are any."""
 
     def __init__(self, tick: Callable[[], None] | None = None) -> None:
         self._condition = threading.Condition()

@@ -30,10 +30,10 @@ class Restored(Exception):
 
 
 class RecoverableGuest:
-    """The guest of one sandbox, with what makes another one the same: a saved state, the bound names and the tools.
+    """The guest of one sandbox, with everything that a replacement needs: a saved state, the bound names and the tools.
 
-    seed: where its randomness comes from; None for one that is new each time. bound: values that the guest has by these
-    names, whatever its cells do. tools: their descriptions. One thread at a time; `cancel` from any.
+    seed: of its randomness; None for a random one. bound: the names that keep their values whatever cells do. tools:
+    the descriptions of the tools. One thread at a time; `cancel` from any.
     """
 
     def __init__(
@@ -118,7 +118,8 @@ class RecoverableGuest:
                 self._interruption = interruption
 
     def ask_or_raise(self, op: str, door: DoorFunction | None = None, **arguments: Any) -> dict[str, Any]:
-        """As `ask`, for what is not a cell: SandboxError where the guest was lost over it, or has no memory for it."""
+        """As `ask`, for operations other than cells: SandboxError if the guest was lost over it, or has no memory for
+        it."""
         try:
             return self.ask(op, door, **arguments)
         except Restored as lost:
@@ -127,7 +128,7 @@ class RecoverableGuest:
             raise SandboxError(str(error)) from None
 
     def take_interruption(self) -> BaseException | None:
-        """What came on this thread while a guest ran, once; see Guest.take_interruption."""
+        """The exception that came on this thread while a guest ran, once; see Guest.take_interruption."""
         interruption, self._interruption = self._interruption, None
         return interruption
 
@@ -140,7 +141,7 @@ class RecoverableGuest:
         return self._saved
 
     def _restore(self, kind: str, message: str) -> Restored:
-        """Start a new guest with the saved state; returns what says so."""
+        """Start a new guest with the saved state. Returns the exception that reports it."""
         if self._guest is not None:
             self._guest.close()
             self._guest = None
@@ -164,7 +165,7 @@ class RecoverableGuest:
         return restored
 
     def _bind_again(self) -> None:
-        """An older state has older values of the bound names. A guest that cannot take them is as good as broken."""
+        """An older state has older values of the bound names. A guest that cannot take them counts as broken."""
         guest = self.revive()
         with suppress(GuestError, MemoryError):
             request(guest, wire.TOOLS, tools=self.tools)

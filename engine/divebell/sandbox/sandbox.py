@@ -39,7 +39,7 @@ class Sandbox:
     """A Python sandbox with `context` in it.
 
     context: see Context.of; None for a sandbox without one.
-    limits: what the sandbox may use; see Limits.
+    limits: of memory, time, output and calls; see Limits.
     llm: answers llm_query: a function of the prompt, or of prompt and model name; a plain or an async one. Batches call
         it from several threads (at most 16), or concurrently if it is async.
     tools: functions that code may call, by name; see Tools. Plain or async; plain ones run on threads of their own.
@@ -156,12 +156,14 @@ class Sandbox:
                 raise variable_error(name, answer)
 
     def bind(self, name: str, value: object) -> None:
-        """Set a name that is put back if a cell overwrites it, as `context` is: `history`, for one. Plain data."""
+        """Set a name to plain data, which is restored whenever a cell overwrites it, as `context` is. `history` is
+        one."""
         self._bind(wire.BIND, name, {"value": value})
         self._guest.bound[name] = value
 
     def append(self, name: str, items: list[object]) -> None:
-        """Put items at the end of a bound list, without sending again what is there. KeyError if it is not bound."""
+        """Append items to a bound list; only they are sent to the guest. KeyError if the name is not bound to a
+        list."""
         bound = self._guest.bound.get(name)
         if not isinstance(bound, list):
             raise KeyError(f"{name!r} is not bound to a list")
@@ -179,7 +181,8 @@ class Sandbox:
                 raise variable_error(name, answer)
 
     def final_variable(self, name: str) -> str:
-        """A variable as text, at full length: what FINAL_VAR(name) gives. KeyError, with the names there are."""
+        """A variable as text, at full length, as FINAL_VAR(name) gives it. KeyError, which lists the names that
+        exist."""
         with self._alone():
             self._guest.save()
             answer = self._ask(wire.FINAL_VARIABLE, name=str(name)[:1000])
@@ -262,8 +265,8 @@ class Sandbox:
         engine: EngineResources | None = None,
         host: SandboxHost | None = None,
     ) -> "Sandbox":
-        """A new sandbox in the snapshot's state. `context` must be what the first one was given, and so must `llm` and
-        `tools` be if its code is to find them."""
+        """A new sandbox in the snapshot's state. Give it the same `context` as the first one, and the same `llm` and
+        `tools` if its code is to find them."""
         box = cls(
             context,
             limits=snapshot.limits,
@@ -330,8 +333,8 @@ class Sandbox:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Hold the sandbox, alive, for one operation. Others wait; its own llm function is refused, as it would wait
-        for ever."""
+        """Hold the sandbox, alive, for one operation. Other threads wait; its own llm function is refused, because
+        it would wait for ever."""
         self._refuse_from_inside()
         with self._lock:
             if self._closed:
@@ -357,7 +360,7 @@ class Sandbox:
                 self._door.interrupted = interruption
 
     def _ask(self, op: str, **arguments: Any) -> dict[str, Any]:
-        """Ask the guest for what is not a cell. SandboxError where it could not answer."""
+        """Ask the guest for anything but a cell. SandboxError if it could not answer."""
         with self._door_open():
             return self._guest.ask_or_raise(op, self._door.answer, **arguments)
 

@@ -21,19 +21,19 @@ class Snapshot:
     limits: Limits
     seed: int | None
     context: tuple[object, ...] | None
-    """What tells the context apart: its type, length and form. Another one would not fit the state."""
+    """Distinguishes the context: its type, length and form. Another one would not fit the state."""
     virtual_nanoseconds: int
     bound: Mapping[str, object]
     """The names that `bind` set, with their values."""
 
     @property
     def bytes(self) -> int:
-        """What it holds."""
+        """The memory that it takes."""
         return self.state.bytes if self.state is not None else 0
 
 
 def form_of(context: Context | None) -> tuple[object, ...] | None:
-    """What tells a context from another that does not fit the state."""
+    """Distinguishes a context from others that do not fit the state."""
     if context is None:
         return None
     return context.type_name, context.length, context.shared.form if context.shared is not None else None

@@ -54,8 +54,8 @@ class _Tool:
 
     @functools.cached_property
     def _adapters(self) -> dict[str, Any]:
-        """What checks each parameter that has an annotation which says something. pydantic, because it is there with
-        openai; on first use, because importing it takes a tenth of a second."""
+        """The validators of parameters with a meaningful annotation. pydantic's, because openai installs it; created on
+        first use, because importing it takes a tenth of a second."""
         import pydantic
 
         adapters: dict[str, Any] = {}
@@ -101,7 +101,7 @@ _SIMPLE = frozenset({type(None), bool, int, float, str})
 
 
 def _simplify_defaults(signature: inspect.Signature) -> inspect.Signature:
-    """As the guest may read it: defaults that are not simple would not mean anything there."""
+    """The signature as the guest reads it: defaults that are not simple values would mean nothing there."""
     empty = inspect.Parameter.empty
     return signature.replace(
         parameters=[
@@ -112,7 +112,7 @@ def _simplify_defaults(signature: inspect.Signature) -> inspect.Signature:
 
 
 def _describe_parameter(parameter: inspect.Parameter) -> dict[str, object]:
-    """For the guest, which makes an inspect.Parameter of it."""
+    """The parameter as plain data, from which the guest makes an inspect.Parameter."""
     description: dict[str, object] = {"name": parameter.name, "kind": int(parameter.kind)}
     if parameter.annotation is not inspect.Parameter.empty:
         description["annotation"] = _describe_annotation(parameter.annotation)
@@ -128,8 +128,8 @@ def _describe_annotation(annotation: object) -> str | None:
 
 
 def _validate(adapter: Any, name: str, value: object) -> object:
-    """Strict, as Python data or as JSON, which has lists for tuples and texts for dates and enumerations; never a
-    number from a str, or bytes from one."""
+    """The value as its annotation wants it, strictly: as Python data, or as JSON, which has lists for tuples and texts
+    for dates and enumerations. A str never becomes a number or bytes."""
     import pydantic
 
     try:
@@ -147,12 +147,11 @@ def _validate(adapter: Any, name: str, value: object) -> object:
 class Tools:
     """The tools of one sandbox, or of a run. Immutable; shared by threads.
 
-    tools: from the name that code calls it by to the function: plain or async. Raises ConfigurationError where a name
+    tools: functions, plain or async, by the name that code calls them by. Raises ConfigurationError where a name
     cannot be used, or a value cannot be called.
     replace: functions that stand in for the sandbox's own of REPLACEABLE_NAMES, and are called as tools are: the code's
     calls then go to them, and to no model. `llm_query` stands in for `allm_query` too, `llm_query_batched` also for
-    `llm_batch` and `batch_llm_query`, and so on. What such a function spends is the application's own affair: no budget
-    of Divebell's counts it.
+    `llm_batch` and `batch_llm_query`, and so on. No budget of Divebell's counts the cost of such a function.
     """
 
     def __init__(
@@ -182,7 +181,7 @@ class Tools:
 
     @classmethod
     def from_descriptions(cls, descriptions: list[dict[str, object]]) -> "Tools":
-        """Tools of which only the descriptions are there: what came of their calls is in a journal."""
+        """Tools without functions, for a replay: the results of their calls are in the journal."""
         tools = cls({})
         tools._descriptions = descriptions
         return tools
@@ -193,7 +192,7 @@ class Tools:
         tools: "Tools | Mapping[str, Callable[..., Any]] | None",
         replace: "Mapping[str, Callable[..., Any]] | None" = None,
     ) -> "Tools":
-        """The same Tools, or those of two dicts; none of None."""
+        """The same Tools, or Tools made from the two dicts; None stands for an empty one."""
         if not isinstance(tools, Tools):
             return cls({} if tools is None else tools, replace=replace)
         if replace is not None:
@@ -288,7 +287,7 @@ def _outcome_of_value(call: ToolCall, value: object) -> Outcome:
 
 
 def _outcome_of_error(error: BaseException) -> Outcome:
-    """By name and message only: a host object never crosses."""
+    """The name and message of the error: a host object never crosses."""
     try:
         message = str(error)
     except BaseException:  # whatever it is, it must not end the worker that reports to the guest

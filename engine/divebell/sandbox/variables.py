@@ -23,7 +23,7 @@ class Variable:
 
 
 def read_variables(listed: object) -> tuple[Variable, ...]:
-    """The variables that the guest lists. What is not of the right form is left out."""
+    """Read the variables that the guest lists. Malformed entries are left out."""
     variables: list[Variable] = []
     for one in listed[:MAX_LISTED_VARIABLES] if isinstance(listed, list) else ():
         if not isinstance(one, list) or len(one) != 3:
@@ -56,7 +56,7 @@ def kind_of(answer: dict[str, Any]) -> object:
 
 
 def variable_error(name: str, answer: dict[str, Any]) -> Exception:
-    """What to raise where the guest could not get or set a variable."""
+    """The exception to raise if the guest could not get or set a variable."""
     kind = kind_of(answer)
     if kind == "NameError":
         return KeyError(name)

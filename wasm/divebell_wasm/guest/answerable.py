@@ -1,4 +1,4 @@
-"""What may be an answer: a value's text, and the plain data that it is. One rule for all ways to give it.
+"""Which values may be an answer, with their text and their plain data. One rule for all ways to give it.
 
 | the value | its data | its text |
 |---|---|---|
@@ -72,7 +72,7 @@ _VIEWS: tuple[Any, ...] = (type({}.keys()), type({}.values()), type({}.items()))
 
 
 class _Walk:
-    """One look at a value, all its parts included."""
+    """The state of one walk through a value and all its parts."""
 
     __slots__ = ("items_left", "problem", "shows_data")
 
@@ -85,7 +85,7 @@ class _Walk:
         self.problem = self.problem or problem
 
     def count(self, items: int) -> bool:
-        """Whether so many more may be looked at."""
+        """Count more items. False if they are over the bound."""
         self.items_left -= items
         if self.items_left < 0:
             self.has_no_data(f"it has more than {wire.MAX_ITEMS:,} items")
@@ -93,7 +93,7 @@ class _Walk:
 
 
 class _NotAnswer(Exception):
-    """A part of the value is no answer. `path` leads to it, the innermost step first."""
+    """A part of the value cannot be an answer. `path` leads to it, the innermost step first."""
 
     def __init__(self, what: str, advice: str) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class _NotAnswer(Exception):
 
 
 def read(value: object) -> tuple[str, object]:
-    """The value's text, and its data, or ABSENT if it has none. Raises BadAnswer where it is no answer."""
+    """The value's text, and its data, or ABSENT if it has none. Raises BadAnswer where it cannot be an answer."""
     if type(value) is str:
         return value, value
     walk = _Walk()
@@ -118,7 +118,7 @@ def read(value: object) -> tuple[str, object]:
 
 
 def data_of(value: object) -> object:
-    """The value's data. Raises BadAnswer where it is no answer, or has none."""
+    """The value's data. Raises BadAnswer where it cannot be an answer, or has no data."""
     walk = _Walk()
     data = _walked(value, walk)
     if walk.problem:
@@ -187,7 +187,7 @@ def _data(value: Any, depth: int, walk: _Walk) -> object:
 
 
 def _refusal(value: object, kind: type) -> tuple[str, str] | None:
-    """What the value is, and what to do instead, if it is no answer."""
+    """What the value is and what to do instead, if it cannot be an answer; else None."""
     if value is Ellipsis or value is NotImplemented:
         return f"`{value}`, a placeholder", "give the value itself"
     if issubclass(kind, _CODE):
@@ -340,7 +340,7 @@ _METHODS = ("model_dump", "tolist", "to_dict")
 
 
 def _object(value: Any, kind: type, depth: int, walk: _Walk) -> object:
-    """The data of what is none of the kinds above: what it says of itself, or its attributes."""
+    """The data of any other object: what its own methods return, or its attributes."""
     if _defines(kind, "__dataclass_fields__"):
         return _mapping({field.name: getattr(value, field.name) for field in dataclasses.fields(value)}, depth, walk)
     for name in _METHODS:

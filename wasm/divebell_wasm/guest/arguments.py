@@ -1,4 +1,5 @@
-"""From what a cell wrote to what crosses the door: prompts, schemas, images, contexts of children."""
+"""Checks the arguments that a cell gave, and makes of them what crosses the door: prompts, schemas, images,
+contexts."""
 
 import types
 from collections.abc import Iterable
@@ -81,7 +82,8 @@ def _context(context: object) -> object:
 
 
 def _reference(value: object) -> dict[str, object] | None:
-    """Where the value is in this sandbox's context, if it is a part of it and that is quick to find out."""
+    """Where the value is in this sandbox's context; None if it is no part of it, or that would take long to find
+    out."""
     whole = shared.context
     kind = type(whole)
     if value is None:

@@ -1,4 +1,4 @@
-"""What the image is made of, and how the host's requests are answered. Loaded last; see wasm/ABI.md."""
+"""Boots the guest: prepares what goes into the image, and answers the host's requests. Loaded last; see wasm/ABI.md."""
 
 import _random
 import ast
@@ -79,7 +79,7 @@ _NO_MEMORY = wire.encode({
 
 
 class _Sandbox:
-    """What this sandbox has not done yet."""
+    """The state of this sandbox."""
 
     __slots__ = ("is_seeded",)
 

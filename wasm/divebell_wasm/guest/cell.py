@@ -1,4 +1,4 @@
-"""One cell: compile it, run it, and describe what came of it."""
+"""One cell: compile it, run it, and describe its outcome."""
 
 import ast
 import contextlib
@@ -125,7 +125,8 @@ def forget_sources() -> None:
 
 
 def _execute(code: str, filename: str, output_characters: int) -> tuple[object, str | None, int | None]:
-    """Run the code: its value, how that is shown, and what it gave to sys.exit. Raises what it raises."""
+    """Run the code. Returns its value, the value's repr, and the exit status if it called sys.exit. Raises its
+    error."""
     compiled, has_value = _compile(code, filename)
     value: object = _ABSENT
     try:
@@ -216,7 +217,7 @@ def run(code: str, number: int, output_characters: int, limit: str) -> dict[str,
 
 
 def _flush_replaced() -> None:
-    """A cell may have put a stream of its own around ours: what that holds back is to be seen, too."""
+    """Flush the streams that a cell may have put around ours, so that what they hold back is seen, too."""
     for stream in (getattr(sys, "stdout", None), getattr(sys, "stderr", None)):
         if stream is not stdout and stream is not stderr and stream is not None:
             with contextlib.suppress(Exception):
@@ -231,7 +232,7 @@ def _finish_waiting() -> None:
 
 
 def _forget_waiting() -> None:
-    """What is left then belongs to nobody; the host has cancelled its calls."""
+    """Drop what is left of the cell; the host has cancelled its calls."""
     in_flight.clear()
     current.alive.clear()
     twins.cache.codes.clear()

@@ -1,4 +1,4 @@
-"""asyncio without sockets or threads: an event loop whose waiting is the door's.
+"""asyncio without sockets or threads: an event loop that waits at the door.
 
 Tasks, timers, gather, TaskGroup, wait_for, queues and the rest are CPython's own; only where a loop would wait for
 sockets, this one waits for calls (tickets.py). `asyncio.run` and `run_until_complete` also work while a loop runs, as
@@ -216,9 +216,8 @@ def finish() -> None:
             for task in left:
                 task.cancel("its cell has ended")
             loop.call_soon(loop.stop)
-            with contextlib.suppress(
-                SystemExit
-            ):  # what made the cell end comes up again in a TaskGroup that is cancelled
+            # The SystemExit that ended the cell is raised again by a TaskGroup that is cancelled.
+            with contextlib.suppress(SystemExit):
                 loop.run_forever()
 
 

@@ -1,4 +1,4 @@
-"""What to say of files: those here are the code's own, in memory, below /tmp (wasm/divebell_wasm/c/files.c)."""
+"""Files, which are in memory, below /tmp (wasm/divebell_wasm/c/files.c): hints in errors, and what WASI lacks."""
 
 import errno
 import os

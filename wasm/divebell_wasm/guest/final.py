@@ -1,4 +1,4 @@
-"""How a cell gives the answer: FINAL, FINAL_VAR, SUBMIT and `answer`. What may be one is answerable.py's.
+"""How a cell gives the answer: FINAL, FINAL_VAR, SUBMIT and `answer`. Which values may be one: answerable.py.
 
 `answer` is a dict of "content" and "ready" at first. Much code says `answer = llm_query(...)` instead: then the name is
 the code's own variable, as any other, until a cell says answer["ready"] = True, or puts such a dict into it.
@@ -37,7 +37,7 @@ class FinalAnswer:
         self.submitted: dict[str, object] | None = None
 
     def give(self, value: object) -> str:
-        """FINAL's answer. What came before it no longer counts."""
+        """Take FINAL's answer. It replaces any answer before it."""
         text, data = answerable.read(value)
         self.text, self.value, self.submitted = text, data, None
         return text
@@ -114,13 +114,13 @@ def _reset(answer: "dict[str, object] | None") -> None:
 
 
 def _is_ready(answer: dict[str, object]) -> bool:
-    """Not by its truth alone: a value of the cell's own could do anything when asked for that."""
+    """Only for values of exact types: bool() of an object of the cell's own would run code of the cell's."""
     ready = dict.get(answer, "ready")
     return ready is True or (type(ready) in (int, str) and ready in (1, "True", "true", "yes"))
 
 
 def _crosses(data: object) -> bool:
-    """Whether the data crosses beside its text."""
+    """Whether the data is small enough to cross beside its text."""
     if type(data) is str:
         return len(data) <= MAX_TEXT_VALUE_CHARACTERS
     try:
@@ -135,7 +135,7 @@ def as_text(value: object) -> str:
 
 
 def read_submission(args: tuple[Any, ...], fields: dict[str, Any]) -> tuple[dict[str, object], str]:
-    """What SUBMIT was given, as fields and as text. TypeError where that is not one answer."""
+    """The arguments of SUBMIT as fields and as text. TypeError where they are not one answer."""
     if args:
         if fields:
             raise TypeError("SUBMIT takes named fields, SUBMIT(field=value, ...), or values in their order, not both")
@@ -158,7 +158,7 @@ def read_submission(args: tuple[Any, ...], fields: dict[str, Any]) -> tuple[dict
 
 
 def check_answer(fields: dict[str, object]) -> None:
-    """Raises BadAnswer with what the host says of them."""
+    """Have the host check the fields. Raises BadAnswer, which says why it refused them."""
     problem = ask(wire.CHECK_ANSWER, value=fields)
     if problem is not None:
         raise BadAnswer(problem)

@@ -1,4 +1,4 @@
-"""What is added to an error which shows that code was written for another engine: the name that does that here."""
+"""Hints added to errors of code that was written for another engine: which name does the same here."""
 
 import linecache
 import types
@@ -50,7 +50,7 @@ _BY_USE = {
 }  # fmt: skip
 
 FOREIGN_NAMES: dict[str, str] = {name: sentence for sentence, names in _BY_USE.items() for name in names}
-"""What to say of names that other engines have, or that models expect."""
+"""The hint for each name that other engines have, or that models expect."""
 
 
 def hint_of(error: BaseException, namespace: dict[str, object]) -> str | None:

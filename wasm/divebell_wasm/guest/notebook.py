@@ -1,4 +1,4 @@
-"""Lines that a notebook understands and Python does not: what a SyntaxError at one of them says."""
+"""Explains a SyntaxError at a line that a notebook understands and Python does not."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What a cell prints: the first and the last part are kept, and the middle is counted."""
+"""The output of a cell: the first and the last part are kept; of the middle, only the number of characters."""
 
 import codecs
 import io

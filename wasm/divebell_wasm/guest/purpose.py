@@ -1,5 +1,5 @@
-"""Which variables a cell set on purpose. `FINAL(total)` in a reply's text means the variable; `FINAL(B)`, where B is
-what a loop over options left behind, means the letter.
+"""Finds out which variables a cell set on purpose. `FINAL(total)` in a reply's text means the variable; `FINAL(B)`,
+where B is what a loop over options left behind, means the letter.
 
 The cells' sources are kept for tracebacks (cell.py), so nothing has to be written down while cells run.
 """

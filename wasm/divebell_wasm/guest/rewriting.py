@@ -1,4 +1,4 @@
-"""What is changed in a cell's code before it runs.
+"""Changes a cell's code before it runs.
 
 `FINAL_VAR("name")` gives a variable by its name, but models as often write `FINAL_VAR(name)`. Only the code tells these
 apart where the variable holds a single word, which could be a name too.
@@ -99,13 +99,13 @@ class _FinalValues(ast.NodeTransformer):
 
 
 def _call_form_of(node: ast.Call, chooser: str) -> None:
-    """Let the call call what the chooser makes of its function."""
+    """Make the call call `chooser(function)` instead of its function."""
     form = ast.Call(ast.Name(chooser, ast.Load()), [node.func], [])
     node.func = ast.fix_missing_locations(ast.copy_location(form, node.func))
 
 
 def _make_awaitable(node: ast.AST) -> None:
-    """Let a call of a name call the name's async form."""
+    """Make a call of a name call the name's async form."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id != _CALL:
         _call_form_of(node, _AWAITABLE)
 

@@ -1,4 +1,4 @@
-"""What programs expect around them: a keyboard, a debugger, processes, a network, locales, the source of their classes.
+"""Stand-ins for what programs expect around them: a keyboard, a debugger, processes, a network, locales, sources.
 
 None of it is here. Each use gets an answer that programs understand, in words that a model does.
 """

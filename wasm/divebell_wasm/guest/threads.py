@@ -1,4 +1,4 @@
-"""threading without threads: a thread's function runs when somebody waits, or as a fiber.
+"""threading without threads: a thread's function runs when something waits, or as a fiber.
 
 A thread starts at the first moment when something waits: a `join`, a queue's `get`, an event, the end of the cell. A
 function that asks models, or calls tools, is interleaved with others wherever it asks (twins.py). Any other function

@@ -77,7 +77,8 @@ class Tickets:
                 return
 
     def pump(self, seconds: float | None = None) -> bool:
-        """Bring something on, and wait for that at most so long (None: as long as it takes). False if nothing came."""
+        """Run a job, or wait for a call to end: for the given seconds at most, or as long as it takes (None). False if
+        nothing happened."""
         if self.jobs:
             self.jobs.popleft()()
             return True
@@ -127,7 +128,7 @@ def result_of(outcome: Outcome) -> Any:
 
 
 def drive(is_done: Callable[[], bool], seconds: float | None = None) -> bool:
-    """Pump until it is done, or so many seconds have passed. Whether it is done."""
+    """Pump until it is done, or the seconds have passed. Returns whether it is done."""
     if is_done():
         return True
     if seconds is None:

@@ -42,7 +42,7 @@ cache = _TwinCodes()
 
 
 class CoroutineCall:
-    """A call that can be a coroutine. `is_direct`: it asks at once, and does nothing else."""
+    """A call in the form of a coroutine. `is_direct`: it does nothing but ask the host."""
 
     __slots__ = ("args", "context", "form", "is_direct", "kwargs")
 
@@ -56,7 +56,7 @@ class CoroutineCall:
 
 
 def as_coroutine_call(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> CoroutineCall | None:
-    """What function(*args, **kwargs) does, as a coroutine; None if it has no twin."""
+    """The call function(*args, **kwargs) in the form of a coroutine; None if the function has no twin."""
     context: Context | None = None
     while True:
         if type(function) is functools.partial:
@@ -141,7 +141,7 @@ def _make_twin_code(function: types.FunctionType) -> types.CodeType | None:
 
 
 def _reachable(function: types.FunctionType) -> dict[str, object]:
-    """What the names that the function does not make itself stand for at this moment."""
+    """The current values of the names that the function does not bind itself."""
     code = function.__code__
     values = {name: function.__globals__[name] for name in code.co_names if name in function.__globals__}
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
@@ -179,7 +179,7 @@ def _source(code: types.CodeType) -> "ast.FunctionDef | ast.Lambda | None":
 
 
 def _has_private_names(node: ast.AST) -> bool:
-    """Whether it has names that a class mangles: only there do they mean what they say."""
+    """Whether it has names that a class mangles, which mean something else outside of it."""
     names = [getattr(part, "id", None) or getattr(part, "attr", None) or "" for part in ast.walk(node)]
     return any(name.startswith("__") and not name.endswith("__") for name in names)
 

@@ -1,4 +1,4 @@
-"""Plain data out of whatever a cell made: exact types only, so that encoding it runs no code of the cell's."""
+"""Converts values of a cell to plain data: exact types only, so that encoding it runs no code of the cell's."""
 
 from builtins import (  # noqa: UP029  (cells may replace them)
     bytearray,
@@ -72,7 +72,8 @@ def is_modest(value: object, most: int) -> bool:
 
 
 def to_plain(value: Any, depth: int = 0) -> object:
-    """The value as plain data: subclasses as what they extend, tuples as lists. WireError where it is none."""
+    """The value as plain data: subclasses as what they extend, tuples as lists. WireError where it is not plain
+    data."""
     kind = type(value)
     if kind in SCALARS:
         return value

@@ -11,7 +11,7 @@ from divebell.rlm_factory import RLMFactory
 from divebell.tenant import Tenant
 from divebell.wiring import RLMOptions
 from divebell_bridge.money.budget import Budget
-from divebell_bridge.money.patience import wait_and_do
+from divebell_bridge.money.patience import retry_while_busy
 from divebell_bridge.money.rates import Rate, RateCard
 
 
@@ -55,7 +55,7 @@ class Engine(EngineResources, RLMFactory):
         tenant = Tenant(name=name, engine=self, per_run=budget, per_day=per_day, total=total, rates=dict(rates or {}))
         if max_concurrent_calls is not None:
             check_places("max_concurrent_calls", max_concurrent_calls)
-        wait_and_do(tenant.write_caps)
+        retry_while_busy(tenant.write_caps)
         if max_concurrent_calls is not None:
             self.places.limit_group(name, max_concurrent_calls)
         return tenant

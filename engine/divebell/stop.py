@@ -25,4 +25,4 @@ class Stop:
     @classmethod
     def of(cls, refusal: BudgetExceeded) -> "Stop":
         """What a refusal says."""
-        return cls(limit=refusal.limit, cap=refusal.cap, spent=refusal.spent, held=refusal.held, path=refusal.path)
+        return cls(limit=refusal.limit, cap=refusal.cap, spent=refusal.spent, held=refusal.held, path=refusal.account)

@@ -271,7 +271,7 @@ class Money(RuleBasedStateMachine):
         parent_id = None if parent is None else parent.id
         try:
             caps = self.ledgers[worker].open(
-                name, kind=kind, path=name, parent=parent_id, wanted=wanted, in_full=in_full, ticket=ticket
+                name, kind=kind, label=name, parent=parent_id, wanted=wanted, in_full=in_full, ticket=ticket
             )
         except BudgetExceeded as error:
             helps, holders = error.waiting_helps, set(error.held_by)
@@ -412,8 +412,8 @@ class Money(RuleBasedStateMachine):
         worker = data.draw(st.integers(0, self.workers - 1))
         dead = self.ledgers[worker]
         assert isinstance(dead, SQLiteLedger)
-        assert dead._life is not None
-        dead._life.forget()
+        assert dead._process_lock is not None
+        dead._process_lock.forget()
         dead._db.close()
         in_flight = sum(node.worker == worker for node, _ in self.open_calls())
         if by_others and self.workers > 1:

@@ -25,7 +25,7 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
     """A tenant with 100 in each limit, and a run of it with 60."""
     ledger: Ledger = MemoryLedger() if request.param == "memory" else SQLiteLedger(tmp_path / "ledger.db")
     day = ledger.tenant("acme", total=Caps(100, 100, 100), today=DAY)
-    ledger.open("run", kind="run", path="run", parent=day, wanted=Caps(60, 60, 60))
+    ledger.open("run", kind="run", label="run", parent=day, wanted=Caps(60, 60, 60))
     yield ledger
     ledger.close()
 
@@ -46,10 +46,10 @@ MISTAKES: dict[str, Callable[[Ledger], object]] = {
     "end a hold as held": lambda ledger: ledger.settle("held", NOTHING, state="held"),
     "forgive": lambda ledger: ledger.settle("held", NOTHING, state="forgiven"),
     "open with less than nothing": lambda ledger: ledger.open(
-        "x", kind="run", path="x", parent=None, wanted=Caps(-1, None, None)
+        "x", kind="run", label="x", parent=None, wanted=Caps(-1, None, None)
     ),
-    "open an account twice": lambda ledger: ledger.open("run", kind="run", path="x", parent=None, wanted=NO_CAPS),
-    "open under nobody": lambda ledger: ledger.open("x", kind="run", path="x", parent="nobody", wanted=NO_CAPS),
+    "open an account twice": lambda ledger: ledger.open("run", kind="run", label="x", parent=None, wanted=NO_CAPS),
+    "open under nobody": lambda ledger: ledger.open("x", kind="run", label="x", parent="nobody", wanted=NO_CAPS),
     "give a tenant less than nothing": lambda ledger: ledger.tenant("acme", total=Caps(-1, None, None), today=DAY),
     "replace a call in flight": lambda ledger: ledger.hold("run", "x", CALL, model="m", replacing="held"),
 }
@@ -66,7 +66,7 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(mistake: str, ledger
 
 
 def test_one_run_cannot_use_what_another_kept_back(ledger: Ledger) -> None:
-    ledger.open("other", kind="run", path="other", parent=None, wanted=Caps(10, 10, 10))
+    ledger.open("other", kind="run", label="other", parent=None, wanted=Caps(10, 10, 10))
     ledger.hold("run", "kept", CALL, model="m", reserve=True)
     with pytest.raises(LedgerError, match="was not kept back for the last call of other"):
         ledger.hold("other", "last", CALL, model="m", replacing="kept")
@@ -80,7 +80,7 @@ def test_a_tenant_named_like_anothers_account_does_not_get_at_it(name: str, ledg
     """Its caps would have become the other's."""
     before = everything(ledger)
     attackers = ledger.tenant(name, total=Caps(10**12, None, None), per_day=Caps(10**12, None, None), today=DAY)
-    ledger.open("theirs", kind="run", path="theirs", parent=attackers, wanted=NO_CAPS)
+    ledger.open("theirs", kind="run", label="theirs", parent=attackers, wanted=NO_CAPS)
     ledger.hold("theirs", "large", Fixed(Amounts(10**11, 0, 0)), model="m")
     assert everything(ledger) == before
     with pytest.raises(BudgetExceeded):
@@ -105,10 +105,10 @@ def test_accounts_nest_so_deep_and_the_deepest_can_be_used_and_closed(ledger: Le
     parent, depth = "run", 3
     while depth < MAX_TREE_DEPTH:
         depth += 1
-        ledger.open(f"child {depth}", kind="child", path="child", parent=parent, wanted=Caps(50, None, None))
+        ledger.open(f"child {depth}", kind="child", label="child", parent=parent, wanted=Caps(50, None, None))
         parent = f"child {depth}"
     with pytest.raises(LedgerError, match="at most 64 deep"):
-        ledger.open("one more", kind="child", path="child", parent=parent, wanted=Caps(50, None, None))
+        ledger.open("one more", kind="child", label="child", parent=parent, wanted=Caps(50, None, None))
     ledger.hold(parent, "deep", CALL, model="m")
     assert ledger.close_account("run") == Amounts(10, 10, 1)
     tenant = ledger.account("tenant:acme")
@@ -124,7 +124,7 @@ def test_a_cap_lowered_under_what_is_spent_takes_nothing_back_and_lends_nothing_
     assert (tenant.held.picodollars, tenant.overdrawn.picodollars) == (60, 30)
     assert ledger.room(day).picodollars == 0
     with pytest.raises(BudgetExceeded):
-        ledger.open("next", kind="run", path="next", parent=day, wanted=Caps(1, None, None))
+        ledger.open("next", kind="run", label="next", parent=day, wanted=Caps(1, None, None))
     ledger.settle("held", Amounts(20, 20, 1))
     ledger.close_account("run")
     tenant = ledger.account("tenant:acme")
@@ -180,7 +180,11 @@ def test_a_days_cap_that_is_lowered_after_midnight_binds_the_run_that_began_befo
     ledger.tenant("acme", per_day=Caps(40, None, None), today=date(2026, 11, 26))
     with pytest.raises(BudgetExceeded) as refused:
         ledger.hold("run", "late", Fixed(Amounts(41, 0, 1)), model="m")
-    assert (refused.value.path, refused.value.cap, refused.value.waiting_helps) == (f"acme, {DAY}", dollars(40), False)
+    assert (refused.value.account, refused.value.cap, refused.value.waiting_helps) == (
+        f"acme, {DAY}",
+        dollars(40),
+        False,
+    )
 
 
 def money(amount: int) -> Fixed:
@@ -204,7 +208,7 @@ def test_a_cap_that_is_lowered_binds_a_run_with_a_budget_of_its_own_at_its_next_
     with pytest.raises(BudgetExceeded) as refused:
         ledger.hold("run", "over", money(1), model="m")
     assert (refused.value.cap, refused.value.held, refused.value.waiting_helps) == (dollars(40), dollars(40), True)
-    assert refused.value.path.startswith("acme")
+    assert refused.value.account.startswith("acme")
     assert ledger.settle("in flight", Amounts(30, 0, 1)).state == "settled"
     assert ledger.settle("within", Amounts(10, 0, 1)).state == "settled"
     with pytest.raises(BudgetExceeded) as refused:
@@ -216,13 +220,13 @@ def test_a_cap_that_is_lowered_binds_a_run_with_a_budget_of_its_own_at_its_next_
     ledger.hold("run", "free again", money(19), model="m")
     with pytest.raises(BudgetExceeded) as refused:
         ledger.hold("run", "over its own", money(1), model="m")
-    assert refused.value.path == "run"
+    assert refused.value.account == "run"
 
 
 def test_a_lowered_cap_is_one_for_all_runs_and_their_children(ledger: Ledger) -> None:
     day = ledger.tenant("acme", today=DAY)
-    ledger.open("other", kind="run", path="other", parent=day, wanted=Caps(20, None, None))
-    ledger.open("child", kind="child", path="child", parent="run", wanted=Caps(30, None, None))
+    ledger.open("other", kind="run", label="other", parent=day, wanted=Caps(20, None, None))
+    ledger.open("child", kind="child", label="child", parent="run", wanted=Caps(30, None, None))
     ledger.hold("child", "a", money(5), model="m")
     ledger.settle("a", Amounts(5, 0, 1))
     ledger.hold("other", "b", money(6), model="m")
@@ -257,13 +261,13 @@ def test_what_was_kept_back_for_the_last_call_does_not_get_round_the_brake(ledge
 
 def test_where_all_is_set_aside_the_refusal_says_by_whom_and_that_it_may_come_back(ledger: Ledger) -> None:
     day = ledger.tenant("acme", today=DAY)
-    ledger.open("other", kind="run", path="the other", parent=day, wanted=Caps(40, None, None))
+    ledger.open("other", kind="run", label="the other", parent=day, wanted=Caps(40, None, None))
     for wanted, in_full in ((10, False), (10, True), (200, True)):
         with pytest.raises(
             BudgetExceeded,
             match=r"nothing is free for a budget of \$.*: \$.* is set aside by 2 other runs of tenant 'acme'",
         ) as refused:
-            ledger.open("late", kind="run", path="late", parent=day, wanted=Caps(wanted, None, None), in_full=in_full)
+            ledger.open("late", kind="run", label="late", parent=day, wanted=Caps(wanted, None, None), in_full=in_full)
         assert refused.value.waiting_helps
         assert sorted(refused.value.held_by) == ["run", "the other"]
     ledger.hold("other", "a", money(40), model="m")
@@ -272,19 +276,19 @@ def test_where_all_is_set_aside_the_refusal_says_by_whom_and_that_it_may_come_ba
     ledger.hold("run", "b", money(60), model="m")
     ledger.settle("b", Amounts(60, 0, 1))
     with pytest.raises(BudgetExceeded, match="is spent by tenant 'acme'") as refused:  # though the run is still open
-        ledger.open("late", kind="run", path="late", parent=day, wanted=Caps(10, None, None), in_full=True)
+        ledger.open("late", kind="run", label="late", parent=day, wanted=Caps(10, None, None), in_full=True)
     assert (refused.value.waiting_helps, refused.value.held_by) == (False, ("run",))
 
 
 def test_who_waits_for_a_whole_budget_gets_all_that_can_be_had_and_not_less(ledger: Ledger) -> None:
     day = ledger.tenant("acme", today=DAY)
     with pytest.raises(BudgetExceeded, match=r"is free for a budget of .* by 1 other run of tenant 'acme'"):
-        ledger.open("late", kind="run", path="late", parent=day, wanted=Caps(50, None, None), in_full=True)
-    assert ledger.open("less", kind="run", path="less", parent=day, wanted=Caps(50, None, None)).picodollars == 40
+        ledger.open("late", kind="run", label="late", parent=day, wanted=Caps(50, None, None), in_full=True)
+    assert ledger.open("less", kind="run", label="less", parent=day, wanted=Caps(50, None, None)).picodollars == 40
     ledger.close_account("less")
     ledger.hold("run", "a", money(60), model="m")
     ledger.settle("a", Amounts(60, 0, 1))
-    got = ledger.open("late", kind="run", path="late", parent=day, wanted=Caps(50, None, None), in_full=True)
+    got = ledger.open("late", kind="run", label="late", parent=day, wanted=Caps(50, None, None), in_full=True)
     assert got.picodollars == 40  # the rest is spent, and to wait for that would be for ever
 
 
@@ -294,17 +298,17 @@ def test_nobody_is_served_before_those_who_wait(ledger: Ledger) -> None:
     assert [ledger.is_first_in_line(day, ticket) for ticket in (first, second)] == [True, False]
     for ticket, in_full in ((None, True), (second, True), (second, False)):
         with pytest.raises(BudgetExceeded, match="wait for its money, and came first") as refused:
-            ledger.open("late", kind="run", path="late", parent=day, wanted=wanted, in_full=in_full, ticket=ticket)
+            ledger.open("late", kind="run", label="late", parent=day, wanted=wanted, in_full=in_full, ticket=ticket)
         assert refused.value.waiting_helps
-    ledger.open("unlimited", kind="run", path="unlimited", parent=day, wanted=NO_CAPS, in_full=True)
+    ledger.open("unlimited", kind="run", label="unlimited", parent=day, wanted=NO_CAPS, in_full=True)
     others = ledger.tenant("umbra", total=Caps(30, None, None), today=DAY)
-    ledger.open("another's", kind="run", path="another's", parent=others, wanted=wanted, in_full=True)
-    ledger.open("first", kind="run", path="first", parent=day, wanted=wanted, in_full=True, ticket=first)
+    ledger.open("another's", kind="run", label="another's", parent=others, wanted=wanted, in_full=True)
+    ledger.open("first", kind="run", label="first", parent=day, wanted=wanted, in_full=True, ticket=first)
     assert ledger.is_first_in_line(day, second)
     assert not ledger.renew_ticket(first)
     ledger.leave_line(second)
     ledger.leave_line(second)
-    ledger.open("free for all", kind="run", path="x", parent=day, wanted=Caps(5, None, None), in_full=True)
+    ledger.open("free for all", kind="run", label="x", parent=day, wanted=Caps(5, None, None), in_full=True)
 
 
 def test_a_place_in_the_line_that_nobody_renews_is_nobodys(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,8 +327,8 @@ def test_a_memory_ledger_forgets_what_has_closed() -> None:
     ledger = MemoryLedger()
     day = ledger.tenant("acme", today=DAY)
     for number in range(50):
-        ledger.open("run", kind="run", path="run", parent=day, wanted=NO_CAPS)
-        ledger.open("child", kind="child", path="child", parent="run", wanted=NO_CAPS)
+        ledger.open("run", kind="run", label="run", parent=day, wanted=NO_CAPS)
+        ledger.open("child", kind="child", label="child", parent="run", wanted=NO_CAPS)
         ledger.hold("child", f"hold {number}", CALL, model="m")
         ledger.close_account("run")
     books = ledger._books

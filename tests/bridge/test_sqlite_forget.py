@@ -22,8 +22,8 @@ def test_what_ended_long_ago_is_forgotten_but_for_what_it_cost(tmp_path: Path, m
     path = tmp_path / "ledger.db"
 
     def used(ledger: SQLiteLedger, name: str) -> None:
-        ledger.open(name, kind="run", path=name, parent=ledger.tenant("acme"), wanted=Caps(1000, None, None))
-        ledger.open(f"{name}.1", kind="child", path=name, parent=name, wanted=Caps(100, None, None))
+        ledger.open(name, kind="run", label=name, parent=ledger.tenant("acme"), wanted=Caps(1000, None, None))
+        ledger.open(f"{name}.1", kind="child", label=name, parent=name, wanted=Caps(100, None, None))
         ledger.hold(f"{name}.1", f"hold of {name}", Fixed(Amounts(50, 5, 1)), model="m")
         ledger.settle(f"hold of {name}", Amounts(30, 3, 1))
 
@@ -62,8 +62,8 @@ def test_what_is_too_old_is_forgotten_in_small_pieces(tmp_path: Path, monkeypatc
             patch.setattr(f"divebell_bridge.money.sqlite.{module}.now_text", long_ago)
         with SQLiteLedger(path) as ledger:
             for number in range(12):
-                ledger.open(f"run {number}", kind="run", path="r", parent=ledger.tenant("acme"), wanted=Caps())
-                ledger.open(f"child {number}", kind="child", path="c", parent=f"run {number}", wanted=Caps())
+                ledger.open(f"run {number}", kind="run", label="r", parent=ledger.tenant("acme"), wanted=Caps())
+                ledger.open(f"child {number}", kind="child", label="c", parent=f"run {number}", wanted=Caps())
                 for hold in range(5):
                     ledger.hold(f"child {number}", f"hold {number}, {hold}", Fixed(Amounts(10, 1, 1)), model="m")
                 ledger.close_account(f"run {number}")
@@ -81,7 +81,7 @@ def test_what_is_too_old_is_forgotten_in_small_pieces(tmp_path: Path, monkeypatc
         left = [rows(ledger)]
         assert left == [12 * 7 - 20]
         for number in range(20):
-            ledger.open(f"new {number}", kind="run", path="r", parent=None, wanted=Caps())
+            ledger.open(f"new {number}", kind="run", label="r", parent=None, wanted=Caps())
             left.append(rows(ledger) - (number + 1))
         assert all(0 <= before - after <= 11 for before, after in itertools.pairwise(left))
         assert left[-1] == 0

@@ -30,7 +30,7 @@ day = ledger.tenant("acme", total=Caps(100, None, None))
 
 def open_run(ledger: SQLiteLedger, name: str = "run") -> str:
     day = ledger.tenant("acme", total=Caps(100, None, None))
-    ledger.open(name, kind="run", path=name, parent=day, wanted=Caps(60, None, None))
+    ledger.open(name, kind="run", label=name, parent=day, wanted=Caps(60, None, None))
     return name
 
 
@@ -91,7 +91,7 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 leave.set()
-ledger.open("run", kind="run", path="run", parent=day, wanted=Caps(60, None, None))
+ledger.open("run", kind="run", label="run", parent=day, wanted=Caps(60, None, None))
 print(ledger.account("run").caps.picodollars)
 """,
         LEDGER=str(tmp_path / "ledger.db"),
@@ -106,7 +106,7 @@ def test_a_forked_child_that_ends_leaves_the_parents_books_alone(tmp_path: Path,
     said = alone(
         HELD
         + """
-ledger.open("run", kind="run", path="run", parent=day, wanted=Caps(60, None, None))
+ledger.open("run", kind="run", label="run", parent=day, wanted=Caps(60, None, None))
 ledger.hold("run", "before", Fixed(Amounts(10, 10, 1)), model="m")
 if os.fork() == 0:
     sys.exit()
@@ -128,7 +128,7 @@ import os, signal, subprocess, sys, time
 script = '''"""
         + HELD
         + """
-ledger.open("run", kind="run", path="run", parent=day, wanted=Caps(60, None, None))
+ledger.open("run", kind="run", label="run", parent=day, wanted=Caps(60, None, None))
 ledger.hold("run", "a", Fixed(Amounts(10, 10, 1)), model="m")
 child = os.fork()
 if child == 0:
@@ -160,8 +160,8 @@ def test_a_process_whose_life_file_was_deleted_is_charged_and_goes_on_as_another
     alive, other = SQLiteLedger(path), SQLiteLedger(path)
     open_run(alive)
     alive.hold("run", "a", CALL, model="m")
-    assert alive._life is not None
-    alive._life.path.unlink()
+    assert alive._process_lock is not None
+    alive._process_lock.path.unlink()
     assert other.recover() == 1
     assert alive.settle("a", Amounts(4, 4, 1)).state == "uncertain"
     with pytest.raises(BudgetExceeded, match="closed"):
@@ -170,7 +170,7 @@ def test_a_process_whose_life_file_was_deleted_is_charged_and_goes_on_as_another
     open_run(alive, "next")
     alive.hold("next", "c", CALL, model="m")
     assert other.recover() == 0
-    alive._life.forget()
+    alive._process_lock.forget()
     alive._db.close()
     assert other.recover() == 1
     assert figures(other) == (20, 0)
@@ -182,10 +182,10 @@ def test_a_process_whose_life_file_was_deleted_does_not_bury_itself(tmp_path: Pa
     with SQLiteLedger(tmp_path / "ledger.db") as ledger:
         open_run(ledger)
         ledger.hold("run", "a", CALL, model="m")
-        assert ledger._life is not None
-        ledger._life.path.unlink()
+        assert ledger._process_lock is not None
+        ledger._process_lock.path.unlink()
         assert ledger.recover() == 0
-        ledger.open("next", kind="run", path="next", parent=None, wanted=Caps())
+        ledger.open("next", kind="run", label="next", parent=None, wanted=Caps())
         assert ledger.recover() == 0
         assert ledger.settle("a", Amounts(4, 4, 1)).state == "settled"
     with SQLiteLedger(tmp_path / "ledger.db") as after:
@@ -197,11 +197,11 @@ def test_a_worker_taken_for_dead_that_opened_more_before_it_noticed_is_not_forgo
     alive, other = SQLiteLedger(path), SQLiteLedger(path)
     day = alive.tenant("acme", total=Caps(100, None, None))
     alive._db.execute("UPDATE workers SET ended = 'now' WHERE id = ?", (alive.worker,))
-    alive.open("run", kind="run", path="run", parent=day, wanted=Caps(60, None, None))
+    alive.open("run", kind="run", label="run", parent=day, wanted=Caps(60, None, None))
     alive.hold("run", "a", CALL, model="m")
     assert other.recover() == 0
-    assert alive._life is not None
-    alive._life.forget()
+    assert alive._process_lock is not None
+    alive._process_lock.forget()
     alive._db.close()
     assert other.recover() == 1
     assert figures(other) == (10, 0)
@@ -230,8 +230,8 @@ def test_a_life_file_that_cannot_be_opened_is_taken_for_a_life(tmp_path: Path, m
 def test_the_dead_workers_files_are_swept_up(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     dead = SQLiteLedger(path)
-    assert dead._life is not None
-    dead._life.forget()
+    assert dead._process_lock is not None
+    dead._process_lock.forget()
     dead._db.close()
     assert len(list(tmp_path.glob("*-worker-*"))) == 1
     SQLiteLedger(path).close()
@@ -247,11 +247,11 @@ def test_a_ledger_deleted_or_replaced_while_it_is_open_lends_nothing_more(tmp_pa
             if "-worker-" not in file.name:
                 file.unlink()
         with pytest.raises(LedgerError, match="deleted, moved or replaced while it was open"):
-            ledger.open("next", kind="run", path="next", parent=None, wanted=Caps())
+            ledger.open("next", kind="run", label="next", parent=None, wanted=Caps())
         with SQLiteLedger(path) as anew:
             open_run(anew)
             with pytest.raises(LedgerError, match="deleted, moved or replaced"):
-                ledger.open("next", kind="run", path="next", parent=None, wanted=Caps())
+                ledger.open("next", kind="run", label="next", parent=None, wanted=Caps())
 
 
 def _sqlite_of_another(path: Path) -> None:
@@ -319,7 +319,7 @@ def test_a_full_disk_is_a_clear_error_that_changes_nothing_and_passes(tmp_path: 
         + """
 import resource
 from divebell_bridge.money.errors import LedgerBusyError, LedgerError
-ledger.open("run", kind="run", path="run", parent=day, wanted=Caps(60, None, None))
+ledger.open("run", kind="run", label="run", parent=day, wanted=Caps(60, None, None))
 full = os.stat(str(ledger.path) + "-wal").st_size
 resource.setrlimit(resource.RLIMIT_FSIZE, (full, resource.RLIM_INFINITY))
 for number in range(3):
@@ -390,7 +390,7 @@ def test_amounts_over_what_sqlite_can_hold_are_refused_and_nothing_changes(tmp_p
         open_run(ledger)
         for wanted in (Caps(2**63, None, None), Caps(None, 2**70, None)):
             with pytest.raises(LedgerError, match="9\\.2 million dollars"):
-                ledger.open("huge", kind="run", path="huge", parent=None, wanted=wanted)
+                ledger.open("huge", kind="run", label="huge", parent=None, wanted=wanted)
         ledger.hold("run", "a", CALL, model="m")
         with pytest.raises(LedgerError):
             ledger.settle("a", Amounts(2**63, 0, 1))
@@ -433,8 +433,8 @@ def test_threads_that_find_the_same_worker_dead_bury_it_once(tmp_path: Path) -> 
     open_run(dead)
     for number in range(6):
         dead.hold("run", str(number), CALL, model="m")
-    assert dead._life is not None
-    dead._life.forget()
+    assert dead._process_lock is not None
+    dead._process_lock.forget()
     dead._db.close()
     found: list[int] = []
 

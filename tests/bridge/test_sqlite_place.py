@@ -47,7 +47,7 @@ def test_a_hard_link_is_refused_by_either_name(
 
 
 NEXT: dict[str, Callable[[SQLiteLedger], object]] = {
-    "a run": lambda ledger: ledger.open("next", kind="run", path="next", parent=None, wanted=Caps()),
+    "a run": lambda ledger: ledger.open("next", kind="run", label="next", parent=None, wanted=Caps()),
     "a call": lambda ledger: ledger.hold("run", "after", Fixed(Amounts(10, 10, 1)), model="m"),
 }
 
@@ -58,7 +58,7 @@ def test_a_ledger_whose_newest_entries_are_removed_by_hand_lends_nothing_more(
     following: str, endings: tuple[str, ...], tmp_path: Path
 ) -> None:
     with SQLiteLedger(tmp_path / "ledger.db") as ledger:
-        ledger.open("run", kind="run", path="run", parent=None, wanted=Caps(100, None, None))
+        ledger.open("run", kind="run", label="run", parent=None, wanted=Caps(100, None, None))
         ledger.hold("run", "before", Fixed(Amounts(10, 10, 1)), model="m")
         for ending in endings:
             (tmp_path / f"ledger.db{ending}").unlink()
@@ -72,7 +72,7 @@ def test_a_hard_link_that_is_made_while_the_ledger_is_open_ends_its_lending(
     following: str, tmp_path: Path, elsewhere: Path
 ) -> None:
     with SQLiteLedger(tmp_path / "ledger.db") as ledger:
-        ledger.open("run", kind="run", path="run", parent=None, wanted=Caps(100, None, None))
+        ledger.open("run", kind="run", label="run", parent=None, wanted=Caps(100, None, None))
         ledger.hold("run", "before", Fixed(Amounts(10, 10, 1)), model="m")
         os.link(ledger.path, elsewhere / "ledger.db")
         with pytest.raises(LedgerError, match="hard links"):
@@ -97,7 +97,7 @@ def test_symbolic_links_lead_to_one_ledger(tmp_path: Path, elsewhere: Path) -> N
 @pytest.mark.parametrize("following", NEXT)
 def test_a_ledger_that_is_moved_while_it_is_open_lends_nothing_more(following: str, tmp_path: Path) -> None:
     with SQLiteLedger(tmp_path / "ledger.db") as ledger:
-        ledger.open("run", kind="run", path="run", parent=None, wanted=Caps(100, None, None))
+        ledger.open("run", kind="run", label="run", parent=None, wanted=Caps(100, None, None))
         ledger.path.rename(tmp_path / "moved.db")
         with pytest.raises(LedgerError, match="deleted, moved or replaced"):
             NEXT[following](ledger)
@@ -133,7 +133,7 @@ def test_a_mount_that_comes_over_an_open_ledger_ends_its_lending(
         mounts.write_text(MOUNT.format(root="/x", point=ledger.path))
         monkeypatch.setattr(sqlite_place, "MOUNTS", mounts)
         with pytest.raises(LedgerError, match="mounted by itself"):
-            ledger.open("next", kind="run", path="next", parent=None, wanted=Caps())
+            ledger.open("next", kind="run", label="next", parent=None, wanted=Caps())
 
 
 def test_where_nothing_tells_of_mounts_none_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

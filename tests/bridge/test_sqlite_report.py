@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
 def flat(reports: list[AccountReport]) -> dict[str, AccountReport]:
     found = {}
     for report in reports:
-        found[report.account.path] = report
+        found[report.account.label] = report
         found.update(flat(report.children))
     return found
 
@@ -143,7 +143,7 @@ def test_days_are_todays_and_those_with_open_runs_or_every_one(path: Path) -> No
     today = datetime.now(UTC).date()
     with SQLiteLedger(path) as ledger:
         now, _, old = (ledger.tenant("acme", today=today - timedelta(days=days)) for days in (0, 1, 2))
-        ledger.open("r", kind="run", path="run r", parent=old, wanted=Caps())
+        ledger.open("r", kind="run", label="run r", parent=old, wanted=Caps())
         with SQLiteReader(path) as reader:
             (tenant,) = reader.accounts(today=today)
             assert {each.account.id for each in tenant.children} == {old, now}
@@ -329,8 +329,8 @@ def test_a_workers_name_cannot_lead_to_another_file(path: Path, life: str, monke
 
 def test_accounts_in_a_ring_end(path: Path) -> None:
     with SQLiteLedger(path) as ledger:
-        ledger.open("a", kind="run", path="a", parent=None, wanted=Caps())
-        ledger.open("b", kind="child", path="b", parent="a", wanted=Caps())
+        ledger.open("a", kind="run", label="a", parent=None, wanted=Caps())
+        ledger.open("b", kind="child", label="b", parent="a", wanted=Caps())
     tamper(path, "UPDATE accounts SET parent = 'b', is_open = 1 WHERE id = 'a'", "UPDATE accounts SET is_open = 1")
     with SQLiteReader(path) as reader:
         assert reader.accounts(closed_runs=10) == []
@@ -339,7 +339,7 @@ def test_accounts_in_a_ring_end(path: Path) -> None:
 
 def test_a_tree_that_is_too_deep_is_cut(path: Path) -> None:
     with SQLiteLedger(path) as ledger:
-        ledger.open("0", kind="run", path="0", parent=None, wanted=Caps())
+        ledger.open("0", kind="run", label="0", parent=None, wanted=Caps())
     for number in range(1, 2_000, 400):
         tamper(
             path,
@@ -371,7 +371,7 @@ def test_a_text_that_is_not_utf_8_is_shown_and_one_without_end_refused(path: Pat
         ledger.tenant("acme")
     tamper(path, "UPDATE accounts SET path = CAST(x'61ff62' AS TEXT) WHERE id = 'tenant:acme'")
     with SQLiteReader(path) as reader:
-        assert [each.account.path for each in reader.accounts()] == ["a\N{REPLACEMENT CHARACTER}b"]
+        assert [each.account.label for each in reader.accounts()] == ["a\N{REPLACEMENT CHARACTER}b"]
     tamper(path, "UPDATE accounts SET path = printf('%.*c', 10000000, 'x') WHERE id = 'tenant:acme'")
     with SQLiteReader(path) as reader, pytest.raises(LedgerError, match="cannot be read"):
         reader.accounts()
@@ -381,7 +381,7 @@ def test_more_rows_than_the_bound_are_cut_and_said_to_be(path: Path, monkeypatch
     monkeypatch.setattr(sqlite_report, "MAX_ROWS", 5)
     with SQLiteLedger(path) as ledger:
         for number in range(10):
-            ledger.open(str(number), kind="run", path="r", parent=None, wanted=Caps())
+            ledger.open(str(number), kind="run", label="r", parent=None, wanted=Caps())
         with SQLiteReader(path) as reader:
             assert not reader.is_cut
             assert len(reader.accounts()) == 5
@@ -409,11 +409,11 @@ def test_what_cannot_be_closed_is_told(path: Path) -> None:
     """A hold of a process that is gone, in a run of one that is alive: the run's end will close it."""
     bid: Bid = Fixed(Amounts(MILLI, 1, 1))
     with SQLiteLedger(path) as ledger:
-        ledger.open("r", kind="run", path="run r", parent=None, wanted=Caps(DOLLAR, None, None))
+        ledger.open("r", kind="run", label="run r", parent=None, wanted=Caps(DOLLAR, None, None))
         with SQLiteLedger(path) as other:
             other.hold("r", "h", bid, model="m")
         done = reconcile(path)
-        assert [(each.path, each.held.picodollars) for each in done.left] == [("run r", MILLI)]
+        assert [(each.account, each.held.picodollars) for each in done.left] == [("run r", MILLI)]
         assert done.alive == 1
         ledger.close_account("r")
         assert reconcile(path).left == ()

@@ -24,8 +24,8 @@ def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     path = tmp_path / "ledger.db"
     with SQLiteLedger(path) as ledger:
         day = ledger.tenant("acme", total=Caps(100, 100, 100))
-        ledger.open("run", kind="run", path="run", parent=day, wanted=Caps(60, 60, 60))
-        ledger.open("over", kind="run", path="over", parent=day, wanted=Caps(5, 5, 5))
+        ledger.open("run", kind="run", label="run", parent=day, wanted=Caps(60, 60, 60))
+        ledger.open("over", kind="run", label="over", parent=day, wanted=Caps(5, 5, 5))
         ledger.close_account("over")
         for hold in ("settled", "held"):
             ledger.hold("run", hold, CALL, model="m")

@@ -85,7 +85,7 @@ def test_stop_ends_a_wait_and_all_that_follow_until_the_next_cell(table: Tickets
     assert refusal(table.wait, None, 0) == "Unavailable"
     assert refusal(submit, table, "b") == "Unavailable"
     table.clear()
-    table.go_on()
+    table.resume()
     assert submit(table, "c")
 
 

@@ -20,7 +20,7 @@ def ledger(tmp_path: Path) -> Iterator[SQLiteLedger]:
     """A tenant with a run that has set $20 aside, of which $2 are held."""
     with SQLiteLedger(tmp_path / "ledger.db") as ledger:
         day = ledger.tenant("acme", total=Caps(100 * DOLLAR, 1_000, None), per_day=Caps(None, None, 50))
-        ledger.open("run", kind="run", path="run", parent=day, wanted=Caps(20 * DOLLAR, None, None))
+        ledger.open("run", kind="run", label="run", parent=day, wanted=Caps(20 * DOLLAR, None, None))
         for number in range(2):
             ledger.hold("run", f"hold {number}", CALL, model="m")
         yield ledger

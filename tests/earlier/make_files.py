@@ -199,8 +199,8 @@ COST = Amounts(3_000_000, 210, 1)
 def use(ledger: SQLiteLedger, day: str | None, name: str, *, close: bool) -> None:
     """A run with a child; calls that are settled, refunded, of unknown cost, and, if it stays open, in flight."""
     caps = Caps(100_000_000, 10_000, 50)
-    ledger.open(name, kind="run", path="0", parent=day, wanted=caps)
-    ledger.open(f"{name}.1", kind="child", path="0.1", parent=name, wanted=Caps(20_000_000, None, 5))
+    ledger.open(name, kind="run", label="0", parent=day, wanted=caps)
+    ledger.open(f"{name}.1", kind="child", label="0.1", parent=name, wanted=Caps(20_000_000, None, 5))
     ledger.hold(name, f"{name} reserve", CALL, model="root", reserve=True)
     for account in (name, f"{name}.1"):
         for state, cost in (("settled", COST), ("refunded", Amounts()), ("uncertain", CALL.amounts(0))):
@@ -228,7 +228,7 @@ def make_ledger(path: Path) -> None:
         day = ledger.tenant("acme", today=date(2026, 11, 25))
         use(ledger, day, "closed", close=True)
         use(ledger, None, "of nobody", close=True)
-        ledger.open("overdrawn", kind="run", path="0", parent=day, wanted=Caps(10_000_000, None, None))
+        ledger.open("overdrawn", kind="run", label="0", parent=day, wanted=Caps(10_000_000, None, None))
         ledger.hold("overdrawn", "overdraws", CALL, model="root")
         ledger.settle("overdraws", Amounts(12_000_000, 900, 1), overrun=True)
         ledger.tenant("stopped", total=Caps(0, 0, 0), today=date(2026, 11, 25))
@@ -248,8 +248,8 @@ def leave_open(path: Path) -> None:
     day = ledger.tenant("acme", today=date(2026, 11, 25))
     use(ledger, day, "left open", close=False)
     ledger.stand_in_line(day)
-    assert ledger._life is not None
-    ledger._life.forget()
+    assert ledger._process_lock is not None
+    ledger._process_lock.forget()
     ledger._db.close()
 
 

@@ -63,7 +63,7 @@ def test_a_ledger_of_version_2_takes_new_runs_within_what_is_left(version_2: Pat
         day = ledger.tenant("acme", today=TODAY)
         left = ledger.room(day)
         assert left == Caps(DOLLAR // 10, 10**6, 1_000 - 14)
-        assert ledger.open("new", kind="run", path="0", parent=day, wanted=Caps(2 * DOLLAR, None, 50)) == Caps(
+        assert ledger.open("new", kind="run", label="0", parent=day, wanted=Caps(2 * DOLLAR, None, 50)) == Caps(
             DOLLAR // 10, None, 50
         )
         ledger.hold("new", "one", CALL, model="root")
@@ -72,7 +72,7 @@ def test_a_ledger_of_version_2_takes_new_runs_within_what_is_left(version_2: Pat
         assert ledger.room(day) == Caps(DOLLAR // 10 - 7, 10**6 - 7, 1_000 - 15)
         with pytest.raises(BudgetExceeded):
             ledger.open(
-                "of it", kind="run", path="0", parent=ledger.tenant("stopped", today=TODAY), wanted=Caps(1, 1, 1)
+                "of it", kind="run", label="0", parent=ledger.tenant("stopped", today=TODAY), wanted=Caps(1, 1, 1)
             )
     with SQLiteLedger(version_2) as again:
         assert again.room(again.tenant("acme", today=TODAY)) == Caps(DOLLAR // 10 - 7, 10**6 - 7, 1_000 - 15)
@@ -87,7 +87,7 @@ def test_a_ledger_of_version_1_opens_with_all_that_it_had(version_1: Path) -> No
         assert ledger.room(day) == Caps(80, None, 48)
         ticket = ledger.stand_in_line(day)
         wanted = Caps(30, None, None)
-        assert ledger.open("new", kind="run", path="new", parent=day, wanted=wanted, ticket=ticket) == wanted
+        assert ledger.open("new", kind="run", label="new", parent=day, wanted=wanted, ticket=ticket) == wanted
         ledger.tenant("acme", total=Caps(20, None, None), today=TODAY)
         with pytest.raises(BudgetExceeded):
             ledger.hold("new", "one", CALL, model="m")

@@ -31,7 +31,7 @@ SAID = (
     '"usage":{"cache_write_tokens":0,"cached_input_tokens":0,"input_tokens":3,"output_tokens":1}'
 )
 COST = Tally(input_tokens=3, spent_picodollars=5)
-REFUSAL = BudgetExceeded("no more", limit="calls", cap=2, spent=2, held=0, path="run")
+REFUSAL = BudgetExceeded("no more", limit="calls", cap=2, spent=2, held=0, account="run")
 
 
 @pytest.mark.parametrize(

@@ -279,7 +279,7 @@ def test_a_ledger_that_cannot_settle_keeps_the_money_held_until_it_can() -> None
         calls = MeteredCalls({"m": model}, max_concurrent=4)
         assert (await calls(meter, model, asking())).completion.text == "yes"
         assert calls._places.value == 4
-        account = ledger.account(meter._account)
+        account = ledger.account(meter._account_id)
         assert account is not None
         assert (account.spent.picodollars, account.held.picodollars) == (0, 4 * CENT)
         assert not meter.close()
@@ -331,7 +331,7 @@ def test_a_cancellation_at_any_moment_leaves_no_hold_open_and_no_place_taken(
                     await (anyio.sleep(0.0005) if moment % 2 else anyio.lowlevel.checkpoint())
                 scope.cancel()
         nothing_is_left_over(calls, meter, 3)
-        account = ledger.account(meter._account)
+        account = ledger.account(meter._account_id)
         assert account is not None
         assert account.spent.calls == len(model.requests) - never_ran
         assert account.spent.picodollars == int(cents(meter)) * CENT

@@ -178,7 +178,7 @@ def test_a_call_that_is_being_settled_as_the_run_ends_costs_what_it_did_and_not_
         await host.tasks.wait_closed()
         ledger.backlog.finish_all()
         assert meter.summary()["dollars"] == Decimal("0.01")
-        account = ledger.account(meter._account)
+        account = ledger.account(meter._account_id)
         assert account is not None
         assert (account.spent.picodollars, account.held) == (CENT, NOTHING)
         assert outcomes == [{"text": "y"}]

@@ -83,7 +83,7 @@ async def paid(
         outcome = await calls(meter, model, row.request)
     except (ModelError, BudgetExceeded) as error:
         outcome = error
-    run = ledger.account(meter._account)
+    run = ledger.account(meter._account_id)
     assert run is not None
     assert run.held == NOTHING
     assert tuple(run.spent) == tuple(map(sum, zip(*(end[1:] for end in ends_of_holds(ledger)), strict=True)))

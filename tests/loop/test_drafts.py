@@ -139,7 +139,7 @@ def test_a_failed_run_repeats_and_a_resumed_one_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        BudgetExceeded("no", limit="calls", cap=3, spent=3, path="0"),
+        BudgetExceeded("no", limit="calls", cap=3, spent=3, account="0"),
         ModelRefusedError("no", model="m", status=401, never_ran=True),
         ContextTooLongError("no", limit_tokens=8, requested_tokens=9, counts_output=False),
         IncompleteReply("cut", text="half"),

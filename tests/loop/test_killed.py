@@ -210,10 +210,10 @@ sys.path.insert(0, os.getcwd())
 from tests.loop.test_races import CARD, THREADS, in_threads
 from divebell import Budget, SQLiteLedger
 from divebell_bridge.money.meter import Meter
-from divebell_bridge.money.patience import wait_and_do
+from divebell_bridge.money.patience import retry_while_busy
 ledger = SQLiteLedger(sys.argv[1])
-day = wait_and_do(lambda: ledger.tenant("acme"))
-meters = [wait_and_do(lambda: Meter(Budget(), CARD, ledger=ledger, parent_account=day)) for _ in range(THREADS)]
+day = retry_while_busy(lambda: ledger.tenant("acme"))
+meters = [retry_while_busy(lambda: Meter(Budget(), CARD, ledger=ledger, parent_account=day)) for _ in range(THREADS)]
 print("ready", flush=True)
 in_threads(meters, 10**6, int(sys.argv[2]))
 """

@@ -22,7 +22,7 @@ from divebell_bridge.money.budget import Budget
 from divebell_bridge.money.charges import Hold
 from divebell_bridge.money.errors import BudgetExceeded, LedgerBusyError
 from divebell_bridge.money.meter import Meter
-from divebell_bridge.money.patience import wait_and_do
+from divebell_bridge.money.patience import retry_while_busy
 from divebell_bridge.money.rates import Rate, RateCard
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 
@@ -216,7 +216,7 @@ def test_a_cap_lowered_in_the_middle_of_a_race_is_kept_from_that_moment_on(seed:
     with SQLiteLedger(path) as operators:
         while in_use(operators) < 1_000 * (seed + 1):  # lowered under what is in use already, and over it
             time.sleep(0.001)
-        wait_and_do(lambda: operators.tenant("acme", total=Caps(low, None, None)))
+        retry_while_busy(lambda: operators.tenant("acme", total=Caps(low, None, None)))
         just_after = in_use(operators)
         for thread in threads:
             thread.join()

@@ -298,7 +298,7 @@ def test_a_tenant_with_nothing_left_is_refused_before_any_call() -> None:
     rlm = tenant_rlm(engine, total=Budget(dollars="0"))
     with pytest.raises(BudgetExceeded) as raised:
         tenant_rlm(engine, budget=Budget(dollars="0.10"), total=Budget(dollars="0")).run(CONTEXT, "q")
-    assert raised.value.path == "acme"
+    assert raised.value.account == "acme"
     assert rlm.cost_summary()["calls"] == 0
 
 

@@ -140,7 +140,7 @@ def test_a_cap_lowered_in_flight_ends_a_run_with_a_budget_of_its_own_at_its_next
         with pytest.raises(BudgetExceeded) as raised:
             spender(acme, during, on_exhausted="raise").run("context", "q")
         assert not raised.value.waiting_helps
-        assert raised.value.path.startswith("acme")
+        assert raised.value.account.startswith("acme")
         account = engine.ledger.account("tenant:acme")
         assert account is not None
         assert (account.spent.calls, account.held.calls) == (3, 0)

@@ -163,7 +163,7 @@ def test_an_answer_is_not_lost_where_the_ledger_cannot_be_written_as_the_run_end
     if way != "locked by another program":
         assert "could not be written, and is tried again" in caplog.text
         with pytest.raises(LedgerUnavailableError):
-            engine.ledger.open("more", kind="run", path="more", parent=None, wanted=Caps())
+            engine.ledger.open("more", kind="run", label="more", parent=None, wanted=Caps())
     mend[0]()
     assert sums(engine) == (Decimal("0.05"), 0)
 
@@ -221,7 +221,7 @@ def test_a_run_whose_ledger_cannot_be_written_any_more_makes_no_further_call_and
 def test_closing_the_ledger_writes_what_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     ledger = SQLiteLedger(path)
-    ledger.open("run", kind="run", path="run", parent=ledger.tenant("acme"), wanted=Caps())
+    ledger.open("run", kind="run", label="run", parent=ledger.tenant("acme"), wanted=Caps())
     ledger.hold("run", "call", CALL, model="m")
     mend = refuse(ledger)
     assert ledger.settle_eventually("call", Amounts(4, 4, 1)) is None
@@ -240,7 +240,7 @@ def test_what_cannot_be_written_to_the_end_is_posted_by_whoever_opens_the_file_n
     monkeypatch.setattr(backlog.Backlog.finish_all, "__defaults__", (0.05,))
     path = tmp_path / "ledger.db"
     ledger = SQLiteLedger(path)
-    ledger.open("run", kind="run", path="run", parent=ledger.tenant("acme"), wanted=Caps())
+    ledger.open("run", kind="run", label="run", parent=ledger.tenant("acme"), wanted=Caps())
     ledger.hold("run", "call", CALL, model="m")
     refuse(ledger)
     ledger.settle_eventually("call", Amounts(4, 4, 1))
@@ -262,7 +262,7 @@ from divebell_bridge.money.amounts import Amounts, Caps
 from divebell_bridge.money.escrow import Fixed
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 ledger = SQLiteLedger(os.environ["LEDGER"])
-ledger.open("run", kind="run", path="run", parent=ledger.tenant("acme"), wanted=Caps())
+ledger.open("run", kind="run", label="run", parent=ledger.tenant("acme"), wanted=Caps())
 ledger.hold("run", "call", Fixed(Amounts(10, 10, 1)), model="m")
 from divebell_bridge.money import backlog
 backlog.FIRST_RETRY_SECONDS = 3600.0
@@ -282,12 +282,12 @@ def test_an_end_that_is_refused_for_good_is_dropped_and_keeps_nobody_waiting(
     engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
     ledger = ledger_of(engine)
-    ledger.open("run", kind="run", path="run", parent=None, wanted=Caps())
+    ledger.open("run", kind="run", label="run", parent=None, wanted=Caps())
     mend = refuse(ledger)
     ledger.settle_eventually("there is no such hold", Amounts(1, 1, 1))
     ledger.close_eventually("run")
     mend()
-    ledger.open("next", kind="run", path="next", parent=None, wanted=Caps())
+    ledger.open("next", kind="run", label="next", parent=None, wanted=Caps())
     assert "was refused, and is not tried again: there is no hold" in caplog.text
     account = ledger.account("run")
     assert account is not None
@@ -297,7 +297,7 @@ def test_an_end_that_is_refused_for_good_is_dropped_and_keeps_nobody_waiting(
 def test_ends_are_written_in_the_order_in_which_they_came(engine: Engine) -> None:
     """Were the run closed first, its call would be charged in full."""
     ledger = ledger_of(engine)
-    ledger.open("run", kind="run", path="run", parent=ledger.tenant("acme"), wanted=Caps())
+    ledger.open("run", kind="run", label="run", parent=ledger.tenant("acme"), wanted=Caps())
     ledger.hold("run", "call", CALL, model="m")
     mend = refuse(ledger)
     ledger.settle_eventually("call", Amounts(4, 4, 1))

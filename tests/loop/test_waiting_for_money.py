@@ -158,7 +158,7 @@ def test_without_a_budget_of_seconds_the_wait_has_a_bound_of_its_own(
     monkeypatch.setattr(opening, "WAIT_SECONDS", 0.1)
     acme(engine)
     day = engine.ledger.tenant("acme")
-    engine.ledger.open("holder", kind="run", path="holder", parent=day, wanted=Caps(5 * 10**11, None, None))
+    engine.ledger.open("holder", kind="run", label="holder", parent=day, wanted=Caps(5 * 10**11, None, None))
     with pytest.raises(BudgetExceeded, match=r"1 other run of tenant 'acme'.*has waited 0\.1 s") as refused:
         rlm(engine.tenant("acme"), Gate()).run("context", "question")
     assert refused.value.held_by == ("holder",)
@@ -171,7 +171,7 @@ def test_after_half_of_its_time_a_run_takes_what_is_free(engine: Engine, monkeyp
     monkeypatch.setattr(opening, "WAIT_SECONDS", 0.4)
     tenant, gate = acme(engine), Gate(is_open=True)
     day = engine.ledger.tenant("acme")
-    engine.ledger.open("holder", kind="run", path="holder", parent=day, wanted=Caps(45 * 10**10, None, None))
+    engine.ledger.open("holder", kind="run", label="holder", parent=day, wanted=Caps(45 * 10**10, None, None))
     assert rlm(tenant, gate).run("context", "question").answer == "done"
     engine.ledger.close_account("holder")
 
@@ -265,7 +265,7 @@ def test_a_run_inside_a_run_of_the_same_tenant_does_not_wait_for_it(engine: Engi
 def test_another_tenants_runs_and_runs_without_caps_do_not_wait(engine: Engine) -> None:
     tenant, other = acme(engine, "0.10"), engine.tenant("umbra", total=Budget(dollars="0.10"))
     day = engine.ledger.tenant("acme")
-    engine.ledger.open("holder", kind="run", path="holder", parent=day, wanted=Caps(10**11, None, None))
+    engine.ledger.open("holder", kind="run", label="holder", parent=day, wanted=Caps(10**11, None, None))
     engine.ledger.stand_in_line(day)
     gate = Gate(is_open=True)
     assert rlm(other, gate).run("context", "question").answer == "done"
@@ -279,7 +279,7 @@ def test_processes_wait_for_each_other_and_for_what_the_dead_held(tmp_path: Path
     alive, dead = SQLiteLedger(path), SQLiteLedger(path)
     day = alive.tenant("acme", total=Caps(20 * 10**10, None, None))
     for ledger, name in ((alive, "alive"), (dead, "dead")):
-        ledger.open(name, kind="run", path=name, parent=day, wanted=Caps(10**11, None, None))
+        ledger.open(name, kind="run", label=name, parent=day, wanted=Caps(10**11, None, None))
         ledger.hold(name, f"call of {name}", Fixed(Amounts(10**10, 1, 1)), model="m")
         ledger.stand_in_line(day)
     with Engine(ledger=path, rates=RATES) as engine:
@@ -289,8 +289,8 @@ def test_processes_wait_for_each_other_and_for_what_the_dead_held(tmp_path: Path
             async with anyio.create_task_group() as group:
                 group.start_soon(rlm(tenant, gate).arun, "context", "question")
                 await until(lambda: waiting(engine) == 1)
-                assert dead._life is not None
-                dead._life.forget()
+                assert dead._process_lock is not None
+                dead._process_lock.forget()
                 dead._db.close()
                 alive.close()
 
@@ -306,7 +306,7 @@ def test_a_place_that_others_took_for_abandoned_is_taken_anew(engine: Engine, mo
     monkeypatch.setattr(opening, "RENEW_SECONDS", 0.01)
     gate, tenant = Gate(is_open=True), acme(engine, "0.10")
     day = engine.ledger.tenant("acme")
-    engine.ledger.open("holder", kind="run", path="holder", parent=day, wanted=Caps(10**11, None, None))
+    engine.ledger.open("holder", kind="run", label="holder", parent=day, wanted=Caps(10**11, None, None))
 
     async def main() -> None:
         async with anyio.create_task_group() as group:
@@ -328,7 +328,7 @@ def test_a_call_of_a_run_without_a_budget_does_not_wait_for_ever_for_what_others
     monkeypatch.setattr(calls_module, "MONEY_WAIT_SECONDS", 0.1)
     tenant = acme(engine, "0.10")
     day = engine.ledger.tenant("acme")
-    engine.ledger.open("holder", kind="run", path="holder", parent=day, wanted=Caps(10**11, None, None))
+    engine.ledger.open("holder", kind="run", label="holder", parent=day, wanted=Caps(10**11, None, None))
     with pytest.raises(BudgetExceeded, match=r"\$0 spent, \$0\.1 set aside \(acme.*has waited 0\.1 s") as refused:
         rlm(tenant, Gate(is_open=True), Budget(), on_exhausted="raise").run("context", "question")
     assert refused.value.waiting_helps

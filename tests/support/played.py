@@ -91,7 +91,7 @@ async def outcomes(
 
 def nothing_is_left_over(calls: MeteredCalls, meter: Meter, concurrency: int) -> None:
     meter.ledger.backlog.finish_all()
-    account = meter.ledger.account(meter._account)
+    account = meter.ledger.account(meter._account_id)
     assert account is not None
     assert account.held == NOTHING
     assert meter.summary()["held_dollars"] == 0

@@ -125,7 +125,7 @@ class Door:
     def begin_cell(self) -> None:
         """A cell is about to run: it has all its tool calls, and may wait."""
         self._tool_calls_left = self._tool_calls
-        self._tickets.go_on()
+        self._tickets.resume()
 
     def end_cell(self) -> None:
         """The cell is over, however it ended: what it started and did not collect is cancelled."""

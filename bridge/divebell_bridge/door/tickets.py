@@ -175,19 +175,19 @@ class Tickets:
         """Give up calls; their outcomes are dropped. Refused where one is not open: then none is given up."""
         with self._changed:
             self._check_open(numbers)
-            given_up = [self._forget(number) for number in numbers]
-        _cancel(given_up)
+            dropped = [self._forget(number) for number in numbers]
+        _cancel(dropped)
 
     def clear(self) -> None:
         """The cell has ended: cancel what is open, and be ready for the next."""
         if not self._open:
             return
         with self._changed:
-            given_up = [self._forget(number) for number in list(self._open)]
-        _cancel(given_up)
+            dropped = [self._forget(number) for number in list(self._open)]
+        _cancel(dropped)
 
     def stop(self) -> None:
-        """End a wait, now, and refuse all else until `go_on`. From any thread."""
+        """End a wait, now, and refuse all else until `resume`. From any thread."""
         with self._changed:
             self._is_stopped = True
             self._changed.notify_all()
@@ -196,7 +196,7 @@ class Tickets:
     def is_stopped(self) -> bool:
         return self._is_stopped
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         self._is_stopped = False
 
     def _check_running(self) -> None:
@@ -226,8 +226,8 @@ def is_timeout(outcome: object) -> bool:
     return isinstance(outcome, dict) and outcome.get("kind") == wire.TOOL_ERROR and outcome.get("error") == _TIMEOUT
 
 
-def _cancel(given_up: list[_Ticket]) -> None:
-    for ticket in given_up:
+def _cancel(dropped: list[_Ticket]) -> None:
+    for ticket in dropped:
         if ticket.started is not None and ticket.outcome is None:
             ticket.started.cancel()
 

@@ -1,4 +1,4 @@
-"""What a ledger could not be told at once: the ends of holds and of accounts, which are kept, and tried again.
+"""What could not be written to a ledger at once: the ends of holds and of accounts, which are kept, and tried again.
 
 A disk that is full for a moment, or another program that keeps the file locked, must cost nobody the answer that was
 paid for, nor leave money set aside for as long as this process lives.
@@ -8,8 +8,7 @@ thread of its own where the process does nothing more, and at last as the ledger
 ledger that cannot be written lends nothing, so there is never more to keep than was open as that began. What a process
 still kept as it died is posted like all that a dead process leaves (Ledger.recover): calls in full.
 
-Not guaranteed: what the ledger refuses for good, because it was closed, say, or its file is damaged, is logged and
-dropped.
+Not guaranteed: what the ledger refuses for good, because it was closed or its file is damaged, is logged and dropped.
 """
 
 import atexit
@@ -26,9 +25,9 @@ from divebell_bridge.money.errors import LedgerBusyError, LedgerError, LedgerUna
 FIRST_RETRY_SECONDS = 0.05
 MAX_RETRY_SECONDS = 15.0
 MAX_BUSY_RETRY_SECONDS = 0.5
-"""Where it is only that another process is writing."""
+"""Where the only reason is that another process is writing."""
 WARN_AFTER_SECONDS = 2.0
-"""A ledger that another process is writing to is no news before."""
+"""Nothing is logged before, where the only reason is that another process is writing."""
 LAST_SECONDS = 5.0
 """How long a process that exits, or closes its ledger, tries to write what it keeps."""
 
@@ -37,11 +36,11 @@ _T = TypeVar("_T")
 
 
 @dataclass(slots=True)
-class _Kept:
-    what: str
+class _Entry:
+    description: str
     operation: Callable[[], object]
     since: float = field(default_factory=time.monotonic)
-    is_told: bool = False
+    is_logged: bool = False
 
 
 class Backlog:
@@ -49,22 +48,22 @@ class Backlog:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._kept: deque[_Kept] = deque()
+        self._entries: deque[_Entry] = deque()
         self._thread: threading.Thread | None = None
         self._failure: LedgerUnavailableError | None = None
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._entries)
 
     @property
     def is_busy(self) -> bool:
         """Whether it waits only for another process that is writing just now."""
-        return bool(self._kept) and isinstance(self._failure, LedgerBusyError)
+        return bool(self._entries) and isinstance(self._failure, LedgerBusyError)
 
-    def finish(self, what: str, operation: Callable[[], _T]) -> _T | None:
+    def finish(self, description: str, operation: Callable[[], _T]) -> _T | None:
         """Do it now, after all that is kept; or keep it, and return None. LedgerError where it is refused for good.
 
-        what: names it in the log.
+        description: names it in the log.
         """
         with self._lock:
             try:
@@ -72,41 +71,41 @@ class Backlog:
                 return operation()
             except LedgerUnavailableError as error:
                 self._failure = error
-                self._kept.append(_Kept(what, operation))
+                self._entries.append(_Entry(description, operation))
                 self._warn()
                 self._start()
                 return None
 
     def catch_up(self) -> None:
         """Write what is kept. LedgerUnavailableError where that is not possible yet."""
-        if not self._kept:
+        if not self._entries:
             return
         with self._lock:
-            while self._kept:
-                kept = self._kept[0]
+            while self._entries:
+                entry = self._entries[0]
                 try:
-                    kept.operation()
+                    entry.operation()
                 except LedgerUnavailableError as error:
                     self._failure = error
                     raise
                 except LedgerError as error:
-                    _log.error("%s was refused, and is not tried again: %s", kept.what, error)
+                    _log.error("%s was refused, and is not tried again: %s", entry.description, error)
                 else:
-                    if kept.is_told:
-                        _log.warning("%s is written now", kept.what)
-                self._kept.popleft()
+                    if entry.is_logged:
+                        _log.warning("%s is written now", entry.description)
+                self._entries.popleft()
 
     def finish_all(self, seconds: float = LAST_SECONDS) -> None:
         """Try for so long to write all of it, because there is no later."""
         until = time.monotonic() + seconds
-        while self._kept:
+        while self._entries:
             try:
                 self.catch_up()
             except LedgerUnavailableError as error:
                 if time.monotonic() > until:
                     _log.error(
                         "%d entries of the ledger could not be written: whoever opens it next posts what they leave "
-                        "open as spent, in full: %s", len(self._kept), error,
+                        "open as spent, in full: %s", len(self._entries), error,
                     )  # fmt: skip
                     return
                 time.sleep(FIRST_RETRY_SECONDS)
@@ -116,20 +115,20 @@ class Backlog:
         self.__init__()  # type: ignore[misc]  # a thread that is not here may have held the lock
 
     def _warn(self) -> None:
-        for kept in self._kept:
-            if kept.is_told or (self.is_busy and time.monotonic() - kept.since < WARN_AFTER_SECONDS):
+        for entry in self._entries:
+            if entry.is_logged or (self.is_busy and time.monotonic() - entry.since < WARN_AFTER_SECONDS):
                 continue
-            kept.is_told = True
-            _log.warning("%s could not be written, and is tried again: %s", kept.what, self._failure)
+            entry.is_logged = True
+            _log.warning("%s could not be written, and is tried again: %s", entry.description, self._failure)
 
     def _start(self) -> None:
         """The lock is held."""
         if self._thread is None:
             atexit.register(self.finish_all)
-            self._thread = threading.Thread(target=self._go_on, name="divebell-ledger-backlog", daemon=True)
+            self._thread = threading.Thread(target=self._retry, name="divebell-ledger-backlog", daemon=True)
             self._thread.start()
 
-    def _go_on(self) -> None:
+    def _retry(self) -> None:
         pause = FIRST_RETRY_SECONDS
         while True:
             time.sleep(pause)

@@ -88,8 +88,8 @@ def check_turn(books: Books, parents: list[Account], account: Account, ticket: i
         return
     limit = next(limit for limit in Limit if account.carved[limit])
     raise BudgetExceeded(
-        f"other runs of {parents[-1].path} wait for its money, and came first",
-        limit=limit.unit, path=parents[-1].path, waiting_helps=True,
+        f"other runs of {parents[-1].label} wait for its money, and came first",
+        limit=limit.unit, account=parents[-1].label, waiting_helps=True,
     )  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def decide_replacing(books: Books, chain: list[Account], bid: Bid, replacing: st
     if kept is None or kept.state != "held":
         return escrow.decide(chain, bid, open_below_of(books))
     if kept.account != chain[0].id or kept.purpose != "reserve":
-        raise LedgerError(f"{replacing} was not kept back for the last call of {chain[0].path}")
+        raise LedgerError(f"{replacing} was not kept back for the last call of {chain[0].label}")
     escrow.replace(chain, kept.amounts, NOTHING, reserve=True)
     try:
         grant = escrow.decide(chain, bid, open_below_of(books))

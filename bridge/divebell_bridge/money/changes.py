@@ -1,6 +1,6 @@
-"""Telling those who wait, in this process, that a ledger gave something back: then they look again at once.
+"""Notifying those who wait, in this process, that a ledger gave something back, so that they look again at once.
 
-Other processes are not told. So whoever waits looks again by the clock, too, and nothing rests on being told.
+Other processes are not notified. So whoever waits also looks again by the clock, and nothing depends on a notification.
 """
 
 import threading
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class Changes:
-    """Calls back at each change. Thread-safe."""
+    """The callbacks of those who wait for a ledger. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -17,8 +17,9 @@ class Changes:
         self._count = 0
 
     @contextmanager
-    def told(self, callback: Callable[[], None]) -> Iterator[None]:
-        """Have it called, on whichever thread makes a change, while the context is open. It must not wait or raise."""
+    def listen(self, callback: Callable[[], None]) -> Iterator[None]:
+        """While the context is open, the callback is called at each change, on the thread that makes it. It must not
+        wait or raise."""
         with self._lock:
             self._count += 1
             key = self._count
@@ -29,8 +30,8 @@ class Changes:
             with self._lock:
                 del self._callbacks[key]
 
-    def tell(self) -> None:
-        """Something changed."""
+    def notify(self) -> None:
+        """Something changed: call the callbacks."""
         with self._lock:
             callbacks = list(self._callbacks.values())
         for callback in callbacks:

@@ -8,11 +8,11 @@ class DivebellError(Exception):
     carries, although most of that is given by name."""
 
     def __reduce__(self) -> "tuple[Any, ...]":
-        return _made_again, (type(self), self.args, self.__dict__)
+        return _rebuild, (type(self), self.args, self.__dict__)
 
 
-def _made_again(kind: "type[DivebellError]", args: "tuple[Any, ...]", carried: "dict[str, Any]") -> DivebellError:
-    error = kind.__new__(kind, *args)
+def _rebuild(error_class: "type[DivebellError]", args: "tuple[Any, ...]", carried: "dict[str, Any]") -> DivebellError:
+    error = error_class.__new__(error_class, *args)
     error.args = args
     error.__dict__.update(carried)
     return error
@@ -37,10 +37,10 @@ class BudgetExceeded(DivebellError):
     """A limit of the run's budget does not allow more.
 
     `limit` names it ("dollars", "tokens", "calls", "seconds", "depth"); `cap`, `spent` and `held` are in its unit, and
-    `path` names the account that is used up: a run ("0"), a child ("0.2"), a tenant or one of its days.
-    `waiting_helps` tells a refusal for the moment from one for good: it could fit once calls in flight have settled for
-    less than they hold, or other runs have closed. `held_by` names the first of the runs, or children, that were given
-    the money which is missing.
+    `account` names the account that is used up: a run, a run's child ("run ..., child 0.2"), a tenant or one of its
+    days. `waiting_helps` is true where the refusal may be only for now: the call could fit once calls in flight have
+    settled for less than they hold, or once other runs have closed. `held_by` names the first of the runs, or children,
+    that the missing money is set aside for.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class BudgetExceeded(DivebellError):
         cap: object = None,
         spent: object = None,
         held: object = None,
-        path: str = "",
+        account: str = "",
         waiting_helps: bool = False,
         held_by: tuple[str, ...] = (),
     ) -> None:
@@ -60,9 +60,14 @@ class BudgetExceeded(DivebellError):
         self.cap = cap
         self.spent = spent
         self.held = held
-        self.path = path
+        self.account = account
         self.waiting_helps = waiting_helps
         self.held_by = held_by
+
+    @property
+    def path(self) -> str:
+        """`account`, by the name that it had in the first version."""
+        return self.account
 
 
 class LedgerError(DivebellError):

@@ -43,15 +43,15 @@ NOT_CARVED: Carved = (False,) * len(Limit)
 
 @dataclass(slots=True)
 class Account:
-    """One account. `kind` is "tenant", "daily" (the caps of each day), "day", "run" or "child"; `path` is
-    what people read.
+    """One account. `kind` is "tenant", "daily" (the caps of each day), "day", "run" or "child"; `label` names
+    it for people.
 
     reserved: the part of `held` that waits for a run's last call, so that no other call can count on it.
     """
 
     id: str
     kind: str
-    path: str
+    label: str
     parent: str | None = None
     worker: int | None = None
     caps: Caps = NO_CAPS
@@ -204,9 +204,9 @@ def decide(chain: Chain, bid: Bid, below: Below) -> Grant:
     """
     for account in chain:
         if account.frozen:
-            raise BudgetExceeded(account.frozen, limit="dollars", path=account.path)
+            raise BudgetExceeded(account.frozen, limit="dollars", account=account.label)
         if not account.is_open:
-            raise BudgetExceeded(f"the budget of {account.path} is closed", limit="dollars", path=account.path)
+            raise BudgetExceeded(f"the budget of {account.label} is closed", limit="dollars", account=account.label)
     in_full = bid.amounts(bid.output_tokens)
     refusal = _find_refusal(chain, in_full, below)
     if refusal is None:
@@ -255,9 +255,9 @@ def _call_refusal(bound: Bound, limit: Limit, needed: int, waiting_helps: bool) 
     if bound.held:
         sentence += f": {limit.quantity(bound.spent)} spent, {limit.quantity(bound.held)} set aside"
     return BudgetExceeded(
-        f"{sentence} ({bound.account.path})", limit=limit.unit, cap=limit.in_unit(cap),
+        f"{sentence} ({bound.account.label})", limit=limit.unit, cap=limit.in_unit(cap),
         spent=limit.in_unit(bound.spent), held=limit.in_unit(bound.held),
-        path=bound.account.path, waiting_helps=waiting_helps,
+        account=bound.account.label, waiting_helps=waiting_helps,
     )  # fmt: skip
 
 
@@ -351,7 +351,7 @@ def _opening_refusal(chain: Chain, limit: Limit, wanted: int, below: Below, *, w
     )
     account, cap = bound.account, limit.quantity(bound.cap)
     holders = _holders(account, limit, below)
-    whose = f"tenant {chain[-1].path!r}" if chain[-1].kind == "tenant" else account.path
+    whose = f"tenant {chain[-1].label!r}" if chain[-1].kind == "tenant" else account.label
     if waiting_helps and holders:
         one, many = ("run", "runs") if holders[0].kind == "run" else ("child", "children")
         others = f"{len(holders):,} other {one if len(holders) == 1 else many}"
@@ -364,10 +364,10 @@ def _opening_refusal(chain: Chain, limit: Limit, wanted: int, below: Below, *, w
     free = f"{limit.quantity(bound.free)} is free" if bound.free > 0 else "nothing is free"
     free = free if waiting_helps else "nothing is left"
     return BudgetExceeded(
-        f"{free} for a budget of {limit.quantity(wanted)}: {reason} ({account.path})",
+        f"{free} for a budget of {limit.quantity(wanted)}: {reason} ({account.label})",
         limit=limit.unit, cap=limit.in_unit(bound.cap), spent=limit.in_unit(bound.spent),
-        held=limit.in_unit(bound.held), path=account.path, waiting_helps=waiting_helps,
-        held_by=tuple(each.path for each in holders[:MAX_HOLDERS_NAMED]),
+        held=limit.in_unit(bound.held), account=account.label, waiting_helps=waiting_helps,
+        held_by=tuple(each.label for each in holders[:MAX_HOLDERS_NAMED]),
     )  # fmt: skip
 
 

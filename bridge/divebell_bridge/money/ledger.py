@@ -108,7 +108,7 @@ class Ledger(ABC):
             _set_caps(account, daily.caps)
             put_accounts(books, [tenant, daily, account])
         if total is not None or per_day is not None:
-            self.changes.tell()
+            self.changes.notify()
         return account.id
 
     def _check_may_add(self, *, opening: bool = False) -> None:  # noqa: B027  (a ledger may have nothing to look at)
@@ -119,7 +119,7 @@ class Ledger(ABC):
         account_id: str,
         *,
         kind: str,
-        path: str,
+        label: str,
         parent: str | None,
         wanted: Caps,
         in_full: bool = False,
@@ -127,6 +127,7 @@ class Ledger(ABC):
     ) -> Caps:
         """Open a run's or a child's account, and return the caps that it got: no more than its parent has free.
 
+        label: names the account for people.
         in_full: refuse, with `waiting_helps`, where more could be had once others have closed (escrow.allotted), or
             where others wait in line. ticket: the place in that line (`stand_in_line`), which is given up by opening.
         Raises BudgetExceeded where the parent has nothing free, LedgerError where the id was used before.
@@ -136,12 +137,12 @@ class Ledger(ABC):
         self._check_may_add(opening=True)
         with self._transaction() as books:
             if books.account(account_id) is not None:
-                raise LedgerError(f"there is an account {account_id} already")
-            account = Account(account_id, kind, path, parent, self.worker, wanted)
+                raise LedgerError(f"account {account_id} already exists")
+            account = Account(account_id, kind, label, parent, self.worker, wanted)
             if parent is not None:
                 parents = chain_of(books, parent)
                 if not parents[0].is_open:
-                    raise LedgerError(f"the budget of {parents[0].path} is closed")
+                    raise LedgerError(f"the budget of {parents[0].label} is closed")
                 if len(parents) >= MAX_TREE_DEPTH:
                     raise LedgerError(f"accounts nest at most {MAX_TREE_DEPTH} deep")
                 below = open_below_of(books)
@@ -154,7 +155,7 @@ class Ledger(ABC):
             if ticket is not None:
                 books.drop_ticket(ticket)
         if ticket is not None:
-            self.changes.tell()
+            self.changes.notify()
         return account.caps
 
     def stand_in_line(self, parent: str) -> int:
@@ -182,7 +183,7 @@ class Ledger(ABC):
         """Give the place up."""
         with self._transaction() as books:
             books.drop_ticket(ticket)
-        self.changes.tell()
+        self.changes.notify()
 
     def hold(
         self,
@@ -203,7 +204,7 @@ class Ledger(ABC):
         self._check_may_add()
         with self._transaction() as books:
             if books.hold(hold_id) is not None:
-                raise LedgerError(f"there is a hold {hold_id} already")
+                raise LedgerError(f"hold {hold_id} already exists")
             chain = chain_of(books, account_id)
             grant = decide_replacing(books, chain, bid, replacing)
             _check_amounts(*grant.amounts)
@@ -241,7 +242,7 @@ class Ledger(ABC):
             if account is None or not account.is_open:
                 return account.spent if account is not None else NOTHING
             spent = close_open_account(books, account_id, MAX_TREE_DEPTH)
-        self.changes.tell()
+        self.changes.notify()
         return spent
 
     def settle_eventually(
@@ -275,7 +276,7 @@ class Ledger(ABC):
 def _check_amounts(*amounts: int) -> None:
     """No money is made by holding or spending less than nothing."""
     if any(type(amount) is not int or amount < 0 for amount in amounts):
-        raise LedgerError(f"an amount in a ledger is a whole number from 0, not one of {amounts}")
+        raise LedgerError(f"amounts in a ledger are whole numbers, 0 or more, not {amounts}")
 
 
 def _check_tenant(name: object) -> None:

@@ -12,31 +12,26 @@ import re
 from pathlib import Path
 
 from divebell_bridge.money.errors import LedgerError
+from divebell_bridge.money.locks import try_lock
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+_NAME = re.compile(r"[0-9a-f]{1,64}")
 
 
-_LIFE = re.compile(r"[0-9a-f]{1,64}")
+def lock_path(ledger: Path, name: str) -> Path:
+    """The lock file of the process of that name, beside the ledger. LedgerError where the name could lead to another
+    place: whoever wrote it into the ledger, it was not Divebell."""
+    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
+        raise LedgerError(f"the ledger {ledger} is damaged: it has a process under a name that no ledger gives")
+    return ledger.with_name(f"{ledger.name}-worker-{name}")
 
 
-def life_path(ledger: Path, life: str) -> Path:
-    """The file of the process that calls itself `life`, beside the ledger. LedgerError where the name could lead to
-    another place: whoever wrote it into the ledger, it was not Divebell."""
-    if not isinstance(life, str) or _LIFE.fullmatch(life) is None:
-        raise LedgerError(f"the ledger {ledger} is damaged: it has a process whose name no ledger gave it")
-    return ledger.with_name(f"{ledger.name}-worker-{life}")
-
-
-class LifeLine:
+class ProcessLock:
     """This process's lock on its file, for as long as the process lives or until `close`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: int | None = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-        if not _lock(self._file):
+        if not try_lock(self._file):
             os.close(self._file)
             raise OSError(f"{path} is locked by another process")
 
@@ -68,9 +63,9 @@ def is_alive(path: Path) -> bool:
     except FileNotFoundError:
         return False
     except OSError:
-        return True  # it cannot be told, and money is not to be taken from the living
+        return True  # it is not known, and money is not to be taken from the living
     try:
-        return not _lock(file)
+        return not try_lock(file)
     finally:
         os.close(file)
 
@@ -82,17 +77,3 @@ def is_same_file(path: Path, seen: os.stat_result) -> bool:
     except OSError:
         return False
     return (now.st_dev, now.st_ino) == (seen.st_dev, seen.st_ino)
-
-
-def _lock(file: int) -> bool:
-    """Take the lock if it is free."""
-    try:
-        if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        else:
-            import msvcrt
-
-            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-    except OSError:
-        return False
-    return True

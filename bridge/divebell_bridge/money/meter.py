@@ -62,9 +62,9 @@ class Meter:
             deadline = time.monotonic() + budget.seconds
         self._begin(budget, rates, run_id, "0", deadline, None)
         self.ledger.open(
-            self._account,
+            self._account_id,
             kind="run",
-            path=self.where,
+            label=self.account,
             parent=parent_account,
             wanted=budget.caps,
             in_full=in_full,
@@ -78,7 +78,7 @@ class Meter:
         self.run_id = run_id
         self.path = path
         self._rates = rates
-        self._account = account_of(run_id, path)
+        self._account_id = account_of(run_id, path)
         self._deadline = deadline
         self._parent = parent
         self._children: list[Meter] = []
@@ -96,7 +96,10 @@ class Meter:
         """The meter of a child run, with an allotment: an equal share of what is free now for each of the `sharing`
         that are to share it. What the child leaves comes back when it is closed. BudgetExceeded if nothing is free."""
         share = Caps(
-            *(None if free is None else max(-(-free // max(sharing, 1)), 1) for free in self.ledger.room(self._account))
+            *(
+                None if free is None else max(-(-free // max(sharing, 1)), 1)
+                for free in self.ledger.room(self._account_id)
+            )
         )
         self.check_time()
         child = _ChildMeter(self, path, share)
@@ -109,19 +112,19 @@ class Meter:
         rate = self._rates.rate(model, surcharge_percent)
         if rate is not None:
             return rate
-        if self.ledger.room(self._account).picodollars is None:  # now: a tenant may get a cap while its run is going
+        if self.ledger.room(self._account_id).picodollars is None:  # now: a tenant may get a cap while its run is going
             return FREE
         raise UnknownPriceError(model)
 
     @property
-    def where(self) -> str:
-        """Whose budget this is, for people: what errors name as `path`."""
+    def account(self) -> str:
+        """The label of this budget's account, for people: what errors name."""
         name = f"run {self.run_id[:12]}"
         return name if self._parent is None else f"{name}, child {self.path}"
 
-    def is_of_run(self, where: str) -> bool:
-        """Whether that is the `where` of this run, or of one of its children."""
-        return where.startswith(f"run {self.run_id[:12]}")
+    def owns_account(self, label: str) -> bool:
+        """Whether that is the label of this run's account, or of one of its children's."""
+        return label.startswith(f"run {self.run_id[:12]}")
 
     @property
     def seconds_left(self) -> float | None:
@@ -132,7 +135,7 @@ class Meter:
         left, cap = self.seconds_left, self.budget.seconds
         if left is not None and left <= 0:
             raise BudgetExceeded(
-                f"the budget's {cap:g} s are over", limit="seconds", cap=cap, spent=cap, path=self.where
+                f"the budget's {cap:g} s are over", limit="seconds", cap=cap, spent=cap, account=self.account
             )
 
     def hold(
@@ -165,7 +168,9 @@ class Meter:
         least = max_output_tokens if least_output_tokens is None else min(least_output_tokens, max_output_tokens)
         bid = CallBid(rate, input_tokens, max_output_tokens, max(least, 1))
         hold_id = self._new_id(name)
-        grant = self.ledger.hold(self._account, hold_id, bid, model=model, replacing=self._reserve if is_last else None)
+        grant = self.ledger.hold(
+            self._account_id, hold_id, bid, model=model, replacing=self._reserve if is_last else None
+        )
         is_priced = self._rates.rate(model) is not None
         hold = Hold(hold_id, model, rate, input_tokens, grant.output_tokens, grant.amounts, is_priced)
         with self._lock:
@@ -178,7 +183,7 @@ class Meter:
 
         plans: as in bids.affordable_reserve. Without limits there is nothing to keep.
         """
-        free = self.ledger.room(self._account)
+        free = self.ledger.room(self._account_id)
         if free == NO_CAPS or self._reserve is not None:
             return
         amounts = affordable_reserve(self.rate_of(model), plans, free)
@@ -186,7 +191,7 @@ class Meter:
             return
         reserve = self._new_id("reserve")
         try:
-            self.ledger.hold(self._account, reserve, Fixed(amounts), model=model, reserve=True)
+            self.ledger.hold(self._account_id, reserve, Fixed(amounts), model=model, reserve=True)
         except BudgetExceeded:  # another run of the tenant was quicker
             return
         self._reserve = reserve
@@ -196,7 +201,7 @@ class Meter:
         with self._lock:
             self._holds += 1
             name = name if name is not None else f"call {self._holds}"
-        return sha256(f"{self._account}\n{name}".encode("utf-8", "surrogatepass")).hexdigest()[:40]
+        return sha256(f"{self._account_id}\n{name}".encode("utf-8", "surrogatepass")).hexdigest()[:40]
 
     def settle(self, charge: Charge) -> Tally:
         """End the charge's hold. Returns what is booked: the charge's, or the whole hold where the account was closed
@@ -226,7 +231,7 @@ class Meter:
 
     def _is_frozen_in_ledger(self) -> bool:
         try:
-            account = self.ledger.account(self._account)
+            account = self.ledger.account(self._account_id)
         except LedgerError:
             return True
         return account is not None and bool(account.frozen)
@@ -258,7 +263,7 @@ class Meter:
     def close(self) -> bool:
         """End the account: calls in flight are charged in full, and what is left is the parent's or tenant's again.
 
-        False where the ledger cannot be written now: it is told as soon as it can be (Ledger.backlog).
+        False where the ledger cannot be written now: it is written as soon as possible (Ledger.backlog).
         """
         for child in list(self._children):
             child.close()
@@ -271,9 +276,9 @@ class Meter:
                 return True
             self._closed_in_ledger = True
         try:
-            return self.ledger.close_eventually(self._account) is not None
+            return self.ledger.close_eventually(self._account_id) is not None
         except LedgerError as error:  # for good
-            _log.error("the budget of %s could not be closed, and stays set aside: %s", self.where, error)
+            _log.error("the budget of %s could not be closed, and stays set aside: %s", self.account, error)
             return False
 
     def summary(self) -> dict[str, object]:
@@ -293,7 +298,7 @@ class Meter:
 
     def left(self) -> dict[str, object]:
         """What is free now, None where there is no limit: for `budget()` in a cell. Plain data."""
-        free = self.ledger.room(self._account)
+        free = self.ledger.room(self._account_id)
         left: dict[str, object] = {limit.unit: free[limit] for limit in Limit}
         money = None if free.picodollars is None else float(dollars(free.picodollars))
         return {**left, Limit.PICODOLLARS.unit: money, "seconds": self.seconds_left}
@@ -305,7 +310,7 @@ class _ChildMeter(Meter):
     def __init__(self, parent: Meter, path: str, wanted: Caps) -> None:
         self.ledger = parent.ledger
         self._begin(parent.budget, parent._rates, parent.run_id, path, parent._deadline, parent)
-        self.ledger.open(self._account, kind="child", path=self.where, parent=parent._account, wanted=wanted)
+        self.ledger.open(self._account_id, kind="child", label=self.account, parent=parent._account_id, wanted=wanted)
 
 
 def account_of(run_id: str, path: str = "0") -> str:

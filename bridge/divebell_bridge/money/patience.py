@@ -1,4 +1,4 @@
-"""Waiting for a ledger that another process is writing to: how long, and how it is done where nothing else must go on.
+"""Waiting for a ledger that another process is writing to: for how long, and by trying again on this thread.
 
 On an event loop, engine/divebell/calls/metered_calls.py waits as long without blocking it.
 """
@@ -19,19 +19,19 @@ UNAVAILABLE_PAUSE_SECONDS = 0.25
 _T = TypeVar("_T")
 
 
-def pauses(patience_seconds: float = PATIENCE_SECONDS) -> Iterator[float]:
-    """The seconds to wait after each try that found the ledger busy, until it was long enough. With jitter, so that
-    those who wait do not come back together."""
+def backoff_seconds(patience_seconds: float = PATIENCE_SECONDS) -> Iterator[float]:
+    """Backoff delays after each busy attempt, in seconds, until the patience runs out. With jitter, so that waiting
+    processes do not retry together."""
     until = time.monotonic() + patience_seconds
     while time.monotonic() <= until:
         yield random.uniform(0.001, 0.02)
 
 
-def wait_and_do(operation: Callable[[], _T]) -> _T:
-    """The ledger's operation, tried again while it is busy. LedgerBusyError if that does not end."""
-    for pause in pauses():
+def retry_while_busy(operation: Callable[[], _T]) -> _T:
+    """Do the ledger's operation, again while the ledger is busy. LedgerBusyError if that does not end."""
+    for seconds in backoff_seconds():
         try:
             return operation()
         except LedgerBusyError:
-            time.sleep(pause)
+            time.sleep(seconds)
     return operation()

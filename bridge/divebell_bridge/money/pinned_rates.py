@@ -66,7 +66,7 @@ def provider(model: str) -> str | None:
 
 
 @cache
-def _made(model: str) -> Rate:
+def _make_rate(model: str) -> Rate:
     entry = _card()["models"][model]
     tiers = tuple(LongPrompt(tier["over_input_tokens"], _prices(tier)) for tier in entry.get("long_prompts", ()))
     return _prices(entry, tiers, entry.get("max_tokens_per_byte", 1))
@@ -85,4 +85,4 @@ def _prices(entry: _Prices, tiers: tuple[LongPrompt, ...] = (), max_tokens_per_b
 
 def rate(model: str) -> Rate | None:
     """The model's rate, None if it is not on the card under exactly this name."""
-    return _made(model) if model in _card()["models"] else None
+    return _make_rate(model) if model in _card()["models"] else None

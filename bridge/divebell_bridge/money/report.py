@@ -81,10 +81,10 @@ class TenantReport:
 
 @dataclass(frozen=True, slots=True)
 class HoldReport:
-    """A hold, where it belongs (`path`, and the tenant's name if it has one), and who made it."""
+    """A hold, its account's label, the tenant's name if it has one, and the process that made it."""
 
     id: str
-    path: str
+    account: str
     tenant: str | None
     model: str
     purpose: str
@@ -209,14 +209,14 @@ def tree_of(reports: dict[str, AccountReport]) -> list[AccountReport]:
 def tenant_report(tenant: AccountReport, day: str) -> TenantReport:
     """A tenant of the tree, on that day (ISO 8601). A day without an account has spent nothing."""
     days = [each for each in tenant.children if each.account.kind == "day"]
-    today = next((each for each in days if each.account.path.endswith(f", {day}")), None)
+    today = next((each for each in days if each.account.label.endswith(f", {day}")), None)
     left = tenant.left
     if today is None:
         left_today = Caps(*(_lowest(tenant.per_day[limit], left[limit]) for limit in Limit))
     else:
         left_today = today.left
     return TenantReport(
-        tenant.account.path,
+        tenant.account.label,
         NOTHING if today is None else today.spent, NOTHING if today is None else today.held,
         tenant.per_day, left_today, tenant.spent, tenant.held, tenant.account.caps, left,
         sum(run.account.kind == "run" and run.account.is_open for each in days for run in each.children),
@@ -271,5 +271,5 @@ def _place_in_order(report: AccountReport) -> tuple[int, str, str]:
     account = report.account
     order = _KIND_ORDER[account.kind]
     if account.kind == "tenant":
-        return order, account.path, ""
+        return order, account.label, ""
     return order, "", report.opened if account.kind == "child" else ""

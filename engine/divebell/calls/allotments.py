@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from divebell.calls.metered_calls import patiently
+from divebell.calls.metered_calls import aretry_while_busy
 from divebell_bridge.money.meter import Meter
 
 
@@ -31,7 +31,7 @@ class Allotments:
         finally:
             self._waiting -= 1
         try:
-            meter = await patiently(lambda: self._meter.child(path, sharing), also_unavailable=True)
+            meter = await aretry_while_busy(lambda: self._meter.child(path, sharing), also_unavailable=True)
             try:
                 yield meter
             finally:

@@ -47,7 +47,12 @@ from divebell_bridge.money.errors import (
 )
 from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.meter import Meter
-from divebell_bridge.money.patience import MONEY_WAIT_SECONDS, PATIENCE_SECONDS, UNAVAILABLE_PAUSE_SECONDS, pauses
+from divebell_bridge.money.patience import (
+    MONEY_WAIT_SECONDS,
+    PATIENCE_SECONDS,
+    UNAVAILABLE_PAUSE_SECONDS,
+    backoff_seconds,
+)
 from divebell_bridge.money.tally import Tally
 
 ADAPTER_GRACE_SECONDS = 1.0
@@ -301,7 +306,7 @@ class MeteredCalls:
                     return None
                 settled = self._settled
                 try:
-                    return await patiently(
+                    return await aretry_while_busy(
                         lambda: meter.hold(
                             model.name,
                             texts,
@@ -318,7 +323,7 @@ class MeteredCalls:
                     self._give_place()
                     if not refusal.waiting_helps:
                         raise
-                    if meter.is_of_run(refusal.path):
+                    if meter.owns_account(refusal.account):
                         began = time.monotonic()  # its own calls and children end, and however long they take
                     elif time.monotonic() - began > MONEY_WAIT_SECONDS:
                         refusal.args = (f"{refusal}; the call has waited {MONEY_WAIT_SECONDS:g} s for it",)
@@ -338,7 +343,7 @@ class MeteredCalls:
         if time.monotonic() - since < RECOVER_SECONDS:
             return since
         try:
-            await patiently(meter.ledger.recover)
+            await aretry_while_busy(meter.ledger.recover)
         except LedgerError as error:  # then another process looks, or this one later
             _log.warning("what dead processes hold cannot be looked for: %s", error)
         return time.monotonic()
@@ -436,14 +441,15 @@ async def _completed(meter: Meter, model: Model, request: ModelRequest, call_sec
     return replace(completion, finish_reason=ending, usage=_readable(completion.usage))
 
 
-async def patiently(
+async def aretry_while_busy(
     operation: Callable[[], _T], *, also_unavailable: bool = False, seconds: float = LEDGER_PATIENCE_SECONDS
 ) -> _T:
-    """The ledger's operation, tried again while another process is writing to it. LedgerBusyError if that does not end.
+    """Do the ledger's operation, again while the ledger is busy, without blocking the event loop. LedgerBusyError if
+    that does not end.
 
     also_unavailable: also while it cannot be written for another reason, because a run that was paid for would end.
     """
-    for pause in pauses(min(seconds, LEDGER_PATIENCE_SECONDS)):
+    for pause in backoff_seconds(min(seconds, LEDGER_PATIENCE_SECONDS)):
         try:
             return operation()
         except LedgerBusyError:
@@ -456,8 +462,8 @@ async def patiently(
 
 
 async def until_written(ledger: Ledger) -> bool:
-    """Wait a moment for a ledger that is busy to take what it could not be told yet. Whether it has."""
-    for pause in pauses(ENDING_PATIENCE_SECONDS):
+    """Wait a moment for a busy ledger, until what could not be written yet is written. Returns whether it is."""
+    for pause in backoff_seconds(ENDING_PATIENCE_SECONDS):
         if not ledger.backlog.is_busy:
             break
         await anyio.sleep(pause)

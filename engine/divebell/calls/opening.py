@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from divebell.calls.metered_calls import RECOVER_SECONDS, patiently
+from divebell.calls.metered_calls import RECOVER_SECONDS, aretry_while_busy
 from divebell.calls.tenant_account import TenantAccount
 from divebell_bridge.money.books import STALE_TICKET_SECONDS
 from divebell_bridge.money.budget import Budget
@@ -75,7 +75,7 @@ class Funding:
 
         BudgetExceeded where the ledger does not allow it; with `waiting_helps` if the run has waited in vain.
         """
-        parent = None if self.tenant is None else await patiently(self.tenant.account_for_today)
+        parent = None if self.tenant is None else await aretry_while_busy(self.tenant.account_for_today)
         began, seconds = time.monotonic(), budget.seconds
         may_wait = parent is not None and (id(self.ledger), self.tenant_name) not in _inside.get()
 
@@ -87,7 +87,7 @@ class Funding:
 
         patience_seconds = WAIT_SECONDS if seconds is None else seconds
         try:
-            return await patiently(open_meter, seconds=patience_seconds)
+            return await aretry_while_busy(open_meter, seconds=patience_seconds)
         except BudgetExceeded as refusal:
             if parent is None or not (refusal.waiting_helps and may_wait):
                 raise
@@ -104,7 +104,7 @@ async def _wait(line: "_Line", open_meter: Callable[..., Meter], began: float, s
         if is_first or waited >= seconds:  # then to say what it is that was waited for
             try:
                 in_full = waited < seconds * IN_FULL_FRACTION
-                return await patiently(lambda: open_meter(in_full=in_full, ticket=line.ticket))  # noqa: B023 (called now)
+                return await aretry_while_busy(lambda: open_meter(in_full=in_full, ticket=line.ticket))  # noqa: B023 (called now)
             except BudgetExceeded as refusal:
                 if not refusal.waiting_helps:
                     raise
@@ -128,8 +128,8 @@ class _Line:
         self.ticket = 0
 
     async def __aenter__(self) -> "_Line":
-        self.ticket = await patiently(lambda: self._ledger.stand_in_line(self._account))
-        self._stack.enter_context(self._ledger.changes.told(self._tell))
+        self.ticket = await aretry_while_busy(lambda: self._ledger.stand_in_line(self._account))
+        self._stack.enter_context(self._ledger.changes.listen(self._tell))
         return self
 
     async def __aexit__(self, *_error: object) -> None:
@@ -142,7 +142,7 @@ class _Line:
             self._loop.call_soon_threadsafe(self._changed.set)
 
     async def is_first(self) -> bool:
-        return await patiently(lambda: self._ledger.is_first_in_line(self._account, self.ticket))
+        return await aretry_while_busy(lambda: self._ledger.is_first_in_line(self._account, self.ticket))
 
     async def wait(self, seconds: float, *, until: float) -> None:
         """Until something is given back in this process, or it is time to look at what others do."""
@@ -153,9 +153,9 @@ class _Line:
         now = time.monotonic()
         if now - self._renewed >= RENEW_SECONDS:
             self._renewed = now
-            if not await patiently(lambda: self._ledger.renew_ticket(self.ticket)):
-                self.ticket = await patiently(lambda: self._ledger.stand_in_line(self._account))
+            if not await aretry_while_busy(lambda: self._ledger.renew_ticket(self.ticket)):
+                self.ticket = await aretry_while_busy(lambda: self._ledger.stand_in_line(self._account))
         if now - self._looked_for_dead >= RECOVER_SECONDS:
             self._looked_for_dead = now
             with contextlib.suppress(LedgerError):  # another process looks, or this one later
-                await patiently(self._ledger.recover)
+                await aretry_while_busy(self._ledger.recover)

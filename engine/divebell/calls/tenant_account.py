@@ -9,7 +9,7 @@ from divebell.errors import ConfigurationError
 from divebell.resources import EngineResources
 from divebell_bridge.money.amounts import Caps
 from divebell_bridge.money.budget import Budget, check_budget
-from divebell_bridge.money.patience import wait_and_do
+from divebell_bridge.money.patience import retry_while_busy
 from divebell_bridge.money.rates import Rate
 
 
@@ -48,7 +48,7 @@ class TenantAccount:
         Raises ConfigurationError for a cap that makes no sense, LedgerError if the ledger cannot be written.
         """
         _check_caps(per_day=per_day, total=total)
-        wait_and_do(lambda: self.engine.ledger.tenant(self.name, total=_caps_of(total), per_day=_caps_of(per_day)))
+        retry_while_busy(lambda: self.engine.ledger.tenant(self.name, total=_caps_of(total), per_day=_caps_of(per_day)))
 
     def stop(self) -> None:
         """Allow no more model calls for this tenant, in any process, until `set_caps(total=...)` gives it another

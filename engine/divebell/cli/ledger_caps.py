@@ -2,7 +2,7 @@
 
 from divebell_bridge.money.amounts import Caps, Limit
 from divebell_bridge.money.dollars import picodollars
-from divebell_bridge.money.patience import wait_and_do
+from divebell_bridge.money.patience import retry_while_busy
 from divebell_bridge.money.store import LedgerStore
 
 LIFT = "none"
@@ -25,7 +25,7 @@ def change_caps(store: LedgerStore, tenant: str, *, total: str | None, per_day: 
             total_caps = kept._replace(picodollars=new_total)
         if per_day is not None:
             day_caps = (Caps() if each_day is None else each_day.caps)._replace(picodollars=new_day)
-        wait_and_do(lambda: ledger.tenant(tenant, total=total_caps, per_day=day_caps))
+        retry_while_busy(lambda: ledger.tenant(tenant, total=total_caps, per_day=day_caps))
 
 
 def _amount(text: str | None, what: str) -> int | None:

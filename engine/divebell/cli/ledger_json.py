@@ -35,7 +35,7 @@ def _account(report: AccountReport) -> dict[str, Any]:
     fields = {
         "id": account.id,
         "kind": account.kind,
-        "path": account.path,
+        "path": account.label,
         "state": report.state,
         "frozen": account.frozen,
         "opened": report.opened,
@@ -107,7 +107,7 @@ def _hold(entry: HoldReport) -> dict[str, Any]:
         "state": entry.state,
         "purpose": entry.purpose,
         "tenant": entry.tenant,
-        "path": entry.path,
+        "path": entry.account,
         "model": entry.model,
         "held": _amounts(entry.held),
         "spent": _amounts(entry.spent),

@@ -95,7 +95,7 @@ def _walk(reports: Sequence[AccountReport], depth: int = 0) -> Iterator[tuple[in
 
 def _account_rows(page: Page, depth: int, report: AccountReport) -> Iterator[Row]:
     account = report.account
-    label = account.path.rpartition(", ")[2] if account.kind in ("day", "child") else account.path
+    label = account.label.rpartition(", ")[2] if account.kind in ("day", "child") else account.label
     style = "dim" if not account.is_open else "bold" if depth == 0 else ""
     for limit in _lines([account.caps], [report.spent, report.held]):
         first = limit is Limit.PICODOLLARS
@@ -121,7 +121,7 @@ def _print_notes(page: Page, accounts: Sequence[AccountReport]) -> None:
     for _, report in _walk(accounts):
         account = report.account
         if account.frozen:
-            notes.append(f"{one_line(account.path)} is frozen: {one_line(account.frozen, REASON_CHARACTERS)}")
+            notes.append(f"{one_line(account.label)} is frozen: {one_line(account.frozen, REASON_CHARACTERS)}")
         if any(account.overdrawn) and (account.kind in ("run", "child") or account.caps != NO_CAPS):
             over = ", ".join(
                 amount(value, limit) if limit is Limit.PICODOLLARS else limit.quantity(value)
@@ -129,7 +129,7 @@ def _print_notes(page: Page, accounts: Sequence[AccountReport]) -> None:
                 if value
             )
             how = "was overdrawn by the provider" if account.kind in ("run", "child") else "is over what its cap allows"
-            notes.append(f"{one_line(account.path)} {how}: {over}")
+            notes.append(f"{one_line(account.label)} {how}: {over}")
     for note in notes[:MAX_NOTES]:
         page.line(note, "red")
     if len(notes) > MAX_NOTES:
@@ -221,7 +221,7 @@ def holds(reports: LedgerReports, found: Sequence[HoldReport], state: str) -> No
     for each in found:
         cells: Row = [
             one_line(each.opened[:19]).replace("T", " ") if page.is_wide else _age(each.opened, now),
-            _name(each.path),
+            _name(each.account),
             _name(each.model),
             *([_name(each.tenant or "")] if page.is_wide else []),
             amount(each.held.picodollars),
@@ -267,7 +267,7 @@ def reconciled(done: Reconciled) -> None:
             "bold yellow",
         )
         for entry in done.left[:MAX_NOTES]:
-            page.line(f"  {one_line(entry.path, NAME_CHARACTERS)}: {amount(entry.held.picodollars)}")
+            page.line(f"  {one_line(entry.account, NAME_CHARACTERS)}: {amount(entry.held.picodollars)}")
     if done.alive:
         page.line(
             f"{_processes(done.alive)} at work, with {_counted(done.alive_calls, 'call')} in flight holding "

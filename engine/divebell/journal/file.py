@@ -12,11 +12,7 @@ from pathlib import Path
 
 from divebell.errors import JournalError
 from divebell.journal.seals import BEGIN, seal
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from divebell_bridge.money import locks
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
 
@@ -93,14 +89,8 @@ class JournalFile:
 
     def _take_lock(self, file: int) -> None:
         """Two processes that resume the same journal would pay twice. The lock ends with the process."""
-        if fcntl is None:
-            return
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise JournalError(
-                f"another process is writing the journal {self._path}: wait until it has ended"
-            ) from None
+        if locks.IS_ADVISORY and not locks.try_lock(file):  # a lock that keeps readers out would stop a replay
+            raise JournalError(f"another process is writing the journal {self._path}: wait until it has ended")
 
     def append(self, line: bytes) -> None:
         """Write a record's line, with its check; once the file is closed, nothing. JournalError where it cannot be

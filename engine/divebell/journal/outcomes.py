@@ -68,7 +68,7 @@ def error_as_record(error: DivebellError) -> Record:
     figures = {
         name: None if getattr(error, name) is None else str(getattr(error, name)) for name in ("cap", "spent", "held")
     }
-    return {"class": "BudgetExceeded", "message": str(error), "limit": error.limit, "path": error.path, **figures}
+    return {"class": "BudgetExceeded", "message": str(error), "limit": error.limit, "path": error.account, **figures}
 
 
 def are_same(recorded: object, repeated: object) -> bool:
@@ -101,7 +101,7 @@ def error_of(record: object) -> DivebellError:
     return BudgetExceeded(
         record["message"],
         limit=record["limit"],
-        path=record["path"],
+        account=record["path"],
         cap=figures["cap"],
         spent=figures["spent"],
         held=figures["held"],

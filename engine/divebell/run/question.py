@@ -20,7 +20,7 @@ from divebell.calls.cache_key import cache_key
 from divebell.calls.fitting import KnownLimits
 from divebell.calls.logs import debug_listener
 from divebell.calls.memo import Memo
-from divebell.calls.metered_calls import MeteredCalls, patiently, until_written
+from divebell.calls.metered_calls import MeteredCalls, aretry_while_busy, until_written
 from divebell.calls.opening import Funding, running_for
 from divebell.calls.retries import Retries
 from divebell.calls.spending import Spending, warn_of_unknown_price
@@ -137,7 +137,7 @@ async def answer_question(
 def _result_of_timeout(run: Run, meter: Meter, budget: Budget) -> Result:
     """The draft of a run whose seconds ended. Raises BudgetExceeded where there is none."""
     sentence = f"the run took longer than its budget of {budget.seconds:g} s"
-    error = BudgetExceeded(sentence, limit="seconds", cap=budget.seconds, spent=budget.seconds, path=meter.where)
+    error = BudgetExceeded(sentence, limit="seconds", cap=budget.seconds, spent=budget.seconds, account=meter.account)
     result = run.result_of_failure(error)
     if result is None:
         raise error from None
@@ -166,7 +166,7 @@ async def _open_journal(
     opened = await anyio.to_thread.run_sync(open_journal, journal, resume, header)
     try:
         setup = setup.with_seed(opened.seed)
-        used = await patiently(lambda: already_spent(opened, parts.funding.ledger))
+        used = await aretry_while_busy(lambda: already_spent(opened, parts.funding.ledger))
         yield opened, setup, budget.less(used)
     except DivebellError as error:
         opened.check()  # a difference says more than what it led to

@@ -251,7 +251,7 @@ class SubCalls:
             raise BudgetExceeded(
                 f"no child is allowed at this depth, and the context is too long for a plain call: {context.length:,}; "
                 f"at most {MAX_FOLDED_CHARACTERS:,} characters are possible",
-                limit="depth", cap=self._max_depth, spent=self._run.depth, path=self._run.meter.where,
+                limit="depth", cap=self._max_depth, spent=self._run.depth, account=self._run.meter.account,
             )  # fmt: skip
         return f"{prompt}\n\n{context.copy_out()}"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import anyio
 
-from divebell.calls.metered_calls import patiently
+from divebell.calls.metered_calls import aretry_while_busy
 from divebell.cell import Cell
 from divebell.errors import ContextTooLongError, DivebellError, ModelError, RunError
 from divebell.events import CellEnded, CellStarted, EventListener, LimitReached
@@ -109,7 +109,7 @@ class TurnLoop:
         if options.on_exhausted == "answer":
             plans = landing.reserve_plans(history.instructions, self._level.root_output_tokens)
             keep_back = functools.partial(self._meter.keep_back, self._level.model.name, plans)
-            await patiently(keep_back, also_unavailable=True)
+            await aretry_while_busy(keep_back, also_unavailable=True)
         self._stale_draft = await drafts.read_draft(self._session.open_box) if history.is_a_later_question else ""
         refusal: DivebellError | None = None
         try:
@@ -124,7 +124,7 @@ class TurnLoop:
         except ContextTooLongError as error:
             if not self.finished:
                 raise
-            refusal, stop = error, Stop(limit="window", cap=error.limit_tokens, path=self._meter.where)
+            refusal, stop = error, Stop(limit="window", cap=error.limit_tokens, path=self._meter.account)
         except (ModelError, LedgerError) as error:
             return await self._end_with_draft(error)
         except TimeoutError:
@@ -164,15 +164,15 @@ class TurnLoop:
         seconds = self._seconds
         spent = time.monotonic() - self._started
         sentence = f"the run has used its budget of {seconds:g} s"
-        return BudgetExceeded(sentence, limit="seconds", cap=seconds, spent=spent, path=self._meter.where)
+        return BudgetExceeded(sentence, limit="seconds", cap=seconds, spent=spent, account=self._meter.account)
 
     def _turns_are_over(self) -> Stop:
-        options, where = self._options, self._meter.where
+        options, account = self._options, self._meter.account
         if self.answers.retries_are_used_up:
-            return Stop(limit="repairs", cap=options.max_answer_retries, spent=options.max_answer_retries, path=where)
+            return Stop(limit="repairs", cap=options.max_answer_retries, spent=options.max_answer_retries, path=account)
         if options.on_exhausted == "raise" and len(self.finished) < options.max_iterations:
-            return Stop(limit="repeats", cap=SAME_REPLIES, spent=SAME_REPLIES, path=where)
-        return Stop(limit="iterations", cap=options.max_iterations, spent=len(self.finished), path=where)
+            return Stop(limit="repeats", cap=SAME_REPLIES, spent=SAME_REPLIES, path=account)
+        return Stop(limit="iterations", cap=options.max_iterations, spent=len(self.finished), path=account)
 
     async def _until_answered(self, history: History) -> Ending | None:
         """The answer that the model gives by itself; None when its turns are over."""
@@ -213,7 +213,7 @@ class TurnLoop:
         attempt = self.answers.of_plain(reply.text.strip())
         if isinstance(attempt, NoAnswer):
             return attempt
-        stop = Stop(limit="repeats", cap=SAME_REPLIES, spent=SAME_REPLIES, path=self._meter.where)
+        stop = Stop(limit="repeats", cap=SAME_REPLIES, spent=SAME_REPLIES, path=self._meter.account)
         self._report_limit(stop)
         return Ending(answer=attempt, stop=stop)
 

@@ -58,12 +58,12 @@ class SQLiteBooks:
         return account
 
     def _load_account(self, row: tuple[Any, ...]) -> Account:
-        account_id, kind, path, parent, worker, frozen, is_open, *figures = row
+        account_id, kind, label, parent, worker, frozen, is_open, *figures = row
         if account_id in self._accounts:
             return self._accounts[account_id]
         caps, carved, spent, held, reserved, overdrawn = by_limit(figures)
         account = Account(
-            account_id, kind, path, parent, worker, Caps(*caps), tuple(map(bool, carved)),
+            account_id, kind, label, parent, worker, Caps(*caps), tuple(map(bool, carved)),
             Amounts(*spent), Amounts(*held), Amounts(*reserved), Amounts(*overdrawn), frozen, bool(is_open),
         )  # fmt: skip
         self._accounts[account_id] = account
@@ -134,7 +134,7 @@ class SQLiteBooks:
         for account in self._accounts.values():
             values, stored = _changing(account), self._stored.get(account.id)
             if stored is None:
-                fixed = (account.id, account.kind, account.path, account.parent, account.worker)
+                fixed = (account.id, account.kind, account.label, account.parent, account.worker)
                 self._db.execute(_INSERT_ACCOUNT, (*fixed, *values, now))
             elif values != stored:
                 self._db.execute(_UPDATE_ACCOUNT, (*values, None if account.is_open else now, account.id))

@@ -112,8 +112,8 @@ def _version(db: sqlite3.Connection, path: Path) -> int:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """SQLite's errors as ours, in a sentence."""
+def mapping_sqlite_errors(path: Path) -> Iterator[None]:
+    """Raise SQLite's errors, and the file's, as LedgerError, in a sentence."""
     try:
         yield
     except sqlite3.OperationalError as error:

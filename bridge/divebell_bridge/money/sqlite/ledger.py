@@ -27,21 +27,21 @@ from divebell_bridge.money.books import Books, close_open_account
 from divebell_bridge.money.errors import LedgerError
 from divebell_bridge.money.escrow import MAX_TREE_DEPTH
 from divebell_bridge.money.ledger import Ledger
-from divebell_bridge.money.liveness import LifeLine, is_alive, is_same_file, life_path
+from divebell_bridge.money.liveness import ProcessLock, is_alive, is_same_file, lock_path
 from divebell_bridge.money.sqlite.books import SQLiteBooks, now_text
-from divebell_bridge.money.sqlite.file import OPEN_BUSY_SECONDS, connect, explained, migrate, transaction
+from divebell_bridge.money.sqlite.file import OPEN_BUSY_SECONDS, connect, mapping_sqlite_errors, migrate, transaction
 from divebell_bridge.money.sqlite.forget import OPENING_PIECES, forget_piece
 from divebell_bridge.money.sqlite.place import check_names, check_place, newest_entries
 
 BUSY_SECONDS = 0.1
 FORGET_AGAIN_SECONDS = 3_600.0
-"""Once all that is too old is forgotten, it is looked for again after so long."""
+"""When nothing too old is left, how long until it is looked for again."""
 
 _UNFINISHED_WORKERS = (
     "SELECT id, life FROM workers WHERE ended IS NULL UNION "
     "SELECT id, life FROM workers WHERE id IN (SELECT worker FROM accounts WHERE is_open AND worker IS NOT NULL)"
 )
-"""One that was taken for dead while it lived may have opened more since."""
+"""Those that have ended as well, if they have open accounts: a process may have been taken for dead while it lived."""
 
 
 class SQLiteLedger(Ledger):
@@ -50,21 +50,21 @@ class SQLiteLedger(Ledger):
     survive_power_loss: wait for the disk at each operation (some milliseconds each).
     Raises LedgerError if the file is something else, is newer than this version, or cannot be written.
 
-    Thread-safe. Not to be used in a forked child: open it anew there.
+    Thread-safe. Do not use it in a forked child: open it again there.
     """
 
     is_shared = True
 
     def __init__(self, path: "Path | str", *, survive_power_loss: bool = False) -> None:
         super().__init__()
-        self.path = Path(os.path.realpath(path))  # what lies beside it is looked for there, wherever one goes
+        self.path = Path(os.path.realpath(path))  # the files beside it are found there, whatever the current folder
         self._lock = threading.RLock()
         self._process = os.getpid()
         self._closed = False
         self._forgets_from = time.monotonic()
-        self._life: LifeLine | None = None
+        self._process_lock: ProcessLock | None = None
         self._workers: list[int] = []
-        with explained(self.path):
+        with mapping_sqlite_errors(self.path):
             self._db = connect(self.path)
             try:
                 migrate(self._db, self.path)
@@ -77,49 +77,49 @@ class SQLiteLedger(Ledger):
                 self._db.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
             except BaseException:
                 self._db.close()
-                if self._life is not None:
-                    self._life.close()
+                if self._process_lock is not None:
+                    self._process_lock.close()
                 raise
         _open_ledgers.add(self)
 
     def _register(self) -> None:
-        """Be known to the others as alive. The lock comes before the row: nobody sees a worker without it."""
+        """Let the others see this process as alive. The lock comes before the row: nobody sees a worker without it."""
         name = secrets.token_hex(8)
-        life = LifeLine(life_path(self.path, name))
+        lock = ProcessLock(lock_path(self.path, name))
         try:
             self.worker = self._db.execute(
                 "INSERT INTO workers (life, process, began) VALUES (?, ?, ?)", (name, self._process, now_text())
             ).lastrowid
         except BaseException:
-            life.close()
+            lock.close()
             raise
         assert self.worker is not None
         self._workers.append(self.worker)
-        if self._life is not None:
-            self._life.close()
-        self._life = life
+        if self._process_lock is not None:
+            self._process_lock.close()
+        self._process_lock = lock
 
     def _check_may_add(self, *, opening: bool = False) -> None:
         """LedgerError where the file is not the one any more that was opened, or is in two places: what is written here
         would not be seen there. Who opens an account is known as alive, and forgets some of what is too old."""
-        with self._lock, explained(self.path):
+        with self._lock, mapping_sqlite_errors(self.path):
             self._check_open()
             now: os.stat_result | None = None
             with suppress(FileNotFoundError):
                 now = check_place(self.path) if opening else check_names(self.path)
             if now is None or (now.st_dev, now.st_ino) != (self._seen.st_dev, self._seen.st_ino):
                 raise LedgerError(
-                    f"the ledger {self.path} was deleted, moved or replaced while it was open: open it anew"
+                    f"the ledger {self.path} was deleted, moved or replaced while it was open: open it again"
                 )
             for file, seen in self._newest.items():
                 if not is_same_file(file, seen):
                     raise LedgerError(
                         f"{file}, which has the ledger's newest entries, was deleted or replaced while it was open: "
-                        "others do not see them, and would spend them once more. Open the ledger anew"
+                        "other processes cannot see them, and would spend that money again. Open the ledger again"
                     )
             if not opening:
                 return
-            if self._life is None or not self._life.is_in_place():
+            if self._process_lock is None or not self._process_lock.is_in_place():
                 self._register()
             self._forget(1)
 
@@ -134,24 +134,24 @@ class SQLiteLedger(Ledger):
             with suppress(sqlite3.Error, LedgerError):
                 self._db.execute(f"PRAGMA busy_timeout = {int(OPEN_BUSY_SECONDS * 1000)}")
                 for worker in self._workers:
-                    self._bury(worker)
+                    self._close_worker(worker)
             self._db.close()
-            if self._life is not None:
-                self._life.close()
+            if self._process_lock is not None:
+                self._process_lock.close()
 
     def recover(self) -> int:
         """Post the holds of dead processes as spent, and close their accounts. Returns how many holds that were."""
-        with self._lock, explained(self.path):
+        with self._lock, mapping_sqlite_errors(self.path):
             self._check_open()
             ended = 0
-            for worker, life in self._db.execute(_UNFINISHED_WORKERS).fetchall():
-                if worker not in self._workers and not is_alive(life_path(self.path, life)):
-                    ended += self._bury(worker)
+            for worker, name in self._db.execute(_UNFINISHED_WORKERS).fetchall():
+                if worker not in self._workers and not is_alive(lock_path(self.path, name)):
+                    ended += self._close_worker(worker)
                     with suppress(OSError):
-                        life_path(self.path, life).unlink()
+                        lock_path(self.path, name).unlink()
             return ended
 
-    def _bury(self, worker: int) -> int:
+    def _close_worker(self, worker: int) -> int:
         """Close all that a worker has open, pessimistically. Returns how many of its calls were in flight."""
         with self._immediate() as books:
             open_calls = self._db.execute(
@@ -178,18 +178,18 @@ class SQLiteLedger(Ledger):
         if self._closed:
             raise LedgerError("the ledger is closed")
         if self._process != os.getpid():
-            raise LedgerError("this ledger was opened before a fork: open it anew in the child")
+            raise LedgerError("this ledger was opened before a fork: open it again in the child")
 
     @contextmanager
     def _transaction(self) -> Iterator[Books]:
-        with self._lock, explained(self.path):
+        with self._lock, mapping_sqlite_errors(self.path):
             self._check_open()
             with self._immediate() as books:
                 yield books
 
     @contextmanager
     def _reading(self) -> Iterator[Books]:
-        with self._lock, explained(self.path):
+        with self._lock, mapping_sqlite_errors(self.path):
             self._check_open()
             with transaction(self._db, "DEFERRED"):
                 yield SQLiteBooks(self._db)
@@ -210,8 +210,8 @@ def _after_fork() -> None:
     for ledger in list(_open_ledgers):
         ledger._lock = threading.RLock()  # a thread that is not here may have held it
         ledger.backlog.forget()
-        if ledger._life is not None:
-            ledger._life.forget()
+        if ledger._process_lock is not None:
+            ledger._process_lock.forget()
 
 
 if hasattr(os, "register_at_fork"):

@@ -18,7 +18,7 @@ from typing import Any, Self
 from divebell_bridge.money.amounts import Amounts, Caps, Limit
 from divebell_bridge.money.errors import LedgerError
 from divebell_bridge.money.escrow import MAX_TREE_DEPTH, Account
-from divebell_bridge.money.liveness import is_alive, life_path
+from divebell_bridge.money.liveness import is_alive, lock_path
 from divebell_bridge.money.report import (
     ACCOUNT_KINDS,
     MAX_ROWS,
@@ -31,7 +31,7 @@ from divebell_bridge.money.report import (
     total,
     tree_of,
 )
-from divebell_bridge.money.sqlite.file import check_version, connect, explained
+from divebell_bridge.money.sqlite.file import check_version, connect, mapping_sqlite_errors
 from divebell_bridge.money.sqlite.schema import by_limit, columns
 
 MAX_HOLDS_LOOKED_AT = 200_000
@@ -60,7 +60,7 @@ class SQLiteReader:
         self.path = Path(os.path.realpath(path))
         self.location = str(self.path)
         self.is_cut = False
-        with explained(self.path):
+        with mapping_sqlite_errors(self.path):
             if not self.path.is_file():
                 raise LedgerError(f"there is no ledger at {path}: name the file that the engine was given")
             self._db = connect(self.path, read_only=True)
@@ -84,7 +84,7 @@ class SQLiteReader:
             raise LedgerError(f"{self.path} is damaged: it does not have a ledger's tables")
         # First who is dead, then the accounts: whoever ends properly says so in the file before it lets its lock go.
         unended = self._rows("SELECT id, life FROM workers WHERE ended IS NULL ORDER BY id DESC")
-        dead = {worker for worker, life in unended if not is_alive(life_path(self.path, life))}
+        dead = {worker for worker, name in unended if not is_alive(lock_path(self.path, name))}
         self._db.execute("BEGIN")
         self.workers: dict[int, Worker] = {}
         for number, process, began, ended in self._rows(
@@ -112,7 +112,7 @@ class SQLiteReader:
         self, *, closed_runs: int = 0, every_day: bool = False, today: date | None = None
     ) -> list[AccountReport]:
         day = (today or datetime.now(UTC).date()).isoformat()
-        with explained(self.path):
+        with mapping_sqlite_errors(self.path):
             reports = self._load(
                 "WHERE is_open AND (kind != 'day' OR ? OR substr(path, -12) = ? OR id IN "
                 "(SELECT parent FROM accounts WHERE is_open AND parent IS NOT NULL)) ORDER BY opened DESC",
@@ -137,13 +137,13 @@ class SQLiteReader:
     def _load(self, condition: str, values: tuple[object, ...]) -> dict[str, AccountReport]:
         reports = {}
         for row in self._rows(_SELECT_ACCOUNTS + condition, values):
-            account_id, kind, path, parent, worker, frozen, is_open, opened, closed, *figures = row
+            account_id, kind, label, parent, worker, frozen, is_open, opened, closed, *figures = row
             caps, carved, spent, held, overdrawn = by_limit(figures)
             _check_numbers(self.path, (*carved, *spent, *held, *overdrawn, *(cap for cap in caps if cap is not None)))
             if kind not in ACCOUNT_KINDS:
                 raise LedgerError(f"{self.path} is damaged: it has an account of a kind that does not exist")
             account = Account(
-                str(account_id), kind, str(path), None if parent is None else str(parent), worker, Caps(*caps),
+                str(account_id), kind, str(label), None if parent is None else str(parent), worker, Caps(*caps),
                 tuple(map(bool, carved)), Amounts(*spent), Amounts(*held),
                 overdrawn=Amounts(*overdrawn), frozen=str(frozen), is_open=bool(is_open),
             )  # fmt: skip
@@ -166,13 +166,13 @@ class SQLiteReader:
             reports.update(added)
 
     def has_tenant(self, name: str) -> bool:
-        with explained(self.path):
+        with mapping_sqlite_errors(self.path):
             return bool(self._rows("SELECT 1 FROM accounts WHERE id = ?", (f"tenant:{name}",)))
 
     def holds(
         self, *, tenant: str | None = None, state: str = "held", limit: int = MAX_ROWS, died_only: bool = False
     ) -> list[HoldReport]:
-        with explained(self.path):
+        with mapping_sqlite_errors(self.path):
             rows = self._db.execute(_SELECT_HOLDS + "WHERE state = ? ORDER BY opened DESC, id", (state,))
             return list(self._hold_reports(rows, tenant, min(limit, MAX_ROWS), died_only))
 
@@ -186,7 +186,7 @@ class SQLiteReader:
             worker = self.workers.get(number)
             if account not in places:
                 places[account] = self._place(account)
-            path, owner = places[account]
+            label, owner = places[account]
             if (tenant is not None and owner != tenant) or (died_only and not (worker and worker.has_died)):
                 continue
             if reported == limit or looked_at >= MAX_HOLDS_LOOKED_AT:
@@ -196,29 +196,29 @@ class SQLiteReader:
             held, spent = by_limit(figures)
             reported += 1
             yield HoldReport(
-                str(hold_id), path, owner, str(model), str(purpose), str(state), Amounts(*held),
+                str(hold_id), label, owner, str(model), str(purpose), str(state), Amounts(*held),
                 Amounts(*spent), str(opened), None if ended is None else str(ended), worker,
             )  # fmt: skip
 
     def hold(self, hold_id: str) -> HoldReport | None:
-        with explained(self.path):
+        with mapping_sqlite_errors(self.path):
             return next(self._hold_reports(self._db.execute(_SELECT_HOLDS + "WHERE id = ?", (hold_id,)), None, 1), None)
 
     def _place(self, account_id: str) -> tuple[str, str | None]:
-        """An account's path, and the name of its tenant."""
-        path, following = None, account_id
+        """An account's label, and the name of its tenant."""
+        label, following = None, account_id
         for _ in range(MAX_TREE_DEPTH):
             row = self._db.execute("SELECT path, parent, kind FROM accounts WHERE id = ?", (following,)).fetchone()
             if row is None:
                 break
-            path = str(row[0]) if path is None else path
+            label = str(row[0]) if label is None else label
             if row[1] is None:
-                return path, str(row[0]) if row[2] == "tenant" else None
+                return label, str(row[0]) if row[2] == "tenant" else None
             following = row[1]
-        return path or "", None
+        return label or "", None
 
     def totals(self) -> Totals:
-        with explained(self.path):
+        with mapping_sqlite_errors(self.path):
             counts = dict(
                 self._rows(
                     "SELECT kind || is_open, count(*) FROM accounts WHERE kind IN ('tenant', 'run', 'child') GROUP BY 1"

@@ -14,7 +14,7 @@ from divebell.models.endings import INTERRUPTED, ending_of
 from divebell.models.tool_calls import (
     MAX_TOOL_CALL_DEPTH,
     MAX_TOOL_CALLS,
-    bounded_tool_calls,
+    bound_tool_calls,
 )
 from tests.support.chat_server import KEY, ChatServer, Reply
 
@@ -140,11 +140,11 @@ def _nested(depth: int) -> object:
 
 
 def test_tool_calls_are_bounded_in_number_length_and_depth() -> None:
-    assert len(bounded_tool_calls([CALL] * 10_000)) == MAX_TOOL_CALLS
-    assert bounded_tool_calls([CALL, {"arguments": "x" * (MAX_TOOL_CALL_CHARACTERS + 1)}, CALL]) == (CALL,)
-    assert bounded_tool_calls([CALL, _nested(MAX_TOOL_CALL_DEPTH)]) == (CALL,)
-    assert bounded_tool_calls([CALL, {"x": [0] * 1_000_000}]) == (CALL,)
-    assert bounded_tool_calls([{"x": float("nan"), "y": "\ud83d", "z": 10**400}]) == ({"x": None, "y": "?", "z": None},)
+    assert len(bound_tool_calls([CALL] * 10_000)) == MAX_TOOL_CALLS
+    assert bound_tool_calls([CALL, {"arguments": "x" * (MAX_TOOL_CALL_CHARACTERS + 1)}, CALL]) == (CALL,)
+    assert bound_tool_calls([CALL, _nested(MAX_TOOL_CALL_DEPTH)]) == (CALL,)
+    assert bound_tool_calls([CALL, {"x": [0] * 1_000_000}]) == (CALL,)
+    assert bound_tool_calls([{"x": float("nan"), "y": "\ud83d", "z": 10**400}]) == ({"x": None, "y": "?", "z": None},)
 
 
 def test_tool_calls_outlive_a_journal_and_journals_without_them_are_read() -> None:

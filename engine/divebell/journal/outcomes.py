@@ -6,7 +6,7 @@ from typing import Any
 from divebell.errors import ContextTooLongError, DivebellError, IncompleteReply, JournalError, ModelError, RequestError
 from divebell.journal.records import MAX_COUNT, Record, pack, text_of
 from divebell.models.protocol import Completion
-from divebell.models.tool_calls import bounded_tool_calls
+from divebell.models.tool_calls import bound_tool_calls
 from divebell.usage import Usage
 from divebell_bridge.door.wire import BAD_REQUEST, MODEL_ERROR
 from divebell_bridge.money.errors import BudgetExceeded
@@ -43,7 +43,7 @@ def completion_of(record: Record) -> Completion:
         text=text_of(record, "text"),
         usage=None if usage is None else Usage(**usage),
         finish_reason=text_of(record, "finish_reason"),
-        tool_calls=bounded_tool_calls(tool_calls),
+        tool_calls=bound_tool_calls(tool_calls),
     )
 
 

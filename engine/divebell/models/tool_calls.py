@@ -15,7 +15,7 @@ MAX_TOOL_CALL_NODES = 1_000
 MAX_TOOL_CALL_DEPTH = 16
 
 
-def bounded_tool_calls(calls: Iterable[object]) -> tuple[dict[str, Any], ...]:
+def bound_tool_calls(calls: Iterable[object]) -> tuple[dict[str, Any], ...]:
     """Copies of those calls that are dicts of plain data, as long as they keep within the bounds together. The first
     call that does not is left out, and so are all that follow it."""
     copies: list[dict[str, Any]] = []

@@ -105,7 +105,7 @@ class Answers:
         attempt = self._check_fit("", lambda: schema.validate_submitted(submitted))
         return attempt.problem if isinstance(attempt, NoAnswer) else None
 
-    async def of_turn(
+    async def judge_turn(
         self, cells: list[Cell], final: Final | None, reply: str = "", blocks: Sequence[str] = ()
     ) -> Answer | NoAnswer:
         """The answer that a turn gave: its cells', or else the one in the reply's text. blocks: the cells' code.
@@ -126,23 +126,19 @@ class Answers:
                 return NoAnswer(self._turns.invented_output(claimed))
         if answering_cells:
             return self._answer_of_cell(answering_cells[-1])
-        return NoAnswer() if final is None else await self.of_text(final)
+        return NoAnswer() if final is None else await self.judge_final(final)
 
-    def of_plain(self, text: str) -> Answer | NoAnswer:
-        """A whole reply as the answer."""
-        return self._judge_text(text)
-
-    async def of_text(self, final: Final) -> Answer | NoAnswer:
+    async def judge_final(self, final: Final) -> Answer | NoAnswer:
         """The answer in a reply's text, for which the sandbox may have to be asked."""
         if final.kind == "text":
-            return self._judge_text(final.value)
+            return self.judge_text(final.value)
         if final.kind in ("variable", "text_or_variable"):
             return await self._answer_of_variable(final)
         cell = await self._cells.run_cell(final.code)
         if cell.ok and cell.final is not None:
             return self._answer_of_cell(cell)
         if final.text is not None and not _has_no_value(cell):
-            return self._judge_text(final.text)
+            return self.judge_text(final.text)
         error = cell.error.message if cell.error is not None else "it gave no answer"
         return NoAnswer(self._turns.bad_expression(final.value, error))
 
@@ -153,7 +149,7 @@ class Answers:
         if cell.ok and cell.final is not None and (known or await self._cells.is_set_on_purpose(final.value)):
             return self._answer_of_cell(cell)
         if final.text is not None:
-            return self._judge_text(final.text)
+            return self.judge_text(final.text)
         reason = cell.error.message if cell.error is not None else f"there is no variable {final.value!r}"
         return NoAnswer(self._turns.no_variable(reason))
 
@@ -167,14 +163,15 @@ class Answers:
             answer_text = text if named is submitted else _to_text(named)
             return self._check_fit(answer_text, lambda: schema.validate_submitted(submitted))
         if submitted is None and not cell.has_final_value:
-            return self._judge_text(text)
+            return self.judge_text(text)
         value = cell.final_value if submitted is None else submitted["answer"]
         is_number_as_text = schema.is_text and isinstance(value, (int, float))
         return self._check_fit(
             text if is_number_as_text else _to_text(value), lambda: schema.validate_value(value, text)
         )
 
-    def _judge_text(self, text: str) -> Answer | NoAnswer:
+    def judge_text(self, text: str) -> Answer | NoAnswer:
+        """A text as the answer: a whole reply, or what a reply or a cell gave."""
         schema = self._schema
         return Answer(text, text) if schema is None else self._check_fit(text, lambda: schema.validate_text(text))
 

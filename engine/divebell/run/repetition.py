@@ -18,7 +18,7 @@ class Repetition:
 
     def is_repeated(self, reply: str) -> bool:
         """Count the reply, and whether the model has said it SAME_REPLIES times or more."""
-        words = _normalised(reply)
+        words = _normalise(reply)
         if not words:
             return False
         key = sha256(words.encode("utf-8", "surrogatepass")).digest()
@@ -26,7 +26,7 @@ class Repetition:
         return self._counts[key] >= SAME_REPLIES
 
 
-def _normalised(reply: str) -> str:
+def _normalise(reply: str) -> str:
     """The reply's letters and digits: case, space, punctuation and markup make no difference, where there are any."""
     folded = unicodedata.normalize("NFKC", reply).casefold()
     return " ".join("".join(mark if mark.isalnum() else " " for mark in folded).split()) or folded.strip()

@@ -184,7 +184,7 @@ class TurnLoop:
             cells = await self._run_cells(parsed.code_blocks)
             self.finished.append(Turn(reply=reply.text, cells=tuple(cells), seconds=time.monotonic() - began))
             said = "" if self._journal.is_by_older_rules else reply.text
-            attempt = await self.answers.of_turn(cells, parsed.final, said, parsed.code_blocks)
+            attempt = await self.answers.judge_turn(cells, parsed.final, said, parsed.code_blocks)
             history.append("assistant", reply.text)
             if isinstance(attempt, Answer):
                 return Ending(answer=attempt)
@@ -210,7 +210,7 @@ class TurnLoop:
             return None
         if self._options.on_exhausted == "raise":
             return NoAnswer()
-        attempt = self.answers.of_plain(reply.text.strip())
+        attempt = self.answers.judge_text(reply.text.strip())
         if isinstance(attempt, NoAnswer):
             return attempt
         stop = Stop(limit="repeats", cap=SAME_REPLIES, spent=SAME_REPLIES, path=self._meter.account)
@@ -289,7 +289,7 @@ class TurnLoop:
         if attempt is not None and not self.answers.has_schema and not self._journal.is_by_older_rules:
             why = " ".join(attempt.problem.split())[:1000] or "its code failed"
             return await self._end_with_draft(RunError(f"the last reply gave no answer: {why}"), stop)
-        attempt = self.answers.of_plain(text)
+        attempt = self.answers.judge_text(text)
         if isinstance(attempt, Answer):
             return Ending(answer=attempt, stop=stop, is_cut=reply.is_cut)
         misfit = RunError(f"the answer does not fit the schema: {'; '.join(self.answers.last_errors)}"[:2000])
@@ -307,10 +307,10 @@ class TurnLoop:
         if blocks and not self._journal.is_by_older_rules:
             with anyio.move_on_after(landing.seconds_for_last_call(self._meter.seconds_left)):
                 cells = await self._run_cells(blocks)
-            attempt = await self.answers.of_turn(cells, None)
+            attempt = await self.answers.judge_turn(cells, None)
             if isinstance(attempt, Answer) or parsed.final is None:
                 return attempt
-        return await self.answers.of_text(parsed.final) if parsed.final is not None else None
+        return await self.answers.judge_final(parsed.final) if parsed.final is not None else None
 
     async def _end_with_draft(
         self, error: DivebellError, stop: Stop | None = None, *, text: str = "", is_cut: bool = False

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from divebell.models.tool_calls import MAX_TOOL_CALLS, bounded_tool_calls
+from divebell.models.tool_calls import MAX_TOOL_CALLS, bound_tool_calls
 
 _CALL_ITEMS = frozenset({"function_call", "custom_tool_call", "code_interpreter_call", "mcp_call", "tool_use"})
 
@@ -19,12 +19,12 @@ def tool_calls_of_message(message: Mapping[str, Any]) -> tuple[dict[str, Any], .
         calls.append({"type": "function", "function": single})
     if isinstance(content, list):
         calls += _items_that_call(content)
-    return bounded_tool_calls(calls)
+    return bound_tool_calls(calls)
 
 
 def tool_calls_of_output(output: object) -> tuple[dict[str, Any], ...]:
     """The tool calls among the output items of the Responses API."""
-    return bounded_tool_calls(_items_that_call(output)) if isinstance(output, list) else ()
+    return bound_tool_calls(_items_that_call(output)) if isinstance(output, list) else ()
 
 
 def _items_that_call(items: list[Any]) -> Iterator[object]:

@@ -10,11 +10,10 @@ from importlib.metadata import version
 from rich.console import Console
 from rich.table import Table
 
-import divebell_wasm as wasm
 from divebell.cli.exits import FAILED, Exit
 from divebell.engine import Engine
 from divebell.errors import CacheError, DivebellError
-from divebell.runtime import compiled, dirty
+from divebell.runtime import compiled, dirty, guest_package
 from divebell.runtime.pages import can_map, can_protect
 from divebell.runtime.stack import stack_bytes
 from divebell.sandbox.sandbox import Sandbox
@@ -66,7 +65,7 @@ def _cache() -> Row:
 
 
 def _guest() -> list[Row]:
-    manifest = wasm.manifest()
+    manifest = guest_package.manifest()
     cpython = manifest.sources.get("cpython", {}).get("version", "")
     rows: list[Row] = [("guest", GOOD, f"CPython {cpython}, {len(manifest.frozen_modules)} modules, "
                                        f"sha256 {manifest.module_sha256[:16]}…")]  # fmt: skip

@@ -26,7 +26,7 @@ REPRODUCIBLE_KEY = b"divebell: an image that repeats."
 
 
 @dataclass(frozen=True)
-class Layout:
+class GuestLayout:
     """Addresses in the guest that never move after boot; the fields of `divebell_layout` in wasm/ABI.md, in order."""
 
     abi_version: int
@@ -41,7 +41,7 @@ class Layout:
     eval_breaker_bit: int
 
     @classmethod
-    def read(cls, instance: native.NativeInstance, door: native.DoorImport) -> "Layout":
+    def read(cls, instance: native.NativeInstance, door: native.DoorImport) -> "GuestLayout":
         at = instance.call("divebell_layout", door) & 0xFFFFFFFF
         count = len(cls.__dataclass_fields__)
         if at + 4 * count > instance.memory_bytes:
@@ -55,7 +55,7 @@ class BootImage:
 
     module: native.NativeModule
     region: Region
-    layout: Layout
+    layout: GuestLayout
     stack_pointer: int
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     """Tells it from every other image, those of other processes included."""
@@ -87,7 +87,7 @@ def boot(module: native.NativeModule, random_key: bytes | None = None) -> BootIm
     try:
         first_stack_pointer = instance.stack_pointer
         instance.call("_initialize", door)
-        layout = Layout.read(instance, door)
+        layout = GuestLayout.read(instance, door)
         abi_version = guest_package.manifest().abi_version
         if layout.abi_version != abi_version:
             raise GuestError(f"the guest module has ABI {layout.abi_version}, not {abi_version}", kind="BadModule")
@@ -99,7 +99,7 @@ def boot(module: native.NativeModule, random_key: bytes | None = None) -> BootIm
         if failed & 0xFFFFFFFF:
             raise GuestError(f"the guest did not boot: {last_words(instance, layout)}", kind="BadModule")
         instance.call("divebell_reserve", door, 0)  # frees the payload's buffer
-        layout = Layout.read(instance, door)
+        layout = GuestLayout.read(instance, door)
         if instance.stack_pointer != first_stack_pointer:
             raise GuestError("the guest left its stack pointer moved after boot", kind="BadModule")
         region = _copy_memory(instance)
@@ -124,7 +124,7 @@ def _copy_memory(instance: native.NativeInstance) -> Region:
     return region
 
 
-def last_words(instance: native.NativeInstance, layout: Layout) -> str:
+def last_words(instance: native.NativeInstance, layout: GuestLayout) -> str:
     """The last text that the guest wrote to its standard error: CPython's fatal errors. Untrusted text, one line."""
     raw = ctypes.string_at(instance.address + layout.last_words, min(layout.last_words_bytes, 4096))
     return " ".join(raw.split(b"\0", 1)[0].decode("utf-8", "replace").split())[:500]

@@ -61,7 +61,7 @@ class Journal(Protocol):
 
     @property
     def is_by_older_rules(self) -> bool:
-        """Whether the run was made by a Divebell that took no repeated reply for an answer, and gave no drafts."""
+        """Whether an older version made the run, which never took a repeated reply as the answer, and had no drafts."""
         ...
 
     def check(self) -> None:

@@ -135,7 +135,7 @@ class Player:
         else:
             limit = self._read(output_limit_of, record)
             outcome = self._read(completion_of, record)
-            if limit is None:  # by a Divebell that took every reply for whole: the run went on as if this one was
+            if limit is None:  # an older version took every reply as complete, and the run went on so
                 outcome = replace(outcome, finish_reason=STOPPED)
         return RecordedCall(outcome, cost, request.max_output_tokens if limit is None else limit)
 
@@ -284,7 +284,7 @@ class Player:
         self._check_has_no_more_cells(path)
 
     def _check_has_no_more_cells(self, path: str) -> None:
-        # An older Divebell asked its sandbox about an answer in the reply's text where now the text alone decides.
+        # An older version asked its sandbox about an answer in the reply's text where now the text alone decides.
         if self._has_next_cell(path) and not self.is_by_older_rules:
             self._diverge(f"run {path} ends after {self._cells.get(path, 0)} cells, and more are recorded")
 

@@ -9,8 +9,8 @@ leaves, the most that it can cost is written down, and afterwards what it cost: 
 paid, and in full what was in flight. After the first difference nothing is written, and no further call is made.
 
 Not guaranteed: that a tool is called once. One that was running when the process died is called again. Nor the last
-lines after a power cut: the operating system writes them when it pleases (the death of the process loses nothing). A
-journal holds prompts, completions and the output of cells, so keep it private (the file is readable by its owner
+lines after a power cut: the operating system decides when they reach the disk (the death of the process loses nothing).
+A journal holds prompts, completions and the output of cells, so keep it private (the file is readable by its owner
 alone); keys are never in it.
 """
 
@@ -82,7 +82,7 @@ class Recorder(Player):
             raise self._fail(error) from None
 
     def _check_may_call(self, path: str, name: str) -> None:
-        """It may."""
+        """It may: it is made, and written down."""
 
     def find_child(self, path: str, *asked: object) -> RecordedChild | None:
         super().find_child(path, *asked)
@@ -96,7 +96,7 @@ class Recorder(Player):
         return RecordedChild(answer, len({name.partition(",")[0] for name in names}))
 
     def _outcome_of_missing_tool(self, path: str, number: int) -> dict[str, object] | None:
-        """The tool is called."""
+        """None: the tool is called."""
         return None
 
     def keep_door_answer(

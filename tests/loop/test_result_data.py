@@ -118,8 +118,8 @@ def test_a_draft_is_data_too_and_may_be_refused() -> None:
 
 def test_the_turns_are_there_when_they_are_wanted() -> None:
     result = RLM(answering(block("print('seen')\nFINAL(3)"))).run("c", "q")
-    assert "trace" not in result.to_dict()
-    [turn] = json.loads(json.dumps(result.to_dict(turns=True)))["trace"]
+    assert "turns" not in result.to_dict()
+    [turn] = json.loads(json.dumps(result.to_dict(turns=True)))["turns"]
     assert turn["cells"][0]["stdout"] == "seen\n"
 
 

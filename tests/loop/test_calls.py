@@ -11,6 +11,7 @@ import anyio.lowlevel
 import pytest
 
 from divebell import Budget, BudgetExceeded, Completion, ModelError, ModelRequest, Usage
+from divebell.calls import hold_queue, ledger_waiting
 from divebell.calls import metered_calls as calls_module
 from divebell.calls.metered_calls import MeteredCalls
 from divebell_bridge.money.amounts import NOTHING, Amounts, Caps
@@ -248,7 +249,7 @@ def test_a_busy_ledger_is_waited_for() -> None:
 
 
 def test_a_ledger_that_stays_busy_fails_the_call_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls_module, "LEDGER_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(ledger_waiting, "LEDGER_PATIENCE_SECONDS", 0.05)
 
     async def main() -> None:
         ledger = Busy()
@@ -278,7 +279,7 @@ def test_a_ledger_that_cannot_settle_keeps_the_money_held_until_it_can() -> None
         model = Played(play)
         calls = MeteredCalls({"m": model}, max_concurrent=4)
         assert (await calls(meter, model, asking())).completion.text == "yes"
-        assert calls._places.value == 4
+        assert calls._queue._places.value == 4
         account = ledger.account(meter._account_id)
         assert account is not None
         assert (account.spent.picodollars, account.held.picodollars) == (0, 4 * CENT)
@@ -300,7 +301,7 @@ def test_a_cancellation_at_any_moment_leaves_no_hold_open_and_no_place_taken(
     """Some calls wait for money, some for a place, some for the model, some for their next attempt, some for a ledger
     that is busy. Whatever reached the model is paid for; whatever did not costs nothing."""
     monkeypatch.setattr(calls_module, "FIRST_RETRY_SECONDS", 0.002)
-    monkeypatch.setattr(calls_module, "LOOK_AGAIN_SECONDS", 0.002)
+    monkeypatch.setattr(hold_queue, "LOOK_AGAIN_SECONDS", 0.002)
 
     async def main() -> None:
         ledger = Busy()

@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from divebell import Budget, Completion, ModelRequest, Rate, ScriptedModel, SQLiteLedger, Usage
-from divebell.calls import metered_calls as calls_module
+from divebell.calls import hold_queue
 from divebell.calls.metered_calls import MeteredCalls
 from divebell_bridge.money.amounts import NOTHING, Caps
 from divebell_bridge.money.meter import Meter
@@ -172,7 +172,7 @@ def test_who_waits_for_the_money_of_a_worker_that_is_killed_goes_on_by_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """10 cents; the other has 8, of which 3 are in flight. It dies: 3 are spent, and 7 are there for us."""
-    monkeypatch.setattr(calls_module, "RECOVER_SECONDS", 0.1)
+    monkeypatch.setattr(hold_queue, "RECOVER_SECONDS", 0.1)
     path = tmp_path / "ledger.db"
 
     async def main(ledger: SQLiteLedger, holder: "subprocess.Popen[str]") -> None:

@@ -23,7 +23,7 @@ from divebell import (
     ScriptedModel,
     Usage,
 )
-from divebell.calls import metered_calls as calls_module
+from divebell.calls import ledger_waiting
 from divebell_bridge.money import backlog
 from divebell_bridge.money.amounts import Amounts, Caps
 from divebell_bridge.money.escrow import Fixed
@@ -98,8 +98,8 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 @pytest.fixture(autouse=True)
 def _short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls_module, "ENDING_PATIENCE_SECONDS", 0.1)
-    monkeypatch.setattr(calls_module, "UNAVAILABLE_PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(ledger_waiting, "ENDING_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(ledger_waiting, "UNAVAILABLE_PAUSE_SECONDS", 0.02)
 
 
 def ledger_of(engine: Engine) -> SQLiteLedger:
@@ -204,7 +204,7 @@ def test_the_backlog_is_written_without_anybody_asking(way: str, engine: Engine)
 def test_a_run_whose_ledger_cannot_be_written_any_more_makes_no_further_call_and_gives_what_it_has(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calls_module, "LEDGER_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(ledger_waiting, "LEDGER_PATIENCE_SECONDS", 0.1)
     mend: list[Callable[[], None]] = []
     rlm = with_breaks(engine, {"turn 2": lambda: mend.append(refuse(ledger_of(engine)))})
     outcome: list[Result | LedgerUnavailableError] = []

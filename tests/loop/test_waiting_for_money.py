@@ -11,8 +11,7 @@ import anyio
 import pytest
 
 from divebell import RLM, Budget, BudgetExceeded, Completion, Engine, ModelRequest, Rate, SQLiteLedger, Tenant, Usage
-from divebell.calls import metered_calls as calls_module
-from divebell.calls import opening
+from divebell.calls import hold_queue, opening
 from divebell_bridge.money.amounts import Amounts, Caps
 from divebell_bridge.money.escrow import Fixed
 
@@ -325,7 +324,7 @@ def test_a_place_that_others_took_for_abandoned_is_taken_anew(engine: Engine, mo
 def test_a_call_of_a_run_without_a_budget_does_not_wait_for_ever_for_what_others_hold(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calls_module, "MONEY_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(hold_queue, "MONEY_WAIT_SECONDS", 0.1)
     tenant = acme(engine, "0.10")
     day = engine.ledger.tenant("acme")
     engine.ledger.open("holder", kind="run", label="holder", parent=day, wanted=Caps(10**11, None, None))

@@ -95,5 +95,5 @@ def nothing_is_left_over(calls: MeteredCalls, meter: Meter, concurrency: int) ->
     assert account is not None
     assert account.held == NOTHING
     assert meter.summary()["held_dollars"] == 0
-    assert calls._places.value == concurrency
-    assert not any(gate.locked() for gate in calls._gates.values())
+    assert calls._queue._places.value == concurrency
+    assert not any(gate.locked() for gate in calls._queue._gates.values())

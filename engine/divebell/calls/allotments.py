@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from divebell.calls.metered_calls import aretry_while_busy
+from divebell.calls.ledger_waiting import aretry_while_busy
 from divebell_bridge.money.meter import Meter
 
 

@@ -1,72 +1,51 @@
 """One metered model call: hold, call, settle. The only place that ends a hold.
 
 Guaranteed: no call is sent without a hold for its worst case, and every hold ends, whatever becomes of the call:
-settled by the provider's own count, refunded where the call surely never ran, and else charged in full. A retry is a
-call of its own, with a hold of its own.
+settled by the provider's own count, refunded where the call certainly never ran, and charged in full otherwise. A retry
+is a call of its own, with a hold of its own.
 
-Backpressure. A call that does not fit beside those in flight waits until they have settled, first come, first served in
-each account; so near its cap a run slows down instead of failing. It waits without a place among the concurrent calls,
-because what it waits for (a child, say) may need that place.
+Where a call waits for its hold, and for a place among those in flight, is hold_queue.py.
 """
 
 import contextlib
 import itertools
-import logging
-import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
-from weakref import WeakKeyDictionary
 
 import anyio
 
-from divebell.bounds import MAX_REPLY_CHARACTERS
+from divebell.calls.adapter_errors import (
+    check_completion,
+    mapping_adapter_errors,
+    readable_usage,
+    timeout_seconds_of,
+)
 from divebell.calls.cleaning import clean_completion, clean_error
 from divebell.calls.fitting import MAX_CHANGES, KnownLimits
-from divebell.calls.logs import log_failure, log_retry, log_waiting
+from divebell.calls.hold_queue import HoldQueue
+from divebell.calls.logs import log_failure, log_retry
 from divebell.calls.memo import Memo
 from divebell.calls.retries import ATTEMPTS, CALL_SECONDS, FIRST_SECONDS, MAX_SECONDS, Retries
 from divebell.concurrency import FairLimit
-from divebell.errors import ContextTooLongError, JournalError, ModelError, ModelUnavailableError, UnknownModelError
+from divebell.errors import ContextTooLongError, JournalError, ModelError, UnknownModelError
 from divebell.events import CallUsage
 from divebell.journal.base import Journal, NoJournal
 from divebell.journal.entries import CallEntry, FailureEntry, MemoEntry, PaidEntry, SentEntry
-from divebell.models.endings import INTERRUPTED, ending_of
-from divebell.models.protocol import DEFAULT_TIMEOUT_SECONDS, Completion, Model, ModelRequest
+from divebell.models.protocol import Completion, Model, ModelRequest
 from divebell.models.secret_texts import SecretTexts
-from divebell.models.traits import identity_of, image_tokens_of, secrets_of, surcharge_percent_of
+from divebell.models.traits import identity_of, secrets_of
 from divebell.usage import Usage
 from divebell_bridge.money.charges import Charge, Hold
 from divebell_bridge.money.errors import (
     BudgetExceeded,
     DivebellError,
-    LedgerBusyError,
-    LedgerError,
-    LedgerUnavailableError,
 )
-from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.meter import Meter
-from divebell_bridge.money.patience import (
-    MONEY_WAIT_SECONDS,
-    PATIENCE_SECONDS,
-    UNAVAILABLE_PAUSE_SECONDS,
-    backoff_seconds,
-)
 from divebell_bridge.money.tally import Tally
 
-ADAPTER_GRACE_SECONDS = 1.0
 MAX_ATTEMPTS, FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = ATTEMPTS, FIRST_SECONDS, MAX_SECONDS
-"""Of calls whose run was told nothing of retries."""
-LOOK_AGAIN_SECONDS = 0.05  # where others share the ledger, nobody tells us that they settled
-RECOVER_SECONDS = 2.0  # waiting for so long, look whether somebody died holding what we wait for
-LEDGER_PATIENCE_SECONDS = PATIENCE_SECONDS
-ENDING_PATIENCE_SECONDS = (
-    2.0  # an answer waits no longer for the ledger, which is told later (bridge/divebell_bridge/money/backlog.py)
-)
-
-_log = logging.getLogger("divebell.budget")
-_T = TypeVar("_T")
+"""Of calls whose run has no Retries."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +62,7 @@ class CallRecord:
     attempts: int = 1
 
     def usage(self) -> CallUsage:
-        """What events say of it."""
+        """What it used, for events."""
         booked = self.booked
         return CallUsage(
             attempts=self.attempts,
@@ -100,10 +79,10 @@ class CallRecord:
 
 
 class MeteredCalls:
-    """Makes the model calls of one query, all its children's included: at most `max_concurrent` at once.
+    """Makes the model calls of one query and all its children, at most `max_concurrent` at once.
 
     limits: what is known of the models, to be shared by the queries of one RLM. call_seconds: of each attempt.
-    shared_places: the engine's limit of calls at once, and its tenants'; by default there is none.
+    shared_places: the engine's limit of concurrent calls, and its tenants'; by default there is none.
     """
 
     def __init__(
@@ -130,11 +109,7 @@ class MeteredCalls:
         self._call_seconds = call_seconds
         self._secrets = SecretTexts(secrets_of(models.values()))
         self._unnamed = itertools.count(1)
-        self._places = anyio.Semaphore(max_concurrent)
-        self._shared_places = shared_places or FairLimit(None)
-        self._gates: WeakKeyDictionary[Meter, anyio.Lock] = WeakKeyDictionary()
-        self._settled = anyio.Event()
-        self._quiet_until: dict[str, float] = {}  # by model: the endpoint asked for a pause
+        self._queue = HoldQueue(max_concurrent, shared_places or FairLimit(None), tenant)
 
     def _secrets_with(self, model: Model) -> SecretTexts:
         """The secrets of all the run's models, and of this one, which may share its name with another of them."""
@@ -144,13 +119,13 @@ class MeteredCalls:
 
     def model(self, name: str) -> Model:
         """The model of that name, if this run may use it. UnknownModelError, with the names that it may use."""
-        found = self._models.get(name)
-        if found is None:
+        model = self._models.get(name)
+        if model is None:
             allowed = ", ".join(sorted(self._models))
             raise UnknownModelError(
                 f"this run may not use a model named {name[:100]!r}; it may use: {allowed}", model=name
             )
-        return found
+        return model
 
     async def __call__(
         self,
@@ -188,11 +163,11 @@ class MeteredCalls:
                 seconds=0.0,
                 output_limit_tokens=recorded.output_limit_tokens,
             )
-        remembered = self._remembered(meter, model, request, name) if is_sub_call else None
+        remembered = self._recall(meter, model, request, name) if is_sub_call else None
         if remembered is not None:
             return remembered
         try:
-            call = await self._live(meter, model, request, least_output_tokens, name, is_last)
+            call = await self._call_live(meter, model, request, least_output_tokens, name, is_last)
         except JournalError:
             raise
         except DivebellError as error:
@@ -204,19 +179,22 @@ class MeteredCalls:
             self._memo.put(self._tenant, identity_of(model), request, call.completion)
         return call
 
-    def _remembered(self, meter: Meter, model: Model, request: ModelRequest, name: str) -> CallRecord | None:
+    def _recall(self, meter: Meter, model: Model, request: ModelRequest, name: str) -> CallRecord | None:
         """The call from the memo, if it is there."""
-        found = None if self._memo is None else self._memo.get(self._tenant, identity_of(model), request)
-        if found is None:
+        completion = None if self._memo is None else self._memo.get(self._tenant, identity_of(model), request)
+        if completion is None:
             return None
         booked = Tally(memo_calls=1)
-        self._journal.write(MemoEntry(meter.path, name, model.name, request, found))
+        self._journal.write(MemoEntry(meter.path, name, model.name, request, completion))
         meter.note(model.name, booked)
-        return CallRecord(completion=found, booked=booked, seconds=0.0, output_limit_tokens=request.max_output_tokens)
+        return CallRecord(
+            completion=completion, booked=booked, seconds=0.0, output_limit_tokens=request.max_output_tokens
+        )
 
-    async def _live(
+    async def _call_live(
         self, meter: Meter, model: Model, request: ModelRequest, least: int | None, name: str, is_last: bool
     ) -> CallRecord:
+        """Make the call, again where that may help: after a pause, or with a request that the endpoint accepts."""
         failure: ModelError | None = None
         least_useful = min(least or request.max_output_tokens, request.max_output_tokens)
         fitted = self.limits.fitted(model, request, least_useful)
@@ -224,14 +202,16 @@ class MeteredCalls:
         while True:
             attempt += 1
             try:
-                hold = await self._held(meter, model, fitted, least, f"{name}, attempt {attempt}", is_last)
+                hold = await self._queue.acquire(
+                    meter, model, fitted, least=least, name=f"{name}, attempt {attempt}", is_last=is_last
+                )
             except BudgetExceeded:
                 if failure is not None:
                     raise failure from None
                 raise
             try:
                 started = time.monotonic()
-                completion, booked = await self._made(meter, model, (request, fitted), hold, name, attempt)
+                completion, booked = await self._send(meter, model, (request, fitted), hold, name, attempt)
                 return CallRecord(
                     completion=completion,
                     booked=booked,
@@ -254,101 +234,12 @@ class MeteredCalls:
                     raise
                 log_retry(meter.run_id, model.name, error, attempt, seconds)
             finally:
-                self._give_place()
+                self._queue.release()
             if failure.retry_after_seconds is not None:
-                until = time.monotonic() + seconds
-                self._quiet_until[model.name] = max(until, self._quiet_until.get(model.name, until))
+                self._queue.pause(model.name, seconds)
             await anyio.sleep(seconds)
 
-    async def _take_place(self) -> None:
-        """A place among the calls of this query, and then one among those of its tenant and engine. Whoever has both
-        waits for nothing more than the call, so that nobody waits in a ring."""
-        await self._places.acquire()
-        try:
-            await self._shared_places.acquire(self._tenant)
-        except BaseException:
-            self._places.release()
-            raise
-
-    def _give_place(self) -> None:
-        self._shared_places.release(self._tenant)
-        self._places.release()
-
-    def _quiet_seconds(self, name: str) -> float:
-        return max(self._quiet_until.get(name, 0.0) - time.monotonic(), 0.0)
-
-    async def _held(
-        self, meter: Meter, model: Model, request: ModelRequest, least: int | None, name: str | None, is_last: bool
-    ) -> Hold:
-        """A hold, and with it a place among the concurrent calls.
-
-        A call that stood in the queue as the endpoint asked for a pause keeps to it too, out of the others' way.
-        """
-        while True:
-            while (left := self._quiet_seconds(model.name)) > 0:
-                await anyio.sleep(left * random.uniform(1.0, 1.2))
-            hold = await self._held_unless_quiet(meter, model, request, least, name, is_last)
-            if hold is not None:
-                return hold
-
-    async def _held_unless_quiet(
-        self, meter: Meter, model: Model, request: ModelRequest, least: int | None, name: str | None, is_last: bool
-    ) -> Hold | None:
-        texts = request.sent_texts()
-        image_tokens = image_tokens_of(model, request.sent_images())
-        async with self._gates.setdefault(meter, anyio.Lock()):
-            waiting_since = began = time.monotonic()
-            has_waited = False
-            while True:
-                await self._take_place()
-                if self._quiet_seconds(model.name):
-                    self._give_place()
-                    return None
-                settled = self._settled
-                try:
-                    return await aretry_while_busy(
-                        lambda: meter.hold(
-                            model.name,
-                            texts,
-                            request.max_output_tokens,
-                            least_output_tokens=least,
-                            other_input_tokens=image_tokens,
-                            name=name,
-                            is_last=is_last,
-                            surcharge_percent=surcharge_percent_of(model),
-                        ),
-                        also_unavailable=True,
-                    )
-                except BudgetExceeded as refusal:
-                    self._give_place()
-                    if not refusal.waiting_helps:
-                        raise
-                    if meter.owns_account(refusal.account):
-                        began = time.monotonic()  # its own calls and children end, and however long they take
-                    elif time.monotonic() - began > MONEY_WAIT_SECONDS:
-                        refusal.args = (f"{refusal}; the call has waited {MONEY_WAIT_SECONDS:g} s for it",)
-                        raise
-                    if not has_waited:
-                        log_waiting(meter.run_id, model.name, refusal)
-                    has_waited = True
-                except BaseException:
-                    self._give_place()
-                    raise
-                waiting_since = await self._look_again(meter, settled, waiting_since)
-
-    async def _look_again(self, meter: Meter, settled: anyio.Event, since: float) -> float:
-        """Wait until something has settled, here or elsewhere. Returns since when nobody looked for the dead."""
-        with anyio.move_on_after(LOOK_AGAIN_SECONDS * random.uniform(0.5, 1.5)):
-            await settled.wait()
-        if time.monotonic() - since < RECOVER_SECONDS:
-            return since
-        try:
-            await aretry_while_busy(meter.ledger.recover)
-        except LedgerError as error:  # then another process looks, or this one later
-            _log.warning("what dead processes hold cannot be looked for: %s", error)
-        return time.monotonic()
-
-    async def _made(
+    async def _send(
         self,
         meter: Meter,
         model: Model,
@@ -357,20 +248,27 @@ class MeteredCalls:
         name: str,
         attempt: int,
     ) -> tuple[Completion, Tally]:
-        """requests: what was asked for, by which the journal knows the call, and what is sent."""
+        """Send the request, and settle the hold. requests: the one that the journal knows the call by, and the one that
+        is sent, which may have been changed to fit."""
         request, fitted = requests
         journal, path = self._journal, meter.path
-        call = f"{journal.id or meter.run_id}/{path}/{name}{f', attempt {attempt}' if attempt > 1 else ''}"
-        marked = replace(fitted, max_output_tokens=hold.output_tokens, metadata={**request.metadata, "call": call})
+        call_id = f"{journal.id or meter.run_id}/{path}/{name}{f', attempt {attempt}' if attempt > 1 else ''}"
+        timeout_seconds = timeout_seconds_of(fitted, self._call_seconds, meter.seconds_left)
+        sent = replace(
+            fitted,
+            max_output_tokens=hold.output_tokens,
+            timeout_seconds=timeout_seconds,
+            metadata={**request.metadata, "call": call_id},
+        )
         charge = hold.charge_nothing()
         failed = True
         try:
             in_full = hold.charge_in_full()
             journal.write(SentEntry(path, name, model.name, hold.id, in_full.booked))
             charge = in_full
-            completion = clean_completion(
-                await _completed(meter, model, marked, self._call_seconds), self._secrets_with(model)
-            )
+            with mapping_adapter_errors(model, meter, timeout_seconds):
+                reply = await model.complete(sent)
+            completion = clean_completion(check_completion(reply, model), self._secrets_with(model))
             charge = _charge_of(hold, completion.usage)
             # Before it is settled, because what is paid for must be there when the run is resumed.
             booked = charge.booked
@@ -380,7 +278,7 @@ class MeteredCalls:
             clean_error(error, self._secrets_with(model))
             if error.never_ran:
                 charge = hold.charge_nothing()
-            elif (usage := _readable(error.usage)) is not None:
+            elif (usage := readable_usage(error.usage)) is not None:
                 charge = _charge_of(hold, usage)
             raise
         finally:
@@ -388,8 +286,7 @@ class MeteredCalls:
             if failed:
                 with contextlib.suppress(JournalError):  # the journal remembers it, and the next call raises it
                     journal.write(PaidEntry(path, hold.id, booked))
-            self._settled.set()
-            self._settled = anyio.Event()
+            self._queue.report_settled()
         return completion, booked
 
 
@@ -405,66 +302,3 @@ def _charge_of(hold: Hold, usage: Usage | None) -> Charge:
         service_tier=usage.service_tier,
         reported_picodollars=usage.reported_picodollars,
     )
-
-
-def _readable(usage: object) -> Usage | None:
-    """What an adapter says was used, if it is of the right types: an answer is not lost to what is not."""
-    return usage if isinstance(usage, Usage) and isinstance(usage.service_tier, str) else None
-
-
-async def _completed(meter: Meter, model: Model, request: ModelRequest, call_seconds: float) -> Completion:
-    """The model's reply. ModelError, or BudgetExceeded where the budget's seconds end first."""
-    left, timeout = meter.seconds_left, call_seconds
-    if request.timeout_seconds != DEFAULT_TIMEOUT_SECONDS:
-        timeout = min(timeout, request.timeout_seconds)
-    timeout = timeout if left is None else min(timeout, max(left, 0.001))
-    try:
-        with anyio.fail_after(timeout + ADAPTER_GRACE_SECONDS):  # the adapter knows better what became of the call
-            completion = await model.complete(replace(request, timeout_seconds=timeout))
-    except TimeoutError:
-        meter.check_time()
-        raise ModelUnavailableError(f"{model.name} did not answer within {timeout:g} s", model=model.name) from None
-    except ModelError:
-        raise
-    except Exception as error:  # an adapter that breaks its contract
-        raise ModelError(f"{model.name} failed: {type(error).__name__}: {error}", model=model.name) from error
-    if not isinstance(completion, Completion) or not isinstance(completion.text, str):
-        raise ModelError(f"{model.name} replied with {type(completion).__name__}, not a Completion", model=model.name)
-    if len(completion.text) > MAX_REPLY_CHARACTERS:
-        raise ModelError(
-            f"{model.name} replied with {len(completion.text):,} characters", model=model.name, usage=completion.usage
-        )
-    ending = ending_of(completion.finish_reason)  # an application's own adapter may pass the endpoint's word on
-    if ending == INTERRUPTED:
-        sentence = f"{model.name} broke off its reply in the middle"
-        raise ModelUnavailableError(sentence, model=model.name, may_retry=True, usage=completion.usage)
-    return replace(completion, finish_reason=ending, usage=_readable(completion.usage))
-
-
-async def aretry_while_busy(
-    operation: Callable[[], _T], *, also_unavailable: bool = False, seconds: float = LEDGER_PATIENCE_SECONDS
-) -> _T:
-    """Do the ledger's operation, again while the ledger is busy, without blocking the event loop. LedgerBusyError if
-    that does not end.
-
-    also_unavailable: also while it cannot be written for another reason, because a run that was paid for would end.
-    """
-    for pause in backoff_seconds(min(seconds, LEDGER_PATIENCE_SECONDS)):
-        try:
-            return operation()
-        except LedgerBusyError:
-            await anyio.sleep(pause)
-        except LedgerUnavailableError:
-            if not also_unavailable:
-                raise
-            await anyio.sleep(UNAVAILABLE_PAUSE_SECONDS)
-    return operation()
-
-
-async def until_written(ledger: Ledger) -> bool:
-    """Wait a moment for a busy ledger, until what could not be written yet is written. Returns whether it is."""
-    for pause in backoff_seconds(ENDING_PATIENCE_SECONDS):
-        if not ledger.backlog.is_busy:
-            break
-        await anyio.sleep(pause)
-    return not ledger.backlog

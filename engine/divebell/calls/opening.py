@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from divebell.calls.metered_calls import RECOVER_SECONDS, aretry_while_busy
+from divebell.calls.ledger_waiting import RECOVER_SECONDS, aretry_while_busy
 from divebell.calls.tenant_account import TenantAccount
 from divebell_bridge.money.books import STALE_TICKET_SECONDS
 from divebell_bridge.money.budget import Budget

@@ -18,9 +18,10 @@ import anyio.to_thread
 from divebell.bounds import MAX_QUERY_CHARACTERS
 from divebell.calls.cache_key import cache_key
 from divebell.calls.fitting import KnownLimits
+from divebell.calls.ledger_waiting import aretry_while_busy, wait_until_written
 from divebell.calls.logs import debug_listener
 from divebell.calls.memo import Memo
-from divebell.calls.metered_calls import MeteredCalls, aretry_while_busy, until_written
+from divebell.calls.metered_calls import MeteredCalls
 from divebell.calls.opening import Funding, running_for
 from divebell.calls.retries import Retries
 from divebell.calls.spending import Spending, warn_of_unknown_price
@@ -192,7 +193,7 @@ async def _open_account(parts: RLMParts, budget: Budget, run_id: str) -> AsyncIt
     finally:
         account.is_written = account.meter.close()
         parts.spending.add(account.meter.summary())
-    account.is_written = account.is_written or await until_written(parts.funding.ledger)
+    account.is_written = account.is_written or await wait_until_written(parts.funding.ledger)
 
 
 def _trace_facts(setup: Setup, run_id: str, metadata: Mapping[str, str]) -> dict[str, object]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import anyio
 
-from divebell.calls.metered_calls import aretry_while_busy
+from divebell.calls.ledger_waiting import aretry_while_busy
 from divebell.cell import Cell
 from divebell.errors import ContextTooLongError, DivebellError, ModelError, RunError
 from divebell.events import CellEnded, CellStarted, EventListener, LimitReached

@@ -74,7 +74,9 @@ class Guest(Protocol):
         ...
 
     @property
-    def time(self) -> CellTime: ...
+    def time(self) -> CellTime:
+        """The clock of the running call; between calls, of the one before."""
+        ...
 
     def call(self, request: bytes, door: DoorFunction | None = None) -> bytes:
         """Give the guest a request, and return its answer. Each call has the time and the door calls of the limits.

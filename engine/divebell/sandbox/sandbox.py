@@ -46,6 +46,7 @@ class Sandbox:
     replace: functions that stand in for the sandbox's own `llm_query` and others, by those names; see Tools.
     seed: makes randomness, hash order and the clock repeat from sandbox to sandbox; by default all are fresh.
     engine: by default the process's own.
+    host: answers at the door in place of `llm` and `tools`; see SandboxHost.
 
     Thread-safe: cells of one sandbox run one after another, those of different sandboxes at once. A sandbox holds no
     thread between cells. Use it as a context manager, or `close` it.

@@ -335,3 +335,16 @@ def test_an_output_limit_is_not_lowered_far_while_calls_in_flight_may_make_room(
     assert refused.value.waiting_helps
     meter.settle(first.charge(80, 100, 0))
     assert meter.hold("m", [""], 10_000, least_output_tokens=10).output_tokens == 884
+
+
+def test_a_charge_is_worked_out_once_and_booked_as_it_is() -> None:
+    meter = Meter(Budget(dollars="1"), CARD)
+    hold = meter.hold("m", ["x" * 920], 100)
+    charge = hold.charge(500, 10)
+    assert meter.settle(charge) is charge.booked
+    nothing = meter.hold("m", ["x"], 10).charge_nothing()
+    assert meter.settle(nothing) is nothing.booked
+    account = meter.ledger.account(meter._account_id)
+    assert account is not None
+    assert account.spent == charge.amounts
+    assert meter.summary()["calls"] == 1

@@ -121,7 +121,7 @@ def test_a_mount_of_the_file_alone_is_seen_however_its_name_is_written(
             SQLiteLedger(path).close()
             continue
         for open_it in (SQLiteLedger, SQLiteReader):
-            with pytest.raises(LedgerError, match=r"mounted by itself.*Mount the folder"):
+            with pytest.raises(LedgerError, match=r"mounted as a single file.*Mount its folder"):
                 open_it(path)
 
 
@@ -132,7 +132,7 @@ def test_a_mount_that_comes_over_an_open_ledger_ends_its_lending(
         mounts = tmp_path / "mountinfo"
         mounts.write_text(MOUNT.format(root="/x", point=ledger.path))
         monkeypatch.setattr(sqlite_place, "MOUNTS", mounts)
-        with pytest.raises(LedgerError, match="mounted by itself"):
+        with pytest.raises(LedgerError, match="mounted as a single file"):
             ledger.open("next", kind="run", label="next", parent=None, wanted=Caps())
 
 
@@ -164,4 +164,4 @@ def test_a_real_mount_of_the_file_alone_is_refused_and_one_of_its_folder_is_not(
     )
     if ended.returncode == 77 or "unshare" in ended.stderr:
         pytest.skip(f"nothing may be mounted here: {ended.stderr}")
-    assert "mounted by itself" in ended.stderr
+    assert "mounted as a single file" in ended.stderr

@@ -1,7 +1,7 @@
 """The limits of a budget, once: escrow, ledgers, reports and tables go over `Limit` instead of naming each.
 
-Amounts are whole numbers in every limit. A limit is what is counted against a cap beforehand, hold by hold; the wall
-time and the depth of a run are bounded too, but nothing of them can be set aside, so they are no limits in this sense.
+A limit is something that is held before a call and counted against a cap. Amounts are whole numbers in every limit. The
+wall time and the depth of a run are bounded as well, but none of it can be set aside, so these are not limits here.
 """
 
 from decimal import Decimal

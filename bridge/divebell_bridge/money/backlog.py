@@ -1,14 +1,16 @@
 """What could not be written to a ledger at once: the ends of holds and of accounts, which are kept, and tried again.
 
-A disk that is full for a moment, or another program that keeps the file locked, must cost nobody the answer that was
-paid for, nor leave money set aside for as long as this process lives.
+When a disk is full for a moment, or another program keeps the file locked, no answer that was paid for may be lost, and
+no money may stay set aside until this process ends.
 
-Guaranteed: what is kept is written in the order in which it came, before this process sets anything new aside, by a
-thread of its own where the process does nothing more, and at last as the ledger is closed or the process exits. A
-ledger that cannot be written lends nothing, so there is never more to keep than was open as that began. What a process
-still kept as it died is posted like all that a dead process leaves (Ledger.recover): calls in full.
+Guaranteed: entries are written in the order in which they came, and before this process sets anything new aside: by a
+thread of the backlog's own if the process does nothing more, and at the latest when the ledger is closed or the process
+exits. A ledger that cannot be written sets nothing aside, so the backlog never has more entries than there were holds
+and accounts open when that began. What a process still kept when it died is posted as all that a dead process leaves
+(Ledger.recover): calls in full.
 
-Not guaranteed: what the ledger refuses for good, because it was closed or its file is damaged, is logged and dropped.
+Not guaranteed: an entry that the ledger refuses for good, because it was closed or its file is damaged, is logged and
+dropped.
 """
 
 import atexit
@@ -96,7 +98,7 @@ class Backlog:
                 self._entries.popleft()
 
     def finish_all(self, seconds: float = LAST_SECONDS) -> None:
-        """Try for so long to write all of it, because there is no later."""
+        """Try for that long to write everything, because there is no later."""
         until = time.monotonic() + seconds
         while self._entries:
             try:

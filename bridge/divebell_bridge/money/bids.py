@@ -1,7 +1,7 @@
-"""What one model call may cost at worst, before it is made: in the rate card's money, in tokens, and as one call.
+"""The worst case of a model call, which is held before the call is made: in money, in tokens, and as one call.
 
-Every UTF-8 byte that is sent counts as a token (a byte-level token covers at least one byte), with a margin for the
-framing, at the dearest input rate; and the whole output limit counts that is sent to the provider.
+Input: each UTF-8 byte counts as a token, because a byte-level token covers at least one byte, with a margin for the
+framing, at the dearest input rate. Output: the whole output limit that is sent to the provider.
 """
 
 from collections.abc import Sequence
@@ -52,9 +52,9 @@ class CallBid:
 def affordable_reserve(rate: Rate, plans: Sequence[tuple[int, int]], free: Caps) -> Amounts:
     """What to keep back for a run's last call, out of what is free; nothing in a limit that has no cap.
 
-    plans: input and output tokens of that call, the best plan first. The first one is taken that needs no more than an
-    eighth of what is free; or the last, if it needs no more than a quarter. Where none is so small, only the call
-    itself is kept back: what is too little for any call would only be kept from the others.
+    plans: input and output tokens of that call, the best plan first. The first plan that needs no more than an eighth
+    of what is free is taken; or else the last plan, if it needs no more than a quarter. If no plan is small enough, no
+    money and no tokens are kept back, because an amount that is too small for any call is better left to the others.
     """
     fractions = [RESERVE_FRACTION] * len(plans) + [LAST_RESERVE_FRACTION]
     kept = Amounts()

@@ -1,4 +1,4 @@
-"""The books of a ledger: what a store keeps, as one transaction sees it, and what is done with them in a transaction.
+"""The books of a ledger: the accounts and holds that a store keeps, and the steps of the transactions that change them.
 
 `Books` is what a store of accounts has to give (memory_ledger.py and sqlite/books.py do); the functions below read and
 change whole chains of accounts in them by the rules of escrow.py. Atomicity is the transaction's (ledger.py).
@@ -12,7 +12,7 @@ from divebell_bridge.money.errors import BudgetExceeded, LedgerError
 from divebell_bridge.money.escrow import MAX_TREE_DEPTH, Account, Below, Bid, Grant, HoldEntry
 
 STALE_TICKET_SECONDS = 60.0
-"""A place in a line that was not renewed for so long is nobody's: its thread or event loop has ended."""
+"""A ticket that was not renewed for that long no longer counts: the thread or event loop that took it has ended."""
 
 
 class Books(Protocol):

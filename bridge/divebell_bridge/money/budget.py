@@ -31,7 +31,7 @@ class Budget:
     depth: int = 1
     """How deep children may go: 0 for none, so that rlm_query is a plain llm_query; 1 for children without children."""
 
-    def __new__(cls, *values: Any, **limits: Any) -> "Budget":  # what __init__ says of one is no help
+    def __new__(cls, *values: Any, **limits: Any) -> "Budget":  # the TypeError of the generated __init__ would not help
         if values:
             raise ConfigurationError(
                 f'a Budget needs the names of its limits, as Budget(dollars="0.30") or Budget(calls=20), not '
@@ -65,11 +65,11 @@ class Budget:
 
     @property
     def caps(self) -> Caps:
-        """What is counted against caps, with the money as whole pico-dollars."""
+        """The cap in each limit, with the money as whole pico-dollars."""
         return Caps(None if self.dollars is None else picodollars(self.dollars), self.tokens, self.calls)
 
     def less(self, used: Tally) -> "Budget":
-        """What is left of this budget after so much has been used; seconds begin anew."""
+        """What is left of this budget once that has been used. The seconds start again."""
         left = Caps(*(_left(self.caps[limit], used.amounts[limit]) for limit in Limit))
         return replace(
             self,

@@ -1,9 +1,9 @@
-"""What one model call is charged, once it has ended: what the provider reported, the whole hold, or nothing.
+"""The charge of a model call that has ended: what the provider reported, the whole hold, or nothing.
 
-Guaranteed: a call whose cost is not known is charged its whole hold, as is one whose reported numbers make no sense.
-Only a call that surely never ran is charged nothing. What a provider used beyond its limits is charged all the same.
+Guaranteed: if the cost of a call is not known, or the reported numbers make no sense, the whole hold is charged. Only a
+call that certainly never ran is free. What a provider used beyond the limits that it was sent is charged as well.
 
-Nothing here changes an account: a `Charge` is worked out once, may be written to a journal, and is then booked by
+Nothing here changes an account. A `Charge` is worked out once, may be written to a journal, and is then booked by
 `Meter.settle`.
 """
 
@@ -16,17 +16,16 @@ from divebell_bridge.money.rates import Rate
 from divebell_bridge.money.tally import Tally
 
 CHEAPER_TIERS = frozenset({"flex", "batch"})
-"""Service tiers that never cost more than the standard one. They are charged as that where the rate does not know them;
-every other tier that it does not know costs the whole hold."""
+"""Service tiers that never cost more than the standard one, and are charged as that where the rate does not know them.
+In every other tier that the rate does not know, a call costs its whole hold."""
 MAX_REPORTED_TOKENS = 10**9
-"""A provider that reports more than this for one call talks nonsense, which is not booked: the call costs its hold, and
-the run takes no more."""
+"""If a provider reports more than this for one call, the report is not believed: the call costs its whole hold, and the
+run takes no more calls."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Set aside for one call. It ends exactly once, by the `Meter.settle` of the meter that gave it, with a charge of
-    this hold.
+    """The worst case of one call, set aside. It ends exactly once, when the meter that made it settles a charge of it.
 
     `output_tokens` is the limit to send to the provider: the hold rests on it.
     """
@@ -96,7 +95,7 @@ class Hold:
         return Charge(self, booked, amounts, "uncertain", overrun or self._excess_cost(spent))
 
     def charge_nothing(self) -> "Charge":
-        """For a call that surely never ran."""
+        """For a call that certainly never ran."""
         return Charge(self, Tally(calls=-1, refunded_calls=1), NOTHING, "refunded")
 
     def _excess_cost(self, spent_picodollars: int) -> str:

@@ -12,7 +12,7 @@ MAX_PICODOLLARS = MAX_DOLLARS * 10**_PICODOLLAR_DIGITS
 MAX_AMOUNT_CHARACTERS = 100
 MAX_QUOTED_CHARACTERS = 50
 _AMOUNT = re.compile(r"(?:\$\s*)?([+-]?)([0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE]([+-]?[0-9]{1,20}))?")
-"""An amount as text. Plain digits alone: no separators, and no digits of other scripts that look like these."""
+"""An amount as text: plain digits only, without separators or the digits of other scripts, which may look alike."""
 
 
 def quote(value: object) -> str:

@@ -53,13 +53,13 @@ class Ledger(ABC):
 
     def __init__(self) -> None:
         self.changes = Changes()
-        """Tells whoever waits in this process that something was given back."""
+        """Notifies those who wait in this process when something is given back."""
         self.backlog = Backlog()
         """The ends that could not be written yet. Nothing new is set aside before they are."""
 
     @abstractmethod
     def _transaction(self) -> AbstractContextManager[Books]:
-        """All or nothing, and nobody else between."""
+        """All or nothing, and isolated from every other transaction."""
 
     def _reading(self) -> AbstractContextManager[Books]:
         """A look at how things are at one moment. What is put there is not kept."""
@@ -83,8 +83,8 @@ class Ledger(ABC):
     ) -> str:
         """Make sure that the tenant and its account for today exist. Returns the id of today's.
 
-        Caps that are given replace those there were; None keeps them, so that nobody lifts a cap by not naming it.
-        A day is a day of UTC; a run counts on the day on which it began.
+        Caps replace those that the ledger has; None keeps them, so that a cap is never lifted by leaving it out.
+        A day is a day of UTC. A run counts on the day on which it began.
         """
         _check_tenant(name)
         _check_amounts(*(cap for cap in (*(total or ()), *(per_day or ())) if cap is not None))
@@ -100,9 +100,8 @@ class Ledger(ABC):
                 _set_caps(tenant, total)
             if per_day is not None:
                 _set_caps(daily, per_day)
-                for day_before in days_with_open_runs(
-                    books, tenant_id
-                ):  # a cap binds the runs of yesterday that go on, too
+                # A cap binds the runs of yesterday that go on, too.
+                for day_before in days_with_open_runs(books, tenant_id):
                     _set_caps(day_before, per_day)
                     books.put_account(day_before)
             _set_caps(account, daily.caps)
@@ -128,7 +127,7 @@ class Ledger(ABC):
         """Open a run's or a child's account, and return the caps that it got: no more than its parent has free.
 
         label: names the account for people.
-        in_full: refuse, with `waiting_helps`, where more could be had once others have closed (escrow.allotted), or
+        in_full: refuse, with `waiting_helps`, where more could be had once others have closed (escrow.allot), or
             where others wait in line. ticket: the place in that line (`stand_in_line`), which is given up by opening.
         Raises BudgetExceeded where the parent has nothing free, LedgerError where the id was used before.
         """
@@ -274,13 +273,13 @@ class Ledger(ABC):
 
 
 def _check_amounts(*amounts: int) -> None:
-    """No money is made by holding or spending less than nothing."""
+    """A negative amount would create money."""
     if any(type(amount) is not int or amount < 0 for amount in amounts):
         raise LedgerError(f"amounts in a ledger are whole numbers, 0 or more, not {amounts}")
 
 
 def _check_tenant(name: object) -> None:
-    """Also refuses what would look like another tenant, and have caps and days of its own."""
+    """Also refuses names that look like another tenant's, because they would have caps and days of their own."""
     if not isinstance(name, str) or not name or len(name) > MAX_TENANT_NAME or not name.isprintable():
         is_fit = False
     else:
@@ -293,7 +292,7 @@ def _check_tenant(name: object) -> None:
 
 
 def _set_caps(account: Account, caps: Caps) -> None:
-    """A cap under what is spent and held already allows no more, and takes nothing back."""
+    """Set the caps. If a cap is below what is spent and held, nothing more is allowed, and nothing is taken back."""
     account.caps = caps
     for limit in Limit:
         escrow.count_overdrawn(account, limit)

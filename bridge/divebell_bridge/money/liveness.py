@@ -57,7 +57,7 @@ class ProcessLock:
 
 
 def is_alive(path: Path) -> bool:
-    """Whether a process holds the lock of that file. A file that is not there is nobody's."""
+    """Whether a process holds the lock of that file; False if there is no such file."""
     try:
         file = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
     except FileNotFoundError:

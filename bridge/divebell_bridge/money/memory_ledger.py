@@ -1,4 +1,4 @@
-"""A ledger in this process's memory: for runs whose budgets concern nobody else."""
+"""A ledger in this process's memory, for runs whose budgets no other process shares."""
 
 import threading
 import time
@@ -67,12 +67,12 @@ class _MemoryBooks:
         return [child for child in children if child.is_open]
 
     def open_below(self, account_id: str) -> list[Account]:
-        found: list[Account] = []
+        accounts: list[Account] = []
         for child in self.open_children(account_id):
             below = self.open_below(child.id)
             if below or child.kind != "day":
-                found += [child, *below]
-        return found
+                accounts += [child, *below]
+        return accounts
 
     def add_ticket(self, root: str) -> int:
         now = time.monotonic()

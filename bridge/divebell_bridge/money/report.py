@@ -32,7 +32,7 @@ class Worker:
 
     @property
     def has_died(self) -> bool:
-        """It is gone, and nobody has closed what it left open."""
+        """Whether it is gone, and what it left open has not been closed."""
         return self.ended is None and not self.is_alive
 
 
@@ -229,7 +229,7 @@ def _lowest(*caps: int | None) -> int | None:
 
 
 def _add_up(report: AccountReport, above: list[Account], depth: int, below: Below) -> tuple[Amounts, Amounts]:
-    """Work out what is spent, held and left here and below.
+    """Work out what is spent, held and left in this account and those below.
 
     Returns what the account above must add to its spending, and take from what it holds.
     """

@@ -1,4 +1,4 @@
-"""What was used, counted by model: for people to read. Limits are kept elsewhere (escrow.py)."""
+"""What was used, counted by model, for people to read. Caps are enforced elsewhere (escrow.py)."""
 
 from dataclasses import dataclass, fields
 
@@ -30,7 +30,7 @@ class Tally:
 
     @property
     def amounts(self) -> Amounts:
-        """What of it is counted against caps."""
+        """What counts against caps."""
         return Amounts(self.spent_picodollars, self.input_tokens + self.output_tokens, self.calls)
 
     def add(self, other: "Tally") -> None:

@@ -34,7 +34,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 
 
 def migrate(db: sqlite3.Connection, path: Path) -> None:
-    """Bring the tables to this version, in one transaction. LedgerError if the file is not ours, or newer than we."""
+    """Bring the tables to this version, in one transaction. LedgerError if the file is something else, or newer."""
     check_version(db, path)
     _write_ahead(db, path)
     with transaction(db, "IMMEDIATE"):
@@ -50,7 +50,7 @@ def migrate(db: sqlite3.Connection, path: Path) -> None:
 
 
 def _tables(db: sqlite3.Connection) -> frozenset[tuple[str, str]]:
-    """All that the file's rules are made of, so that none of them is missing and none was put in."""
+    """Everything that the file's rules consist of, to compare: none may be missing, and none may have been added."""
     query = "SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"
     return frozenset(db.execute(query).fetchall())
 

@@ -100,8 +100,9 @@ class SQLiteLedger(Ledger):
         self._process_lock = lock
 
     def _check_may_add(self, *, opening: bool = False) -> None:
-        """LedgerError where the file is not the one any more that was opened, or is in two places: what is written here
-        would not be seen there. Who opens an account is known as alive, and forgets some of what is too old."""
+        """LedgerError if the file is no longer the one that was opened, or is in two places, because others would not
+        see what is written here. Opening an account also makes sure that this process is seen as alive, and forgets
+        some of what is too old."""
         with self._lock, mapping_sqlite_errors(self.path):
             self._check_open()
             now: os.stat_result | None = None
@@ -167,7 +168,7 @@ class SQLiteLedger(Ledger):
             return int(open_calls)
 
     def _forget(self, pieces: int) -> None:
-        """Forget some of what is too old, unless the file is busy: another time will do."""
+        """Forget some of what is too old. If the file is busy, that can wait."""
         with suppress(sqlite3.Error, LedgerError):
             while pieces > 0 and time.monotonic() >= self._forgets_from:
                 pieces -= 1

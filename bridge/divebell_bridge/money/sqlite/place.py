@@ -1,9 +1,9 @@
 """Where a ledger's file may be: in one place only, so that all who use it see the same entries.
 
 SQLite keeps the newest entries, and the locks of those who write them, in files beside the database, which it finds by
-the database's path. Two paths to one file in different folders (a hard link; a mount of the file alone, as `docker run
--v budgets.db:/data/budgets.db` makes one) are two ledgers then, each of which spends the whole of every cap, and which
-damage each other's file. Symbolic links are no matter: they are followed before anything is opened.
+the database's path. Two paths to one file in different folders (a hard link, or a mount of only the file, as by `docker
+run -v budgets.db:/data/budgets.db`) are then two ledgers. Each spends the whole of every cap, and they damage each
+other's file. Symbolic links do no harm: they are followed before anything is opened.
 
 Guaranteed, on Linux: a file with a second name, and one that is a mount point, are refused. Elsewhere only the second
 name is seen. Not guaranteed: anything of the other place, which cannot be seen from here; nor of network drives, where
@@ -27,8 +27,8 @@ def check_place(path: Path) -> os.stat_result:
     status = check_names(path)
     if os.fsencode(path) in mount_points():
         raise LedgerError(
-            f"the ledger {path} is mounted by itself: its other place has other entries, and each would spend the "
-            "whole of every cap. Mount the folder that it is in"
+            f"the ledger {path} is mounted as a single file: processes that use it at its other path do not see the "
+            "same entries, and each side would spend the whole of every cap. Mount its folder instead"
         )
     return status
 
@@ -45,17 +45,17 @@ def check_names(path: Path) -> os.stat_result:
     status = path.stat()
     if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
         raise LedgerError(
-            f"the ledger {path} has {status.st_nlink} names (hard links): who uses it by another one does not see the "
-            "same entries, and each would spend the whole of every cap. Remove the others, or use symbolic links"
+            f"the ledger {path} has {status.st_nlink} names (hard links): processes that use another name do not see "
+            "the same entries, and each side would spend the whole of every cap. Remove the others, or use soft links"
         )
     return status
 
 
 def mount_points() -> frozenset[bytes]:
-    """The paths at which something is mounted; none where the system does not tell."""
+    """The paths at which something is mounted; none if the system does not list them."""
     try:
         lines = MOUNTS.read_bytes().splitlines()
     except OSError:
         return frozenset()
     fields = (line.split(b" ", 5) for line in lines)
-    return frozenset(_ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), each[4]) for each in fields if len(each) > 4)
+    return frozenset(_ESCAPED.sub(lambda code: bytes([int(code[1], 8)]), each[4]) for each in fields if len(each) > 4)

@@ -82,7 +82,7 @@ class SQLiteReader:
         ).fetchmany(100)
         if not set(_TABLES) <= {name for (name,) in plain}:
             raise LedgerError(f"{self.path} is damaged: it does not have a ledger's tables")
-        # First who is dead, then the accounts: whoever ends properly says so in the file before it lets its lock go.
+        # The locks before the accounts: a process that ends properly writes its end into the file, and then unlocks.
         unended = self._rows("SELECT id, life FROM workers WHERE ended IS NULL ORDER BY id DESC")
         dead = {worker for worker, name in unended if not is_alive(lock_path(self.path, name))}
         self._db.execute("BEGIN")

@@ -6,8 +6,8 @@ hold twice, take back what is spent, or begin a hold under a cap that was lowere
 "The brake").
 
 Amounts are whole numbers: pico-dollars, tokens, calls. SQLite's integers end at 2**63, which is 9.2 million dollars.
-A limit has a column for each figure (`held_tokens`). The migrations name the limits that they made columns for; a new
-one gets its columns by a migration of its own, and the constraints of those that are there.
+Each limit has a column for each figure (`held_tokens`). A released migration names the limits for which it makes
+columns; a new limit gets its columns, and the same constraints, by a migration of its own.
 """
 
 from collections.abc import Sequence

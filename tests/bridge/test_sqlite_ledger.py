@@ -96,7 +96,7 @@ print(ledger.account("run").caps.picodollars)
 """,
         LEDGER=str(tmp_path / "ledger.db"),
     )
-    assert said.count("opened before a fork: open it anew in the child") == 3
+    assert said.count("opened before a fork: open it again in the child") == 3
     assert said.split()[-1] == "60"
 
 

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from divebell.bounds import LEAST_LAST_OUTPUT_TOKENS
 from divebell.models.protocol import Message, texts_of
 from divebell.text import clip_middle
+from divebell_bridge.money.amounts import Limit
 from divebell_bridge.money.bids import worst_case_input_tokens
 
-BUDGETS = frozenset({"dollars", "tokens", "calls", "seconds"})
+BUDGETS = frozenset({*(limit.unit for limit in Limit), "seconds"})
 """The limits that are a budget's; the others are the loop's own."""
 TAIL_CHARACTERS = (24_000, 6_000, 1_500, 300)
 """How much of the last turns the model sees, if it cannot see all of them."""

@@ -14,6 +14,7 @@ from divebell.sandbox.workers import MAX_ASYNC_CALLS, LoopThread
 from divebell_bridge.door import wire
 from divebell_bridge.door.door import Door, Host, Refused, Started
 from divebell_bridge.door.requests import Call, ChildQuery, Outcome, Query, ToolCall
+from divebell_bridge.money.amounts import Limit
 
 
 class SandboxHost(Host, Protocol):
@@ -75,7 +76,7 @@ class CallableHost:
         return None
 
     def budget(self) -> dict[str, object]:
-        return {"dollars": None, "tokens": None, "calls": None, "seconds": None, "depth": 0}
+        return {**dict.fromkeys(limit.unit for limit in Limit), "seconds": None, "depth": 0}
 
 
 def _no_children() -> Refused:

@@ -16,7 +16,7 @@ from divebell.options import Options
 from divebell.resources import EngineResources
 from divebell.run.blocking import run_blocking
 from divebell.run.levels import resolve_levels
-from divebell.run.listeners import Tracing, combine_listeners, guard_listener, secrets_known
+from divebell.run.listeners import Tracing, collect_secrets, combine_listeners, guard_listener
 from divebell.run.question import RLMParts, answer_question, check_query, prepare_context
 from divebell.run.result import Answer_co, Result
 from divebell.run.setup import Setup
@@ -54,8 +54,8 @@ class RLM(Generic[Answer_co]):
         Result.value is of that type, for type checkers too: `RLM(model, output=Invoice)` is an RLM[Invoice], and
         without `output` an RLM[str]. Checkers cannot read the type of a union, Literal or Annotated, nor a JSON Schema:
         state it there, `rlm: RLM[int | None] = RLM(model, output=int | None)`; it is Any otherwise.
-    max_answer_retries: how often a model is told that its answer does not fit `output`, before it is asked for its best
-        answer.
+    max_answer_retries: how often a model may correct an answer that does not fit `output`, before it is asked for its
+        best answer.
     instructions: what to add to the root model's prompt, in your own words: who asks, in which tone, what to leave out.
     child_instructions: the same for children, which do not get the root's instructions.
     prompt: "standard", or "small" for weak models: a shorter prompt with a worked example.
@@ -147,7 +147,7 @@ class RLM(Generic[Answer_co]):
         self._parts = RLMParts(
             setup=setup,
             funding=Funding(budget=budget, rates=rates, ledger=wiring.ledger or engine.ledger, tenant=tenant),
-            tracing=Tracing(wiring.trace, wiring.trace_folder, secrets_known(wiring.api_key, models=models)),
+            tracing=Tracing(wiring.trace, wiring.trace_folder, collect_secrets(wiring.api_key, models=models)),
             spending=Spending(),
             listener=guard_listener(wiring.on_event),
             metadata=dict(wiring.metadata or {}),
@@ -163,8 +163,8 @@ class RLM(Generic[Answer_co]):
         return f"<RLM {models}{output}, {funding.budget!r}{tenant}>"
 
     def completion(self, context: Source, query: str) -> str:
-        """The answer to `query` about `context`. As `run`, for those who want only the text: a draft is no answer, so
-        where Result.status is "failed", what failed is raised."""
+        """The answer to `query` about `context`: `run`, for callers who want only the text. A draft is not an answer:
+        where Result.status is "failed", Result.error is raised."""
         return self.run(context, query).raise_if_failed().answer
 
     def run(
@@ -182,11 +182,12 @@ class RLM(Generic[Answer_co]):
         context: see Context.of. A str is the text itself: for a file give its Path.
         journal: a file to be written, from which the run can be repeated exactly (divebell.testing.replay) or resumed.
             Such a run has a seed, a random one if RLM was given none, and so a clock of its own in its code.
-        resume: such a file to go on from: what it has is not paid again, and the budget is less what was spent, with
-            what was in flight in full; its seconds begin anew. Where there is none yet, it is begun. Code runs again to
-            where it was, with the recorded completions; a tool that had not ended is called again.
-        metadata: the application's own words on this run, over those of the RLM; see RLM.
-        on_event: told of what happens in this run, beside the RLM's own.
+        resume: such a file to go on from. What it has is not paid for again; the budget is reduced by what was spent,
+            with calls in flight charged in full, and its seconds begin anew. The file is created if it does not exist.
+            Code runs again up to where it was, with the recorded completions; a tool that had not ended is called
+            again.
+        metadata: the application's own words about this run, over those of the RLM; see RLM.
+        on_event: receives the events of this run, in addition to the RLM's own on_event.
 
         Raises ContextError if the context cannot be read, BudgetExceeded if the budget did not allow the root model to
         go on, ModelError if it failed; where there is a draft by then, see Result.raise_if_failed. Inside a running

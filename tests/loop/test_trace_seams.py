@@ -153,7 +153,7 @@ def test_a_fault_of_the_host_too_ends_a_trace_with_an_answer(tmp_path: Path, mon
 def test_a_trace_folder_that_cannot_be_is_one_clear_error(below: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     rlm = RLM(ScriptedModel("root", ["FINAL(1)"]), trace="full", trace_folder=tmp_path / below)
-    with pytest.raises(TraceError, match=r"trace_folder .* cannot be made"):
+    with pytest.raises(TraceError, match=r"trace_folder .* cannot be created"):
         rlm.run("hay", "q")
 
 

@@ -10,10 +10,10 @@ from divebell_bridge.money.meter import Meter
 
 
 class Allotments:
-    """Gives each child a place among the `max_concurrent` at work, and an allotment out of the run's budget.
+    """Gives each child a place among the `max_concurrent` at work, and an allotment from the run's budget.
 
     What is free is shared equally by the children that wait for their turn (all of a batch, at first) and the run
-    itself. So no child can spend what its siblings or its parent need; what it leaves over goes to those after it.
+    itself. So no child can spend what its siblings or its parent need; what it leaves goes to the children after it.
     """
 
     def __init__(self, meter: Meter, *, max_concurrent: int) -> None:

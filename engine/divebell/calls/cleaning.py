@@ -1,7 +1,7 @@
-"""A model's secrets in what it replies, or in how it failed: taken out before anybody sees it.
+"""Removing a model's secrets from its replies and its errors, before anything else sees them.
 
-So the run, its journal, its trace and a replay all have the same text, and none has the key: an endpoint knows the key
-that it was called with, and a hostile one may say it.
+So the run, its journal, its trace and a replay all have the same text, without the key: an endpoint knows the key that
+it was called with, and a hostile endpoint may repeat it.
 """
 
 from collections.abc import Mapping
@@ -22,12 +22,13 @@ def clean_completion(completion: Completion, secrets: SecretTexts) -> Completion
 
 
 def clean_error(error: ModelError, secrets: SecretTexts) -> ModelError:
-    """The same error. Where its sentence or its causes' have a secret, it is without it, and without causes."""
-    told = str(error)
-    cleaned = secrets.clean(told)
-    if cleaned != told:
+    """The same error, without the secrets in its sentence. Where it or one of its causes had one, it has no causes
+    any more."""
+    sentence = str(error)
+    cleaned = secrets.clean(sentence)
+    if cleaned != sentence:
         error.args = (cleaned,)
-    if cleaned != told or any(secrets.clean(text) != text for text in _causes(error)):
+    if cleaned != sentence or any(secrets.clean(text) != text for text in _causes(error)):
         error.__cause__ = None
         error.__context__ = None
     return error

@@ -1,12 +1,12 @@
-"""What endpoints have taught about their models, and how a request is changed so that they take it.
+"""What endpoints have revealed about their models, and how a request is changed so that they accept it.
 
 An endpoint that refuses a request for its size often names the limit: the model's window, or the highest output limit.
-One that does not know JSON schemas says so. Each is remembered for the model, so that later requests fit at once, and
-the refused request is changed and sent again, with a hold of its own. The journal does not see any of this: it keeps
-what was asked and what came of it.
+One that does not support JSON schemas says so. This is remembered for the model, so that later requests fit at once,
+and the refused request is changed and sent again, with a hold of its own. The journal does not see any of this: it has
+the original request and the final outcome.
 
-An endpoint is not believed in everything: a limit under LEAST_BELIEVED_TOKENS is not remembered, and one call is
-changed MAX_CHANGES times at most.
+An endpoint is not trusted with everything: a limit under LEAST_BELIEVED_TOKENS is not remembered, and a call is changed
+at most MAX_CHANGES times.
 """
 
 import threading
@@ -19,15 +19,15 @@ from divebell.models.traits import identity_of
 MAX_CHANGES = 4
 LEAST_BELIEVED_TOKENS = 64
 UNNAMED_OUTPUT_TOKENS = (8_192, 4_096, 2_048, 1_024)
-"""The output limits that are tried, the highest first, where an endpoint refuses the size and names no limit."""
+"""The output limits to try, the highest first, where an endpoint refuses the size and names no limit."""
 TYPICAL_TOKENS_PER_BYTE = 0.3
-"""Of English. Where it is wrong for a prompt, the endpoint refuses once more and says what is right."""
+"""Of English. If it is wrong for a prompt, the endpoint refuses once more and names the right number."""
 _SCHEMA_WORDS = (
     *("response_format", "response format", "json_schema", "json schema", "text.format", "structured output"),
     *("structured_output", "guided", "grammar", "json mode"),
 )
 _THIS_SCHEMA_WORDS = ("invalid schema", "invalid_json_schema", "json_validate_failed", "failed_generation")
-"""The endpoint knows schemas, and does not take this one, or a reply to it."""
+"""The endpoint supports schemas, and refuses this one, or a reply to it."""
 _SCHEMA_STATUSES = frozenset({400, 404, 415, 422, 501})
 
 

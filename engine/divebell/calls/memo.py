@@ -1,9 +1,9 @@
-"""A memo of sub-calls: an identical request to the same model at temperature 0 gets the recorded answer, for nothing.
+"""A memo of sub-calls: an identical request to the same model at temperature 0 gets the recorded answer, at no cost.
 
-Off by default, because a provider's answers are not quite the same from day to day even at temperature 0. Where it is
-on, it is within a run, within a tenant, or in a store that the application keeps. Guaranteed: what one tenant was
-answered never reaches another, unless the application made the store with `across_tenants=True`; so a tenant cannot
-find out, by what is quick and free, what another one asked.
+Off by default, because a provider's answers vary from day to day even at temperature 0. Where it is on, it is shared
+within a run, within a tenant, or in a store that the application keeps. Guaranteed: an answer to one tenant never
+reaches another, unless the application made the store with `across_tenants=True`; so a tenant cannot find out what
+another one asked by which calls are fast and free.
 """
 
 import sys
@@ -18,10 +18,10 @@ ENTRY_BYTES = 200  # what an entry takes beside its text
 
 
 class Memo:
-    """A store of answers, in memory. Thread-safe. When it is full, what was not asked for longest goes.
+    """A store of answers, in memory. Thread-safe. When full, the least recently used entry is evicted.
 
-    max_entries, max_bytes: of answers, and of memory for them.
-    across_tenants: whether tenants share what they were answered.
+    max_entries, max_bytes: the most answers, and the most memory for them.
+    across_tenants: whether tenants share their answers.
 
     Models are told apart by `identity`, a text, where they have such an attribute (Divebell's own do: endpoint and
     `extra_body` are in it), else by their name: give models of your own that differ different names.
@@ -42,18 +42,18 @@ class Memo:
         return len(self._answers)
 
     def get(self, tenant: str, model: str, request: ModelRequest) -> Completion | None:
-        """The recorded answer, if there is one and the request is one that has a single answer."""
+        """The recorded answer, if there is one and the request is at temperature 0."""
         if request.temperature != 0:
             return None
         key = self._key(tenant, model, request)
         with self._lock:
-            found = self._answers.get(key)
-            if found is not None:
+            answer = self._answers.get(key)
+            if answer is not None:
                 self._answers.move_to_end(key)
-            return found
+            return answer
 
     def put(self, tenant: str, model: str, request: ModelRequest, completion: Completion) -> None:
-        """Record an answer, unless it was cut off."""
+        """Record an answer, unless it was cut off or the request is not at temperature 0."""
         size = _size(completion)
         if request.temperature != 0 or completion.finish_reason != "stop" or size > self._max_bytes:
             return

@@ -1,16 +1,17 @@
-"""Opening a run's account; and waiting for it, where what the run wants of its tenant's money is set aside by others.
+"""Opening a run's account; and waiting for it, while other runs have set aside the tenant's money that it needs.
 
-A run's whole budget is set aside as it opens, so that it can count on it. Most of it comes back: so a run that finds it
-set aside by others stands in line, and is served in turn, across all processes that share the ledger (Ledger.open). It
-waits for all that it wants, so that what a run may spend does not depend on who else is at work just then; after half
-of its time it takes what is free. What is spent is not waited for: a run gets the rest of a cap at once, or is refused.
+A run's whole budget is set aside when its account opens, so that the run can count on it. Most of it comes back. So a
+run whose money is set aside by others stands in line, and is served in turn, across all processes that share the ledger
+(Ledger.open). It waits for its whole budget, so that what a run may spend does not depend on which others are at work;
+after half of its time it takes what is free. It does not wait for money that is spent: it gets the rest of a cap at
+once, or is refused.
 
-Bounded by Budget.seconds, which begin with the waiting, or else by WAIT_SECONDS. Cancelling the run ends it.
+The wait is bounded by Budget.seconds, which begin with it, or by WAIT_SECONDS. Cancelling the run ends it.
 
-Guaranteed: nobody who came later is served first, but for runs that set nothing of the tenant's money aside. So nobody
-starves; the price is that a small run waits behind a large one. No deadlock: who waits in line has nothing set aside,
+Guaranteed: a run is never served before one that came earlier, unless it sets none of the tenant's money aside. So no
+run starves; the price is that a small run waits behind a large one. No deadlock: a run in line has nothing set aside,
 children do not wait (they get a share of what their parent has), and a run inside another run of the same tenant (a
-tool that asks again) does not wait either, since what it would wait for may be waiting for it.
+tool that asks again) does not wait either, because the money that it needs may be held by the run that waits for it.
 """
 
 import asyncio
@@ -36,10 +37,10 @@ from divebell_bridge.money.rates import RateCard
 
 WAIT_SECONDS = MONEY_WAIT_SECONDS
 IN_FULL_FRACTION = 0.5
-"""For which part of that it waits for all that it wants, rather than to take what is free."""
+"""For this part of that time a run waits for its whole budget, rather than take what is free."""
 LOOK_AGAIN_SECONDS = (0.05, 0.25)
-"""How often the first in line looks whether another process has given something back; and the others, whether they are
-the first."""
+"""How often the first in line checks whether another process has given money back; and how often the others check
+whether they are first."""
 RENEW_SECONDS = STALE_TICKET_SECONDS / 6
 
 _log = logging.getLogger("divebell.budget")
@@ -48,7 +49,7 @@ _inside: ContextVar[tuple[tuple[int, str], ...]] = ContextVar("divebell_runs_ins
 
 @contextlib.contextmanager
 def running_for(ledger: Ledger, tenant: str) -> Iterator[None]:
-    """Mark what happens in this context, in tools as well, as part of a run for that tenant."""
+    """Mark everything in this context, also in tools, as part of a run for that tenant."""
     token = _inside.set((*_inside.get(), (id(ledger), tenant)))
     try:
         yield
@@ -101,7 +102,7 @@ async def _wait(line: "_Line", open_meter: Callable[..., Meter], began: float, s
     while True:
         waited = time.monotonic() - began
         is_first = await line.is_first()
-        if is_first or waited >= seconds:  # then to say what it is that was waited for
+        if is_first or waited >= seconds:  # then the refusal says what it waited for
             try:
                 in_full = waited < seconds * IN_FULL_FRACTION
                 return await aretry_while_busy(lambda: open_meter(in_full=in_full, ticket=line.ticket))  # noqa: B023 (called now)
@@ -115,8 +116,8 @@ async def _wait(line: "_Line", open_meter: Callable[..., Meter], began: float, s
 
 
 class _Line:
-    """A place in the line for a tenant's money, as a context manager: whoever leaves it, for whatever reason, gives the
-    place up."""
+    """A place in the line for a tenant's money, as a context manager: leaving it, for whatever reason, gives up the
+    place."""
 
     def __init__(self, ledger: Ledger, account: str) -> None:
         self._ledger = ledger
@@ -129,15 +130,15 @@ class _Line:
 
     async def __aenter__(self) -> "_Line":
         self.ticket = await aretry_while_busy(lambda: self._ledger.stand_in_line(self._account))
-        self._stack.enter_context(self._ledger.changes.listen(self._tell))
+        self._stack.enter_context(self._ledger.changes.listen(self._wake))
         return self
 
     async def __aexit__(self, *_error: object) -> None:
         self._stack.close()
-        with contextlib.suppress(LedgerError):  # refused for good: there is no line any more
+        with contextlib.suppress(LedgerError):  # the ledger is refused for good: there is no line any more
             self._ledger.leave_line_eventually(self.ticket)
 
-    def _tell(self) -> None:
+    def _wake(self) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._changed.set)
 
@@ -145,7 +146,7 @@ class _Line:
         return await aretry_while_busy(lambda: self._ledger.is_first_in_line(self._account, self.ticket))
 
     async def wait(self, seconds: float, *, until: float) -> None:
-        """Until something is given back in this process, or it is time to look at what others do."""
+        """Wait until money is given back in this process, or it is time to check on others."""
         left = max(until - time.monotonic(), 0.0)
         with anyio.move_on_after(min(seconds * random.uniform(0.5, 1.5), left)):
             await self._changed.wait()

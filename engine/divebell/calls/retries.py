@@ -1,4 +1,4 @@
-"""How often a model call that failed is tried again, and how long that waits."""
+"""How often a failed model call is retried, and after how long."""
 
 import math
 import random
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from divebell.errors import ConfigurationError, ModelError
 
 CALL_SECONDS = 600.0
-"""How long one call may take, if nothing else is said."""
+"""How long one call may take by default."""
 ATTEMPTS = 4
 FIRST_SECONDS = 0.5
 MAX_SECONDS = 60.0
@@ -17,13 +17,13 @@ MOST_SECONDS = 3_600.0
 
 @dataclass(frozen=True, kw_only=True)
 class Retries:
-    """For calls whose failure says that another try may help: an endpoint that is busy, failing or out of reach.
+    """For calls that may succeed if they are repeated: their endpoint is busy, failing or out of reach.
 
-    attempts: how often a call is made in all; 1 for no retry. Each has a hold of its own.
-    first_seconds: what is waited before the first retry, about; it doubles with each.
-    max_seconds: what is waited at most. An endpoint that asks for more has its call fail at once instead.
+    attempts: how often a call is made in all; 1 for no retry. Each attempt has a hold of its own.
+    first_seconds: about how long to wait before the first retry; the wait doubles with each.
+    max_seconds: the longest wait. If an endpoint asks for a longer one, the call fails at once.
 
-    Raises ConfigurationError for what makes no sense.
+    Raises ConfigurationError for a value that makes no sense.
     """
 
     attempts: int = ATTEMPTS
@@ -39,8 +39,8 @@ class Retries:
                 raise ConfigurationError(f"Retries.{name} must be a number from 0 to {MOST_SECONDS:,.0f}")
 
     def seconds_before(self, attempt: int, error: ModelError) -> float | None:
-        """How long to wait after this attempt failed, counted from 1; None where there should be no other. With jitter,
-        so that calls that failed together do not come back together."""
+        """How long to wait after this attempt, counted from 1, has failed; None if the call should not be retried. With
+        jitter, so that calls that failed together are not retried together."""
         if not error.may_retry:
             return None
         asked = error.retry_after_seconds

@@ -1,4 +1,4 @@
-"""What several runs used, added up."""
+"""The spending of several runs, added up; and warnings about models without a price."""
 
 import logging
 import threading
@@ -33,7 +33,8 @@ def cost_text(amount: str, unpriced_calls: int) -> str:
 
 
 def warn_of_unknown_price(model: Model, rates: RateCard) -> None:
-    """Log a WARNING, once a process and name, where what a model costs is not in any sum. A script costs nothing."""
+    """Log a WARNING, once for each name in a process, if a model's price is not known. A ScriptedModel has
+    none, and costs nothing."""
     name = model.name
     if isinstance(model, ScriptedModel) or rates.rate(name) is not None:
         return
@@ -55,7 +56,7 @@ class Spending:
         self._total = _nothing()
 
     def add(self, spend: dict[str, Any]) -> None:
-        """Add a run's."""
+        """Add the spending of a run."""
         with self._lock:
             _merge(self._total, spend)
 

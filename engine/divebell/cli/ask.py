@@ -37,7 +37,7 @@ from divebell.engine import Engine
 from divebell.errors import LedgerBusyError, LedgerError
 from divebell.resources import EngineResources, default_engine
 from divebell.rlm import RLM
-from divebell.run.listeners import combine_listeners, secrets_known
+from divebell.run.listeners import collect_secrets, combine_listeners
 from divebell.run.result import Result
 from divebell.stop import Stop
 from divebell.tenant import Tenant
@@ -155,7 +155,7 @@ def _end(result: Result) -> None:
 
 
 def _tracing(path: Path | None) -> AbstractContextManager[TraceWriter | None]:
-    return nullcontext() if path is None else TraceWriter(path, secrets=secrets_known())
+    return nullcontext() if path is None else TraceWriter(path, secrets=collect_secrets())
 
 
 def _note(stop: Stop) -> str:

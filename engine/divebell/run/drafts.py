@@ -1,7 +1,7 @@
-"""What a run has to give where it comes to no answer: the draft in `answer`, or what its last turns showed.
+"""What a run returns where it has no answer: the draft in `answer`, or the output of its last turns.
 
-A draft is not an answer: nobody has said that it is right or whole. Who gets one is told so, by Result.status "failed"
-and by the error beside it.
+A draft is not an answer: nobody has said that it is right or complete. Result.status "failed" and the error beside it
+say so.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ MAX_SHOWN_CHARACTERS = 20_000
 
 
 async def read_draft(box: Sandbox, seconds_left: float | None = None) -> str:
-    """What code has put into `answer`, without saying that it is ready. Empty where there is nothing, or no time."""
+    """What code has put into `answer` without declaring it ready. Empty where there is nothing, or no time to ask."""
     draft: str | None = None
     seconds = MAX_READ_SECONDS if seconds_left is None else min(seconds_left / 2, MAX_READ_SECONDS)
     try:
@@ -31,19 +31,19 @@ async def read_draft(box: Sandbox, seconds_left: float | None = None) -> str:
 
 
 def draft_of_turns(turns: Sequence[Turn]) -> str:
-    """What the last turns have: an answer that was given and not taken, or else what they printed, or said."""
+    """A draft from the last turns: an answer that was given and not accepted, or else what they printed or said."""
     for turn in reversed(turns):
-        given = [cell.final for cell in turn.cells if cell.final]
-        if given:
-            return given[-1]
-    shown: list[str] = []
+        finals = [cell.final for cell in turn.cells if cell.final]
+        if finals:
+            return finals[-1]
+    outputs: list[str] = []
     for turn in reversed(turns):
         text = "\n".join(cell.output if cell.ok else cell.stdout for cell in turn.cells)
         if text.strip():
-            shown.insert(0, text.strip())
-        if len(shown) == MAX_TURNS_SHOWN:
+            outputs.insert(0, text.strip())
+        if len(outputs) == MAX_TURNS_SHOWN:
             break
-    if shown:
-        return "\n\n".join(shown)[-MAX_SHOWN_CHARACTERS:]
-    said = next((turn.reply.strip() for turn in reversed(turns) if turn.reply.strip() and not turn.cells), "")
-    return said[-MAX_SHOWN_CHARACTERS:]
+    if outputs:
+        return "\n\n".join(outputs)[-MAX_SHOWN_CHARACTERS:]
+    last_reply = next((turn.reply.strip() for turn in reversed(turns) if turn.reply.strip() and not turn.cells), "")
+    return last_reply[-MAX_SHOWN_CHARACTERS:]

@@ -1,18 +1,17 @@
 """A run's messages: append-only, so that a provider's prefix cache serves every turn, until they outgrow the window.
 
 Then the oldest turns are left out at once, enough of them that it will not happen again soon, and from there on the
-messages are append-only again. The system message and the question stay, in a session the question that is being
-answered; a note at the end of the question says how
-many turns are missing and that `history` in the REPL has them. (A message of its own for the note would follow another
-message of the user's, which some models' templates refuse.)
+messages are append-only again. The system message and the question stay (in a session, the question that is being
+answered). A note at the end of the question says how many turns are missing and that `history` in the REPL has them. (A
+separate message for the note would follow another message of the user's, which some models' templates refuse.)
 
 Guaranteed: `full` never loses a message, and the first message never changes. After a compaction the messages are
 estimated to be under the limit, if the opening and LEAST_TURN_TOKENS are; the last turn is shortened where it alone is
 too long.
 
-How sizes are estimated: where the provider reported what the messages took (`observe`), that, and for what came since,
-its UTF-8 bytes, which a byte-level tokenizer never exceeds. Before the first report bytes alone count, which is safe
-and about four times too much for English.
+How sizes are estimated: by the provider's last report for the messages (`observe`), plus the UTF-8 bytes of everything
+added since, which a byte-level tokenizer never exceeds. Before the first report only bytes are counted, which is safe,
+and about four times too high for English.
 """
 
 import math

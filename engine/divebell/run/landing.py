@@ -14,20 +14,20 @@ from divebell_bridge.money.amounts import Limit
 from divebell_bridge.money.bids import worst_case_input_tokens
 
 BUDGETS = frozenset({*(limit.unit for limit in Limit), "seconds"})
-"""The limits that are a budget's; the others are the loop's own."""
+"""The limits that belong to a budget; the others belong to the loop."""
 TAIL_CHARACTERS = (24_000, 6_000, 1_500, 300)
-"""How much of the last turns the model sees, if it cannot see all of them."""
+"""How much of the last turns the model sees if it cannot see all of them, in the order in which they are tried."""
 RESERVE_PLANS = ((6_000, 1_024), (1_500, 512), (300, 256), (300, LEAST_LAST_OUTPUT_TOKENS))
-"""What may be kept back for, the best first: characters of the last turns, and tokens of output."""
+"""What the reserve may pay for, the best first: characters of the last turns, and tokens of output."""
 MAX_CUT_ATTEMPTS = 1
-"""How often a last answer that its output limit cut off is asked for again."""
+"""How often the last answer is asked for again after its output limit has cut it off."""
 MAX_GRACE_SECONDS = 0.5
 GRACE_FRACTION = 0.1
 
 
 def reserve_plans(instructions: Sequence[Message], max_output_tokens: int) -> list[tuple[int, int]]:
-    """The input and output tokens that may be kept back for the last call of a run with these instructions and
-    question, the best plan first: a small budget keeps less back."""
+    """The input and output tokens that may be reserved for the last call of a run with these instructions and this
+    question, the best plan first: a small budget reserves less."""
     texts = [text for message in instructions for text in texts_of(message)]
     return [
         (worst_case_input_tokens([*texts, "x" * characters]), min(output_tokens, max_output_tokens))
@@ -36,7 +36,7 @@ def reserve_plans(instructions: Sequence[Message], max_output_tokens: int) -> li
 
 
 def seconds_for_last_call(seconds_left: float | None) -> float | None:
-    """How long the last call may take, so that there is time to give back what there is if it does not come."""
+    """How long the last call may take, so that there is time to return a draft if it does not end."""
     if seconds_left is None:
         return None
     return max(seconds_left - min(seconds_left * GRACE_FRACTION, MAX_GRACE_SECONDS), 0.0)

@@ -1,4 +1,4 @@
-"""Who is told of a run's events: the application, a trace file, a stream."""
+"""Who receives a run's events: the application, a trace file, a stream."""
 
 import logging
 import os
@@ -72,16 +72,16 @@ def combine_listeners(*listeners: EventListener | None) -> EventListener | None:
     return tell
 
 
-def secrets_known(*given: str | None, models: Iterable[Model] = ()) -> tuple[str, ...]:
-    """The keys that must be in no trace, whoever wrote them there: those that are given, the models' and the
-    environment's. What is shorter than MIN_SECRET_CHARACTERS is no key, but what endpoints without one are told
-    ("EMPTY", "none"): it would wipe out words."""
+def collect_secrets(*given: str | None, models: Iterable[Model] = ()) -> tuple[str, ...]:
+    """The keys that must not be in any trace, whoever wrote them: the given ones, the models' and the environment's.
+    Anything shorter than MIN_SECRET_CHARACTERS is not a key but a placeholder for endpoints without one ("EMPTY",
+    "none"); removing it would remove ordinary words."""
     known = (*given, *secrets_of(models), os.environ.get("OPENAI_API_KEY"))
     return tuple(dict.fromkeys(key for key in known if key and len(key) >= MIN_SECRET_CHARACTERS))
 
 
 class Tracing:
-    """Makes one trace file a run, in a folder. `level` "off" makes none. `secrets` are in none of them."""
+    """Makes a trace file for each run, in a folder. With `level` "off" there are none. `secrets` are removed."""
 
     def __init__(self, level: TraceDetail, folder: "Path | str", secrets: tuple[str, ...] = ()) -> None:
         if level not in ("full", "redacted", "off"):
@@ -94,10 +94,10 @@ class Tracing:
 
     @asynccontextmanager
     async def of_run(self, settings: dict[str, object]) -> AsyncIterator[TraceWriter | None]:
-        """The writer for one run, and None where nothing is traced. TraceError if the file cannot be made.
+        """The writer for one run; None if nothing is traced. TraceError if the file cannot be created.
 
-        A slow disk holds up the end of this run, for so long as TraceWriter.close waits; it does not hold up the event
-        loop, where others' runs are.
+        A slow disk delays the end of this run, for as long as TraceWriter.close waits; it does not block the event
+        loop, where other runs are.
         """
         if self._level == "off":
             yield None
@@ -106,7 +106,7 @@ class Tracing:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
-            raise TraceError(f"trace_folder {self._folder} cannot be made: {why}") from None
+            raise TraceError(f"trace_folder {self._folder} cannot be created: {why}") from None
         began = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
         path = self._folder / f"{began}-{token_hex(4)}.jsonl"
         writer = TraceWriter(path, level=self._level, settings=settings, secrets=self._secrets)

@@ -1,11 +1,11 @@
-"""How much time a run keeps back for its last answer: what its slowest root call took, and some more."""
+"""How much time a run reserves for its last answer: what its slowest root call took, and a margin."""
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 MARGIN = 1.5
-"""The last call has a longer prompt than most before it, and the machine may be busier."""
+"""The last call has a longer prompt than most calls before it, and the machine may be busier."""
 FIRST_GUESS_FRACTION = 0.1
 MAX_FIRST_GUESS_SECONDS = 30.0
 LEAST_SECONDS = 0.5
@@ -16,7 +16,7 @@ class Pace:
     """The pace of a run's root calls. `above` is the pace of the run that it is a child of: a child ends before the
     time that its parent needs begins.
 
-    seconds: the budget's; None where it has none. changed: called when more is to be kept back than before.
+    seconds: the budget's; None where it has none. changed: called when the reserve has grown.
     """
 
     def __init__(self, seconds: float | None, above: "Pace | None" = None) -> None:
@@ -28,7 +28,7 @@ class Pace:
 
     @contextmanager
     def timed(self) -> Iterator[None]:
-        """Time a root call. One that failed or was given up counts too."""
+        """Time a root call. A call that fails or is cancelled counts, too."""
         began = time.monotonic()
         try:
             yield
@@ -40,8 +40,8 @@ class Pace:
 
     @property
     def kept_back_seconds(self) -> float:
-        """How long before the end of the budget's seconds the turns end, so that the last answer can be asked for: at
-        most half of them for the query's own run, two thirds for a child, three quarters for a child's child."""
+        """How long before the end of the budget's seconds the turns end, to leave time for the last answer: at most
+        half of the seconds for the query's own run, two thirds for a child, three quarters for a child's child."""
         if self._seconds is None:
             return 0.0
         above = 0.0 if self._above is None else self._above.kept_back_seconds

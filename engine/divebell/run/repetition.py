@@ -1,6 +1,6 @@
-"""A model that says the same again and again, without code and without an answer in the form that it was asked for.
+"""A model that repeats itself, without code and without an answer in the form that it was asked for.
 
-Its third such reply is the best answer that it has: each further turn would be paid for nothing.
+Its third such reply is taken as its best answer, because further turns would cost money for nothing.
 """
 
 import unicodedata
@@ -17,7 +17,7 @@ class Repetition:
         self._counts: Counter[bytes] = Counter()
 
     def is_repeated(self, reply: str) -> bool:
-        """Count the reply, and whether the model has said it SAME_REPLIES times or more."""
+        """Count the reply. Whether the model has given it SAME_REPLIES times or more."""
         words = _normalise(reply)
         if not words:
             return False

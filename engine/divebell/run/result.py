@@ -41,14 +41,14 @@ class Result(Generic[Answer_co]):
 
     status: "answered" (the model gave its answer), "exhausted" (a limit ended its turns, and the answer is what the
     model said when it was asked for its best one, or said again and again), or "failed" (the model or the money failed
-    for good, and `answer` is only a draft: what the run had by then, which nobody has called an answer).
+    for good, and `answer` is only a draft: what the run had so far, which the model has not declared an answer).
     error: why it failed; None where it did not.
     stopped_by: the limit that ended the turns; None for an answer that came by itself.
     is_cut: whether the answer ends before its end, because the last reply's output limit cut it off.
     value: the answer as the type that RLM(output=...) asked for; without one, the text. None of a draft, whatever type
     checkers are told: where drafts would do harm, ask for `rlm.run(...).raise_if_failed().value`.
     spend: as RLM.cost_summary(), for this run and its children.
-    notes: what else there is to know of it, a sentence each: such as that the ledger could not be written.
+    notes: anything else to know about the run, a sentence each, such as that the ledger could not be written.
     """
 
     answer: str
@@ -66,7 +66,7 @@ class Result(Generic[Answer_co]):
     run_id: str = ""
     """Names the run in its events, its trace, its journal, the ledger (in the ids of its accounts) and the log."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """What the application said of it: RLM(metadata=...), and over that run(metadata=...)."""
+    """The application's own words: RLM(metadata=...), and over it run(metadata=...)."""
     notes: tuple[str, ...] = ()
 
     if not TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Result(Generic[Answer_co]):
         return f"<Result {', '.join(parts)}>"
 
     def raise_if_failed(self) -> "Result[Answer_co]":
-        """This result, if it has an answer. Raises its `error` where it has only a draft."""
+        """This result, if it has an answer. Raises its `error` if it has only a draft."""
         if self.error is not None:
             raise self.error
         return self

@@ -1,8 +1,8 @@
-"""Asking a run's root model: one turn, or the last answer; and what is known of a reply beside its text.
+"""Calling a run's root model: for one turn, or for the last answer.
 
-A history that is too long for the model's window is compacted and asked again: before the call, where the window is
-known, and after it, where the endpoint refuses. Each such call has a name of its own in the journal, which keeps the
-refusal, so a repeated run compacts at the same places.
+A history that is too long for the model's window is compacted: before the call, where the window is known, and after
+it, where the endpoint refuses; then it is sent again. Each such call has a name of its own in the journal, which keeps
+the refusal, so a repeated run compacts at the same places.
 """
 
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ from divebell_bridge.money.meter import Meter
 
 MAX_WINDOW_DIGITS = 12
 MAX_COMPACTIONS = 4
-"""How often one turn's history is made shorter after a refusal."""
+"""How often the history of one turn is compacted after a refusal."""
 UNNAMED_WINDOW_FRACTION = 0.5
-"""How much of what was refused is sent next, where the endpoint does not name the window."""
+"""The part of a refused prompt that is sent next, where the endpoint does not name the window."""
 ADVICE = (
     "tell RLM what the model can read and write: context_window_tokens=, max_output_tokens= "
     "(divebell ask: --context-window-tokens, --max-output-tokens)"
@@ -42,17 +42,17 @@ class RootReply:
 
     @property
     def is_cut(self) -> bool:
-        """Whether it ends before its end."""
+        """Whether it was cut off."""
         return self.completion.is_cut
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing in it, or nothing but thoughts."""
+        """Whether it is empty, or only thoughts."""
         return not self.text.strip()
 
     @property
     def is_at_its_limit(self) -> bool:
-        """Whether the output limit cut it off, and not the endpoint's filter."""
+        """Whether the output limit cut it off, rather than the endpoint's filter."""
         return self.completion.finish_reason == LENGTH
 
 
@@ -123,14 +123,14 @@ class RootCalls:
         return self._read(call, messages)
 
     def _room_for_messages(self) -> int:
-        """What the messages may take of the window. A small window is shared, so that there is room for a history."""
+        """The part of the window for messages. In a small window the output gets at most half of it."""
         if not self._output_shares_window:
             return self._window_tokens
         output = min(self._level.root_output_tokens, max(self._window_tokens // 2, LEAST_ROOT_OUTPUT_TOKENS))
         return max(self._window_tokens - output, 1)
 
     def _room_after(self, error: ContextTooLongError, history: History) -> int:
-        """What the messages may take after this refusal."""
+        """The part of the window for messages, after this refusal."""
         self._output_shares_window = error.counts_output
         if error.limit_tokens is None or error.limit_tokens >= self._window_tokens:
             asked = error.requested_tokens or history.tokens
@@ -170,7 +170,7 @@ class RootCalls:
 
 
 def _with_advice(error: ContextTooLongError) -> ContextTooLongError:
-    """The same error, whose sentence says what to do about it in a run."""
+    """The same error, with a sentence that says what to change in the options."""
     if ADVICE in str(error):
         return error
     return ContextTooLongError(

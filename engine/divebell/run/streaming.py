@@ -12,25 +12,25 @@ from divebell.trace.stream import EventStream
 
 
 class RunStream(Generic[Answer_co]):
-    """A run's events as they happen; made by RLM.stream and Session.stream. The last event is "answer".
+    """A run's events as they happen; made by RLM.stream and Session.stream. The last event is RunEnded.
 
         async with rlm.stream(context, query) as events:
             async for event in events:
                 ...
         events.result  # the run's Result
 
-    The run begins with the first event that is asked for. What ends it with an error is raised after its last event.
+    The run begins when the first event is requested. An error that ends it is raised after its last event.
     Leaving `async with`, or `aclose`, cancels a run that is still going. A slow consumer does not slow the run: when it
     is far behind, the oldest events are dropped (EventStream).
     """
 
     def __init__(self, run: Callable[[EventListener], Coroutine[Any, Any, Result[Answer_co]]]) -> None:
         self._ended: list[Result[Answer_co]] = []
-        self._events = _run_and_tell(run, self._ended)
+        self._events = _run_with_events(run, self._ended)
 
     @property
     def result(self) -> Result[Answer_co]:
-        """The run's Result. ConfigurationError while there is none: before the last event, and where the run failed."""
+        """The run's Result. ConfigurationError before the last event, and if the run failed."""
         if not self._ended:
             raise ConfigurationError("the run has no result (yet): read its events to the end first")
         return self._ended[0]
@@ -54,10 +54,10 @@ class RunStream(Generic[Answer_co]):
         await self.aclose()
 
 
-async def _run_and_tell(
+async def _run_with_events(
     run: Callable[[EventListener], Coroutine[Any, Any, Result[Answer_co]]], ended: list[Result[Answer_co]]
 ) -> AsyncGenerator[Event, None]:
-    """The events; then the result is in `ended`. A function, so that a stream nobody holds any more ends its run."""
+    """The events; then the result is in `ended`. A generator, so that an abandoned stream ends its run."""
     events = EventStream()
     task = asyncio.ensure_future(run(events))
     task.add_done_callback(lambda _: events.close())
@@ -69,4 +69,4 @@ async def _run_and_tell(
         task.cancel()
         await asyncio.wait([task])
         if not task.cancelled():
-            task.exception()  # whoever left early is not told of it, at the end of the process neither
+            task.exception()  # retrieved, so that asyncio does not report it after the consumer has left

@@ -1,4 +1,4 @@
-"""What a run's code asks for through the door: plain calls to a model, and children.
+"""What a run's code requests through the door: plain calls of a model, and children.
 
 Guaranteed: nothing is deeper than the budget's depth, whatever the code asks: at the limit a child is a plain call. A
 child has a sandbox, a history and an allotment of its own; it shares nothing with its siblings but the pages of the
@@ -43,14 +43,14 @@ from divebell_bridge.money.meter import Meter
 
 """How far a sub-call's output limit is lowered where the budget has no room for more; under it the call is refused."""
 CHARACTERS_PER_TOKEN = 3
-"""A cautious guess, for people and models: English has about four."""
+"""A cautious estimate, for error messages: English has about four."""
 MAX_SCHEMA_REPAIRS = 2
 """How often a sub-model is shown that its reply does not fit the schema that the code asked for."""
 """What a child is asked in its messages; more is given as its context."""
 SHOWN_OF_QUESTION = 4_000
-"""How much of such a question is in its messages too: the beginning and the end, where the task mostly is."""
+"""How much of such a question is in the child's messages, too: the beginning and the end, where the task usually is."""
 MAX_FOLDED_CHARACTERS = 2_000_000
-"""What of a child's context goes into the prompt where the child is a plain call."""
+"""The most of a child's context that is put into the prompt where the child is a plain call."""
 
 
 class ParentRun(Protocol):
@@ -86,8 +86,8 @@ class SubCalls:
         return {**self._run.meter.left(), "depth": self._max_depth - self._run.depth}
 
     def number(self, call: Query | ChildQuery) -> int:
-        """The call's number, taken in the order in which the code asks: which of several starts first, or at all before
-        it is given up, is another matter each time."""
+        """The call's number, in the order in which the code asks: which of several calls starts first, or at all before
+        it is given up, varies from run to run."""
         is_plain = isinstance(call, Query) or self._run.depth >= self._max_depth
         return next(self._calls if is_plain else self._children)
 
@@ -102,11 +102,11 @@ class SubCalls:
     ) -> object:
         """The reply of a sub-model: text, or the value that the schema describes."""
         level = self._level(model)
-        if not prompt.strip() and not images:  # which most endpoints refuse
+        if not prompt.strip() and not images:  # most endpoints refuse it
             raise ModelError("the prompt is empty: say in it what to do, and give it the text that it is about")
         if schema is None:
             call = await self._call(number, level, prompt, self._request(level, [_message(prompt, images)]))
-            return _whole(call, level)
+            return _complete_text(call, level)
         return await self._structured(number, level, prompt, schema, images)
 
     async def _structured(
@@ -117,7 +117,7 @@ class SubCalls:
         for repair in range(MAX_SCHEMA_REPAIRS + 1):
             request = replace(self._request(level, messages), schema=schema.json_schema())
             call = await self._call(number, level, prompt, request, attempt=repair)
-            reply = _whole(call, level)
+            reply = _complete_text(call, level)
             try:
                 return schema.parse_reply(reply)
             except AnswerError as error:
@@ -132,7 +132,7 @@ class SubCalls:
     async def _call(
         self, number: int, level: ResolvedLevel, prompt: str, request: ModelRequest, *, attempt: int = 0
     ) -> CallRecord:
-        """Make the call, and report it, whatever comes of it."""
+        """Make the call, and report it, whatever its outcome."""
         name = f"sub-call {number}" if not attempt else f"sub-call {number}, repair {attempt}"
         began = time.monotonic()
         ended = functools.partial(
@@ -159,7 +159,7 @@ class SubCalls:
             seconds = time.monotonic() - began
             self._run.report(ended(call_seconds=seconds, error=why, error_type=type(error).__name__))
             if isinstance(error, ContextTooLongError):
-                raise _what_fits(error, request, level) from None
+                raise _explain_size(error, request, level) from None
             raise
         self._run.report(ended(reply=call.completion.text, call_seconds=call.seconds, usage=call.usage()))
         return call
@@ -179,7 +179,7 @@ class SubCalls:
     async def child(self, prompt: str, given: object, model: str | None, *, number: int) -> object:
         """A child's answer. At the limit of depth a plain call, with the context in its prompt."""
         if self._run.depth >= self._max_depth:
-            return await self.query(self._folded(prompt, given), model, number=number)
+            return await self.query(self._fold_context(prompt, given), model, number=number)
         level = self._level(model)
         prompt, given = _short_question(prompt, given)
         context = self._context(given)
@@ -243,7 +243,7 @@ class SubCalls:
         except (ContextError, LookupError) as error:
             raise RequestError(f"the child cannot have this context: {error}") from None
 
-    def _folded(self, prompt: str, given: object) -> str:
+    def _fold_context(self, prompt: str, given: object) -> str:
         if given is None:
             return prompt
         context = self._context(given)
@@ -258,7 +258,7 @@ class SubCalls:
 
 def _short_question(prompt: str, given: object) -> tuple[str, object]:
     """The child's question and its context. A question with data in it is too long for a model's messages: code that
-    was written for other engines puts everything there. It becomes the context, which is what it is there."""
+    was written for other engines puts everything there. It becomes the context, as it is in those engines."""
     if len(prompt) <= MAX_QUESTION_CHARACTERS:
         return prompt, given
     if given is not None:
@@ -269,8 +269,8 @@ def _short_question(prompt: str, given: object) -> tuple[str, object]:
     return long_question(clip_middle(prompt, SHOWN_OF_QUESTION), len(prompt)), prompt
 
 
-def _what_fits(error: ContextTooLongError, request: ModelRequest, level: ResolvedLevel) -> ModelError:
-    """For the code that asked: how long the prompt was, and how long it may be."""
+def _explain_size(error: ContextTooLongError, request: ModelRequest, level: ResolvedLevel) -> ModelError:
+    """The error for the code that asked: how long the prompt was, and how long it may be."""
     length = sum(map(len, request.sent_texts()))
     room = ""
     if error.limit_tokens is not None:
@@ -281,9 +281,9 @@ def _what_fits(error: ContextTooLongError, request: ModelRequest, level: Resolve
     return ModelError(f"{sentence}: send a smaller part in one call", model=level.model.name)
 
 
-def _whole(call: CallRecord, level: ResolvedLevel) -> str:
-    """The reply of a sub-model, without its thoughts. IncompleteReply where it ends before its end: code would take a
-    number that was cut for another number."""
+def _complete_text(call: CallRecord, level: ResolvedLevel) -> str:
+    """The reply of a sub-model, without its thoughts. IncompleteReply if it was cut off: code would take a number that
+    was cut for another number."""
     reply = strip_thinking(call.completion.text)
     if not call.completion.is_cut:
         return reply
@@ -299,7 +299,7 @@ def _whole(call: CallRecord, level: ResolvedLevel) -> str:
 
 
 def _check_answered(result: Result) -> None:
-    """IncompleteReply where a child has only a draft, or an answer that was cut off."""
+    """Raise IncompleteReply if a child has only a draft, or an answer that was cut off."""
     if isinstance(result.error, IncompleteReply):  # from the journal, where it is in these words already
         raise result.error
     if result.error is not None:

@@ -1,5 +1,5 @@
-"""Threads in which sandboxes run. They are not anyio's forty, because a parent keeps its thread while its children run,
-so a bound here could starve them. What bounds them is child_concurrency and the depth."""
+"""Threads in which sandboxes run. They are not among anyio's forty, because a parent keeps its thread while its
+children run, so a bound here could starve them. They are bounded by max_concurrent_children and the depth."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar

@@ -1,8 +1,8 @@
-"""The turns of one run, and how they end: with an answer, at a limit, or because nothing more can be asked.
+"""The turns of one run, and how they end: with an answer, at a limit, or because no call is possible any more.
 
-A run whose turns a limit has ended makes one last call, out of what was kept back for it, for the best answer so far. A
-run that cannot make even that, or whose model failed for good, ends with a draft: what it had by then (drafts.py), and
-the error beside it. With `on_exhausted="raise"` both raise instead.
+If a limit ends the turns, the run makes one last call, paid from its reserve, for the best answer so far. If that call
+is not possible, or the model fails for good, the run ends with a draft (drafts.py) and the error beside it. With
+`on_exhausted="raise"` the error is raised in both cases.
 """
 
 import functools
@@ -40,8 +40,8 @@ from divebell_bridge.money.meter import Meter
 class Ending:
     """How a run ended.
 
-    stop: the limit that ended its turns, if one did. is_cut: whether the answer ends before its end. error: why there
-    is only a draft in the place of an answer.
+    stop: the limit that ended its turns, if one did. is_cut: whether the answer was cut off. error: why there is only a
+    draft in place of an answer.
     """
 
     answer: Answer
@@ -95,7 +95,7 @@ class TurnLoop:
         )
 
     def draft(self) -> str:
-        """What the run has, without asking anybody: empty where it has nothing yet."""
+        """The draft so far, without asking the sandbox; empty if there is none."""
         return self._draft or drafts.draft_of_turns(self.finished)
 
     async def _read_draft(self) -> None:
@@ -104,7 +104,7 @@ class TurnLoop:
             self._draft = draft
 
     async def run_to_the_end(self, host: RunHost) -> Ending:
-        """Turn after turn, and the last call where a limit ended them. Raises what leaves the run with nothing."""
+        """Make turn after turn, and the last call if a limit ended them. Raises the error if there is no draft."""
         options, history = self._options, self._session.history
         if options.on_exhausted == "answer":
             plans = landing.reserve_plans(history.instructions, self._level.root_output_tokens)
@@ -118,7 +118,7 @@ class TurnLoop:
                 ending = await self._until_answered(history)
             if ending is not None:
                 return ending
-            stop = self._turns_are_over()
+            stop = self._stop_after_turns()
         except BudgetExceeded as error:
             refusal, stop = error, Stop.of(error)
         except ContextTooLongError as error:
@@ -128,14 +128,14 @@ class TurnLoop:
         except (ModelError, LedgerError) as error:
             return await self._end_with_draft(error)
         except TimeoutError:
-            refusal = self._time_is_up()
+            refusal = self._timeout_refusal()
             stop = Stop.of(refusal)
         finally:
             self._pace.changed = lambda: None
         if isinstance(refusal, BudgetExceeded):
             self._journal.keep_stop(self._meter.path, refusal)
         if options.on_exhausted == "raise":
-            raise refusal or RunError(f"no answer after {len(self.finished)} turns: {self._why(stop)}")
+            raise refusal or RunError(f"no answer after {len(self.finished)} turns: {self._explain_stop(stop)}")
         host.tasks.close()
         self._report_limit(stop)
         return await self._land(history, stop, refusal)
@@ -143,7 +143,7 @@ class TurnLoop:
     def _report_limit(self, stop: Stop) -> None:
         self._report(LimitReached(limit=stop.limit, cap=stop.cap, spent=stop.spent, held=stop.held, account=stop.path))
 
-    def _why(self, stop: Stop) -> str:
+    def _explain_stop(self, stop: Stop) -> str:
         if stop.limit == "repeats":
             return f"the model gave the same reply {SAME_REPLIES} times, with neither code nor an answer"
         return "max_answer_retries allows more" if stop.limit == "repairs" else "max_iterations allows more"
@@ -160,13 +160,13 @@ class TurnLoop:
         if seconds is not None:
             scope.deadline = min(scope.deadline, anyio.current_time() + seconds)
 
-    def _time_is_up(self) -> BudgetExceeded:
+    def _timeout_refusal(self) -> BudgetExceeded:
         seconds = self._seconds
         spent = time.monotonic() - self._started
         sentence = f"the run has used its budget of {seconds:g} s"
         return BudgetExceeded(sentence, limit="seconds", cap=seconds, spent=spent, account=self._meter.account)
 
-    def _turns_are_over(self) -> Stop:
+    def _stop_after_turns(self) -> Stop:
         options, account = self._options, self._meter.account
         if self.answers.retries_are_used_up:
             return Stop(limit="repairs", cap=options.max_answer_retries, spent=options.max_answer_retries, path=account)
@@ -175,7 +175,7 @@ class TurnLoop:
         return Stop(limit="iterations", cap=options.max_iterations, spent=len(self.finished), path=account)
 
     async def _until_answered(self, history: History) -> Ending | None:
-        """The answer that the model gives by itself; None when its turns are over."""
+        """The answer that the model gives during its turns; None if it gives none."""
         options = self._options
         for self.turn in range(1, options.max_iterations + 1):
             began = time.monotonic()
@@ -188,11 +188,11 @@ class TurnLoop:
             history.append("assistant", reply.text)
             if isinstance(attempt, Answer):
                 return Ending(answer=attempt)
-            repeated = self._of_repeated(reply, parsed)
+            repeated = self._judge_repeated(reply, parsed)
             if isinstance(repeated, Ending):
                 return repeated
             problem = repeated.problem if repeated is not None else attempt.problem
-            seen = self._seen(reply, parsed, cells, problem)
+            seen = self._compose_observation(reply, parsed, cells, problem)
             if self.turn < options.max_iterations:
                 seen = self._turns.following(seen, self.turn + 1, options.max_iterations)
             history.append("user", seen)
@@ -201,9 +201,8 @@ class TurnLoop:
             await in_thread(self._session.send_history)
         return None
 
-    def _of_repeated(self, reply: RootReply, parsed: Reply) -> "Ending | NoAnswer | None":
-        """A reply that says again what the model has said before, as its best answer; why it does not fit, if a schema
-        says so. None where the reply is no such thing."""
+    def _judge_repeated(self, reply: RootReply, parsed: Reply) -> "Ending | NoAnswer | None":
+        """A repeated reply as the model's best answer, or why it does not fit the schema. None for any other reply."""
         if parsed.code_blocks or parsed.final is not None or reply.is_cut or self._journal.is_by_older_rules:
             return None
         if not self._repetition.is_repeated(reply.text):
@@ -217,7 +216,7 @@ class TurnLoop:
         self._report_limit(stop)
         return Ending(answer=attempt, stop=stop)
 
-    def _seen(self, reply: RootReply, parsed: Reply, cells: list[Cell], problem: str) -> str:
+    def _compose_observation(self, reply: RootReply, parsed: Reply, cells: list[Cell], problem: str) -> str:
         """What the model sees of its turn."""
         notes = self._turns.notes(
             _notes_of(reply, parsed), output_tokens=reply.limit_tokens, wanted_tokens=reply.wanted_tokens
@@ -230,7 +229,7 @@ class TurnLoop:
         return f"{seen}\n\n{said}" if said else seen
 
     async def _land(self, history: History, stop: Stop, refusal: DivebellError | None) -> Ending:
-        """The best answer so far, for what was kept back; the draft where no call can be made or the model fails."""
+        """The best answer so far, paid from the reserve; the draft if no call is possible or the model fails."""
         self.turn += 1
         over = self._turns.landing(stop.limit) if stop.limit in landing.BUDGETS else self._turns.exhausted()
         try:
@@ -241,13 +240,13 @@ class TurnLoop:
                 refusal.__cause__ = error
             return await self._end_with_draft(refusal or error, stop)
         except TimeoutError:
-            return await self._end_with_draft(refusal or self._time_is_up(), stop)
+            return await self._end_with_draft(refusal or self._timeout_refusal(), stop)
         history.append("assistant", reply.text)
         return await self._best_answer(reply, stop)
 
     async def _last_reply(self, history: History, over: str) -> RootReply:
-        """The reply to the last call: with as much of the history as can be paid for, and asked for once more, shorter,
-        where it was cut off."""
+        """The reply to the last call, with as much of the history as the reserve pays for. If the reply is cut off, a
+        shorter one is requested once."""
         tries = landing.last_messages(history.messages, history.opening, over, instructions=history.instructions)
         failure: BudgetExceeded | ContextTooLongError | None = None
         cut: RootReply | None = None
@@ -274,7 +273,7 @@ class TurnLoop:
         raise failure
 
     async def _best_answer(self, reply: RootReply, stop: Stop) -> Ending:
-        """The last reply as an answer: what its FINAL says, or else all of it. A draft, if it must fit and does not."""
+        """The last reply as an answer: its FINAL, or else all of it. A draft if it does not fit the schema."""
         parsed = parse_reply(reply.text, is_cut=reply.is_cut)
         attempt = await self._attempt_of_last(parsed)
         if isinstance(attempt, Answer):
@@ -298,11 +297,11 @@ class TurnLoop:
         return await self._end_with_draft(misfit, stop, text=given)
 
     async def _attempt_of_last(self, parsed: Reply) -> Answer | NoAnswer | None:
-        """The answer that the last reply gives with one of its functions, in its text or in code, which runs for that;
-        None where it calls none of them."""
+        """The answer that the last reply gives by a call of FINAL, FINAL_VAR or SUBMIT, in its text or in code, which
+        is run; None where it calls none of them."""
         blocks = parsed.code_blocks if any(map(answers_in_code, parsed.code_blocks)) else ()
         if any(map(asks_in_code, blocks)) and not self._journal.is_by_older_rules:
-            return NoAnswer("its code asks a model, and the run has ended.")  # what it was told would be in no journal
+            return NoAnswer("its code asks a model, and the run has ended.")  # the reply would be in no journal
         cells: list[Cell] = []
         if blocks and not self._journal.is_by_older_rules:
             with anyio.move_on_after(landing.seconds_for_last_call(self._meter.seconds_left)):
@@ -315,8 +314,8 @@ class TurnLoop:
     async def _end_with_draft(
         self, error: DivebellError, stop: Stop | None = None, *, text: str = "", is_cut: bool = False
     ) -> Ending:
-        """What there is, with the error: `text`, if there is some, or the draft. Raises the error where there is
-        nothing, or where that is asked for."""
+        """`text`, or else the draft, with the error. Raises the error if there is neither, or if `on_exhausted` says
+        so."""
         if self._options.on_exhausted == "raise" or self._journal.is_by_older_rules:
             raise error
         if not text:
@@ -327,7 +326,7 @@ class TurnLoop:
         return Ending(answer=Answer(draft, None), stop=stop, is_cut=is_cut, error=error)
 
     async def _run_cells(self, blocks: tuple[str, ...]) -> list[Cell]:
-        """All blocks in order, up to the first that fails, or that gives the answer with SUBMIT."""
+        """Run the blocks in order, up to the first that fails or calls SUBMIT."""
         cells: list[Cell] = []
         for code in blocks:
             cells.append(await self.run_cell(code))
@@ -358,7 +357,7 @@ class TurnLoop:
 
 
 def _notes_of(reply: RootReply, parsed: Reply) -> list[Note]:
-    """The reply's notes, with the word for how it ended: cut by its limit or a filter, all thoughts, or empty."""
+    """The reply's notes, with one for how it ended: cut off by its limit or a filter, only thoughts, or empty."""
     if reply.is_empty:
         return [Note("only_thoughts" if reply.is_at_its_limit else "withheld" if reply.is_cut else "empty")]
     if not reply.is_cut or reply.is_at_its_limit:

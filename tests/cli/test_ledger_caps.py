@@ -67,7 +67,7 @@ def test_a_cap_is_lifted_and_the_others_stay(ledger: SQLiteLedger) -> None:
     [
         (["nobody", "--total", "1"], "no tenant is called 'nobody'"),
         (["acme"], "which cap?"),
-        (["acme", "--total", "1", "--stop"], "give one of them"),
+        (["acme", "--total", "1", "--stop"], "use only one of them"),
         (["acme", "--total", "lots"], '--total must be a number such as "0.30"'),
         (["acme", "--per-day", "-1"], "--per-day must be from 0"),
         (["acme", "--per-day", "0.30e-999999999"], "--per-day has more than 12 decimal places"),

@@ -18,7 +18,7 @@ import pytest
 from divebell.journal.records import has_begun, read_journal
 from divebell.testing import replay
 from divebell_bridge.money.amounts import NOTHING
-from divebell_bridge.money.meter import account_of
+from divebell_bridge.money.meter import account_id_of
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 
 GIVEN_UP = {"0/sub-call 13"}
@@ -141,7 +141,7 @@ def test_the_cap_holds_over_a_crash_and_what_follows(tmp_path: Path) -> None:
         finish(run.start())
         run.check()
         with SQLiteLedger(ledger) as books:
-            accounts = [books.account(account_of(each)) for each in read_journal(run.journal).runs]
+            accounts = [books.account(account_id_of(each)) for each in read_journal(run.journal).runs]
         found = [account for account in accounts if account is not None]
         assert len(found) >= 2
         assert all(account.held == NOTHING for account in found)

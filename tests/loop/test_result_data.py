@@ -18,7 +18,7 @@ from divebell.journal.records import read_journal
 from divebell.plain import to_plain
 from divebell.testing import replay
 from divebell.trace import read_trace
-from divebell_bridge.money.meter import account_of
+from divebell_bridge.money.meter import account_id_of
 from tests.support.scripts import answering, block
 
 
@@ -136,7 +136,7 @@ def test_the_id_of_a_run_is_the_same_wherever_the_run_is(tmp_path: Path) -> None
             trace_folder=tmp_path / "t",
         )
         result = rlm.run("c", "q", journal=tmp_path / "j", metadata={"who": "run"})
-        assert engine.ledger.account(account_of(result.run_id)) is not None
+        assert engine.ledger.account(account_id_of(result.run_id)) is not None
     assert result.metadata == {"app": "test", "who": "run"}
     assert {event.path for event in events} == {"0", "0.1"}
     assert {event.run_id for event in events} == {result.run_id}

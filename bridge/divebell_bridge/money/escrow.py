@@ -6,19 +6,19 @@ that used more than it was allowed can push them over it, or a cap that was lowe
 `overdrawn`.
 
 The tree. A child's cap is either *carved* out of its parent's (an allotment: held in the parent until the child closes,
-so nobody else can have it, and the child can have no more), or it is not, and then whatever counts in the child counts
-in the parent as well, and so on upwards. So a charge touches an account and its ancestors up to the first carved cap.
-Tenants have days under them, whose caps are not carved (a day's cap is a ceiling, not a promise); runs and their
-children carve.
+so that no other account can use it, and the child can have no more), or it is not, and then whatever counts in the
+child counts in the parent as well, and so on upwards. So a charge counts in an account and its ancestors up to the
+first carved cap. Tenants have days under them, whose caps are not carved (a day's cap is a ceiling, not a promise);
+runs and their children carve.
 
-The brake. A cap that is lowered under what was promised already leaves its account overdrawn: the allotments stay as
-they are, since nobody can take back what a run may be spending just now. From then on a charge below it counts there as
-well, beyond the carved cap, against what is truly *in use* there: `in_use + charge <= cap`, where
+The brake. A cap that is lowered below what was promised already leaves its account overdrawn: the allotments stay as
+they are, because what a run may be spending just now cannot be taken back. From then on a charge below it counts there
+as well, beyond the carved cap, against what is truly *in use* there: `in_use + charge <= cap`, where
 
     in_use = spent + held - what the carved accounts under it, at any depth, have neither spent nor held
 
 which is what all calls under the account have cost or hold. In an account that is not overdrawn this follows from the
-first invariant, so nobody has to look: a carved account's charges are within its cap, and so within what it was given.
+first invariant, and needs no check: a carved account's charges are within its cap, and so within what it was given.
 
 Guaranteed: the functions here change nothing unless all of it fits. Not guaranteed: atomicity between threads or
 processes, which is the ledger's business (ledger.py), as is remembering which hold is open.
@@ -43,8 +43,8 @@ NOT_CARVED: Carved = (False,) * len(Limit)
 
 @dataclass(slots=True)
 class Account:
-    """One account. `kind` is "tenant", "daily" (the caps of each day), "day", "run" or "child"; `label` names
-    it for people.
+    """One account. `kind` is "tenant", "daily" (the caps of each day), "day", "run" or "child"; `label` is its name for
+    people.
 
     reserved: the part of `held` that waits for a run's last call, so that no other call can count on it.
     """
@@ -77,7 +77,7 @@ def nothing_below(account: Account) -> Iterable[Account]:
 
 
 class Bid(Protocol):
-    """What a call wants to hold. Its output limit may be lowered to fit, never the hold alone."""
+    """What a call wants to hold. To make it fit, its output limit may be lowered, and the hold with it."""
 
     @property
     def output_tokens(self) -> int: ...
@@ -96,7 +96,7 @@ class Bid(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
-    """A bid that is what it is."""
+    """A bid of amounts that do not depend on an output limit."""
 
     wanted: Amounts
     output_tokens: int = 0
@@ -110,7 +110,7 @@ class Fixed:
 
 
 class Grant(NamedTuple):
-    """What a bid was granted: the output limit, and the worst case of the call with it, which is to be held."""
+    """What may be held for a bid: its output limit, and the worst case of the call with that limit."""
 
     output_tokens: int
     amounts: Amounts

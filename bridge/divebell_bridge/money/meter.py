@@ -78,7 +78,7 @@ class Meter:
         self.run_id = run_id
         self.path = path
         self._rates = rates
-        self._account_id = account_of(run_id, path)
+        self._account_id = account_id_of(run_id, path)
         self._deadline = deadline
         self._parent = parent
         self._children: list[Meter] = []
@@ -109,9 +109,9 @@ class Meter:
 
     def rate_of(self, model: str, surcharge_percent: int = 0) -> Rate:
         """The model's rate. UnknownPriceError if there is none and there is a cap in dollars to hold."""
-        rate = self._rates.rate(model, surcharge_percent)
-        if rate is not None:
-            return rate
+        return self._rates.rate(model, surcharge_percent) or self._rate_of_unpriced(model)
+
+    def _rate_of_unpriced(self, model: str) -> Rate:
         if self.ledger.room(self._account_id).picodollars is None:  # now: a tenant may get a cap while its run is going
             return FREE
         raise UnknownPriceError(model)
@@ -163,7 +163,8 @@ class Meter:
         if max_output_tokens < 1:
             raise ConfigurationError(f"a call needs an output limit of 1 token or more, not {max_output_tokens}")
         self.check_time()
-        rate = self.rate_of(model, surcharge_percent)
+        priced = self._rates.rate(model, surcharge_percent)
+        rate = priced or self._rate_of_unpriced(model)
         input_tokens = worst_case_input_tokens(texts, rate) + other_input_tokens
         least = max_output_tokens if least_output_tokens is None else min(least_output_tokens, max_output_tokens)
         bid = CallBid(rate, input_tokens, max_output_tokens, max(least, 1))
@@ -171,8 +172,9 @@ class Meter:
         grant = self.ledger.hold(
             self._account_id, hold_id, bid, model=model, replacing=self._reserve if is_last else None
         )
-        is_priced = self._rates.rate(model) is not None
-        hold = Hold(hold_id, model, rate, input_tokens, grant.output_tokens, grant.amounts, is_priced)
+        hold = Hold(
+            hold_id, model, rate, input_tokens, grant.output_tokens, grant.amounts, is_priced=priced is not None
+        )
         with self._lock:
             self._open[hold_id] = hold
             self._count(model, Tally(calls=1))
@@ -204,8 +206,8 @@ class Meter:
         return sha256(f"{self._account_id}\n{name}".encode("utf-8", "surrogatepass")).hexdigest()[:40]
 
     def settle(self, charge: Charge) -> Tally:
-        """End the charge's hold. Returns what is booked: the charge's, or the whole hold where the account was closed
-        before, or this process was taken for dead."""
+        """End the charge's hold. Returns what is booked: the charge, or the whole hold if the account was closed before
+        or this process was taken for dead."""
         hold, booked, overrun = charge.hold, charge.booked, charge.overrun
         with self._lock:
             if self._open.pop(hold.id, None) is None:
@@ -256,7 +258,7 @@ class Meter:
             meter = meter._parent
 
     def note(self, model: str, booked: Tally) -> None:
-        """Count what was answered without a call. Limits are not concerned."""
+        """Count an answer that needed no call. It does not count against caps."""
         with self._lock:
             self._count(model, booked)
 
@@ -305,7 +307,7 @@ class Meter:
 
 
 class _ChildMeter(Meter):
-    """A child run's: under its parent's budget, rates and deadline, with an account of its own."""
+    """The meter of a child run: its parent's budget, rates and deadline, with an account of its own."""
 
     def __init__(self, parent: Meter, path: str, wanted: Caps) -> None:
         self.ledger = parent.ledger
@@ -313,6 +315,6 @@ class _ChildMeter(Meter):
         self.ledger.open(self._account_id, kind="child", label=self.account, parent=parent._account_id, wanted=wanted)
 
 
-def account_of(run_id: str, path: str = "0") -> str:
+def account_id_of(run_id: str, path: str = "0") -> str:
     """The id that a run's account has in the ledger, or a child's."""
     return f"run:{run_id}/{path}"

@@ -1,6 +1,6 @@
 """`divebell ledger`: where the money is, who holds it, and closing what dead processes left.
 
-Reading takes nothing, writes nothing and makes no file; `reconcile` and `cap` open the ledger as one that uses it.
+Reading changes nothing and makes no file; `reconcile` and `cap` open the ledger as a run does.
 A ledger that cannot be read ends the command with status 2 and one sentence.
 """
 
@@ -19,12 +19,10 @@ ledger = typer.Typer(
     name="ledger",
     no_args_is_help=True,
     help="Show a ledger's accounts and holds, and close what dead processes left open.",
-    epilog="The ledger is the SQLite file that the engine was given: --file, or DIVEBELL_LEDGER.",
+    epilog="The ledger is the file that the engine uses: --file, or DIVEBELL_LEDGER.",
 )
 
-LedgerFile = Annotated[
-    Path | None, typer.Option("--file", "-f", envvar="DIVEBELL_LEDGER", help="The ledger's SQLite file.")
-]
+LedgerFile = Annotated[Path | None, typer.Option("--file", "-f", envvar="DIVEBELL_LEDGER", help="The ledger's file.")]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print JSON: dollars as exact decimal strings, null where there is no cap.")
 ]
@@ -33,20 +31,20 @@ AsJson = Annotated[
 @ledger.command()
 def show(
     file: LedgerFile = None,
-    every: Annotated[bool, typer.Option("--all", "-a", help="Every day, and the runs that are closed too.")] = False,
+    every: Annotated[bool, typer.Option("--all", "-a", help="Include every day, and all closed runs.")] = False,
     recent: Annotated[
-        int, typer.Option(min=0, max=MAX_SHOWN, metavar="N", help="The last N runs that were closed, too.")
+        int, typer.Option(min=0, max=MAX_SHOWN, metavar="N", help="Include the N runs that were closed last.")
     ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Show the accounts as a tree: tenants, their days, runs and the runs' children.
 
-    spent: what was charged, in open runs too.
-    held: set aside and not spent, for calls in flight, a run's last call, and the allotments of runs and children.
+    spent: what was charged, including in open runs.
+    held: set aside but not spent, for calls in flight, a run's last call, and the budgets of runs and children.
     left: what is free now, under this cap and those above it.
-    state: open; closed; frozen, where a provider broke its limit; died, where the process of an open run is dead.
+    state: open; closed; frozen, if a provider exceeded its limit; died, if the process of an open run is dead.
 
-    Tokens and calls have a line where they have a cap. --json has all figures, to the last digit.
+    Tokens and calls have a line of their own if they have a cap. --json prints all figures, exactly.
     """
     from divebell.cli import ledger_json, ledger_tables
     from divebell_bridge.money.store import ledger_store
@@ -62,9 +60,9 @@ def show(
 
 @ledger.command()
 def tenants(file: LedgerFile = None, as_json: AsJson = False) -> None:
-    """List the tenants: what each spent today (of UTC) and in all, the caps, and what is left.
+    """List the tenants: what each spent today (UTC) and in total, the caps, and what is left.
 
-    Tokens and calls have a line where they have a cap.
+    Tokens and calls have a line of their own if they have a cap.
     """
     from divebell.cli import ledger_json, ledger_tables
     from divebell_bridge.money.store import ledger_store
@@ -80,19 +78,19 @@ def tenants(file: LedgerFile = None, as_json: AsJson = False) -> None:
 @ledger.command()
 def holds(
     file: LedgerFile = None,
-    tenant: Annotated[str | None, typer.Option(metavar="NAME", help="Of this tenant alone.")] = None,
+    tenant: Annotated[str | None, typer.Option(metavar="NAME", help="Only this tenant.")] = None,
     state: Annotated[
         Literal["held", "settled", "uncertain", "refunded"],
         typer.Option(help="held: in flight now. uncertain: cost not known, charged in full. refunded: never ran."),
     ] = "held",
-    limit: Annotated[int, typer.Option(min=1, max=MAX_SHOWN, metavar="N", help="At most so many.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=MAX_SHOWN, metavar="N", help="Show at most N.")] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """List what is held for single calls, and by whom: newest first.
+    """List what is held for single calls, and by which process, newest first.
 
-    A hold is the most that a call can cost. "kept back" is held for a run's last call.
-    Its process is named by its number, and as one that died where nobody has closed what it left.
-    Holds that have ended are forgotten after 90 days; what they cost stays in the accounts.
+    A hold is the most that a call can cost. One that is "kept back" is for a run's last call.
+    A process "died" if it is gone and what it left open has not been closed.
+    Holds that have ended are deleted after 90 days; what they cost stays in the accounts.
     """
     from divebell.cli import ledger_json, ledger_tables
     from divebell.cli.display import one_line
@@ -112,9 +110,9 @@ def holds(
 def reconcile(file: LedgerFile = None, as_json: AsJson = False) -> None:
     """Close what dead processes left open: their calls in flight are posted as spent, in full.
 
-    They may have been billed, and nobody can tell any more.
-    What was kept back for last calls, and what is left of allotments, is free again.
-    Processes that are alive are left alone. Doing it again changes nothing.
+    They may have been billed, and that cannot be found out any more.
+    What was kept back for last calls, and the rest of the runs' budgets, is free again.
+    Processes that are alive are not affected. Running it again changes nothing.
     """
     from divebell.cli import ledger_json, ledger_tables
     from divebell_bridge.money.reconcile import reconcile as close_what_died
@@ -130,22 +128,22 @@ def reconcile(file: LedgerFile = None, as_json: AsJson = False) -> None:
 
 @ledger.command()
 def cap(
-    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Whose caps to change.")],
+    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="The tenant whose caps to change.")],
     total: Annotated[
-        str | None, typer.Option(metavar="DOLLARS", help="What it may spend in all; 'none' lifts that cap.")
+        str | None, typer.Option(metavar="DOLLARS", help="Cap on all its spending; 'none' removes it.")
     ] = None,
     per_day: Annotated[
-        str | None, typer.Option(metavar="DOLLARS", help="What it may spend each day (of UTC); 'none' lifts that cap.")
+        str | None, typer.Option(metavar="DOLLARS", help="Cap on each day (UTC); 'none' removes it.")
     ] = None,
     stop: Annotated[
-        bool, typer.Option("--stop", help="No more calls at all, until --total gives another cap.")
+        bool, typer.Option("--stop", help="Allow no more calls at all, until --total sets another cap.")
     ] = False,
     file: LedgerFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change a tenant's caps in dollars. A lower one binds its runs at their next call, in every process.
+    """Change a tenant's caps in dollars. A lower cap binds its runs from their next call on, in every process.
 
-    Calls in flight are paid. Caps in tokens and calls stay as they are, but for --stop, and --total after it.
+    Calls in flight are still paid. Caps in tokens and calls are kept, except by --stop and by --total after it.
     """
     from divebell.cli import ledger_json, ledger_tables
     from divebell.cli.display import one_line
@@ -153,7 +151,7 @@ def cap(
     from divebell_bridge.money.store import ledger_store
 
     if stop and total is not None:
-        raise Exit(USAGE, "--stop and --total are two ways to set one cap: give one of them")
+        raise Exit(USAGE, "--stop and --total both set the total cap: use only one of them")
     if not stop and total is None and per_day is None:
         raise Exit(USAGE, "which cap? give --total DOLLARS, --per-day DOLLARS or --stop")
     store = ledger_store(_named(file))
@@ -175,7 +173,7 @@ def _named(file: Path | None) -> Path:
 
 @contextmanager
 def _readable() -> Iterator[None]:
-    """SQLite's messages may quote what is in the file: they are shown as one safe line."""
+    """A database's messages may quote what is in it: they are shown as one safe line."""
     from divebell.cli.display import one_line
     from divebell.errors import ConfigurationError, LedgerError
 

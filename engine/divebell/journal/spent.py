@@ -8,7 +8,7 @@ the accounts of all the run's processes together never have more than its cap.
 
 from divebell.journal.recorder import Recorder
 from divebell_bridge.money.ledger import Ledger
-from divebell_bridge.money.meter import account_of
+from divebell_bridge.money.meter import account_id_of
 from divebell_bridge.money.tally import Tally
 
 
@@ -18,7 +18,7 @@ def already_spent(journal: Recorder, ledger: Ledger) -> Tally:
     if not journal.earlier_run_ids:
         return by_journal
     ledger.recover()
-    found = [ledger.account(account_of(run_id)) for run_id in journal.earlier_run_ids]
+    found = [ledger.account(account_id_of(run_id)) for run_id in journal.earlier_run_ids]
     spent = [account.spent for account in found if account is not None]
     return Tally(
         calls=max(by_journal.calls, sum(amounts.calls for amounts in spent)),

@@ -133,11 +133,11 @@ class RLM(Generic[Answer_co]):
         output: object = None,
         **options: Unpack[RLMOptions],
     ) -> None:
-        said, wiring = read_options(options)
+        checked, wiring = read_options(options)
         engine, tenant = wiring.find_engine(), wiring.tenant
         budget = (check_budget(wiring.budget) or Budget()).within(tenant.per_run if tenant is not None else None)
         rates = engine.rates.with_overrides(None if tenant is None else tenant.rates).with_overrides(wiring.rates)
-        setup = _make_setup((model, sub_model), output, said, wiring, engine, budget)
+        setup = _make_setup((model, sub_model), output, checked, wiring, engine, budget)
         models = [*(level.model for level in setup.levels.by_depth), *setup.levels.models.values()]
         memo = wiring.memo
         if memo == "tenant":

@@ -9,11 +9,16 @@ from typing import Annotated, Literal
 
 import typer
 
+from divebell.calls.retries import ATTEMPTS
 from divebell.cli.exits import USAGE, Exit
 from divebell.cli.option_groups import OptionGroup
+from divebell.limits import Limits
+from divebell.options import Options
 
 RATE_HELP = "The price of a model: MODEL=INPUT/OUTPUT(/CACHED), in dollars per million tokens, such as local=0/0."
 BASE_URL_HELP = "An endpoint that speaks the Chat Completions API."
+
+_DEFAULTS, _LIMITS = Options(), Limits()
 
 
 def _count(help_text: str) -> typer.models.OptionInfo:
@@ -106,17 +111,30 @@ class LimitOptions(OptionGroup):
     calls: Annotated[int | None, typer.Option(min=1, metavar="N", help="The most model calls.")] = None
     seconds: Annotated[float | None, typer.Option(min=0.001, metavar="S", help="Wall-clock limit in seconds.")] = None
     depth: Annotated[int, typer.Option(min=0, max=32, metavar="N", help="How deeply children may be nested.")] = 1
-    max_iterations: Annotated[int | None, _count("The most turns of the root model (20).")] = None
+    max_iterations: Annotated[int | None, _count(f"The most turns of the root model ({_DEFAULTS.max_iterations}).")] = (
+        None
+    )
     max_answer_retries: Annotated[
-        int | None, _count("How often the model may correct an answer that does not fit the schema (3).")
+        int | None,
+        _count(
+            f"How often the model may correct an answer that does not fit the schema ({_DEFAULTS.max_answer_retries})."
+        ),
     ] = None
-    max_concurrent_calls: Annotated[int | None, _count("The most model calls at once (16).")] = None
-    max_concurrent_children: Annotated[int | None, _count("The most children at once (4).")] = None
+    max_concurrent_calls: Annotated[
+        int | None, _count(f"The most model calls at once ({_DEFAULTS.max_concurrent_calls}).")
+    ] = None
+    max_concurrent_children: Annotated[
+        int | None, _count(f"The most children at once ({_DEFAULTS.max_concurrent_children}).")
+    ] = None
     call_seconds: Annotated[
-        float | None, typer.Option(min=0.001, metavar="S", help="Time limit of each model call in seconds (600).")
+        float | None,
+        typer.Option(
+            min=0.001, metavar="S", help=f"Time limit of each model call in seconds ({_DEFAULTS.call_seconds:g})."
+        ),
     ] = None
     attempts: Annotated[
-        int | None, _count("How often a call is tried when its endpoint fails; each attempt may cost money (4).")
+        int | None,
+        _count(f"How often a call is tried when its endpoint fails; each attempt may cost money ({ATTEMPTS})."),
     ] = None
     on_exhausted: Annotated[
         Literal["answer", "raise"],
@@ -159,10 +177,18 @@ class SandboxOptions(OptionGroup):
     panel = "Sandbox"
     cell_seconds: Annotated[
         float | None,
-        typer.Option(min=0.001, max=86_400, metavar="S", help="Processor time of each piece of code in seconds (10)."),
+        typer.Option(
+            min=0.001,
+            max=86_400,
+            metavar="S",
+            help=f"Processor time of each piece of code in seconds ({_LIMITS.cell_seconds:g}).",
+        ),
     ] = None
     memory_mib: Annotated[
-        int | None, typer.Option(min=1, max=3_072, metavar="N", help="Memory beyond the context in MiB (256).")
+        int | None,
+        typer.Option(
+            min=1, max=3_072, metavar="N", help=f"Memory beyond the context in MiB ({_LIMITS.memory_bytes >> 20})."
+        ),
     ] = None
     seed: Annotated[int | None, typer.Option(help="Make the code's randomness, hash order and clock reproducible.")] = (
         None

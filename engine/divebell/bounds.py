@@ -5,11 +5,11 @@ A bound that one file alone knows is in that file. What both sides of the door m
 
 from divebell_bridge.door import bounds as door
 from divebell_bridge.door import wire
-from divebell_bridge.money.budget import MAX_DEPTH, MAX_SECONDS
+from divebell_bridge.money.budget import MAX_CHILD_DEPTH, MAX_SECONDS
 from divebell_bridge.money.charges import MAX_REPORTED_TOKENS
 from divebell_bridge.money.escrow import MAX_TREE_DEPTH
 
-MAX_LEVELS = MAX_DEPTH + 1
+MAX_LEVELS = MAX_CHILD_DEPTH + 1
 """Depths of a run that may have a model each: the run's own, 0, and those of its children."""
 MAX_OUTPUT_TOKENS = 10_000_000
 """An output limit that an application may set."""
@@ -57,7 +57,7 @@ assert MAX_TOOL_CALL_CHARACTERS <= MAX_PARSED_REPLY_CHARACTERS
 assert 6 * MAX_REPLY_CHARACTERS <= MAX_BODY_BYTES, "a reply of the greatest length fits into a body, however escaped"
 assert MAX_SCHEMA_BYTES <= MAX_SCHEMA_FILE_BYTES
 assert 4 * MAX_CODE_CHARACTERS <= MAX_CODE_BYTES <= wire.MAX_VALUE_BYTES, "code of the greatest length can be sent"
-assert door.MAX_ERROR_CHARACTERS <= MAX_ERROR_CHARACTERS, "no error of the guest's own making is cut twice"
+assert door.MAX_GUEST_ERROR_CHARACTERS <= MAX_ERROR_CHARACTERS, "no error of the guest's own making is cut twice"
 
 assert door.MAX_SCHEMA_NESTING < wire.MAX_DEPTH, "a schema can be sent, with what is around it in a message"
 assert door.MAX_SCHEMA_CHARACTERS <= MAX_SCHEMA_BYTES

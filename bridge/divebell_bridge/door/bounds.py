@@ -12,7 +12,7 @@ MAX_BATCH_PROMPTS = 10_000
 """Prompts that code may send in one batch."""
 MAX_OPEN_CALLS = 10_000
 """Calls of one cell that are started and not collected. A batch that is started without waiting opens that many."""
-MAX_TOOL_CALLS = 10_000
+MAX_CELL_TOOL_CALLS = 10_000
 """Calls of tools by one cell."""
 MAX_MODEL_NAME_CHARACTERS = 200
 """A model's name, where code gives one; and where a ledger keeps one, which cuts a longer name."""
@@ -32,7 +32,7 @@ MAX_LISTED_VARIABLES = 10_000
 """Variables of a sandbox in one list of them."""
 MAX_VARIABLE_NAME_CHARACTERS = 200
 """A variable's name in such a list, and the name of its type; a variable with a longer name is not listed."""
-MAX_ERROR_CHARACTERS = 20_000
+MAX_GUEST_ERROR_CHARACTERS = 20_000
 """An error's message, and its traceback, as the guest sends it: what is longer is cut in the middle."""
 MAX_INTEGER_BITS = 4_096
 """An integer that is shown in decimal digits, as those in an answer are. Python's time for that grows with the square

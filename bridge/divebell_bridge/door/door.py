@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from divebell_bridge.door import reading, wire
-from divebell_bridge.door.bounds import MAX_ANSWER_BYTES, MAX_OPEN_CALLS, MAX_TOOL_CALLS
+from divebell_bridge.door.bounds import MAX_ANSWER_BYTES, MAX_CELL_TOOL_CALLS, MAX_OPEN_CALLS
 from divebell_bridge.door.reading import Refused
 from divebell_bridge.door.requests import Call, ChildQuery, Outcome, Query
 from divebell_bridge.door.tickets import Started, Tickets
@@ -72,7 +72,7 @@ class DoorClock(Protocol):
 class Door:
     """Answers the guest's requests with what the host offers."""
 
-    def __init__(self, host: Host, clock: DoorClock, *, tool_calls: int = MAX_TOOL_CALLS) -> None:
+    def __init__(self, host: Host, clock: DoorClock, *, tool_calls: int = MAX_CELL_TOOL_CALLS) -> None:
         self._host = host
         self._clock = clock
         self._tool_calls = tool_calls

@@ -10,7 +10,7 @@ from divebell_bridge.money.errors import ConfigurationError
 from divebell_bridge.money.tally import Tally
 
 MAX_SECONDS = 10**9
-MAX_DEPTH = 32
+MAX_CHILD_DEPTH = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +60,10 @@ class Budget:
             isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= MAX_SECONDS
         ):
             raise ConfigurationError(f"seconds must be a number over 0 or None, not {quote(seconds)}")
-        if type(self.depth) is not int or not 0 <= self.depth <= MAX_DEPTH:
-            raise ConfigurationError(f"depth must be a whole number from 0 to {MAX_DEPTH}, not {quote(self.depth)}")
+        if type(self.depth) is not int or not 0 <= self.depth <= MAX_CHILD_DEPTH:
+            raise ConfigurationError(
+                f"depth must be a whole number from 0 to {MAX_CHILD_DEPTH}, not {quote(self.depth)}"
+            )
 
     @property
     def caps(self) -> Caps:

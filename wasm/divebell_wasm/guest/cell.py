@@ -91,9 +91,9 @@ def _describe(error: BaseException) -> dict[str, str]:
 
 def _shorten(text: str) -> str:
     """The first and the last part of a text that is over the bound of errors."""
-    if len(text) <= bounds.MAX_ERROR_CHARACTERS:
+    if len(text) <= bounds.MAX_GUEST_ERROR_CHARACTERS:
         return text
-    half = bounds.MAX_ERROR_CHARACTERS // 2
+    half = bounds.MAX_GUEST_ERROR_CHARACTERS // 2
     return f"{text[:half]}\n[... {len(text) - 2 * half:,} characters not shown ...]\n{text[-half:]}"
 
 

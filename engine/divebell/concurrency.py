@@ -56,8 +56,8 @@ class _Group:
 
 
 class FairLimit:
-    """At most `places` holders at once; None: as many as like. Each holder belongs to a group, which may have a limit
-    of its own.
+    """At most `places` holders at once; None for no limit. Each holder belongs to a group, which may have a limit of
+    its own.
 
     The garbage collector may end an abandoned call, and so give its place back or take it out of the line, at any
     moment: also on a thread that is at work here just then. So the lock is re-entrant, and what happens within is only
@@ -71,14 +71,14 @@ class FairLimit:
         self._taken = 0
         self._groups: dict[str, _Group] = {}
         self._in_turn: OrderedDict[str, None] = OrderedDict()
-        """The groups that wait: the one whose turn is next comes first."""
+        """The groups that wait, in the order of their turns."""
         self._returned: deque[str] = deque()
         self._is_settling = False
         self._lock = threading.RLock()
 
     @property
     def taken(self) -> int:
-        """How many places somebody holds."""
+        """How many places are taken."""
         return self._taken
 
     @property
@@ -88,8 +88,8 @@ class FairLimit:
             return sum(not each.is_gone for group in self._groups.values() for each in group.waiting)
 
     def limit_group(self, name: str, places: int | None) -> None:
-        """How many holders the group may have at once, from now on; None for no limit of its own. Those that are over a
-        lower limit keep their places. ConfigurationError for what is not a number above 0."""
+        """How many holders the group may have at once, from now on; None for no limit of its own. Holders over a lower
+        limit keep their places. ConfigurationError for anything but a number above 0."""
         if places is not None:
             check_places("max_concurrent_calls", places)
         with self._lock:
@@ -97,7 +97,7 @@ class FairLimit:
         self._settle()
 
     async def acquire(self, name: str = "") -> None:
-        """Take a place as one of that group, waiting for it if need be. Whoever has it gives it back by `release`."""
+        """Take a place for that group, after waiting for it if necessary. `release` gives it back."""
         waiter = _Waiter()
         with self._lock:
             self._groups.setdefault(name, _Group()).waiting.append(waiter)
@@ -194,7 +194,7 @@ class ConcurrencyLimit:
 
     @property
     def free(self) -> int:
-        """How many places nobody holds."""
+        """How many places are free."""
         return self._places - self._limit.taken
 
     @property

@@ -91,7 +91,7 @@ class AnswerError(DivebellError, ValueError):
     """An answer does not fit its schema.
 
     errors: one line for each problem (where, what was expected, what was given), at most MAX_ERRORS of at most
-        MAX_CHARACTERS, to be shown to the model that is to repair it.
+        MAX_CHARACTERS, to be shown to the model, which corrects it.
     """
 
     MAX_ERRORS = 10
@@ -108,11 +108,11 @@ class AnswerError(DivebellError, ValueError):
 class ModelError(DivebellError):
     """A model call failed. `model` is its name.
 
-    never_ran: the call surely did not run, so it cost nothing and its hold is given back. Only where that is certain:
-        the connection was never made, or the endpoint refused the request.
-    may_retry: the same call may succeed later. retry_after_seconds: the endpoint's own word on when, if it gave one.
-    usage: what the call used, where it ran and was counted although its reply cannot be passed on: its hold is settled
-        with that. None where nobody can say: the whole hold is spent, unless the call never ran.
+    never_ran: the call certainly did not run, so it cost nothing and its hold is refunded: the connection was never
+        made, or the endpoint refused the request.
+    may_retry: the same call may succeed later. retry_after_seconds: when, if the endpoint said so.
+    usage: what the call used, if it ran and was counted although its reply cannot be used: its hold is settled with
+        that. None if it is not known: the whole hold is charged, unless the call never ran.
     """
 
     def __init__(
@@ -134,15 +134,15 @@ class ModelError(DivebellError):
 
 
 class RequestError(ModelError):
-    """The request itself is at fault, and no model was asked: an image, a schema, a context or a message in it cannot
-    be sent. Code in a sandbox gets it as BadRequest."""
+    """The request itself is at fault, and no model was called: an image, a schema, a context or a message in it cannot
+    be sent. Code in a sandbox receives it as BadRequest."""
 
     def __init__(self, message: str, *, model: str = "") -> None:
         super().__init__(message, model=model, never_ran=True)
 
 
 class SchemaRefusedError(RequestError, ValueError):
-    """A schema from inside a sandbox has a keyword that is not taken from there, or is over a bound."""
+    """A schema from inside a sandbox has a keyword that is not allowed there, or exceeds a bound."""
 
 
 class ModelUnavailableError(ModelError):
@@ -150,7 +150,7 @@ class ModelUnavailableError(ModelError):
 
 
 class ModelRefusedError(ModelError):
-    """The endpoint answered no. `status` is the HTTP status, 0 where there was none."""
+    """The endpoint refused the call. `status` is the HTTP status, 0 if there was none."""
 
     def __init__(self, message: str, *, model: str = "", status: int = 0, **more: Any) -> None:
         super().__init__(message, model=model, **more)
@@ -158,10 +158,10 @@ class ModelRefusedError(ModelError):
 
 
 class ContextTooLongError(ModelRefusedError):
-    """The prompt, with the output that was asked for, does not fit into the model's window.
+    """The prompt, with the requested output, does not fit into the model's window.
 
-    limit_tokens: the window that the endpoint named, for input and output together where `counts_output`, else for the
-        input alone. None where it named none. requested_tokens: how many the call had, as the endpoint counted them.
+    limit_tokens: the window that the endpoint named, for input and output together if `counts_output`, else for the
+        input alone; None if it named none. requested_tokens: how many the call had, as the endpoint counted them.
     """
 
     def __init__(
@@ -180,8 +180,8 @@ class ContextTooLongError(ModelRefusedError):
 
 
 class OutputTooLongError(ModelRefusedError):
-    """The output limit that was sent is higher than the model allows. output_limit_tokens: the highest that it allows,
-    None where the endpoint did not name it."""
+    """The output limit that was sent is higher than the model allows. output_limit_tokens: the highest that it allows;
+    None if the endpoint did not name it."""
 
     def __init__(self, message: str, *, output_limit_tokens: int | None = None, **more: Any) -> None:
         super().__init__(message, **more)
@@ -189,9 +189,9 @@ class OutputTooLongError(ModelRefusedError):
 
 
 class IncompleteReply(ModelError):
-    """What came is not whole: the output limit cut a sub-model's reply off, or a child ended before it had an answer.
+    """A reply is not complete: the output limit cut off a sub-model's reply, or a child ended before it had an answer.
 
-    text: what there is of it.
+    text: the part that there is.
     """
 
     def __init__(self, message: str, *, text: str = "", **more: Any) -> None:
@@ -204,7 +204,7 @@ class UnknownModelError(ModelError, ConfigurationError):
 
 
 class JournalError(DivebellError):
-    """A journal cannot be read, or cannot be written: then the run ends, because it could not be repeated."""
+    """A journal cannot be read, or cannot be written; then the run ends, because it could not be repeated."""
 
 
 class ReplayDivergedError(JournalError):
@@ -216,7 +216,7 @@ class RunError(DivebellError):
 
 
 class TraceError(DivebellError, ValueError):
-    """A trace cannot be made, or a file is no trace that can be read. `line` is the file's line, from 1; 0 for none."""
+    """A trace cannot be written, or a file is not a readable trace. `line` is the file's line, from 1; 0 for none."""
 
     def __init__(self, message: str, *, line: int = 0) -> None:
         super().__init__(message)

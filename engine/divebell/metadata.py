@@ -1,7 +1,8 @@
-"""An application's own words on a run, such as {"customer": "acme", "request": "b7f2"}: short, few, and never read.
+"""An application's own words about a run, such as {"customer": "acme", "request": "b7f2"}: short, few, and never
+interpreted.
 
-They are in the run's events, its trace, its journal and its Result, so that an application finds its own things again.
-They are sent to no model and no provider.
+They are in the run's events, its trace, its journal and its Result, so that an application can find its runs again.
+They are not sent to any model or provider.
 """
 
 from collections.abc import Mapping

@@ -5,7 +5,7 @@ One that does not support JSON schemas says so. This is remembered for the model
 and the refused request is changed and sent again, with a hold of its own. The journal does not see any of this: it has
 the original request and the final outcome.
 
-An endpoint is not trusted with everything: a limit under LEAST_BELIEVED_TOKENS is not remembered, and a call is changed
+An endpoint is not trusted with everything: a limit under LEAST_TRUSTED_TOKENS is not remembered, and a call is changed
 at most MAX_CHANGES times.
 """
 
@@ -17,7 +17,7 @@ from divebell.models.protocol import Model, ModelRequest
 from divebell.models.traits import identity_of
 
 MAX_CHANGES = 4
-LEAST_BELIEVED_TOKENS = 64
+LEAST_TRUSTED_TOKENS = 64
 UNNAMED_OUTPUT_TOKENS = (8_192, 4_096, 2_048, 1_024)
 """The output limits to try, the highest first, where an endpoint refuses the size and names no limit."""
 TYPICAL_TOKENS_PER_BYTE = 0.3
@@ -33,7 +33,7 @@ _SCHEMA_STATUSES = frozenset({400, 404, 415, 422, 501})
 
 @dataclass(frozen=True)
 class ModelLimits:
-    """What is known of one model. None where nothing is.
+    """What is known of one model; None for what is not known.
 
     window_tokens: of input and output together where `counts_output`, else of the input alone.
     """
@@ -62,9 +62,9 @@ class KnownLimits:
             known = self._known.get(identity_of(model), ModelLimits())
             self._known[identity_of(model)] = replace(known, **found)  # type: ignore[arg-type]
 
-    def fitted(self, model: Model, request: ModelRequest, least_output_tokens: int) -> ModelRequest:
+    def fit(self, model: Model, request: ModelRequest, least_output_tokens: int) -> ModelRequest:
         """The request as it probably fits: with a lower output limit, and without a schema, where that is known to be
-        needed. Its output limit is not lowered under the least for the window's sake."""
+        necessary. For the window's sake its output limit is not lowered under the least."""
         known = self.of(model)
         output = request.max_output_tokens
         if known.output_tokens is not None:
@@ -75,28 +75,28 @@ class KnownLimits:
         schema = request.schema if known.takes_schemas else None
         return replace(request, max_output_tokens=max(output, 1), schema=schema)
 
-    def changed(
+    def adapt(
         self, model: Model, request: ModelRequest, sent_output_tokens: int, error: ModelError, least_output_tokens: int
     ) -> ModelRequest | None:
-        """The request to send next after this refusal; None where no change of the request can help.
+        """The request to send next after this refusal; None if no change of the request can help.
 
-        sent_output_tokens: the output limit that was sent. least_output_tokens: the lowest that is still of use.
+        sent_output_tokens: the output limit that was sent. least_output_tokens: the lowest that is still useful.
         """
         if isinstance(error, OutputTooLongError):
             return self._with_output(model, request, sent_output_tokens, error.output_limit_tokens)
         if isinstance(error, ContextTooLongError):
             return self._in_window(model, request, sent_output_tokens, error, least_output_tokens)
         if request.schema is not None and isinstance(error, ModelRefusedError) and error.status in _SCHEMA_STATUSES:
-            said = str(error).lower()
-            if any(words in said for words in _SCHEMA_WORDS):
-                if not any(words in said for words in _THIS_SCHEMA_WORDS):
+            sentence = str(error).lower()
+            if any(words in sentence for words in _SCHEMA_WORDS):
+                if not any(words in sentence for words in _THIS_SCHEMA_WORDS):
                     self._learn(model, takes_schemas=False)
                 return replace(request, schema=None)
         return None
 
     def _with_output(self, model: Model, request: ModelRequest, sent: int, limit: int | None) -> ModelRequest | None:
         if limit is not None and limit < sent:
-            if limit >= LEAST_BELIEVED_TOKENS:
+            if limit >= LEAST_TRUSTED_TOKENS:
                 self._learn(model, output_tokens=limit)
             return replace(request, max_output_tokens=max(limit, 1))
         return _with_a_lower_output(request, sent)
@@ -108,7 +108,7 @@ class KnownLimits:
         window, requested = error.limit_tokens, error.requested_tokens
         if window is None:
             return None if sent <= least else _with_a_lower_output(request, sent, least)
-        if window >= LEAST_BELIEVED_TOKENS:
+        if window >= LEAST_TRUSTED_TOKENS:
             self._learn(model, window_tokens=window, counts_output=error.counts_output)
         if not error.counts_output:
             return None
@@ -117,7 +117,7 @@ class KnownLimits:
             output = min(window - prompt, sent // 2)
         else:
             prompt = requested - sent if requested > sent else requested
-            if window >= LEAST_BELIEVED_TOKENS and _bytes_of(request):
+            if window >= LEAST_TRUSTED_TOKENS and _bytes_of(request):
                 self._learn(model, tokens_per_byte=min(prompt / _bytes_of(request), 1.0))
             output = min(window - prompt, sent - 1)
         if output < min(least, request.max_output_tokens):

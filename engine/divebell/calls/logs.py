@@ -94,7 +94,7 @@ def log_retry(run_id: str, model: str, error: Exception, attempt: int, seconds: 
 
 
 def log_failure(run_id: str, model: str, error: Exception, attempts: int) -> None:
-    """A call failed for good: a WARNING where it was tried several times, because that was waited and paid for."""
+    """A call failed for good: a WARNING if it was tried several times, because that took time and money."""
     _calls_log.log(
         logging.WARNING if attempts > 1 else logging.DEBUG,
         "run %s: a call of %s failed for good, tries: %d: %s",

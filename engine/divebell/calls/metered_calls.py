@@ -197,7 +197,7 @@ class MeteredCalls:
         """Make the call, again where that may help: after a pause, or with a request that the endpoint accepts."""
         failure: ModelError | None = None
         least_useful = min(least or request.max_output_tokens, request.max_output_tokens)
-        fitted = self.limits.fitted(model, request, least_useful)
+        fitted = self.limits.fit(model, request, least_useful)
         attempt = changes = 0
         while True:
             attempt += 1
@@ -222,7 +222,7 @@ class MeteredCalls:
             except ModelError as error:
                 meter.check_time()
                 failure = error
-                changed = self.limits.changed(model, fitted, hold.output_tokens, error, least_useful)
+                changed = self.limits.adapt(model, fitted, hold.output_tokens, error, least_useful)
                 if changed is not None and changes < MAX_CHANGES:
                     fitted, changes = changed, changes + 1
                     continue

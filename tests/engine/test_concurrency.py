@@ -180,9 +180,9 @@ def test_threads_and_cancellations_lose_no_place_and_invent_none() -> None:
 
 @pytest.mark.parametrize("places", [0, -1, True, 1.5, "3", 10**400])
 def test_a_fair_limit_must_be_a_number_above_0_too(places: int) -> None:
-    with pytest.raises(ConfigurationError, match="concurrency must be a whole number above 0"):
+    with pytest.raises(ConfigurationError, match="max_concurrent_calls must be a whole number above 0"):
         FairLimit(places)
-    with pytest.raises(ConfigurationError, match="concurrency must be a whole number above 0"):
+    with pytest.raises(ConfigurationError, match="max_concurrent_calls must be a whole number above 0"):
         FairLimit(None).limit_group("acme", places)
 
 

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from divebell.errors import ConfigurationError
 from divebell.thread_clock import can_read_threads
+from divebell_bridge.door.bounds import CELL_TOOL_CALLS
 from divebell_bridge.money.dollars import quote
 
 Number = TypeVar("Number", int, float)
@@ -36,7 +37,7 @@ class Limits:
     last half."""
     door_calls: int = _limit(100_000, most=1_000_000_000)
     """How often one cell may cross the door (clock readings included). Over it: RuntimeError in the cell."""
-    tool_calls: int = _limit(10_000, most=1_000_000_000)
+    tool_calls: int = _limit(CELL_TOOL_CALLS, most=1_000_000_000)
     """How often one cell may call tools. Over it: ToolError in the cell."""
     tool_seconds: float = _limit(60.0, most=86_400)
     """How long one call of a tool may take. Over it: ToolError in the cell; a plain function continues on its

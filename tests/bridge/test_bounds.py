@@ -10,7 +10,7 @@ from divebell import RLM, Budget, Context, ContextError, RequestError, Sandbox, 
 from divebell.models.image_headers import SIZES
 from divebell.schemas import GuestSchema
 from divebell_bridge.door import bounds, reading, wire
-from divebell_bridge.door.reading import Refused
+from divebell_bridge.door.reading import RefusedError
 from tests.support.images import png
 
 
@@ -59,7 +59,7 @@ def test_a_schema_beyond_a_bound_is_refused_alike_on_both_sides(name: str) -> No
         assert cell.error is not None
         assert cell.error.kind == "BadRequest"
         assert sentence in cell.error.message
-    with pytest.raises(Refused, match=sentence) as refused:
+    with pytest.raises(RefusedError, match=sentence) as refused:
         reading.read_queries({"prompts": ["q"], "schema": make()})
     assert refused.value.kind == wire.BAD_REQUEST
     with pytest.raises(SchemaRefusedError, match=sentence):

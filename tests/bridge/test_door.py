@@ -19,7 +19,7 @@ from divebell_bridge.door.bounds import (
     MAX_SCHEMA_NESTING,
 )
 from divebell_bridge.door.door import Door
-from divebell_bridge.door.reading import MAX_KEYWORD_ARGUMENTS, Refused
+from divebell_bridge.door.reading import MAX_KEYWORD_ARGUMENTS, RefusedError
 from divebell_bridge.door.requests import (
     Call,
     ChildQuery,
@@ -35,7 +35,7 @@ from tests.support.names import name_value
 
 ERRORS: list[BaseException] = [
     ValueError("secret"), RuntimeError(), MemoryError(), RecursionError(), OSError(5, "secret"), UnicodeError(), AssertionError(),
-    StopIteration(), KeyError("secret"), Refused("BudgetExceeded", "no more"), wire.WireError("secret"),
+    StopIteration(), KeyError("secret"), RefusedError("BudgetExceeded", "no more"), wire.WireError("secret"),
 ]  # fmt: skip
 INTERRUPTIONS: list[BaseException] = [KeyboardInterrupt(), SystemExit(), GeneratorExit()]
 
@@ -170,7 +170,7 @@ def test_an_interruption_is_kept_for_the_sandbox_and_answered_as_such(interrupti
 
 
 def test_a_refusal_keeps_its_kind_and_message() -> None:
-    answer = ask(FakeHost(Refused(wire.BUDGET_EXCEEDED, "no more dollars")), op="query", prompts=["x"])
+    answer = ask(FakeHost(RefusedError(wire.BUDGET_EXCEEDED, "no more dollars")), op="query", prompts=["x"])
     assert answer["error"] == {"kind": "BudgetExceeded", "message": "no more dollars"}
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from divebell_bridge.door import tickets, wire
 from divebell_bridge.door.bounds import MAX_OPEN_CALLS
-from divebell_bridge.door.reading import Refused
+from divebell_bridge.door.reading import RefusedError
 from divebell_bridge.door.requests import Call, Outcome, Query
 from divebell_bridge.door.tickets import Started, Tickets
 
@@ -45,7 +45,7 @@ def submit(table: Tickets, *prompts: str, request_bytes: int = 10) -> list[int]:
 
 
 def refusal(function: Callable[..., Any], *arguments: Any) -> str:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RefusedError) as refused:
         function(*arguments)
     return refused.value.kind
 
@@ -175,7 +175,7 @@ def test_a_call_over_its_time_is_answered_for_and_cancelled() -> None:
 
 def test_a_service_that_refuses_to_start_gives_an_outcome() -> None:
     def start(_call: Call, _done: Callable[[Outcome], None]) -> Started:
-        raise Refused(wire.UNAVAILABLE, "no model here")
+        raise RefusedError(wire.UNAVAILABLE, "no model here")
 
     table = Tickets(start)
     [number] = submit(table, "a")

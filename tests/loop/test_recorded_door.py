@@ -12,7 +12,7 @@ from divebell.run.tasks import RunTasks
 from divebell.sandbox.clock import Clock
 from divebell.sandbox.host import CallableHost
 from divebell_bridge.door import wire
-from divebell_bridge.door.door import Refused
+from divebell_bridge.door.door import RefusedError
 from divebell_bridge.door.requests import Outcome, Query
 
 HAS_ENDED = {"kind": "Unavailable", "message": "the run has ended"}
@@ -44,7 +44,7 @@ class Host(CallableHost):
     def query(self, queries: list[Query]) -> list[Outcome]:
         self.asked += [query.prompt for query in queries]
         if self.asked[-1] == "no":
-            raise Refused(wire.BUDGET_EXCEEDED, "no more")
+            raise RefusedError(wire.BUDGET_EXCEEDED, "no more")
         return [{"text": query.prompt} for query in queries]
 
     def budget(self) -> dict[str, object]:

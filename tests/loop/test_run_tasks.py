@@ -9,7 +9,7 @@ import anyio.to_thread
 import pytest
 
 from divebell.run.tasks import RunTasks
-from divebell_bridge.door.door import Refused
+from divebell_bridge.door.door import RefusedError
 from divebell_bridge.door.requests import Outcome
 
 ENDED = {"kind": "Unavailable", "message": "the run has ended"}
@@ -86,7 +86,7 @@ def test_closing_ends_what_is_in_flight_and_refuses_what_comes() -> None:
             return await never()
 
         def wait_for_all() -> None:
-            with pytest.raises(Refused) as caught:
+            with pytest.raises(RefusedError) as caught:
                 tasks.run_all([begin_and_wait, answer])
             refusals.append(str(caught.value))
 
@@ -134,6 +134,6 @@ def test_after_the_loop_has_ended_nothing_is_submitted() -> None:
 
     in_loop(main)
     outcomes: list[Outcome] = []
-    with pytest.raises(Refused, match="the run has ended"):
+    with pytest.raises(RefusedError, match="the run has ended"):
         made[0].submit(answer, outcomes.append)
     assert outcomes == []

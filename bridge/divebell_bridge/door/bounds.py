@@ -12,8 +12,8 @@ MAX_BATCH_PROMPTS = 10_000
 """Prompts that code may send in one batch."""
 MAX_OPEN_CALLS = 10_000
 """Calls of one cell that are started and not collected. A batch that is started without waiting opens that many."""
-MAX_CELL_TOOL_CALLS = 10_000
-"""Calls of tools by one cell."""
+CELL_TOOL_CALLS = 10_000
+"""Calls of tools by one cell, unless the host allows it another number."""
 MAX_MODEL_NAME_CHARACTERS = 200
 """A model's name, where code gives one; and where a ledger keeps one, which cuts a longer name."""
 MAX_TOOL_NAME_CHARACTERS = 100

@@ -13,17 +13,17 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from divebell_bridge.door import reading, wire
-from divebell_bridge.door.bounds import MAX_ANSWER_BYTES, MAX_CELL_TOOL_CALLS, MAX_OPEN_CALLS
-from divebell_bridge.door.reading import Refused
+from divebell_bridge.door.bounds import CELL_TOOL_CALLS, MAX_ANSWER_BYTES, MAX_OPEN_CALLS
+from divebell_bridge.door.reading import RefusedError
 from divebell_bridge.door.requests import Call, ChildQuery, Outcome, Query
 from divebell_bridge.door.tickets import Started, Tickets
 
-__all__ = ["Door", "DoorClock", "Host", "Outcome", "Refused", "Started"]
+__all__ = ["Door", "DoorClock", "Host", "Outcome", "RefusedError", "Started"]
 
 
 class Host(Protocol):
-    """What the host offers to the guest. Methods may raise Refused; anything else that they raise is a fault of the
-    host, of which the guest learns no details."""
+    """What the host offers to the guest. Methods may raise RefusedError; anything else that they raise is a fault of
+    the host, of which the guest learns no details."""
 
     @property
     def takes_references(self) -> bool:
@@ -72,7 +72,7 @@ class DoorClock(Protocol):
 class Door:
     """Answers the guest's requests with what the host offers."""
 
-    def __init__(self, host: Host, clock: DoorClock, *, tool_calls: int = MAX_CELL_TOOL_CALLS) -> None:
+    def __init__(self, host: Host, clock: DoorClock, *, tool_calls: int = CELL_TOOL_CALLS) -> None:
         self._host = host
         self._clock = clock
         self._tool_calls = tool_calls
@@ -103,7 +103,7 @@ class Door:
                 return wire.success(result)
             finally:
                 self._charge(began)
-        except Refused as refused:
+        except RefusedError as refused:
             return wire.failure(refused.kind, str(refused))
         except wire.WireError as error:
             return wire.failure(wire.BAD_REQUEST, str(error))
@@ -143,7 +143,7 @@ class Door:
 
     def _children(self, request: dict[str, Any]) -> list[ChildQuery]:
         if request.get("references") is not None and not self._host.takes_references:
-            raise Refused(wire.SEND_IN_FULL, "this run's children take no references")
+            raise RefusedError(wire.SEND_IN_FULL, "this run's children take no references")
         return reading.read_children(request)
 
     def _tool(self, request: dict[str, Any], size: int) -> object:
@@ -163,10 +163,12 @@ class Door:
         elif kind == wire.TOOL:
             calls = [reading.read_tool_call(request)]
             if self._tool_calls_left <= 0:
-                raise Refused(wire.TOOL_ERROR, f"a cell may call tools {self._tool_calls:,} times, and has done so")
+                raise RefusedError(
+                    wire.TOOL_ERROR, f"a cell may call tools {self._tool_calls:,} times, and has done so"
+                )
             self._tool_calls_left -= 1
         else:
-            raise Refused(wire.BAD_REQUEST, "call must be query, child or tool")
+            raise RefusedError(wire.BAD_REQUEST, "call must be query, child or tool")
         return self._tickets.submit(calls, size)
 
     def _wait(self, request: dict[str, Any], _size: int) -> object:
@@ -183,7 +185,7 @@ class Door:
 
     def _check_answer(self, request: dict[str, Any], size: int) -> object:
         if size > MAX_ANSWER_BYTES:
-            raise Refused(wire.BAD_ANSWER, f"the answer has more than {MAX_ANSWER_BYTES:,} bytes")
+            raise RefusedError(wire.BAD_ANSWER, f"the answer has more than {MAX_ANSWER_BYTES:,} bytes")
         return self._host.check_answer(request.get("value"))
 
     def _budget(self, _request: dict[str, Any], _size: int) -> object:
@@ -195,7 +197,7 @@ class Door:
     def _sleep(self, request: dict[str, Any], _size: int) -> object:
         nanoseconds = request.get("nanoseconds")
         if type(nanoseconds) is not int or nanoseconds < 0:
-            raise Refused(wire.BAD_REQUEST, "nanoseconds must be a whole number, 0 or more")
+            raise RefusedError(wire.BAD_REQUEST, "nanoseconds must be a whole number, 0 or more")
         self._clock.sleep(nanoseconds)
         return None
 

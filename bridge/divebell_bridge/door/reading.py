@@ -1,7 +1,7 @@
 """Requests of the guest, from plain data to the types of requests.py: the checks that stand between the two.
 
-Guaranteed: whatever comes in, the result has the types that requests.py says and is within the bounds below, or Refused
-is raised. The messages are for the model that wrote the code.
+Guaranteed: whatever comes in, the result has the types of requests.py and is within the bounds (bounds.py, and those
+below), or RefusedError is raised. The messages are for the model that wrote the code.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ _TOO_MANY_BYTES = f"the images of one request have more than {bounds.MAX_IMAGE_B
 Request = dict[str, Any]
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The host refuses an operation. `kind` names the exception that the guest raises."""
 
     def __init__(self, kind: str, message: str) -> None:
@@ -31,14 +31,14 @@ def read_queries(request: Request) -> list[Query]:
     if image_lists is None:
         return [Query(prompt, model, schema) for prompt in prompts]
     if not isinstance(image_lists, list) or len(image_lists) != len(prompts):
-        raise Refused(wire.BAD_REQUEST, "images must be a list with one entry for each prompt")
+        raise RefusedError(wire.BAD_REQUEST, "images must be a list with one entry for each prompt")
     room = bounds.MAX_IMAGE_BYTES
     queries: list[Query] = []
     for prompt, image_list in zip(prompts, image_lists, strict=True):
         images = _read_images(image_list)
         room -= sum(len(image.data) for image in images)
         if room < 0:
-            raise Refused(wire.BAD_REQUEST, _TOO_MANY_BYTES)
+            raise RefusedError(wire.BAD_REQUEST, _TOO_MANY_BYTES)
         queries.append(Query(prompt, model, schema, images))
     return queries
 
@@ -53,11 +53,13 @@ def read_children(request: Request) -> list[ChildQuery]:
     children: list[ChildQuery] = []
     for index, (prompt, context) in enumerate(zip(prompts, contexts, strict=True)):
         if not isinstance(context, (type(None), str, bytes, list, dict)):
-            raise Refused(wire.BAD_REQUEST, f"a context is a str, bytes, list or dict, not {type(context).__name__}")
+            raise RefusedError(
+                wire.BAD_REQUEST, f"a context is a str, bytes, list or dict, not {type(context).__name__}"
+            )
         reference = references[index] if references is not None else None
         if reference is not None:
             if context is not None:
-                raise Refused(wire.BAD_REQUEST, "a child gets a context or a reference, not both")
+                raise RefusedError(wire.BAD_REQUEST, "a child gets a context or a reference, not both")
             context = _read_reference(reference)
         children.append(ChildQuery(prompt, context, model))
     return children
@@ -67,13 +69,13 @@ def read_tool_call(request: Request) -> ToolCall:
     """The call of a tool that a request asks for."""
     name, arguments, keywords = (request.get(key) for key in ("name", "arguments", "keyword_arguments"))
     if type(name) is not str or not name.isidentifier() or len(name) > bounds.MAX_TOOL_NAME_CHARACTERS:
-        raise Refused(wire.BAD_REQUEST, "name must be a tool's name")
+        raise RefusedError(wire.BAD_REQUEST, "name must be a tool's name")
     if not isinstance(arguments, list) or not isinstance(keywords, dict):
-        raise Refused(wire.BAD_REQUEST, "arguments must be a list, and keyword_arguments a map")
+        raise RefusedError(wire.BAD_REQUEST, "arguments must be a list, and keyword_arguments a map")
     if len(arguments) > MAX_KEYWORD_ARGUMENTS or len(keywords) > MAX_KEYWORD_ARGUMENTS:
-        raise Refused(wire.BAD_REQUEST, f"a tool takes at most {MAX_KEYWORD_ARGUMENTS} arguments of each kind")
+        raise RefusedError(wire.BAD_REQUEST, f"a tool takes at most {MAX_KEYWORD_ARGUMENTS} arguments of each kind")
     if not all(type(key) is str for key in keywords):
-        raise Refused(wire.BAD_REQUEST, "the names of keyword_arguments must be str")
+        raise RefusedError(wire.BAD_REQUEST, "the names of keyword_arguments must be str")
     return ToolCall(name, tuple(arguments), keywords)
 
 
@@ -81,9 +83,9 @@ def read_tickets(request: Request, most: int) -> list[int]:
     """The numbers of the calls that a request is about; at most so many."""
     numbers = request.get("tickets")
     if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
-        raise Refused(wire.BAD_REQUEST, "tickets must be a list of numbers")
+        raise RefusedError(wire.BAD_REQUEST, "tickets must be a list of numbers")
     if len(numbers) > most or len(set(numbers)) != len(numbers):
-        raise Refused(wire.BAD_REQUEST, f"tickets must be different from each other, and at most {most:,}")
+        raise RefusedError(wire.BAD_REQUEST, f"tickets must be different from each other, and at most {most:,}")
     return numbers
 
 
@@ -93,16 +95,16 @@ def read_seconds(request: Request) -> float | None:
     if seconds is None:
         return None
     if type(seconds) not in (int, float) or not 0 <= seconds <= bounds.MAX_WAIT_SECONDS:  # refuses NaN too
-        raise Refused(wire.BAD_REQUEST, "seconds must be a number from 0 to a billion, or None")
+        raise RefusedError(wire.BAD_REQUEST, "seconds must be a number from 0 to a billion, or None")
     return float(seconds)
 
 
 def _read_prompts(request: Request) -> list[str]:
     prompts = request.get("prompts")
     if not isinstance(prompts, list) or not all(type(prompt) is str for prompt in prompts):
-        raise Refused(wire.BAD_REQUEST, "prompts must be a list of str")
+        raise RefusedError(wire.BAD_REQUEST, "prompts must be a list of str")
     if len(prompts) > bounds.MAX_BATCH_PROMPTS:
-        raise Refused(
+        raise RefusedError(
             wire.BAD_REQUEST, f"{len(prompts):,} prompts in one batch; at most {bounds.MAX_BATCH_PROMPTS:,} are allowed"
         )
     return prompts
@@ -111,13 +113,13 @@ def _read_prompts(request: Request) -> list[str]:
 def _read_model(request: Request) -> str | None:
     model = request.get("model")
     if model is not None and (type(model) is not str or len(model) > bounds.MAX_MODEL_NAME_CHARACTERS):
-        raise Refused(wire.BAD_REQUEST, "model must be a name or None")
+        raise RefusedError(wire.BAD_REQUEST, "model must be a name or None")
     return model
 
 
 def _check_one_each(prompts: list[str], values: object, name: str) -> list[Any]:
     if not isinstance(values, list) or len(values) != len(prompts):
-        raise Refused(wire.BAD_REQUEST, f"{name} must be a list with one entry for each prompt")
+        raise RefusedError(wire.BAD_REQUEST, f"{name} must be a list with one entry for each prompt")
     return values
 
 
@@ -127,7 +129,7 @@ def _read_schema(request: Request) -> dict[str, object] | None:
         return None
     problem = bounds.schema_problem(schema)
     if problem is not None:
-        raise Refused(wire.BAD_REQUEST, problem)
+        raise RefusedError(wire.BAD_REQUEST, problem)
     return schema  # type: ignore[no-any-return]
 
 
@@ -135,16 +137,16 @@ def _read_images(value: object) -> tuple[Image, ...]:
     if value is None:
         return ()
     if not isinstance(value, list) or len(value) > bounds.MAX_PROMPT_IMAGES:
-        raise Refused(wire.BAD_REQUEST, f"the images of a prompt are a list of at most {bounds.MAX_PROMPT_IMAGES}")
+        raise RefusedError(wire.BAD_REQUEST, f"the images of a prompt are a list of at most {bounds.MAX_PROMPT_IMAGES}")
     images: list[Image] = []
     for image in value:
         media_type = image.get("media_type") if isinstance(image, dict) else None
         data = image.get("data") if isinstance(image, dict) else None
         if type(media_type) is not str or type(data) is not bytes:
-            raise Refused(wire.BAD_REQUEST, 'an image is {"media_type": "image/...", "data": bytes}')
+            raise RefusedError(wire.BAD_REQUEST, 'an image is {"media_type": "image/...", "data": bytes}')
         if media_type not in bounds.IMAGE_KINDS:
             kinds = bounds.IMAGE_KINDS_IN_WORDS
-            raise Refused(wire.BAD_REQUEST, f"an image's media_type is one of {kinds}, not {media_type[:60]!r}")
+            raise RefusedError(wire.BAD_REQUEST, f"an image's media_type is one of {kinds}, not {media_type[:60]!r}")
         images.append(Image(media_type, data))
     return tuple(images)
 
@@ -161,4 +163,4 @@ def _read_reference(value: object) -> ContextReference | ContextItem:
             return ContextReference(part[0], part[1])
         if type(key) is str or (type(key) is int and 0 <= key <= _MAX_OFFSET):
             return ContextItem(key)
-    raise Refused(wire.BAD_REQUEST, 'a reference is {"slice": [start, end]} or {"item": key or index}')
+    raise RefusedError(wire.BAD_REQUEST, 'a reference is {"slice": [start, end]} or {"item": key or index}')

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from divebell_bridge.door import wire
 from divebell_bridge.door.bounds import MAX_COLLECTED_BYTES, MAX_OPEN_CALLS, MAX_WAIT_SECONDS
-from divebell_bridge.door.reading import Refused
+from divebell_bridge.door.reading import RefusedError
 from divebell_bridge.door.requests import Call, Outcome
 
 MAX_REQUEST_BYTES = 256 << 20
@@ -62,13 +62,15 @@ class Tickets:
 
     def submit(self, calls: "list[Call]", request_bytes: int) -> list[int]:
         """Start the calls; their numbers in order. `request_bytes` is what they take of the host's memory, all
-        together. Refused("Busy") where there is no room until some that are open have been collected."""
+        together. RefusedError("Busy") where there is no room until some that are open have been collected."""
         with self._changed:
             self._check_running()
             if len(self._open) + len(calls) > MAX_OPEN_CALLS:
-                raise Refused(wire.BUSY, f"at most {MAX_OPEN_CALLS:,} calls can be open at once: wait for some of them")
+                raise RefusedError(
+                    wire.BUSY, f"at most {MAX_OPEN_CALLS:,} calls can be open at once: wait for some of them"
+                )
             if self._open and self._request_bytes + request_bytes > MAX_REQUEST_BYTES:
-                raise Refused(wire.BUSY, f"open calls hold {MAX_REQUEST_BYTES:,} bytes of prompts: wait for some")
+                raise RefusedError(wire.BUSY, f"open calls hold {MAX_REQUEST_BYTES:,} bytes of prompts: wait for some")
             share = request_bytes // max(len(calls), 1) + 1
             numbers = list(range(self._next, self._next + len(calls)))
             self._next += len(calls)
@@ -83,7 +85,7 @@ class Tickets:
         """Outside of the lock: the host may report the outcome at once."""
         try:
             started = self._start(call, lambda outcome: self._finish(number, outcome))
-        except Refused as refused:
+        except RefusedError as refused:
             self._finish(number, {"kind": refused.kind, "message": str(refused)})
             return
         except BaseException as error:  # a fault of the host: nobody else would answer this ticket
@@ -126,13 +128,13 @@ class Tickets:
 
     def wait(self, numbers: "list[int] | None", seconds: float | None) -> list[tuple[int, Outcome]]:
         """Those of `numbers` (None: of all that are open) that are done, with their outcomes; each is returned once.
-        Blocks until one is done, or `seconds` have passed: then the list is empty. Refused where one is not open."""
+        Blocks until one is done, or `seconds` have passed: then the list is empty. RefusedError if one is not open."""
         until = time.monotonic() + (MAX_WAIT_SECONDS if seconds is None else seconds)
         with self._changed:
             if numbers is not None:
                 self._check_open(numbers)
             if not (self._open if numbers is None else numbers):
-                raise Refused(wire.BAD_REQUEST, "there is no open call to wait for")
+                raise RefusedError(wire.BAD_REQUEST, "there is no open call to wait for")
             while True:
                 self._check_running()
                 now = time.monotonic()
@@ -172,7 +174,7 @@ class Tickets:
         return outcomes
 
     def cancel(self, numbers: list[int]) -> None:
-        """Give up calls; their outcomes are dropped. Refused where one is not open: then none is given up."""
+        """Give up calls; their outcomes are dropped. RefusedError where one is not open: then none is given up."""
         with self._changed:
             self._check_open(numbers)
             dropped = [self._forget(number) for number in numbers]
@@ -201,11 +203,13 @@ class Tickets:
 
     def _check_running(self) -> None:
         if self._is_stopped:
-            raise Refused(wire.UNAVAILABLE, "the cell was cancelled")
+            raise RefusedError(wire.UNAVAILABLE, "the cell was cancelled")
 
     def _check_open(self, numbers: list[int]) -> None:
         if not all(number in self._open for number in numbers):
-            raise Refused(wire.BAD_REQUEST, "there is no open call of that number: it never was, or was told already")
+            raise RefusedError(
+                wire.BAD_REQUEST, "there is no open call of that number: it never was, or was told already"
+            )
 
     def _forget(self, number: int) -> _Ticket:
         ticket = self._open.pop(number)

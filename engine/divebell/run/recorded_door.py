@@ -10,7 +10,7 @@ from typing import Any
 from divebell.journal.base import Journal, RecordedAnswer
 from divebell.run.tasks import RunTasks
 from divebell_bridge.door import reading, wire
-from divebell_bridge.door.door import Door, DoorClock, Host, Refused
+from divebell_bridge.door.door import Door, DoorClock, Host, RefusedError
 from divebell_bridge.door.tickets import is_timeout
 
 TIME_DEPENDENT = frozenset({wire.QUERY, wire.CHILD, wire.TOOL, wire.WAIT, wire.BUDGET})
@@ -38,7 +38,7 @@ class RecordedDoor(Door):
     def _carry_out_now(self, op: str, request: dict[str, Any], packed: bytes) -> object:
         try:
             answer = super().carry_out(op, request, packed)
-        except Refused as refused:
+        except RefusedError as refused:
             self._keep(op, packed, _refusal_as_record(refused))
             raise
         self._keep(op, packed, answer)
@@ -48,7 +48,7 @@ class RecordedDoor(Door):
         """Do again what was done then, and no more: a call that had not ended by then is not waited for."""
         known = recorded.value
         if isinstance(known, dict) and "refused" in known:
-            raise Refused(str(known["refused"]), str(known.get("message")))
+            raise RefusedError(str(known["refused"]), str(known.get("message")))
         if op == wire.BUDGET:
             return known
         answer: object
@@ -61,7 +61,7 @@ class RecordedDoor(Door):
                 answer = known
             else:
                 answer = super().carry_out(op, request, packed)
-        except Refused as refused:
+        except RefusedError as refused:
             answer = _refusal_as_record(refused)
         self._keep(op, packed, answer, recorded)
         return known
@@ -69,7 +69,7 @@ class RecordedDoor(Door):
     def _wait_again(self, request: dict[str, Any], recorded: object) -> object:
         """Wait for exactly those calls that had ended by then."""
         if not isinstance(recorded, list) or not all(isinstance(each, list) and len(each) == 2 for each in recorded):
-            raise Refused(wire.UNAVAILABLE, "the journal is damaged")
+            raise RefusedError(wire.UNAVAILABLE, "the journal is damaged")
         if not recorded:
             self._clock.pass_time(reading.read_seconds(request) or 0.0)
         ended: list[object] = []
@@ -83,13 +83,13 @@ class RecordedDoor(Door):
         return ended
 
     def _keep(self, op: str, packed: bytes, answer: object, recorded: RecordedAnswer | None = None) -> None:
-        """Refused where the answer comes of the end of the cell or the run: it is not to be repeated."""
+        """RefusedError where the answer comes of the end of the cell or the run: it is not to be repeated."""
         if self.is_stopped:
-            raise Refused(wire.UNAVAILABLE, "the cell was cancelled")
+            raise RefusedError(wire.UNAVAILABLE, "the cell was cancelled")
         if self._tasks.is_closed:
-            raise Refused(wire.UNAVAILABLE, "the run has ended")
+            raise RefusedError(wire.UNAVAILABLE, "the run has ended")
         self._journal.keep_door_answer(self._path, op, packed, answer, recorded)
 
 
-def _refusal_as_record(refused: Refused) -> dict[str, object]:
+def _refusal_as_record(refused: RefusedError) -> dict[str, object]:
     return {"refused": refused.kind, "message": str(refused)}

@@ -14,7 +14,7 @@ import anyio.from_thread
 import anyio.lowlevel
 
 from divebell_bridge.door import wire
-from divebell_bridge.door.door import Refused
+from divebell_bridge.door.door import RefusedError
 from divebell_bridge.door.requests import Outcome
 
 _T = TypeVar("_T")
@@ -60,7 +60,7 @@ class RunTasks:
         return True
 
     def run_all(self, functions: list[Callable[[], Coroutine[Any, Any, Outcome]]]) -> list[Outcome]:
-        """Run them on the loop at the same time, and wait for all; the outcomes in order. Refused where the run ends
+        """Run them on the loop at the same time, and wait for all; the outcomes in order. RefusedError if the run ends
         before."""
         return anyio.from_thread.run(self._run_all, functions, token=self._token)
 
@@ -81,7 +81,7 @@ class RunTasks:
         finally:
             self._check_idle()
         if done is None:
-            raise Refused(wire.UNAVAILABLE, _HAS_ENDED)
+            raise RefusedError(wire.UNAVAILABLE, _HAS_ENDED)
         return done
 
     async def run_in_scope(
@@ -102,10 +102,10 @@ class RunTasks:
         self, function: Callable[[], Coroutine[Any, Any, Outcome]], done: Callable[[Outcome], None]
     ) -> Callable[[], None]:
         """Run the function as a task on the loop, and return a function that cancels it. Whatever becomes of the task,
-        `done` receives an outcome. Refused where the run has ended."""
+        `done` receives an outcome. RefusedError where the run has ended."""
         task = _Task(self, function, done)
         if not self.call_soon(task.begin):
-            raise Refused(wire.UNAVAILABLE, _HAS_ENDED)
+            raise RefusedError(wire.UNAVAILABLE, _HAS_ENDED)
         return task.cancel
 
     def begin(self, task: "_Task") -> None:

@@ -12,7 +12,7 @@ from divebell.sandbox.tool_runner import ToolRunner
 from divebell.sandbox.tools import Tools
 from divebell.sandbox.workers import MAX_ASYNC_CALLS, LoopThread
 from divebell_bridge.door import wire
-from divebell_bridge.door.door import Door, Host, Refused, Started
+from divebell_bridge.door.door import Door, Host, RefusedError, Started
 from divebell_bridge.door.requests import Call, ChildQuery, Outcome, Query, ToolCall
 from divebell_bridge.money.amounts import Limit
 
@@ -68,7 +68,9 @@ class CallableHost:
 
     def _find_llm(self) -> LLMFunction:
         if self._llm is None:
-            raise Refused(wire.UNAVAILABLE, "this sandbox has no language model: give it one with Sandbox(llm=...)")
+            raise RefusedError(
+                wire.UNAVAILABLE, "this sandbox has no language model: give it one with Sandbox(llm=...)"
+            )
         return self._llm
 
     def check_answer(self, value: object) -> str | None:
@@ -79,5 +81,5 @@ class CallableHost:
         return {**dict.fromkeys(limit.unit for limit in Limit), "seconds": None, "depth": 0}
 
 
-def _no_children() -> Refused:
-    return Refused(wire.UNAVAILABLE, "a plain sandbox has no child RLMs; llm_query is there")
+def _no_children() -> RefusedError:
+    return RefusedError(wire.UNAVAILABLE, "a plain sandbox has no child RLMs; llm_query is there")

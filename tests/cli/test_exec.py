@@ -43,7 +43,7 @@ def test_the_context_may_be_a_folder_or_json(tmp_path: Path) -> None:
     assert done == Done(0, "{'rows': [1, 2]}\n", "note: 'b.json' was read as JSON\n")
     several = execute("print(list(context.values()))", "-c", str(tmp_path / "b.json"), "-c", str(tmp_path / "a.txt"))
     assert several.stdout == "[{'rows': [1, 2]}, 'one']\n"
-    assert execute("print(1)", "-c", "-").sentence == "standard input cannot be the code and the context"
+    assert execute("print(1)", "-c", "-").sentence == "standard input cannot be both the code and the context"
 
 
 def test_an_error_shows_the_guests_traceback_and_what_was_printed_before() -> None:
@@ -191,4 +191,4 @@ def test_a_reader_that_went_away(tmp_path: Path) -> None:
 def test_code_without_an_end_is_refused() -> None:
     done = run("exec", "/dev/zero")
     assert (done.status, done.stdout) == (2, "")
-    assert done.stderr == "divebell: /dev/zero is over 16,777,216 bytes, the most that code may have\n"
+    assert done.stderr == "divebell: /dev/zero is over 16,777,216 bytes, the limit for code\n"

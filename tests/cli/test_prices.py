@@ -74,8 +74,8 @@ def test_json_of_all_models_is_exact() -> None:
 @pytest.mark.parametrize(
     ("name", "near"),
     [
-        ("gpt5-mini", "near it: gpt-5-mini"),
-        ("openai/gpt-5-mini", "near it: gpt-5-mini"),
+        ("gpt5-mini", "similar names: gpt-5-mini"),
+        ("openai/gpt-5-mini", "similar names: gpt-5-mini"),
         ("GPT-5-MINI", "no price for 'GPT-5-MINI'"),
         ("claude-sonet-4-5", "claude-sonnet-4-5"),
         ("", "no price for ''"),

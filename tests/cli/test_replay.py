@@ -95,7 +95,7 @@ def test_a_run_that_failed_is_the_same_when_it_fails_so_again(
     again = run("replay", str(path), "--quiet")
     assert again.status == 0
     assert again.stdout.startswith("identical: 2 turns")
-    assert "it failed as it had: " in again.stdout
+    assert "it failed as it did the first time: " in again.stdout
 
 
 def test_goes_on_with_a_model_from_a_turn_on(server: ChatServer, journal: Path) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 def parse_budget(
     dollars: str | None, tokens: int | None, calls: int | None, seconds: float | None, depth: int
 ) -> "Budget":
-    """The Budget of a run. Exit with a sentence where the dollars or seconds are none."""
+    """The Budget of a run. Exit with a sentence if the dollars or seconds are malformed."""
     from divebell.cli.wording import for_a_terminal
     from divebell.errors import ConfigurationError
     from divebell_bridge.money.budget import Budget
@@ -26,7 +26,7 @@ def parse_budget(
 
 
 def parse_cap(option: str, dollars: str | None) -> "Budget | None":
-    """A cap in dollars. Exit with a sentence where the amount is not one."""
+    """A cap in dollars. Exit with a sentence if the amount is malformed."""
     from divebell.errors import ConfigurationError
     from divebell_bridge.money.budget import Budget
 

@@ -1,4 +1,4 @@
-"""The commands and their options. Each does its work in a file of its own."""
+"""The commands and their options. A file for each command does the work."""
 
 import io
 import signal
@@ -12,11 +12,12 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
-from divebell.cli.amounts import parse_budget
 from divebell.cli.ask_command import ask
 from divebell.cli.exits import INTERRUPTED, USAGE, Exit, clean_exit
 from divebell.cli.ledger import ledger as ledger_commands
 from divebell.cli.notices import show_notices
+from divebell.cli.option_groups import expand_groups
+from divebell.cli.options import LiveOptions
 from divebell.cli.streams import UnfailingStream
 from divebell.cli.wording import explain_renamed_flag
 from divebell.version import __version__
@@ -88,12 +89,12 @@ def _options(
 @app.command()
 def demo(
     lines: Annotated[
-        int, typer.Option(min=100, max=20_000_000, help="How many lines to hide the number in.")
+        int, typer.Option(min=100, max=20_000_000, help="How many lines the number is hidden in.")
     ] = 1_000_000,
-    seed: Annotated[int, typer.Option(help="Decides the lines and the number.")] = 7,
-    budget: Annotated[str, typer.Option(help="The cap in dollars, at the demo's made-up prices.")] = "0.30",
+    seed: Annotated[int, typer.Option(help="Determines the lines and the number.")] = 7,
+    budget: Annotated[str, typer.Option(help="The cap in dollars, at the demo's invented prices.")] = "0.30",
 ) -> None:
-    """Find a magic number in a million lines, offline: real sandbox, real door, scripted models."""
+    """Find a magic number in a million lines, offline, with a real sandbox and scripted models."""
     from divebell.cli.demo import demo as work
 
     work(Console(soft_wrap=True), lines=lines, seed=seed, budget=budget)
@@ -103,70 +104,47 @@ app.command("ask")(ask)
 
 
 @app.command()
+@expand_groups
 def replay(
     file: Annotated[Path, typer.Argument(help="A journal, as `divebell ask --journal FILE` writes it (not a trace).")],
     context: Annotated[
         list[Path] | None,
-        typer.Option(
-            "--context", "-c", help="What the run was about, if it was too large for the journal; as for ask."
-        ),
-    ] = None,
-    from_turn: Annotated[
-        int | None, typer.Option(min=1, help="Repeat up to this turn, and go on from it with --model.")
-    ] = None,
-    model: Annotated[str | None, typer.Option("--model", "-m", help="The root model to go on with.")] = None,
-    sub_model: Annotated[str | None, typer.Option(help="Answers llm_query from there on; by default --model.")] = None,
-    base_url: Annotated[
-        str | None, typer.Option(envvar="OPENAI_BASE_URL", help="An endpoint that speaks the Chat Completions API.")
-    ] = None,
-    budget: Annotated[str | None, typer.Option(help="The most that going on may cost, in dollars: 0.30")] = None,
-    tokens: Annotated[int | None, typer.Option(min=1, help="The most tokens for that.")] = None,
-    calls: Annotated[int | None, typer.Option(min=1, help="The most model calls for that.")] = None,
-    seconds: Annotated[float | None, typer.Option(min=0.001, help="The most wall time, of all of it.")] = None,
-    rate: Annotated[
-        list[str] | None,
-        typer.Option(help="A model's price, MODEL=INPUT/OUTPUT(/CACHED) in dollars per million tokens: local=0/0"),
+        typer.Option("--context", "-c", help="The context, if it was too large for the journal; as for ask."),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    *,
+    live: LiveOptions,
 ) -> None:
-    """Run again from a journal, with no model and no network, and prove that it is the same, byte for byte.
+    """Replay a run from its journal, without a model or a network, and check that it is identical, byte for byte.
 
-    Exit status: 1 where it differs, with the first difference; 2 bad input.
+    Exit status: 1 if the run differs, with the first difference; 2 for bad input.
     """
     from divebell.cli.replay import replay as work
 
-    work(
-        Console(stderr=True, soft_wrap=True),
-        file,
-        context or [],
-        from_turn=from_turn,
-        model=model,
-        sub_model=sub_model,
-        base_url=base_url,
-        budget=parse_budget(budget, tokens, calls, seconds, 1),
-        rates=rate or [],
-        quiet=quiet,
-        as_json=as_json,
-    )
+    work(Console(stderr=True, soft_wrap=True), file, context or [], live=live, quiet=quiet, as_json=as_json)
 
 
 @app.command("exec")
 def execute(
-    file: Annotated[Path, typer.Argument(help="A Python file; - for standard input.")],
+    file: Annotated[Path, typer.Argument(help="A Python file; use - for standard input.")],
     context: Annotated[
         list[Path] | None,
         typer.Option(
             "--context",
             "-c",
-            help="What is the variable `context`: a file, folder or pattern; again for more; - for stdin.",
+            help="The variable `context`: a file, folder or pattern; may be repeated; use - for standard input.",
         ),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0.001, max=86_400, help="Processor time of the code.")] = 10.0,
-    memory_mib: Annotated[int, typer.Option("--memory-mib", min=1, max=3_072, help="Memory beyond the context.")] = 256,
-    seed: Annotated[int | None, typer.Option(help="Makes randomness, hash order and clock repeat.")] = None,
+    seconds: Annotated[
+        float, typer.Option(min=0.001, max=86_400, metavar="S", help="Processor time of the code in seconds.")
+    ] = 10.0,
+    memory_mib: Annotated[
+        int, typer.Option("--memory-mib", min=1, max=3_072, metavar="N", help="Memory beyond the context in MiB.")
+    ] = 256,
+    seed: Annotated[int | None, typer.Option(help="Make randomness, hash order and clock reproducible.")] = None,
 ) -> None:
-    """Run a Python file in a sandbox: no files of yours, no network, no way out. Exit status 1 if it failed."""
+    """Run a Python file in a sandbox, without access to your files or the network. Exit status 1 if it fails."""
     from divebell.cli.execute import execute as work
     from divebell.limits import Limits
 
@@ -175,10 +153,10 @@ def execute(
 
 @app.command()
 def prices(
-    model: Annotated[str | None, typer.Argument(help="A model's exact name; without one, all that are known.")] = None,
+    model: Annotated[str | None, typer.Argument(help="The exact name of a model; all models by default.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what models cost by the rate card, per million tokens. Exit status 2 for a model that is not on it."""
+    """Print the rate card: prices per million tokens. Exit status 2 for a model that is not on it."""
     from divebell.cli.prices import prices as work
 
     console = Console(soft_wrap=True)
@@ -189,21 +167,23 @@ def prices(
 def prompts(
     question: Annotated[str, typer.Argument(help="The question of the run.")] = "What is it about?",
     context: Annotated[
-        list[Path] | None, typer.Option("--context", "-c", help="A file of the context; again for more files.")
+        list[Path] | None, typer.Option("--context", "-c", help="A file of the context; may be repeated.")
     ] = None,
-    depth: Annotated[int, typer.Option(min=0, max=32, help="The level of the run: 0, or a child's.")] = 0,
-    max_depth: Annotated[int, typer.Option(min=0, max=32, help="How deep children may go.")] = 1,
+    depth: Annotated[int, typer.Option(min=0, max=32, help="The depth of the run: 0, or that of a child.")] = 0,
+    max_depth: Annotated[int, typer.Option(min=0, max=32, help="How deeply children may be nested.")] = 1,
     tool: Annotated[
-        list[str] | None, typer.Option(help="A function of the application: 'lookup(name: str) -> dict: What it does.'")
+        list[str] | None, typer.Option(help="A tool: 'lookup(name: str) -> dict: What it does.'; may be repeated.")
     ] = None,
     schema: Annotated[Path | None, typer.Option(help="A file with the JSON Schema of the answer.")] = None,
-    prompt: Annotated[Literal["standard", "small"], typer.Option(help="small: for weak models.")] = "standard",
-    show_preview: Annotated[bool, typer.Option(help="Whether the model sees how the context begins.")] = True,
+    prompt: Annotated[
+        Literal["standard", "small"], typer.Option(help="The prompts; small is for weak models.")
+    ] = "standard",
+    show_preview: Annotated[bool, typer.Option(help="Show the model the beginning of the context.")] = True,
     instructions: Annotated[
-        str | None, typer.Option(help="Your own words in the prompt, for the root or a child; @FILE reads them.")
+        str | None, typer.Option(help="Your own instructions to the model; @FILE reads them from a file.")
     ] = None,
 ) -> None:
-    """Print what a model sees at the beginning of a run. Nothing is sent."""
+    """Print the messages that a model receives at the beginning of a run. Nothing is sent."""
     from divebell.cli.inputs import read_words
     from divebell.cli.prompts import prompts as work
 
@@ -222,7 +202,7 @@ def prompts(
 
 @app.command()
 def doctor() -> None:
-    """Say what this machine can do, and warm the caches."""
+    """Check this machine, report which fast paths are available, and fill the caches."""
     from divebell.cli.doctor import doctor as work
 
     console = Console()
@@ -231,11 +211,11 @@ def doctor() -> None:
 
 @app.command()
 def trace(
-    file: Annotated[Path, typer.Argument(help="A trace, as a run wrote it.")],
-    html: Annotated[Path | None, typer.Option(help="Write one page that needs no network, and print nothing.")] = None,
-    full: Annotated[bool, typer.Option("--full", help="Show prompts, code, output and replies at length.")] = False,
+    file: Annotated[Path, typer.Argument(help="A trace, as `divebell ask --trace FILE` writes it.")],
+    html: Annotated[Path | None, typer.Option(help="Write one HTML page that needs no network.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Show prompts, code, output and replies in full.")] = False,
 ) -> None:
-    """Show what happened in a run: turns, cells, calls and children, with their tokens, dollars and seconds."""
+    """Show what happened in a run: turns, cells, calls and children, with their tokens, cost and time."""
     from divebell.cli.trace import trace as work
 
     console = Console(soft_wrap=True)

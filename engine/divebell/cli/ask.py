@@ -65,7 +65,7 @@ def ask(
     if not question.strip():
         raise Exit(USAGE, "the question is empty")
     display = Display(console, quiet=quiet)
-    # What can be wrong with the command is looked at before the trace is made: its name would be taken the next time.
+    # Errors in the command come before the trace is created: its file would be in the way the next time.
     schema = None if output.schema is None else read_schema(output.schema)
     source = read_context(context.context or [], reading)
     with _open_engine(money) as (engine, tenant), _tracing(files.trace) as writer:
@@ -82,7 +82,7 @@ def ask(
             show_notes(source)
         with display:
             result = rlm.run(source, question, journal=files.journal, resume=files.resume)
-        # Before ledger and trace are closed: what may go wrong there must not take the answer with it.
+        # Before ledger and trace are closed: an error there must not lose the answer.
         if output.as_json:
             print_answer(json.dumps(result.to_dict(), indent=2))
         else:
@@ -159,11 +159,11 @@ def _tracing(path: Path | None) -> AbstractContextManager[TraceWriter | None]:
 
 
 def _note(stop: Stop) -> str:
-    """That the answer is only the best so far, and why."""
+    """Why the answer is only the best so far."""
     if stop.limit == "repairs":
         return f"{stop.cap} answers did not fit the schema before this one"
     if stop.limit == "repeats":
-        return f"the model said this {stop.cap} times, in words that mark no answer: it is taken as its best one"
+        return f"the model gave this reply {stop.cap} times without marking it as its answer: it is taken as the answer"
     if stop.limit == "window":
         return "the run outgrew the model's window (--context-window-tokens): this is the model's best answer so far"
     if stop.limit == "iterations":

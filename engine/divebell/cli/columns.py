@@ -1,6 +1,7 @@
 """Tables of names and figures that fit where they are printed: a terminal of any width, or a pipe.
 
-Names are cut short to fit, figures never are. All cells are text, not rich's markup: a name may be hostile.
+Names are cut short to fit, figures never are. All cells are text, not rich's markup: a name may be hostile. rich draws
+the tables, but its own widths would shorten figures as well as names, and it fills lines with blanks in a pipe.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
-"""`divebell demo`: a magic number in a million lines, found offline.
+"""`divebell demo`: finds a magic number in a million lines, offline.
 
-The sandbox, the door, the meter and the loop are the real ones. Only the models are scripted: the root plays a policy
-that models find by themselves (look, search, ask a reader about the candidates), and the reader reads one line at a
-time. Neither knows where the number is, nor what it is.
+The sandbox, the door, the meter and the loop are real. Only the models are scripted: the root follows a policy that
+models find by themselves (look, search, ask a reader about the candidates), and the reader reads one line at a time.
+Neither knows where the number is, or what it is.
 """
 
 import random
@@ -119,7 +119,7 @@ def demo(console: Console, *, lines: int, seed: int, budget: str) -> None:
     text, number, place = build_lines(lines, seed)
     console.print(f"{len(text) / 1e6:,.1f} MB of text in {time.perf_counter() - began:.1f} s", highlight=False)
     began = time.perf_counter()
-    console.print("preparing the sandbox (compiled once on a machine, which takes some seconds) ...", highlight=False)
+    console.print("preparing the sandbox (compiled once per machine, which takes a few seconds) ...", highlight=False)
     engine = default_engine()
     engine.warm()
     console.print(f"ready in {time.perf_counter() - began:.1f} s\n", highlight=False)
@@ -137,7 +137,7 @@ def demo(console: Console, *, lines: int, seed: int, budget: str) -> None:
     with display:
         result = rlm.run(text, QUESTION)
     console.print(f"\nanswer: {result.answer}", style="bold", highlight=False)
-    console.print(f"{summary_line(result)} (scripted models at made-up prices)", highlight=False)
+    console.print(f"{summary_line(result)} (scripted models at invented prices)", highlight=False)
     if result.answer != number:
         raise Exit(FAILED, f"the number hidden in line {place:,} was {number}")
     console.print(f"correct: it was hidden in line {place:,}", style="green", highlight=False)

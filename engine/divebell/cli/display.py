@@ -1,4 +1,4 @@
-"""Showing a run as it goes: colours and a live line on a terminal, plain lines in a pipe.
+"""Shows a run in progress: colours and a live line on a terminal, plain lines in a pipe.
 
 What models and guests write is shown as text: control characters, with which a hostile context could rewrite the
 terminal, are replaced first.
@@ -62,7 +62,7 @@ def cost_of(usage: CallUsage) -> str:
 
 
 class _StatusLine:
-    """What a run does at this moment, and for how long. Each refresh writes it anew, so it never stands still."""
+    """What a run is doing now, and for how long. Each refresh renders it again, so the time moves on."""
 
     def __init__(self) -> None:
         self.began = self.phase_began = time.monotonic()
@@ -92,14 +92,14 @@ class _StatusLine:
         if self.calls:
             parts.append(f"{self.calls:,} sub-call{'' if self.calls == 1 else 's'}")
         spent = "price unknown" if self.has_unknown_price else money(self.spent_picodollars)
-        # In one line, however narrow the terminal: one that breaks makes what is above it jump.
+        # One line, however narrow the terminal: if it wraps, the lines above it jump.
         return Text(
             " · ".join([*parts, spent, f"{now - self.began:.0f} s in all"]), no_wrap=True, overflow="ellipsis", end=""
         )
 
 
 class Display:
-    """Listens to a run's events. Give its `on_event` to the RLM, and use it as a context manager around the run."""
+    """Listens to a run's events. Pass its `on_event` to the RLM, and use it as a context manager around the run."""
 
     def __init__(self, console: Console, *, quiet: bool = False) -> None:
         self._console = console
@@ -205,7 +205,7 @@ class Display:
 
 
 def summary_line(result: Result) -> str:
-    """What a run took, in one line."""
+    """What a run used, in one line."""
     spend: dict[str, Any] = result.spend
     turns = "turn" if result.iterations == 1 else "turns"
     calls = "model call" if spend["calls"] == 1 else "model calls"

@@ -1,4 +1,4 @@
-"""`divebell doctor`: what this machine can do, and the caches warmed."""
+"""`divebell doctor`: checks this machine, reports which fast paths are available, and fills the caches."""
 
 import os
 import platform
@@ -18,7 +18,7 @@ from divebell.runtime.pages import can_map, can_protect
 from divebell.runtime.stack import stack_bytes
 from divebell.sandbox.sandbox import Sandbox
 
-Row = tuple[str, str, str]  # what, how it is, what that means
+Row = tuple[str, str, str]  # what was checked, its state, what that means
 GOOD, SLOW, BAD = "good", "slower", "problem"
 
 
@@ -50,7 +50,7 @@ def _abilities() -> list[Row]:
     if stack:
         rows.append(("thread stack", GOOD, f"{stack >> 20} MiB on this thread"))
     else:
-        rows.append(("thread stack", SLOW, "its size is not known here: cells run on threads of their own"))
+        rows.append(("thread stack", SLOW, "its size is not known here: cells run on separate threads"))
     return rows
 
 
@@ -71,7 +71,7 @@ def _guest() -> list[Row]:
                                        f"sha256 {manifest.module_sha256[:16]}…")]  # fmt: skip
     engine = Engine()
     warm = _milliseconds(engine.warm)
-    rows.append(("compile or load, and boot", GOOD, f"{warm:,.0f} ms (seconds only the first time on a machine)"))
+    rows.append(("compile or load, and boot", GOOD, f"{warm:,.0f} ms (takes seconds only the first time on a machine)"))
     times = []
     for _ in range(20):
         began = time.perf_counter()
@@ -90,12 +90,12 @@ def _guest() -> list[Row]:
             how = "by the kernel's PAGEMAP_SCAN" if dirty.scan_works() else "by reading /proc/self/pagemap"
         else:
             how = "by comparing pages"
-    rows.append(("surviving a crash", GOOD if restored else BAD, f"state is put back; changed pages are found {how}"))
+    rows.append(("surviving a crash", GOOD if restored else BAD, f"state is restored; changed pages are found {how}"))
     return rows
 
 
 def doctor(console: Console) -> None:
-    """Print what was found; exit 1 if a sandbox does not work here."""
+    """Print the report; exit 1 if a sandbox does not work here."""
     rows = [*_machine(), *_abilities(), _cache()]
     try:
         rows += _guest()

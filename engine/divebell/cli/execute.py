@@ -15,7 +15,7 @@ from divebell.text import for_terminal
 
 
 def read_code(path: Path) -> str:
-    """The code in a file or in standard input. Exit where it cannot be read, is too long or is no text."""
+    """The code in a file or in standard input. Exit if it cannot be read, is too long or is not text."""
     is_stdin = str(path) == "-"
     what = "standard input" if is_stdin else str(path)
     if is_stdin and sys.stdin is None:
@@ -29,7 +29,7 @@ def read_code(path: Path) -> str:
     except OSError as error:
         raise Exit(USAGE, f"cannot read {what}: {error.strerror}") from None
     if len(code) > MAX_CODE_BYTES:
-        raise Exit(USAGE, f"{what} is over {MAX_CODE_BYTES:,} bytes, the most that code may have")
+        raise Exit(USAGE, f"{what} is over {MAX_CODE_BYTES:,} bytes, the limit for code")
     try:
         return code.decode("utf-8")
     except UnicodeDecodeError:
@@ -37,10 +37,10 @@ def read_code(path: Path) -> str:
 
 
 def execute(path: Path, contexts: list[Path], limits: Limits, seed: int | None) -> None:
-    """The code's stdout on stdout, its stderr and error on stderr; exit 1 if it failed."""
+    """Print the code's stdout on stdout, its stderr and error on stderr; exit 1 if it failed."""
     code = read_code(path)
     if Path("-") in contexts and str(path) == "-":
-        raise Exit(USAGE, "standard input cannot be the code and the context")
+        raise Exit(USAGE, "standard input cannot be both the code and the context")
     prepared = read_context(contexts) if contexts else None
     if prepared is not None:
         show_notes(prepared)
@@ -73,6 +73,6 @@ def _run_interruptibly(box: Sandbox, code: str) -> Cell:
 
 
 def _write(stream: TextIO, text: str) -> None:
-    """Escape sequences could steer a terminal; into a pipe the text goes as it is."""
+    """Escape sequences could steer a terminal; a pipe receives the text unchanged."""
     stream.write(for_terminal(text) if stream.isatty() else text)
     stream.flush()

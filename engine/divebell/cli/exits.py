@@ -1,6 +1,6 @@
 """How commands end: one clear sentence on stderr, and an exit status.
 
-0: done. 1: the run or the code failed. 2: the command makes no sense as it stands (a file, an option, a key).
+0: done. 1: the run or the code failed. 2: the command cannot be carried out (a file, an option, a key).
 3: the budget did not allow more. 130: Ctrl-C.
 """
 
@@ -25,7 +25,7 @@ FAILED, USAGE, BUDGET, INTERRUPTED = 1, 2, 3, 130
 
 
 class Exit(Exception):
-    """Ends the command with a status and, if there is one, a sentence on stderr."""
+    """Ends the command with a status and, if not empty, a sentence on stderr."""
 
     def __init__(self, status: int, sentence: str = "") -> None:
         super().__init__(sentence)
@@ -33,7 +33,7 @@ class Exit(Exception):
 
 
 def status_of(error: BaseException) -> int:
-    """The exit status for an error of Divebell's."""
+    """The exit status for an error of Divebell."""
     if isinstance(error, BudgetExceeded):
         return BUDGET
     if isinstance(error, ReplayDivergedError):
@@ -45,7 +45,7 @@ def status_of(error: BaseException) -> int:
 
 @contextmanager
 def clean_exit() -> Iterator[None]:
-    """Turn what went wrong into a sentence and a status. A defect of our own still shows its traceback."""
+    """Turn errors into a sentence and a status. A defect in Divebell still shows its traceback."""
     try:
         yield
     except Exit as done:

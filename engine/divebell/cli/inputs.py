@@ -1,4 +1,4 @@
-"""What options name: contexts, prices, schemas. One clear sentence for each that makes no sense."""
+"""Reads what options name: contexts, prices, schemas. What cannot be used is one clear sentence."""
 
 import json
 import sys
@@ -26,7 +26,7 @@ MAX_WORDS_BYTES = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How files are read, where they are not read as what they seem to be."""
+    """How files are read, if not by their own format."""
 
     as_text: bool = False
     binary: bool = False
@@ -38,11 +38,11 @@ class Reading:
 
     @property
     def is_named(self) -> bool:
-        """Whether anything was said of it."""
+        """Whether any of it was given."""
         return self.as_text or self.binary or self.encoding is not None
 
     def context_of(self, path: Path) -> Context:
-        """What is in one file. Exit for a folder, whose files are text of any encoding."""
+        """The content of one file. Exit for a folder, whose files are text of any encoding."""
         if not self.is_named:
             return Context.from_paths([path])
         if is_folder(path) or is_glob(str(path)):
@@ -51,7 +51,7 @@ class Reading:
         return Context.from_file(path, binary=self.binary, encoding=self.encoding)
 
     def context_of_stdin(self) -> Context:
-        """What is in standard input."""
+        """The content of standard input."""
         if sys.stdin is None:
             raise Exit(USAGE, "standard input is closed, and --context - reads it")
         data = sys.stdin.buffer.read(MAX_STDIN_BYTES + 1)
@@ -64,7 +64,7 @@ class Reading:
 
 
 def read_context(paths: list[Path], reading: Reading = Reading()) -> Context:
-    """One file, folder or pattern as it is, several as a dict by path, "-" as standard input."""
+    """One file, folder or pattern as it is; several as a dict by path; "-" as standard input."""
     if not paths:
         raise Exit(USAGE, "there is no context: name a file with --context FILE (or --context - for standard input)")
     if paths.count(STDIN) > 1:
@@ -90,7 +90,7 @@ def read_context(paths: list[Path], reading: Reading = Reading()) -> Context:
 
 
 def show_notes(context: Context) -> None:
-    """On stderr, so that they are in nobody's way."""
+    """Print the notes on stderr, apart from the answer."""
     for note in context.notes:
         print(f"note: {note}", file=sys.stderr)
 
@@ -126,11 +126,11 @@ def read_schema(path: Path) -> AnswerSchema:
         raise Exit(USAGE, f"{path} is not JSON: {error}") from None
 
 
-def read_words(option: str, given: str | None) -> str | None:
-    """What was typed, or what is in the file that `@FILE` names."""
-    if given is None or not given.startswith("@"):
-        return given
-    path = Path(given[1:])
+def read_words(option: str, typed: str | None) -> str | None:
+    """What was typed, or the content of the file that `@FILE` names."""
+    if typed is None or not typed.startswith("@"):
+        return typed
+    path = Path(typed[1:])
     try:
         with path.open("rb") as file:
             data = file.read(MAX_WORDS_BYTES + 1)
@@ -142,17 +142,17 @@ def read_words(option: str, given: str | None) -> str | None:
 
 
 def parse_limits(cell_seconds: float | None, memory_mib: int | None) -> Limits | None:
-    """The sandbox's limits; None where none was given."""
-    given: dict[str, Any] = {}
+    """The sandbox's limits; None if none was given."""
+    limits: dict[str, Any] = {}
     if cell_seconds is not None:
-        given["cell_seconds"] = cell_seconds
+        limits["cell_seconds"] = cell_seconds
     if memory_mib is not None:
-        given["memory_bytes"] = memory_mib << 20
-    return Limits(**given) if given else None
+        limits["memory_bytes"] = memory_mib << 20
+    return Limits(**limits) if limits else None
 
 
 def parse_retries(attempts: int | None) -> Retries | None:
-    """How often a failing call is made; None where nothing was said."""
+    """How often a failing call is tried; None if not given."""
     return None if attempts is None else Retries(attempts=attempts)
 
 

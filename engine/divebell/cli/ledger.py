@@ -1,4 +1,4 @@
-"""`divebell ledger`: where the money is, who holds it, and closing what dead processes left.
+"""`divebell ledger`: where the money is, who holds it, and closing what dead processes left open.
 
 Reading changes nothing and makes no file; `reconcile` and `cap` open the ledger as a run does.
 A ledger that cannot be read ends the command with status 2 and one sentence.
@@ -68,11 +68,11 @@ def tenants(file: LedgerFile = None, as_json: AsJson = False) -> None:
     from divebell_bridge.money.store import ledger_store
 
     with _readable(), ledger_store(_named(file)).read() as reports:
-        found = reports.tenants()
+        entries = reports.tenants()
     if as_json:
-        ledger_json.tenants(reports, found)
+        ledger_json.tenants(reports, entries)
     else:
-        ledger_tables.tenants(reports, found)
+        ledger_tables.tenants(reports, entries)
 
 
 @ledger.command()
@@ -81,7 +81,7 @@ def holds(
     tenant: Annotated[str | None, typer.Option(metavar="NAME", help="Only this tenant.")] = None,
     state: Annotated[
         Literal["held", "settled", "uncertain", "refunded"],
-        typer.Option(help="held: in flight now. uncertain: cost not known, charged in full. refunded: never ran."),
+        typer.Option(help="held: in flight now. uncertain: cost unknown, charged in full. refunded: never ran."),
     ] = "held",
     limit: Annotated[int, typer.Option(min=1, max=MAX_SHOWN, metavar="N", help="Show at most N.")] = 100,
     as_json: AsJson = False,
@@ -99,11 +99,11 @@ def holds(
     with _readable(), ledger_store(_named(file)).read() as reports:
         if tenant is not None and not reports.has_tenant(tenant):
             raise Exit(USAGE, f"no tenant is called {one_line(tenant, 100)!r}: `divebell ledger tenants` lists them")
-        found = reports.holds(tenant=tenant, state=state, limit=limit)
+        entries = reports.holds(tenant=tenant, state=state, limit=limit)
     if as_json:
-        ledger_json.holds(reports, found)
+        ledger_json.holds(reports, entries)
     else:
-        ledger_tables.holds(reports, found, state)
+        ledger_tables.holds(reports, entries, state)
 
 
 @ledger.command()
@@ -161,8 +161,8 @@ def cap(
     with _readable():
         change_caps(store, tenant, total=total, per_day=per_day, stop=stop)
     with _readable(), store.read() as reports:
-        found = [each for each in reports.tenants() if each.name == tenant]
-        (ledger_json if as_json else ledger_tables).tenants(reports, found)
+        entries = [each for each in reports.tenants() if each.name == tenant]
+        (ledger_json if as_json else ledger_tables).tenants(reports, entries)
 
 
 def _named(file: Path | None) -> Path:

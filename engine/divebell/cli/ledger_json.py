@@ -78,7 +78,7 @@ def show(reports: LedgerReports, accounts: Sequence[AccountReport], totals: Tota
     )
 
 
-def tenants(reports: LedgerReports, found: Sequence[TenantReport]) -> None:
+def tenants(reports: LedgerReports, entries: Sequence[TenantReport]) -> None:
     lines = [
         {
             "name": each.name,
@@ -96,7 +96,7 @@ def tenants(reports: LedgerReports, found: Sequence[TenantReport]) -> None:
             },
             "open_runs": each.open_runs,
         }
-        for each in found
+        for each in entries
     ]
     _print({"ledger": reports.location, "tenants": lines, "cut": reports.is_cut})
 
@@ -117,8 +117,8 @@ def _hold(entry: HoldReport) -> dict[str, Any]:
     }
 
 
-def holds(reports: LedgerReports, found: Sequence[HoldReport]) -> None:
-    _print({"ledger": reports.location, "holds": [_hold(each) for each in found], "cut": reports.is_cut})
+def holds(reports: LedgerReports, entries: Sequence[HoldReport]) -> None:
+    _print({"ledger": reports.location, "holds": [_hold(each) for each in entries], "cut": reports.is_cut})
 
 
 def reconciled(done: Reconciled) -> None:

@@ -1,6 +1,7 @@
 """A ledger as tables, for people: with colours and bars where a terminal is wide enough, plain aligned text in a pipe.
 
-Names and paths come from a file that others write: they are shown without what steers a terminal, in bounded widths.
+Names and paths come from a file that others write: they are shown without terminal control sequences, in bounded
+widths.
 """
 
 import sys
@@ -25,7 +26,7 @@ _STATE_STYLES = {"open": "green", "held": "green", "frozen": "bold red", "died":
 
 
 def amount(value: int | None, limit: Limit = Limit.PICODOLLARS, absent: str = "no cap") -> str:
-    """An amount in a limit. What is too small to be seen is not shown as nothing."""
+    """An amount in the unit of a limit. A tiny amount is not shown as nothing."""
     if value is None:
         return absent
     if limit is not Limit.PICODOLLARS:
@@ -50,7 +51,7 @@ def _process(worker: Worker | None) -> str:
 
 
 def _bar(page: Page, spent: int, held: int, cap: int | None) -> Text:
-    """How much of the cap is spent, and how much held."""
+    """A bar of how much of the cap is spent, and how much is held."""
     if not cap:
         return Text("")
     used, kept, free = ("#", "+", ".") if page.console.options.ascii_only else ("█", "▒", "·")
@@ -62,7 +63,7 @@ def _bar(page: Page, spent: int, held: int, cap: int | None) -> Text:
 
 
 def _lines(caps: Sequence[Caps], amounts: Sequence[Amounts]) -> list[Limit]:
-    """The limits that get a line: dollars, what is capped, and what is used where no dollars are."""
+    """The limits that get a line: dollars, those with a cap, and those that are used if no dollars are."""
     without_dollars = not any(each.picodollars for each in amounts) and all(cap.picodollars is None for cap in caps)
     return [
         limit
@@ -173,19 +174,19 @@ def _sum(amounts: Amounts) -> str:
 
 def _print_cut(page: Page, reports: LedgerReports) -> None:
     if reports.is_cut:
-        page.line("there is more in the ledger than is read here: the list, and its sums, leave some out", "yellow")
+        page.line("the ledger has more than is read here: the list and its sums are incomplete", "yellow")
 
 
-def tenants(reports: LedgerReports, found: Sequence[TenantReport]) -> None:
+def tenants(reports: LedgerReports, entries: Sequence[TenantReport]) -> None:
     """A line each, and one for each other limit that has a cap."""
     page = Page()
-    if not found:
+    if not entries:
         page.line("the ledger has no tenants")
         return
     columns = [*names("tenant"), *numbers("today", "per day", "left today", "in all", "cap", "left")]
     columns += [*words(*([""] if page.has_bars else [])), *words(*(["open"] if page.is_wide else []))]
     rows: list[Row] = []
-    for each in found:
+    for each in entries:
         for limit in _lines([each.per_day, each.total], [each.spent, each.held]):
             first = limit is Limit.PICODOLLARS
             cells: Row = [
@@ -206,10 +207,10 @@ def tenants(reports: LedgerReports, found: Sequence[TenantReport]) -> None:
     _print_cut(page, reports)
 
 
-def holds(reports: LedgerReports, found: Sequence[HoldReport], state: str) -> None:
+def holds(reports: LedgerReports, entries: Sequence[HoldReport], state: str) -> None:
     """Newest first."""
     page = Page()
-    if not found:
+    if not entries:
         page.line(f"no call is {state}")
         return
     ended = state != "held"
@@ -218,7 +219,7 @@ def holds(reports: LedgerReports, found: Sequence[HoldReport], state: str) -> No
     columns += words("process", "state")
     rows: list[Row] = []
     now = datetime.now(UTC)
-    for each in found:
+    for each in entries:
         cells: Row = [
             one_line(each.opened[:19]).replace("T", " ") if page.is_wide else _age(each.opened, now),
             _name(each.account),
@@ -233,14 +234,14 @@ def holds(reports: LedgerReports, found: Sequence[HoldReport], state: str) -> No
         rows.append(cells)
     page.table(columns, rows)
     if reports.is_cut:
-        page.line(f"these are the newest {len(found):,}: there are more, see --limit", "yellow")
+        page.line(f"these are the newest {len(entries):,}: there are more, see --limit", "yellow")
 
 
 def _age(moment: str, now: datetime) -> str:
     """How long ago, in one unit."""
     try:
         seconds = max(int((now - datetime.fromisoformat(moment)).total_seconds()), 0)
-    except (ValueError, TypeError):  # no date, or one without a zone: the file is not ours to trust
+    except (ValueError, TypeError):  # not a date, or one without a zone: the file is not trusted
         return "?"
     for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= length:

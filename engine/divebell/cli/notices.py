@@ -1,4 +1,4 @@
-"""What the package logs, on standard error: warnings, and what makes a person wait."""
+"""Prints what the package logs on standard error: warnings, and what makes a person wait."""
 
 import logging
 import sys
@@ -8,7 +8,7 @@ WAITS = "divebell.cache"
 
 
 class _OneLine(logging.Handler):
-    """A line on standard error, as it is at that moment."""
+    """Prints each record as one line on the standard error of the moment."""
 
     def emit(self, record: logging.LogRecord) -> None:
         kind = "warning" if record.levelno >= logging.WARNING else "note"

@@ -1,4 +1,4 @@
-"""The options of `divebell ask`, in the groups in which --help shows them.
+"""The options of `divebell ask` and `divebell replay`, in the groups in which --help shows them.
 
 An option that RLM has too has its name, with dashes. None means that it was not given, and RLM's own default applies.
 """
@@ -234,3 +234,27 @@ class OutputOptions(OptionGroup):
     ] = None
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer and nothing else.")] = False
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer, its status and its cost as JSON.")] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveOptions(OptionGroup):
+    """How a replayed run continues with a model (`divebell replay`)."""
+
+    panel = "To continue with a model"
+    from_turn: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Replay up to this turn, and continue from it with --model.")
+    ] = None
+    model: Annotated[str | None, typer.Option("--model", "-m", help="The root model from there on.")] = None
+    sub_model: Annotated[
+        str | None, typer.Option(help="The model that answers llm_query from there on; --model by default.")
+    ] = None
+    base_url: Annotated[str | None, typer.Option(envvar="OPENAI_BASE_URL", help=BASE_URL_HELP)] = None
+    budget: Annotated[
+        str | None, typer.Option(help="The most that the continued part may cost, in dollars, such as 0.30.")
+    ] = None
+    tokens: Annotated[int | None, typer.Option(min=1, metavar="N", help="Its most tokens.")] = None
+    calls: Annotated[int | None, typer.Option(min=1, metavar="N", help="Its most model calls.")] = None
+    seconds: Annotated[
+        float | None, typer.Option(min=0.001, metavar="S", help="Wall-clock limit of the whole run in seconds.")
+    ] = None
+    rate: Annotated[list[str] | None, typer.Option("--rate", help=RATE_HELP)] = None

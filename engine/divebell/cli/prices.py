@@ -1,4 +1,4 @@
-"""`divebell prices`: what the pinned rate card says, as a table, for one model, or as JSON."""
+"""`divebell prices`: the pinned rate card as a table, for one model, or as JSON."""
 
 import difflib
 import json
@@ -55,15 +55,15 @@ def _as_json(model: str, rate: Rate) -> dict[str, object]:
 
 
 def unknown(model: str, card: RateCard) -> str:
-    """One sentence for a name that is not on the card: what is near, and how to give a price."""
+    """One sentence for a name that is not on the card: similar names, and how to set a price."""
     names = card.names()
     within = [name for name in names if model.endswith(f"/{name}")]
     alike = difflib.get_close_matches(model[:MAX_NAME_CHARACTERS], names, MAX_SUGGESTIONS)
     near = list(dict.fromkeys([*within, *alike]))[:MAX_SUGGESTIONS]
-    shown = one_line(model, MAX_NAME_CHARACTERS)
-    like = f" (near it: {', '.join(near)})" if near else ""
+    name = one_line(model, MAX_NAME_CHARACTERS)
+    like = f" (similar names: {', '.join(near)})" if near else ""
     return (
-        f"the rate card has no price for {shown!r}{like}: give one in dollars per million tokens, "
+        f"the rate card has no price for {name!r}{like}: give one in dollars per million tokens, "
         "as --rate MODEL=INPUT/OUTPUT, or rates={MODEL: Rate.per_million(INPUT, OUTPUT)} in Python"
     )
 
@@ -86,7 +86,7 @@ def _details(model: str, rate: Rate) -> list[str]:
     lines = [f"{model} ({pinned_rates.provider(model)})"]
     for over, tier in _tiers(rate):
         if over is not None:
-            lines.append(f"  the whole call, where its input is over {over:,} tokens:")
+            lines.append(f"  the whole call, if its input is over {over:,} tokens:")
         for what, amount in _amounts(tier).items():
             price = "as other input" if amount is None else f"${per_million(amount)}"
             lines.append(f"{'  ' if over is None else '    '}{what:<14}{price}")
@@ -103,7 +103,7 @@ def prices(console: Console, model: str | None, *, as_json: bool) -> None:
         raise Exit(USAGE, unknown(model, card))
     if as_json:
         names = card.names() if model is None else (model,)
-        models = {name: _as_json(name, found) for name in names if (found := card.rate(name)) is not None}
+        models = {name: _as_json(name, its) for name in names if (its := card.rate(name)) is not None}
         print(json.dumps({"card_date": card.card_date, "source": card.card_source, "models": models}, indent=2))
         return
     if model is None or rate is None:

@@ -1,4 +1,4 @@
-"""`divebell prompts`: what a model would see at the beginning of a run, by the functions that the loop itself uses."""
+"""`divebell prompts`: the first messages of a run, from the functions that the loop itself uses."""
 
 import re
 import sys
@@ -18,10 +18,10 @@ _TOOL = re.compile(r"([A-Za-z_]\w*)(\([^()]*\)(?: *-> *[^:]+)?)(?:: *(.*))?")
 
 def parse_tool(text: str) -> ToolFacts:
     """`lookup(name: str) -> dict: Look a customer up.`"""
-    found = _TOOL.fullmatch(text.strip())
-    if found is None:
+    parts = _TOOL.fullmatch(text.strip())
+    if parts is None:
         raise Exit(USAGE, f"--tool must look like 'lookup(name: str) -> dict: Look a customer up.', not {text!r}")
-    return ToolFacts(name=found[1], signature=found[2].strip(), doc=found[3] or "")
+    return ToolFacts(name=parts[1], signature=parts[2].strip(), doc=parts[3] or "")
 
 
 def prompts(
@@ -36,7 +36,7 @@ def prompts(
     show_preview: bool,
     instructions: str | None = None,
 ) -> None:
-    """The first messages on stdout, each behind a line with its role."""
+    """Print the first messages, each after a line with its role."""
     if depth > max_depth:
         raise Exit(USAGE, f"--depth {depth} is deeper than --max-depth {max_depth}")
     if depth and schema is not None:

@@ -62,7 +62,7 @@ class UnfailingStream:
 
 
 def write_to_nowhere(stream: TextIO) -> None:
-    """Let what is still buffered go nowhere, or Python would complain of it as the process ends."""
+    """Discard what is still buffered, because Python would report it as the process ends."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -70,24 +70,24 @@ def write_to_nowhere(stream: TextIO) -> None:
 
 
 def check_stdout() -> None:
-    """Before anything is paid for: that there is a standard output. Exit where it is closed."""
+    """Check, before anything is paid for, that there is a standard output. Exit if it is closed."""
     if sys.stdout is None or sys.stdout.closed:
         raise Exit(USAGE, "standard output is closed, and the answer goes there: redirect it into a file")
 
 
 def print_answer(text: str) -> None:
-    """The answer on standard output, or where that fails in a file. Exit in that case."""
+    """Print the answer on standard output. If that fails, write it to a file, and exit."""
     try:
         print(text)
         sys.stdout.flush()
     except (OSError, ValueError) as error:
         write_to_nowhere(sys.stdout)
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise Exit(FAILED, f"the answer could not be written to standard output ({reason}): {_kept(text)}") from None
+        raise Exit(FAILED, f"the answer could not be written to standard output ({reason}): {_save(text)}") from None
 
 
-def _kept(text: str) -> str:
-    """Where the answer is now. In the folder that one is in, or else in the one for temporary files."""
+def _save(text: str) -> str:
+    """Write the answer to a file, in the current folder or in the one for temporary files, and say where it is."""
     for folder in (os.curdir, tempfile.gettempdir()):
         try:
             handle, path = tempfile.mkstemp(".txt", "divebell-answer-", folder)

@@ -1,4 +1,4 @@
-"""`divebell trace`: what happened in a run, as a tree on the terminal or as a page."""
+"""`divebell trace`: shows what happened in a run, as a tree on the terminal or as a page."""
 
 import sys
 from pathlib import Path
@@ -20,7 +20,7 @@ from divebell_bridge.money.dollars import dollars
 
 MAX_CODE_LINES = 4
 MAX_SHOWN_CALLS = 6
-"""Of a cell; more are added up in one line, unless everything is asked for."""
+"""Of a cell; further ones are added up in one line, unless --full is given."""
 FULL_CHARACTERS = 100_000
 BODIES = (
     "query", "context", "prompt", "reply", "code", "stdout", "stderr", "repr", "traceback", "error", "arguments",
@@ -53,9 +53,9 @@ def trace(console: Console, file: Path, *, html: Path | None, full: bool) -> Non
 def _notes(read: Trace, roots: list[Span]) -> list[str]:
     notes = []
     if read.torn:
-        notes.append("the last line of the trace was broken off, and is left out")
+        notes.append("the last line of the trace was broken off and is left out")
     elif not read.complete:
-        notes.append("the trace has no end: the run was still going on, or was cut off")
+        notes.append("the trace has no end: the run was still in progress, or was cut off")
     if read.dropped:
         notes.append(f"{read.dropped:,} events are missing: they came faster than the disk took them")
     if not roots:
@@ -64,7 +64,7 @@ def _notes(read: Trace, roots: list[Span]) -> list[str]:
 
 
 def _add(tree: Tree, span: Span, *, full: bool) -> None:
-    """The children of a span, calls together where there are many. As deep as read_trace allows."""
+    """Add the children of a span; many calls become one line. Recursive, as deep as read_trace allows."""
     calls = [child for child in span.children if child.kind in ("call", "tool")]
     grouped = {id(call) for call in calls[MAX_SHOWN_CALLS:]} if len(calls) > MAX_SHOWN_CALLS + 1 and not full else set()
     is_group_shown = False
@@ -77,11 +77,11 @@ def _add(tree: Tree, span: Span, *, full: bool) -> None:
         branch = tree.add(_line(child))
         _add_bodies(branch, child, full=full)
         _add(branch, child, full=full)
-    said = "error" if span.data.get("status") == "failed" else "answer"
-    answer = body_text(span.data.get(said)) if span.kind == "run" else None
+    ending = "error" if span.data.get("status") == "failed" else "answer"
+    answer = body_text(span.data.get(ending)) if span.kind == "run" else None
     if answer is not None:
         shown = f"\n{clip_middle(for_terminal(answer), FULL_CHARACTERS)}" if full else f" {one_line(answer)}"
-        tree.add(Text.assemble((said, "bold red" if said == "error" else "bold green"), shown))
+        tree.add(Text.assemble((ending, "bold red" if ending == "error" else "bold green"), shown))
 
 
 def _add_bodies(tree: Tree, span: Span, *, full: bool) -> None:
@@ -151,7 +151,7 @@ def _summary(span: Span) -> str:
 
 
 def _facts(span: Span) -> str:
-    """Model, tokens, dollars and seconds: of the span's own call, or with all that is inside of it."""
+    """Model, tokens, cost and time, including all that is inside the span."""
     facts = []
     model = span.data.get("model")
     if isinstance(model, str) and model:

@@ -1,4 +1,4 @@
-"""Errors speak to a programmer, and name Python calls and arguments. Here they name what a person can type."""
+"""Errors are written for programmers, and name Python calls and arguments. Here they name what can be typed."""
 
 import re
 
@@ -54,10 +54,10 @@ def explain_renamed_flag(sentence: str) -> str | None:
 
 
 def for_a_terminal(sentence: str) -> str:
-    """The sentence with the command line's options in the place of Python's."""
+    """The sentence with the command line's options in place of Python's."""
     for python, option in _PHRASES:
         sentence = sentence.replace(python, option)
-    sentence = _SUBJECT.sub(lambda found: f"--{found[1].replace('_', '-')}", sentence)
-    sentence = _METADATA.sub(lambda found: f"--metadata {found[1]}", sentence)
+    sentence = _SUBJECT.sub(lambda match: f"--{match[1].replace('_', '-')}", sentence)
+    sentence = _METADATA.sub(lambda match: f"--metadata {match[1]}", sentence)
     sentence = _RATES.sub("", sentence)
-    return _ARGUMENT.sub(lambda found: FLAGS[found[1]], sentence)
+    return _ARGUMENT.sub(lambda match: FLAGS[match[1]], sentence)

@@ -139,7 +139,7 @@ def test_a_failed_cell_and_a_child_are_shown_as_such(pages: Any, see: Any) -> No
     expect(rows(page).locator(".tag", has_text="failed")).to_have_count(2)
     page.get_by_role("button", name=re.compile("^Children")).click()
     rows(page).last.click()
-    expect(page.locator("#detail h2")).to_have_text("Child 0.1")
+    expect(page.locator("#detail h2")).to_have_text("Child 0.1 · gpt-5-mini")
     expect(page.locator("#detail")).to_contain_text("12,400 euros")
 
 

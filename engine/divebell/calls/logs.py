@@ -1,8 +1,9 @@
-"""What happens in a run, to Python's logging: a line an event at DEBUG, under "divebell.run"; and of model calls, under
-"divebell.calls", each try and each wait at DEBUG, and a WARNING where a call that was tried again failed for good.
+"""Writes what happens in a run to Python's logging. Under "divebell.run": a line per event, at DEBUG. Under
+"divebell.calls": each attempt and each wait of a model call at DEBUG, and a WARNING if a call failed for good after
+several attempts.
 
-Names, counts, times and costs only. No line has a prompt, a reply, code or output: they are the customers', and may be
-hostile. What others wrote (a model's name, an error's sentence) is cut and escaped.
+Only names, counts, times and costs are logged. No line has a prompt, a reply, code or output: they belong to customers,
+and may be hostile. What others wrote (a model's name, an error's sentence) is clipped and escaped.
 """
 
 import logging
@@ -32,7 +33,7 @@ _calls_log = logging.getLogger("divebell.calls")
 
 
 def debug_listener() -> EventListener | None:
-    """What logs the events of a run that begins now; None where nobody would see it."""
+    """A listener that logs the events of a run; None if nobody would see them."""
     return _log_event if _log.isEnabledFor(logging.DEBUG) else None
 
 
@@ -82,7 +83,7 @@ def _failure(event: CallEnded | ToolEnded | ChildEnded | RunEnded) -> str:
 
 
 def log_retry(run_id: str, model: str, error: Exception, attempt: int, seconds: float) -> None:
-    """A call failed, and is made again after so many seconds."""
+    """A call failed, and is made again after `seconds`."""
     _calls_log.debug(
         "run %s: try %d of a call of %s failed, the next one in %.2f s: %s",
         run_id,
@@ -106,7 +107,7 @@ def log_failure(run_id: str, model: str, error: Exception, attempts: int) -> Non
 
 
 def log_waiting(run_id: str, model: str, refusal: Exception) -> None:
-    """A call waits for what other calls hold."""
+    """A call waits for money that other calls hold."""
     _calls_log.debug(
         "run %s: a call of %s waits for what others hold: %s",
         run_id,

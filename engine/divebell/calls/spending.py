@@ -14,17 +14,17 @@ from divebell_bridge.money.tally import Tally
 MAX_WARNED_NAMES = 1_000
 
 PRICES = "divebell.prices"
-"""The logger that names models whose price is not known."""
+"""The logger that names models whose price is unknown."""
 
 _log = logging.getLogger(PRICES)
 _lock = threading.Lock()
 _warned: set[str] = set()
-"""Names of models, by warn_of_unknown_price."""
+"""The names that warn_of_unknown_price has warned of."""
 
 
 def cost_text(amount: str, unpriced_calls: int) -> str:
-    """What was spent, for people: an amount of dollars as a text of digits, and how many calls are not in it because
-    their price is not known."""
+    """What was spent, in words: `amount` is dollars in digits; unpriced_calls are not in it, because their price is
+    unknown."""
     if not unpriced_calls:
         return f"${amount}"
     if not Decimal(amount):
@@ -43,46 +43,46 @@ def warn_of_unknown_price(model: Model, rates: RateCard) -> None:
             return
         _warned.add(name)
     _log.warning(
-        "the price of the model %s is not known, so its calls are missing from what runs cost: give it with rates=",
+        "the price of the model %s is unknown, so the cost of its calls is missing from all sums: set it with rates=",
         quote(name),
     )
 
 
 class Spending:
-    """A sum of runs' spending (Result.spend), in all and by model. Thread-safe."""
+    """The sum of what runs spent (Result.spend), in total and by model. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._total = _nothing()
+        self._total = _empty_sum()
 
     def add(self, spend: dict[str, Any]) -> None:
         """Add the spending of a run."""
         with self._lock:
-            _merge(self._total, spend)
+            _add_to(self._total, spend)
 
     def summary(self) -> dict[str, Any]:
-        """The sum so far, a copy."""
+        """A copy of the sum so far."""
         with self._lock:
-            copy = _nothing()
-            _merge(copy, self._total)
+            copy = _empty_sum()
+            _add_to(copy, self._total)
             return copy
 
     def reset(self) -> None:
-        """Start counting anew."""
+        """Start again from zero."""
         with self._lock:
-            self._total = _nothing()
+            self._total = _empty_sum()
 
 
-def _nothing() -> dict[str, Any]:
+def _empty_sum() -> dict[str, Any]:
     return {**Tally().as_dict(), "models": {}}
 
 
-def _merge(into: dict[str, Any], spend: dict[str, Any]) -> None:
+def _add_to(total: dict[str, Any], spend: dict[str, Any]) -> None:
     _add(into, spend)
     for model, account in spend.get("models", {}).items():
-        _add(into["models"].setdefault(model, Tally().as_dict()), account)
+        _add(total["models"].setdefault(model, Tally().as_dict()), account)
 
 
 def _add(into: dict[str, Any], spend: dict[str, Any]) -> None:
     for name in Tally().as_dict():
-        into[name] += spend[name]
+        total[name] += spend[name]

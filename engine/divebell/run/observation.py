@@ -1,10 +1,10 @@
-"""What the root model sees of its cells: the output, shortened, with what it needs to go on."""
+"""What the root model sees of its cells: their output, clipped, and what it needs in order to continue."""
 
 from divebell.cell import Cell
 from divebell.text import clip_middle
 
 
-def of_cells(cells: list[Cell], skipped: int, limit: int) -> str:
+def describe_cells(cells: list[Cell], skipped: int, limit: int) -> str:
     """The observation for a reply's cells, at most about `limit` characters in all."""
     parts = []
     each = max(limit // max(len(cells), 1), 200)

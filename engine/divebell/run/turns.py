@@ -225,7 +225,7 @@ class TurnLoop:
         if not cells:
             return said or self._turns.no_code()
         skipped = len(parsed.code_blocks) - len(cells)
-        seen = observation.of_cells(cells, skipped, self._options.max_shown_characters)
+        seen = observation.describe_cells(cells, skipped, self._options.max_shown_characters)
         return f"{seen}\n\n{said}" if said else seen
 
     async def _land(self, history: History, stop: Stop, refusal: DivebellError | None) -> Ending:

@@ -78,11 +78,11 @@ def _empty_sum() -> dict[str, Any]:
 
 
 def _add_to(total: dict[str, Any], spend: dict[str, Any]) -> None:
-    _add(into, spend)
+    _add_counters(total, spend)
     for model, account in spend.get("models", {}).items():
-        _add(total["models"].setdefault(model, Tally().as_dict()), account)
+        _add_counters(total["models"].setdefault(model, Tally().as_dict()), account)
 
 
-def _add(into: dict[str, Any], spend: dict[str, Any]) -> None:
+def _add_counters(total: dict[str, Any], spend: dict[str, Any]) -> None:
     for name in Tally().as_dict():
         total[name] += spend[name]

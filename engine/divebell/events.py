@@ -50,14 +50,14 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Event:
-    """One thing that happened: what all events have. The run fills it in as it reports the event.
+    """One thing that happened. All events have these fields; the run fills them in when it reports the event.
 
     kind: the event's name in a trace file; one for each class.
     path: which run: "0" is the query's own, "0.2" its second child.
     turn: the iteration, from 1; 0 before the first.
     seconds: since the query began.
     run_id: the run's id, as in Result.run_id, the ledger and the journal; the same for its children.
-    metadata: what the application said of the run: RLM(metadata=...) and run(metadata=...).
+    metadata: the application's own labels: RLM(metadata=...) and run(metadata=...).
     """
 
     kind: ClassVar[str]
@@ -68,8 +68,8 @@ class Event:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     def to_record(self) -> dict[str, Any]:
-        """The fields of its class by name, as they are, without those that do not apply (None by default). `usage` is
-        laid out flat. A trace line has these as its `data`."""
+        """The fields of the event's own class by name, except those that do not apply (None by default). The fields of
+        `usage` are among them. A trace line has this record as its `data`."""
         record: dict[str, Any] = {}
         for own in fields(self)[len(fields(Event)) :]:
             value = getattr(self, own.name)
@@ -81,7 +81,7 @@ class Event:
 
     @property
     def data(self) -> Mapping[str, Any]:
-        """`to_record()`, read-only: for what handles events of every kind alike, such as code that forwards them."""
+        """`to_record()`, read-only: for code that handles events of every kind alike, for example to forward them."""
         return MappingProxyType(self.to_record())
 
     def __repr__(self) -> str:
@@ -91,15 +91,16 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class CallUsage:
-    """What a model call that was answered used and cost, all its attempts together.
+    """What a model call with a reply used and cost, all its attempts together.
 
     attempts: how often it was tried.
-    input_tokens, output_tokens, cached_input_tokens: as they are billed; the cached ones are among the input's.
-    picodollars: what it cost, in millionths of a millionth of a dollar.
-    memo: it was answered from the memo, at no cost. uncertain: a part of the cost is what may have been charged.
-    unpriced: the model's price is not known, so that its cost is in no sum.
-    finish_reason: why the reply ended, in the endpoint's word.
-    output_limit_tokens: the limit that was sent, which may be lower than the one that the run's settings have.
+    input_tokens, output_tokens, cached_input_tokens: as billed; the cached ones are part of the input.
+    picodollars: the cost, in units of 10**-12 dollars.
+    memo: whether it was answered from earlier replies, at no cost (RLM(memo=...)).
+    uncertain: whether part of the cost is only what an endpoint may have billed.
+    unpriced: whether the model's price is unknown, so that no sum includes the cost.
+    finish_reason: why the reply ended, as Completion.finish_reason.
+    output_limit_tokens: the limit that was sent; it may be lower than the one that the run was given.
     """
 
     attempts: int
@@ -118,8 +119,8 @@ class CallUsage:
 class RunStarted(Event):
     """A run begins.
 
-    query: what it is asked. context: a description of what it is about, with its size. depth: 0 for the query's own
-    run. model: the name of its root model.
+    query: the question. context: a description of the context, with its size. depth: 0 for the query's own run.
+    model: the name of the root model.
     """
 
     kind = "run"
@@ -133,8 +134,8 @@ class RunStarted(Event):
 class RootReplied(Event):
     """The root model has replied.
 
-    messages: those of the request that no earlier event of this run had. reply: the text, without the model's thoughts.
-    is_cut: whether the reply ends before its end. call_seconds: how long the last attempt took.
+    messages: those of the request that no earlier event of this run had. reply: the text, without the model's thinking.
+    is_cut: whether the reply was cut off. call_seconds: how long the last attempt took.
     """
 
     kind = "reply"
@@ -156,7 +157,7 @@ class CellStarted(Event):
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class CellEnded(Event):
-    """A cell has ended: the code that it ran, and what came of it."""
+    """A cell has ended: the code that it ran, and its result."""
 
     kind = "cell"
     code: str
@@ -168,8 +169,8 @@ class CallEnded(Event):
     """A sub-call has ended. Either it has a reply and its usage, or an error.
 
     number: the sub-call's, from 1, in the order in which the code asked. call_seconds: how long the last attempt took;
-    where it failed, how long all took. schema: whether the code asked for data. repair: which repair of a reply that
-    did not fit the schema this is; 0 for the first call. images: how many were sent.
+    if it failed, how long all attempts took. schema: whether the code asked for data. repair: 0 for the first call, n
+    for the n-th repair of a reply that did not fit the schema. images: how many were sent.
     error, error_type: why it failed, in a sentence, and the exception's class.
     """
 
@@ -191,7 +192,7 @@ class CallEnded(Event):
 class ToolEnded(Event):
     """A tool that the code called has ended. Either it has a result, or an error.
 
-    name: the tool's; "unknown" where the application has none of the name that the code used. arguments,
+    name: the tool's; "unknown" if the application has no tool of the name that the code used. arguments,
     keyword_arguments, result: plain data.
     """
 
@@ -215,7 +216,7 @@ class ChildEnded(Event):
     """A child has ended. The event belongs to the run that asked for it.
 
     number: the child's, from 1: the child of run "0.2" with number 3 is run "0.2.3". prompt: what it was asked. answer:
-    its answer; where it has an error, what it had by then. iterations, status, spend: as in its Result.
+    its answer, or what it had by then if it failed. iterations, status, spend: as in its Result.
     error, error_type: why it has no answer, in a sentence, and the exception's class.
     """
 

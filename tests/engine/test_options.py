@@ -23,7 +23,7 @@ from divebell import (
     Sandbox,
     Tools,
 )
-from divebell.options import RENAMED, Options
+from divebell.options import RENAMED, Options, use_current_names
 from divebell.session import Session
 from divebell.wiring import RLMOptions, Wiring
 from tests.support.names import name_value
@@ -82,6 +82,35 @@ def test_former_names_elsewhere_are_refused_too() -> None:
         Level(**small)
     with pytest.raises(AttributeError, match=r"Result\.trace is now called Result\.turns"):
         _ = RLM(answering()).run("c", "q").trace  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "now"),
+    [
+        ("no answer after 3 turns: max_repairs allows more", "no answer after 3 turns: max_answer_retries allows more"),
+        (
+            "too long; set window_tokens= (--window-tokens)",
+            "too long; set context_window_tokens= (--context-window-tokens)",
+        ),
+        (
+            "set context_window_tokens= (--context-window-tokens)",
+            "set context_window_tokens= (--context-window-tokens)",
+        ),
+        ("the preview was small", "the preview was small"),
+    ],
+)
+def test_the_errors_of_earlier_journals_are_read_with_the_present_names(recorded: str, now: str) -> None:
+    assert use_current_names(recorded) == now
+
+
+def test_a_header_has_the_names_of_the_past_and_gives_the_same_options_back() -> None:
+    options = Options(seed=7, tool_seconds=5.0, max_answer_retries=9, show_preview=False, instructions="Be short.")
+    header = options.to_header()
+    assert (header["max_repairs"], header["preview"], header["window_tokens"]) == (9, False, 128_000)
+    assert Options.from_header(header) == options
+    for name in header:
+        with pytest.raises(ConfigurationError, match=f"^{name}$"):
+            Options.from_header({**header, name: {}})
 
 
 def test_an_option_that_an_engine_does_not_have_is_refused() -> None:

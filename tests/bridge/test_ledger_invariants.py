@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from divebell_bridge.money.amounts import Amounts, Caps, Limit
 from divebell_bridge.money.bids import CallBid
 from divebell_bridge.money.errors import BudgetExceeded
-from divebell_bridge.money.escrow import Bid, Fixed
+from divebell_bridge.money.escrow import AccountKind, Bid, Fixed, HoldState
 from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.memory_ledger import MemoryLedger
 from divebell_bridge.money.rates import Rate
@@ -42,7 +42,7 @@ class Entry:
     amounts: Amounts
     is_reserve: bool
     spent: Amounts | None = None
-    state: str = "held"
+    state: HoldState = "held"
 
 
 @dataclass(eq=False)
@@ -249,7 +249,7 @@ class Money(RuleBasedStateMachine):
         parent: Node | None,
         worker: int,
         wanted: Caps,
-        kind: str,
+        kind: AccountKind,
         *,
         in_full: bool = False,
         ticket: int | None = None,
@@ -346,7 +346,7 @@ class Money(RuleBasedStateMachine):
     def open_calls(self) -> list[tuple[Node, Entry]]:
         return [pair for pair in self.entries() if pair[1].spent is None and not pair[1].is_reserve]
 
-    def settled(self, node: Node, entry: Entry, spent: Amounts, state: str, overrun: bool = False) -> None:
+    def settled(self, node: Node, entry: Entry, spent: Amounts, state: HoldState, overrun: bool = False) -> None:
         kept = self.ledger_of(node).settle(entry.id, spent, state=state, overrun=overrun)
         assert (kept.state, kept.spent) == (state, spent)
         entry.spent, entry.state = spent, state

@@ -44,7 +44,7 @@ MISTAKES: dict[str, Callable[[Ledger], object]] = {
     "settle what there is not": lambda ledger: ledger.settle("nothing", NOTHING),
     "refund with a cost": lambda ledger: ledger.settle("held", Amounts(1, 0, 0), state="refunded"),
     "end a hold as held": lambda ledger: ledger.settle("held", NOTHING, state="held"),
-    "forgive": lambda ledger: ledger.settle("held", NOTHING, state="forgiven"),
+    "forgive": lambda ledger: ledger.settle("held", NOTHING, state="forgiven"),  # type: ignore[arg-type]
     "open with less than nothing": lambda ledger: ledger.open(
         "x", kind="run", label="x", parent=None, wanted=Caps(-1, None, None)
     ),

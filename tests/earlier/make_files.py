@@ -23,7 +23,7 @@ import pytest
 from divebell import RLM, Budget, Completion, DivebellError, Limits, ModelError, ModelRequest, Rate, Usage
 from divebell.testing import ScriptedModel, replay
 from divebell_bridge.money.amounts import Amounts, Caps
-from divebell_bridge.money.escrow import Fixed
+from divebell_bridge.money.escrow import Fixed, HoldState
 from divebell_bridge.money.sqlite import books as sqlite_books
 from divebell_bridge.money.sqlite import ledger as sqlite_ledger
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
@@ -203,7 +203,8 @@ def use(ledger: SQLiteLedger, day: str | None, name: str, *, close: bool) -> Non
     ledger.open(f"{name}.1", kind="child", label="0.1", parent=name, wanted=Caps(20_000_000, None, 5))
     ledger.hold(name, f"{name} reserve", CALL, model="root", reserve=True)
     for account in (name, f"{name}.1"):
-        for state, cost in (("settled", COST), ("refunded", Amounts()), ("uncertain", CALL.amounts(0))):
+        ends: dict[HoldState, Amounts] = {"settled": COST, "refunded": Amounts(), "uncertain": CALL.amounts(0)}
+        for state, cost in ends.items():
             ledger.hold(account, f"{account} {state}", CALL, model="sub")
             ledger.settle(f"{account} {state}", cost, state=state)
     if close:

@@ -9,7 +9,7 @@ from typing import Protocol
 from divebell_bridge.money import escrow
 from divebell_bridge.money.amounts import NOTHING, Amounts, Limit
 from divebell_bridge.money.errors import BudgetExceeded, LedgerError
-from divebell_bridge.money.escrow import MAX_TREE_DEPTH, Account, Below, Bid, Grant, HoldEntry
+from divebell_bridge.money.escrow import MAX_TREE_DEPTH, Account, Below, Bid, Grant, HoldEntry, HoldState
 
 STALE_TICKET_SECONDS = 60.0
 """A ticket that was not renewed for that long no longer counts: the thread or event loop that took it has ended."""
@@ -116,7 +116,7 @@ def decide_replacing(books: Books, chain: list[Account], bid: Bid, replacing: st
     return grant
 
 
-def end_hold(books: Books, entry: HoldEntry, spent: Amounts, state: str, overrun: bool = False) -> None:
+def end_hold(books: Books, entry: HoldEntry, spent: Amounts, state: HoldState, overrun: bool = False) -> None:
     """A hold ends: what it cost is spent in its accounts, and the rest is free again."""
     chain = chain_of(books, entry.account)
     escrow.replace(chain, entry.amounts, spent, reserve=entry.purpose == "reserve", overrun=overrun)

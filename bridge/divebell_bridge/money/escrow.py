@@ -26,7 +26,7 @@ processes, which is the ledger's business (ledger.py), as is remembering which h
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from divebell_bridge.money.amounts import NO_CAPS, NOTHING, Amounts, Caps, Limit
 from divebell_bridge.money.errors import BudgetExceeded
@@ -34,6 +34,13 @@ from divebell_bridge.money.errors import BudgetExceeded
 MAX_HOLDERS_NAMED = 20
 MAX_TREE_DEPTH = 64
 """Accounts from a leaf to its root: a run's children, the run, a day, a tenant, and room."""
+
+AccountKind = Literal["tenant", "daily", "day", "run", "child"]
+"""A "day" is a tenant's account for a day, "daily" keeps the caps of each."""
+HoldState = Literal["held", "settled", "uncertain", "refunded"]
+"""A hold is "held", and then for good "settled", "uncertain" (its cost is not known) or "refunded"."""
+HoldPurpose = Literal["call", "reserve"]
+"""A "reserve" is kept back for a run's last call."""
 
 Carved = tuple[bool, ...]
 """In each limit, whether an account's cap is carved out of its parent's."""
@@ -43,14 +50,13 @@ NOT_CARVED: Carved = (False,) * len(Limit)
 
 @dataclass(slots=True)
 class Account:
-    """One account. `kind` is "tenant", "daily" (the caps of each day), "day", "run" or "child"; `label` is its name for
-    people.
+    """One account. `label` is its name for people.
 
     reserved: the part of `held` that waits for a run's last call, so that no other call can count on it.
     """
 
     id: str
-    kind: str
+    kind: AccountKind
     label: str
     parent: str | None = None
     worker: int | None = None
@@ -414,13 +420,13 @@ def _with_more(amounts: Amounts, limit: Limit, by: int) -> Amounts:
 
 @dataclass(slots=True)
 class HoldEntry:
-    """One hold as the ledger keeps it. `state`: "held", then for good "settled", "uncertain" or "refunded"."""
+    """One hold as the ledger keeps it."""
 
     id: str
     account: str
     worker: int | None
     model: str
     amounts: Amounts
-    purpose: str = "call"
-    state: str = "held"
+    purpose: HoldPurpose = "call"
+    state: HoldState = "held"
     spent: Amounts = field(default=NOTHING)

@@ -36,7 +36,16 @@ from divebell_bridge.money.books import (
 )
 from divebell_bridge.money.changes import Changes
 from divebell_bridge.money.errors import ConfigurationError, LedgerError
-from divebell_bridge.money.escrow import MAX_TREE_DEPTH, Account, Bid, Grant, HoldEntry
+from divebell_bridge.money.escrow import (
+    MAX_TREE_DEPTH,
+    Account,
+    AccountKind,
+    Bid,
+    Grant,
+    HoldEntry,
+    HoldPurpose,
+    HoldState,
+)
 
 MAX_TENANT_NAME = 100
 
@@ -117,7 +126,7 @@ class Ledger(ABC):
         self,
         account_id: str,
         *,
-        kind: str,
+        kind: AccountKind,
         label: str,
         parent: str | None,
         wanted: Caps,
@@ -208,12 +217,12 @@ class Ledger(ABC):
             grant = decide_replacing(books, chain, bid, replacing)
             _check_amounts(*grant.amounts)
             escrow.place(chain, grant.amounts, reserve=reserve)
-            purpose = "reserve" if reserve else "call"
+            purpose: HoldPurpose = "reserve" if reserve else "call"
             books.put_hold(HoldEntry(hold_id, account_id, self.worker, model, grant.amounts, purpose))
             put_accounts(books, chain)
             return grant
 
-    def settle(self, hold_id: str, spent: Amounts, *, state: str = "settled", overrun: bool = False) -> HoldEntry:
+    def settle(self, hold_id: str, spent: Amounts, *, state: HoldState = "settled", overrun: bool = False) -> HoldEntry:
         """End a hold: `spent` is what it cost. `state` is "settled", "uncertain" or "refunded".
 
         A hold that has ended already, because its account was closed or its process was taken for dead, stays as it
@@ -245,7 +254,7 @@ class Ledger(ABC):
         return spent
 
     def settle_eventually(
-        self, hold_id: str, spent: Amounts, *, state: str = "settled", overrun: bool = False
+        self, hold_id: str, spent: Amounts, *, state: HoldState = "settled", overrun: bool = False
     ) -> HoldEntry | None:
         """As `settle`, but where the ledger cannot be written now: then later (Backlog), and None is returned."""
         return self.backlog.finish(

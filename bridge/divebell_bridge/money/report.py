@@ -10,12 +10,12 @@ yet; the sum of the two is the ledger's.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Protocol, Self
+from typing import Protocol, Self, get_args
 
 from divebell_bridge.money.amounts import NO_CAPS, NOTHING, Amounts, Caps, Limit
-from divebell_bridge.money.escrow import MAX_TREE_DEPTH, Account, Below, room
+from divebell_bridge.money.escrow import MAX_TREE_DEPTH, Account, AccountKind, Below, HoldState, room
 
-ACCOUNT_KINDS = ("tenant", "daily", "day", "run", "child")
+ACCOUNT_KINDS: tuple[AccountKind, ...] = get_args(AccountKind)
 MAX_ROWS = 20_000
 """Of each kind that is reported. `LedgerReports.is_cut` says whether there were more."""
 
@@ -156,7 +156,7 @@ class LedgerReports(Protocol):
     def has_tenant(self, name: str) -> bool: ...
 
     def holds(
-        self, *, tenant: str | None = None, state: str = "held", limit: int = MAX_ROWS, died_only: bool = False
+        self, *, tenant: str | None = None, state: HoldState = "held", limit: int = MAX_ROWS, died_only: bool = False
     ) -> list[HoldReport]:
         """The holds in that state, newest first; of one tenant, or of all. died_only: those of dead processes."""
         ...

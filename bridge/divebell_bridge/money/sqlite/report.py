@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from divebell_bridge.money.amounts import Amounts, Caps, Limit
 from divebell_bridge.money.errors import LedgerError
-from divebell_bridge.money.escrow import MAX_TREE_DEPTH, Account
+from divebell_bridge.money.escrow import MAX_TREE_DEPTH, Account, HoldState
 from divebell_bridge.money.liveness import is_alive, lock_path
 from divebell_bridge.money.report import (
     ACCOUNT_KINDS,
@@ -170,7 +170,7 @@ class SQLiteReader:
             return bool(self._rows("SELECT 1 FROM accounts WHERE id = ?", (f"tenant:{name}",)))
 
     def holds(
-        self, *, tenant: str | None = None, state: str = "held", limit: int = MAX_ROWS, died_only: bool = False
+        self, *, tenant: str | None = None, state: HoldState = "held", limit: int = MAX_ROWS, died_only: bool = False
     ) -> list[HoldReport]:
         with mapping_sqlite_errors(self.path):
             rows = self._db.execute(_SELECT_HOLDS + "WHERE state = ? ORDER BY opened DESC, id", (state,))

@@ -19,6 +19,7 @@ from divebell.errors import DivebellError
 from divebell.events import Event, RunEnded, RunStarted
 from divebell.prompts import PromptFacts, ToolFacts, Turns, budget_line, opening_messages
 from divebell.run.answers import Answer
+from divebell.run.ending import Ending
 from divebell.run.history import History
 from divebell.run.host import RunHost
 from divebell.run.levels import ResolvedLevel
@@ -29,7 +30,7 @@ from divebell.run.session_state import SessionState
 from divebell.run.setup import QueryScope
 from divebell.run.subcalls import SubCalls
 from divebell.run.threads import in_thread
-from divebell.run.turns import Ending, TurnLoop
+from divebell.run.turns import TurnLoop
 from divebell.sandbox.sandbox import Sandbox
 from divebell.sandbox.tools import Tools
 from divebell_bridge.money.meter import Meter

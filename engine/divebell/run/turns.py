@@ -7,7 +7,7 @@ is not possible, or the model fails for good, the run ends with a draft (drafts.
 
 import functools
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import anyio
 
@@ -17,11 +17,13 @@ from divebell.errors import ContextTooLongError, DivebellError, ModelError, RunE
 from divebell.events import CellEnded, CellStarted, EventListener, LimitReached
 from divebell.prompts import Turns
 from divebell.replies.notes import Note
-from divebell.replies.replies import Reply, answers_in_code, asks_in_code, parse_reply
+from divebell.replies.replies import Reply, parse_reply
 from divebell.run import drafts, landing, observation
 from divebell.run.answers import Answer, Answers, NoAnswer
+from divebell.run.ending import Ending
 from divebell.run.history import History
 from divebell.run.host import RunHost
+from divebell.run.last_answer import LastAnswer, NoLastAnswer
 from divebell.run.levels import ResolvedLevel
 from divebell.run.pace import Pace
 from divebell.run.repetition import SAME_REPLIES, Repetition
@@ -34,20 +36,6 @@ from divebell.schemas import AnswerSchema
 from divebell.stop import Stop
 from divebell_bridge.money.errors import BudgetExceeded, LedgerError
 from divebell_bridge.money.meter import Meter
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ending:
-    """How a run ended.
-
-    stop: the limit that ended its turns, if one did. is_cut: whether the answer was cut off. error: why there is only a
-    draft in place of an answer.
-    """
-
-    answer: Answer
-    stop: Stop | None = None
-    is_cut: bool = False
-    error: DivebellError | None = None
 
 
 class TurnLoop:
@@ -92,6 +80,9 @@ class TurnLoop:
             max_retries=self._options.max_answer_retries,
             journal=scope.journal,
             path=meter.path,
+        )
+        self._last_answer = LastAnswer(
+            self, root=root, answers=self.answers, turns=turns, journal=scope.journal, meter=meter
         )
 
     def draft(self) -> str:
@@ -181,7 +172,7 @@ class TurnLoop:
             began = time.monotonic()
             reply = await self._root.turn(self.turn, history)
             parsed = parse_reply(reply.text, is_cut=reply.is_cut, tool_calls=reply.completion.tool_calls)
-            cells = await self._run_cells(parsed.code_blocks)
+            cells = await self.run_cells(parsed.code_blocks)
             self.finished.append(Turn(reply=reply.text, cells=tuple(cells), seconds=time.monotonic() - began))
             said = "" if self._journal.is_by_older_rules else reply.text
             attempt = await self.answers.judge_turn(cells, parsed.final, said, parsed.code_blocks)
@@ -234,7 +225,7 @@ class TurnLoop:
         over = self._turns.landing(stop.limit) if stop.limit in landing.BUDGETS else self._turns.exhausted()
         try:
             with anyio.fail_after(landing.seconds_for_last_call(self._meter.seconds_left)):
-                reply = await self._last_reply(history, over)
+                reply = await self._last_answer.request(history, over)
         except (BudgetExceeded, ModelError) as error:
             if refusal is not None:
                 refusal.__cause__ = error
@@ -242,74 +233,10 @@ class TurnLoop:
         except TimeoutError:
             return await self._end_with_draft(refusal or self._timeout_refusal(), stop)
         history.append("assistant", reply.text)
-        return await self._best_answer(reply, stop)
-
-    async def _last_reply(self, history: History, over: str) -> RootReply:
-        """The reply to the last call, with as much of the history as the reserve pays for. If the reply is cut off, a
-        shorter one is requested once."""
-        tries = landing.last_messages(history.messages, history.opening, over, instructions=history.instructions)
-        failure: BudgetExceeded | ContextTooLongError | None = None
-        cut: RootReply | None = None
-        attempts = cuts = 0
-        for messages in tries:
-            while True:
-                try:
-                    reply = await self._root.last(attempts, messages)
-                except (BudgetExceeded, ContextTooLongError) as error:
-                    attempts += 1
-                    failure = failure or error
-                    break
-                attempts += 1
-                if not reply.is_cut or parse_reply(reply.text, is_cut=True).final is not None:
-                    return reply
-                cut = reply if cut is None or len(reply.text) > len(cut.text) else cut
-                if cuts == landing.MAX_CUT_ATTEMPTS:
-                    return cut
-                cuts += 1
-                messages = landing.with_request(messages, self._turns.last_cut(reply.limit_tokens))
-            if cut is not None:
-                return cut
-        assert failure is not None
-        raise failure
-
-    async def _best_answer(self, reply: RootReply, stop: Stop) -> Ending:
-        """The last reply as an answer: its FINAL, or else all of it. A draft if it does not fit the schema."""
-        parsed = parse_reply(reply.text, is_cut=reply.is_cut)
-        attempt = await self._attempt_of_last(parsed)
-        if isinstance(attempt, Answer):
-            return Ending(answer=attempt, stop=stop)
-        text = reply.text.strip()
-        if reply.is_cut and (not text or self.answers.has_schema):
-            limit = f"at its output limit of {reply.limit_tokens:,} tokens" if reply.is_at_its_limit else "by a filter"
-            error = RunError(f"the last answer was cut off {limit}: max_output_tokens or the budget allows more")
-            return await self._end_with_draft(error, stop, text=text, is_cut=bool(text))
-        if not text and not self._journal.is_by_older_rules:
-            return await self._end_with_draft(RunError("the model's last answer was empty"), stop)
-        if attempt is not None and not self.answers.has_schema and not self._journal.is_by_older_rules:
-            why = " ".join(attempt.problem.split())[:1000] or "its code failed"
-            return await self._end_with_draft(RunError(f"the last reply gave no answer: {why}"), stop)
-        attempt = self.answers.judge_text(text)
-        if isinstance(attempt, Answer):
-            return Ending(answer=attempt, stop=stop, is_cut=reply.is_cut)
-        misfit = RunError(f"the answer does not fit the schema: {'; '.join(self.answers.last_errors)}"[:2000])
-        said = "" if parsed.code_blocks else text
-        given = said if parsed.final is None else parsed.final.text or parsed.final.value
-        return await self._end_with_draft(misfit, stop, text=given)
-
-    async def _attempt_of_last(self, parsed: Reply) -> Answer | NoAnswer | None:
-        """The answer that the last reply gives by a call of FINAL, FINAL_VAR or SUBMIT, in its text or in code, which
-        is run; None where it calls none of them."""
-        blocks = parsed.code_blocks if any(map(answers_in_code, parsed.code_blocks)) else ()
-        if any(map(asks_in_code, blocks)) and not self._journal.is_by_older_rules:
-            return NoAnswer("its code asks a model, and the run has ended.")  # the reply would be in no journal
-        cells: list[Cell] = []
-        if blocks and not self._journal.is_by_older_rules:
-            with anyio.move_on_after(landing.seconds_for_last_call(self._meter.seconds_left)):
-                cells = await self._run_cells(blocks)
-            attempt = await self.answers.judge_turn(cells, None)
-            if isinstance(attempt, Answer) or parsed.final is None:
-                return attempt
-        return await self.answers.judge_final(parsed.final) if parsed.final is not None else None
+        ending = await self._last_answer.judge(reply, stop)
+        if isinstance(ending, NoLastAnswer):
+            return await self._end_with_draft(ending.error, stop, text=ending.text, is_cut=ending.is_cut)
+        return ending
 
     async def _end_with_draft(
         self, error: DivebellError, stop: Stop | None = None, *, text: str = "", is_cut: bool = False
@@ -325,7 +252,7 @@ class TurnLoop:
             raise error
         return Ending(answer=Answer(draft, None), stop=stop, is_cut=is_cut, error=error)
 
-    async def _run_cells(self, blocks: tuple[str, ...]) -> list[Cell]:
+    async def run_cells(self, blocks: tuple[str, ...]) -> list[Cell]:
         """Run the blocks in order, up to the first that fails or calls SUBMIT."""
         cells: list[Cell] = []
         for code in blocks:

@@ -219,7 +219,7 @@ def test_names_are_those_of_the_card_and_the_applications_own() -> None:
 
 @pytest.mark.parametrize("own", [{"m": ("1", "2")}, {"m": None}, {7: Rate(1, 2)}])
 def test_what_is_no_rate_is_refused_in_one_sentence(own: dict[str, Rate]) -> None:
-    with pytest.raises(ConfigurationError, match="rates are a Rate by the name of a model"):
+    with pytest.raises(ConfigurationError, match="rates must map names of models to Rates"):
         RateCard(own)
 
 

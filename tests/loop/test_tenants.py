@@ -73,12 +73,12 @@ NONSENSE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a day's cap as a text": (lambda path: Engine().tenant("a", per_day="5.00"), "per_day must be a Budget"),  # type: ignore[arg-type]
     "a total as a number": (lambda path: Engine().tenant("a", total=5), "total must be a Budget"),  # type: ignore[arg-type]
     "a run's cap as a text": (lambda path: Engine().tenant("a", budget="5.00"), "budget must be a Budget"),  # type: ignore[arg-type]
-    "rates as a list": (lambda path: Engine(rates=["m"]), "rates are a Rate by the name"),  # type: ignore[arg-type]
-    "a run's rates as a list": (lambda path: RLM(ScriptedModel(), rates=["m"]), "rates are a Rate by the name"),  # type: ignore[call-overload]
-    "a tenant's rates as a list": (lambda path: Engine().tenant("a", rates=["m"]), "rates are a Rate by the name"),  # type: ignore[arg-type]
+    "rates as a list": (lambda path: Engine(rates=["m"]), "rates must map names of models"),  # type: ignore[arg-type]
+    "a run's rates as a list": (lambda path: RLM(ScriptedModel(), rates=["m"]), "rates must map names of models"),  # type: ignore[call-overload]
+    "a tenant's rates as a list": (lambda path: Engine().tenant("a", rates=["m"]), "rates must map names of models"),  # type: ignore[arg-type]
     "a tenant's rate as a text": (
         lambda path: Engine().tenant("a", rates={"m": "1/2"}),  # type: ignore[dict-item]
-        "rates are a Rate by the name",
+        "rates must map names of models",
     ),
 }
 

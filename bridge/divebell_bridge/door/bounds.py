@@ -15,16 +15,16 @@ MAX_OPEN_CALLS = 10_000
 CELL_TOOL_CALLS = 10_000
 """Calls of tools by one cell, unless the host allows it another number."""
 MAX_MODEL_NAME_CHARACTERS = 200
-"""A model's name, where code gives one; and where a ledger keeps one, which cuts a longer name."""
+"""A model's name that code gives; and one that a ledger keeps, where a longer name is cut."""
 MAX_TOOL_NAME_CHARACTERS = 100
 """A tool's name."""
 MAX_WAIT_SECONDS = 1e9
-"""How long code may wait for calls; to wait without a limit is to wait so long."""
+"""How long code may wait for calls. A wait without a limit ends after this time."""
 MAX_ANSWER_BYTES = 16 << 20
-"""The value that code gives as the answer, as the wire has it: refused in the guest where it is over that, and at the
-door where the request is."""
+"""The value that code gives as the answer, encoded for the wire. The guest refuses a larger value, the door a larger
+request."""
 MAX_TOOL_RESULT_BYTES = 16 << 20
-"""What a tool returns, as the wire has it."""
+"""What a tool returns, encoded for the wire."""
 MAX_COLLECTED_BYTES = 16 << 20
 """Outcomes of calls in one answer to a wait, but for one outcome that is larger by itself; the next has the rest."""
 
@@ -35,8 +35,8 @@ MAX_VARIABLE_NAME_CHARACTERS = 200
 MAX_GUEST_ERROR_CHARACTERS = 20_000
 """An error's message, and its traceback, as the guest sends it: what is longer is cut in the middle."""
 MAX_INTEGER_BITS = 4_096
-"""An integer that is shown in decimal digits, as those in an answer are. Python's time for that grows with the square
-of its length."""
+"""An integer that is written in decimal digits, as in an answer: Python's time for that grows with the square of its
+length."""
 
 assert MAX_BATCH_PROMPTS <= MAX_OPEN_CALLS, "a batch can be started without waiting"
 assert MAX_TOOL_RESULT_BYTES <= MAX_COLLECTED_BYTES, "a tool's result is collected as any outcome"

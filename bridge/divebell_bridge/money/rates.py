@@ -8,7 +8,7 @@ from divebell_bridge.money.token_prices import FREE, LongPrompt, Rate
 
 __all__ = ["FREE", "LongPrompt", "Rate", "RateCard"]
 
-_RATES_ARE = 'rates are a Rate by the name of a model, as {"my-model": Rate.per_million("0.25", "2.00")}'
+_RATES_ARE = 'rates must map names of models to Rates, as {"my-model": Rate.per_million("0.25", "2.00")}'
 
 
 class RateCard:

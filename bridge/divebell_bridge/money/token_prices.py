@@ -1,13 +1,13 @@
-"""`Rate`: what a model's tokens cost, as integers, and the two sums that the meter needs of it: hold and cost.
+"""`Rate`: what a model's tokens cost, as integers, and the two sums that the meter needs: the hold and the cost.
 
-Guaranteed: a call within so many input and output tokens never costs more than the hold for these numbers, whichever
-part of its input was cached or written to the cache, and on whichever side of a long-prompt threshold it ends up.
+Guaranteed: a call with at most the given input and output tokens never costs more than the hold for these numbers,
+whichever part of its input was cached or written to the cache, and on whichever side of a long-prompt threshold it is.
 
-A fee for each request is part of both sums. Where an endpoint may answer from a dearer service tier, `tier_percents`
-has what that costs: the hold is for the dearest, the cost is that of the tier which the reply names.
+A fee for each request is part of both sums. If an endpoint may answer from a more expensive service tier,
+`tier_percents` says what that costs: the hold is for the most expensive tier, the cost for the one that the reply names.
 
-Not modelled: what Divebell never asks a provider for, such as batches, searches, sound and caches kept longer than by
-default. A host whose models do must give a rate that covers it: a fee for as many searches as one request may make.
+Not modelled: what Divebell never asks a provider for, such as batches, searches, audio and caches kept longer than by
+default. If an application's models do so, its rate must cover it: a fee for as many searches as one request may make.
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,7 +36,7 @@ def _picodollars_per_token(dollars_per_million: "str | Decimal", what: str) -> i
 
 @dataclass(frozen=True)
 class LongPrompt:
-    """A call whose input is over `over_input_tokens` is charged at `rate`, all of its tokens, the first ones too."""
+    """All tokens of a call whose input is over `over_input_tokens` are charged at `rate`, including the first ones."""
 
     over_input_tokens: int
     rate: "Rate"
@@ -44,11 +44,11 @@ class LongPrompt:
     def __post_init__(self) -> None:
         if type(self.over_input_tokens) is not int or not 0 <= self.over_input_tokens <= MAX_COUNT:
             raise ConfigurationError(
-                f"over_input_tokens is a whole number from 0 to {MAX_COUNT:,}, not {quote(self.over_input_tokens)}"
+                f"over_input_tokens must be a whole number from 0 to {MAX_COUNT:,}, not {quote(self.over_input_tokens)}"
             )
         if not isinstance(self.rate, Rate) or not self.rate.is_of_tokens_alone:
             raise ConfigurationError(
-                "the rate of a long prompt is a Rate of prices alone, without long prompts of its own"
+                "the rate of a long prompt must be a Rate with token prices only, without long prompts of its own"
             )
 
 
@@ -79,32 +79,34 @@ class Rate:
         optional = [amount for amount in (cached, written) if amount is not None]
         for amount in (self.input_picodollars, self.output_picodollars, self.request_picodollars, *optional):
             if type(amount) is not int or not 0 <= amount <= MAX_PICODOLLARS:
-                raise ConfigurationError(f"a rate is a whole number of pico-dollars, 0 or more, not {quote(amount)}")
+                raise ConfigurationError(
+                    f"a rate must be a whole number of pico-dollars, 0 or more, not {quote(amount)}"
+                )
         factor = self.max_tokens_per_byte
         if type(factor) is not int or not 1 <= factor <= MAX_TOKENS_PER_BYTE:
             raise ConfigurationError(
-                f"max_tokens_per_byte is a whole number from 1 to {MAX_TOKENS_PER_BYTE}, not {quote(factor)}"
+                f"max_tokens_per_byte must be a whole number from 1 to {MAX_TOKENS_PER_BYTE}, not {quote(factor)}"
             )
         tiers = self.long_prompts
         if not isinstance(tiers, tuple) or not all(isinstance(tier, LongPrompt) for tier in tiers):
-            raise ConfigurationError("long_prompts is a tuple of LongPrompt")
+            raise ConfigurationError("long_prompts must be a tuple of LongPrompt")
         starts = [tier.over_input_tokens for tier in tiers]
         if len(tiers) > MAX_LONG_PROMPTS or starts != sorted(set(starts)):
             raise ConfigurationError(
-                f"long_prompts are at most {MAX_LONG_PROMPTS}, each over more tokens than the last"
+                f"long_prompts must be at most {MAX_LONG_PROMPTS}, each with a higher threshold than the one before"
             )
         self._check_tiers()
 
     def _check_tiers(self) -> None:
         tiers = self.tier_percents
         if not isinstance(tiers, tuple) or len(tiers) > MAX_TIERS:
-            raise ConfigurationError(f"tier_percents are at most {MAX_TIERS} service tiers, each with a percentage")
+            raise ConfigurationError(f"tier_percents must be at most {MAX_TIERS} service tiers, each with a percentage")
         for tier in tiers:
             if not isinstance(tier, tuple) or len(tier) != 2 or not isinstance(tier[0], str) or not tier[0]:
-                raise ConfigurationError(f"a service tier is a name and a percentage, not {tier!r}")
+                raise ConfigurationError(f"a service tier must be a name and a percentage, not {tier!r}")
             if type(tier[1]) is not int or not 1 <= tier[1] <= MAX_PERCENT:
                 raise ConfigurationError(
-                    f"a tier's percentage is a whole number from 1 to {MAX_PERCENT:,}, not {tier[1]!r}"
+                    f"a tier's percentage must be a whole number from 1 to {MAX_PERCENT:,}, not {tier[1]!r}"
                 )
 
     @property
@@ -134,7 +136,7 @@ class Rate:
         """
         if not isinstance(tier_percents, Mapping | None):
             raise ConfigurationError(
-                f'tier_percents is a dict such as {{"priority": 200}}, not a {type(tier_percents).__name__}'
+                f'tier_percents must be a dict such as {{"priority": 200}}, not a {type(tier_percents).__name__}'
             )
         return cls(
             _picodollars_per_token(input, "the input rate"),
@@ -151,7 +153,7 @@ class Rate:
         """The rate of an endpoint that costs so many percent more, for tokens. Rounded up."""
         if type(percent) is not int or not 0 <= percent <= MAX_PERCENT:
             raise ConfigurationError(
-                f"a surcharge is a whole number of percent from 0 to {MAX_PERCENT:,}, not {percent!r}"
+                f"a surcharge must be a whole number of percent from 0 to {MAX_PERCENT:,}, not {percent!r}"
             )
 
         def dearer(amount: int | None) -> int | None:

@@ -4,7 +4,7 @@ Guaranteed: a call with at most the given input and output tokens never costs mo
 whichever part of its input was cached or written to the cache, and on whichever side of a long-prompt threshold it is.
 
 A fee for each request is part of both sums. If an endpoint may answer from a more expensive service tier,
-`tier_percents` says what that costs: the hold is for the most expensive tier, the cost for the one that the reply names.
+`tier_percents` says what that costs: the hold is for the most expensive tier, the cost for the one in the reply.
 
 Not modelled: what Divebell never asks a provider for, such as batches, searches, audio and caches kept longer than by
 default. If an application's models do so, its rate must cover it: a fee for as many searches as one request may make.

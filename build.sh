@@ -8,7 +8,9 @@ usage() {
 usage: ./build.sh VERB [ARGUMENTS]
 
   demo    find a magic number in a million lines, offline, with the sandbox and a scripted model
-  test    run the tests (arguments go to pytest); test --under-load [--short] [--rounds 5] on a busy machine
+  test    run the tests (arguments go to pytest); test --fast leaves the slow ones out and takes less than a minute;
+          test --under-load [--short] [--rounds 5] runs those in which time passes on a busy machine
+  coverage  run the tests, and fail where less of the code is run than pyproject.toml says (some minutes)
   check   lint and format (ruff), floors (import-linter), types (mypy --strict on packages, scripts and tests; pyright on an application)
   bench   print the figures of the README (arguments: --quick, or names of benchmarks)
   bench-rlm  run the field's benchmarks (S-NIAH, OOLONG, OOLONG-Pairs); --help says what there is
@@ -80,9 +82,19 @@ test)
         say "running the tests while other processes burn every core"
         exec .venv/bin/python scripts/under_load.py "$@"
     fi
+    if [ "${1:-}" = --fast ]; then
+        shift
+        say "running the tests, but for the slow ones"
+        exec .venv/bin/python -m pytest -m "not slow" --numprocesses auto --dist loadfile "$@"
+    fi
     say "running the tests"
     [ $# -gt 0 ] || set -- --numprocesses auto --dist loadfile # all of them: on every core
     exec .venv/bin/python -m pytest "$@"
+    ;;
+coverage)
+    setup
+    say "running the tests, and noting which lines and branches they run"
+    exec .venv/bin/python -m pytest --cov --cov-report=term:skip-covered --numprocesses auto --dist loadfile "$@"
     ;;
 check)
     setup

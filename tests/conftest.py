@@ -10,8 +10,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from divebell import Limits
+
+settings.register_profile("divebell", deadline=None)  # a busy machine is no failure
+settings.load_profile("divebell")
 
 SETTINGS = {"OPENAI_API_KEY", "OPENAI_BASE_URL", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}
 LOOPBACK_NAMES = {None, "", "localhost", b"", b"localhost"}

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 TESTED = re.findall(r"<!-- tested -->\n```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)

@@ -126,6 +126,7 @@ FIELDS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(NAMES) | values,
     st.dictionaries(st.sampled_from(FIELDS), values | st.just("query") | st.lists(st.text(), max_size=2), max_size=7),

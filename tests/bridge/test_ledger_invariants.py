@@ -480,5 +480,5 @@ SETTINGS = settings(
 )
 TestMemoryLedger = MemoryMoney.TestCase
 TestMemoryLedger.settings = SETTINGS
-TestSQLiteLedger = pytest.mark.timeout(600)(SQLiteMoney.TestCase)
+TestSQLiteLedger = pytest.mark.slow(pytest.mark.timeout(600)(SQLiteMoney.TestCase))
 TestSQLiteLedger.settings = SETTINGS

@@ -136,6 +136,7 @@ def test_what_has_no_certain_price_is_not_on_the_card(name: str) -> None:
     assert RateCard().rate(name) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("provider_id", sorted({str(pinned_rates.provider(name)) for name in NAMES}))
 def test_every_rate_is_dear_enough_for_what_genai_prices_computes_at_any_hour(provider_id: str) -> None:
     provider = next(each for each in providers if each.id == provider_id)
@@ -177,6 +178,7 @@ def test_the_card_is_sorted_a_line_a_model() -> None:
     assert [next(iter(each)) for each in names] == sorted(NAMES) == list(NAMES)
 
 
+@pytest.mark.slow
 def test_the_card_is_not_read_before_a_price_is_asked_for_and_never_from_genai_prices() -> None:
     code = (
         "import sys, divebell; from divebell_bridge.money import pinned_rates as pinned, rates;"

@@ -170,6 +170,7 @@ def test_every_byte_may_be_a_token_and_more_of_them_where_the_tokenizer_normalis
     assert once.most_input_tokens("") == eleven.most_input_tokens("") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "factor"), [("NFD", 3), ("NFKD", 11)])
 def test_the_factors_cover_what_normalising_can_do_to_a_hostile_text(form: Literal["NFD", "NFKD"], factor: int) -> None:
     """NFC and NFKC compose what these have taken apart, a character by itself: they are no longer."""

@@ -85,6 +85,7 @@ ATTACKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_plain_sql_cannot(attack: str, db: sqlite3.Connection) -> None:
     rows = "SELECT * FROM accounts ORDER BY id", "SELECT * FROM holds ORDER BY id"
@@ -192,6 +193,7 @@ def _open_and_count(
         results.put(repr(error))
 
 
+@pytest.mark.slow
 def test_many_processes_that_make_one_file_at_once_all_open_it(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     begin, results = context.Event(), context.Queue()

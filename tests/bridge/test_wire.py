@@ -134,6 +134,7 @@ def assert_plain(value: object) -> None:
             assert_plain(item)
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(MESSAGES),
     st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255), st.sampled_from("rid")), max_size=6),
@@ -178,6 +179,7 @@ def test_nesting_is_bounded_exactly() -> None:
                 wire.decode_bounded(opening * depth + b"\xc0")
 
 
+@pytest.mark.slow
 def test_items_are_bounded_over_the_whole_message() -> None:
     half = msgpack.packb([0] * (wire.MAX_ITEMS // 2))
     assert len(wire.decode_bounded(half)) == wire.MAX_ITEMS // 2  # type: ignore[arg-type]
@@ -233,6 +235,7 @@ def test_an_integer_key_over_its_bits_is_refused(key: int) -> None:
         wire.decode_bounded(wire.encode({key: 1}))
 
 
+@pytest.mark.slow
 def test_keys_that_fill_each_others_places_do_not_stop_the_host(alone: Callable[..., str]) -> None:
     """Small integers hash to themselves, and a dict's search goes from place i to 5 * i + 1: keys that follow that path
     fill it, and each further key that lands on it walks to its end. 640,000 such keys are a message of 4.5 MB."""

@@ -77,6 +77,7 @@ def test_answers_from_a_file(server: ChatServer, text_file: Path) -> None:
     assert all(received.headers["authorization"] == f"Bearer {KEY}" for received in server.received)
 
 
+@pytest.mark.slow
 def test_the_root_model_sees_no_more_than_the_beginning_of_the_file(server: ChatServer, text_file: Path) -> None:
     ask(server, QUESTION, "--context", str(text_file))
     sent = json.dumps([received.json for received in server.received if received.json["model"] == "root"])
@@ -89,6 +90,7 @@ def test_the_root_model_sees_no_more_than_the_beginning_of_the_file(server: Chat
     assert "nothing to see" not in sent
 
 
+@pytest.mark.slow
 def test_an_answer_of_a_schema_is_printed_as_json(server: ChatServer, text_file: Path, tmp_path: Path) -> None:
     schema = tmp_path / "schema.json"
     schema.write_text('{"type": "object", "properties": {"code": {"type": "integer"}}, "required": ["code"]}')
@@ -100,6 +102,7 @@ def test_an_answer_of_a_schema_is_printed_as_json(server: ChatServer, text_file:
     assert "cannot read" in done.sentence
 
 
+@pytest.mark.slow
 def test_shows_progress_and_cost_on_stderr_without_escape_codes(server: ChatServer, text_file: Path) -> None:
     done = ask(server, QUESTION, "--context", str(text_file), "--rate", "root=1/2", "--rate", "sub=1/2")
     assert "1 found" in done.stderr
@@ -108,10 +111,12 @@ def test_shows_progress_and_cost_on_stderr_without_escape_codes(server: ChatServ
     assert "\x1b" not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_quiet_prints_the_answer_and_nothing_else(server: ChatServer, text_file: Path) -> None:
     assert ask(server, QUESTION, "-c", str(text_file), "--quiet") == Done(0, "4711\n", "")
 
 
+@pytest.mark.slow
 def test_json(server: ChatServer, text_file: Path) -> None:
     done = ask(server, QUESTION, "-c", str(text_file), "--json", "--rate", "root=1/2", "--rate", "sub=1/2")
     assert (done.status, done.stderr) == (0, "")
@@ -126,6 +131,7 @@ def test_json(server: ChatServer, text_file: Path) -> None:
     assert set(told["spend"]["models"]) == {"root", "sub"}
 
 
+@pytest.mark.slow
 def test_a_wrong_command_does_not_take_the_name_of_its_trace(
     server: ChatServer, text_file: Path, tmp_path: Path
 ) -> None:
@@ -136,6 +142,7 @@ def test_a_wrong_command_does_not_take_the_name_of_its_trace(
     assert ask(server, QUESTION, "-c", str(text_file), "-q", "--trace", str(trace)).status == 0
 
 
+@pytest.mark.slow
 def test_a_trace_of_a_run_that_failed_shows_why(server: ChatServer, text_file: Path, tmp_path: Path) -> None:
     trace = tmp_path / "trace.jsonl"
     server.policy = lambda _request: error(400, "out of order")
@@ -145,6 +152,7 @@ def test_a_trace_of_a_run_that_failed_shows_why(server: ChatServer, text_file: P
     assert "out of order" in shown
 
 
+@pytest.mark.slow
 def test_a_trace_is_written_and_shown(server: ChatServer, text_file: Path, tmp_path: Path) -> None:
     trace = tmp_path / "trace.jsonl"
     assert ask(server, QUESTION, "-c", str(text_file), "-q", "--trace", str(trace)).status == 0
@@ -158,10 +166,12 @@ def test_a_trace_is_written_and_shown(server: ChatServer, text_file: Path, tmp_p
     assert str(trace) in again.sentence
 
 
+@pytest.mark.slow
 def test_reads_standard_input(server: ChatServer) -> None:
     assert ask(server, QUESTION, "-c", "-", "-q", stdin=TEXT).stdout == "4711\n"
 
 
+@pytest.mark.slow
 def test_several_files_are_a_dict_by_path(server: ChatServer, text_file: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.txt"
     other.write_text("no such thing", "utf-8")
@@ -171,6 +181,7 @@ def test_several_files_are_a_dict_by_path(server: ChatServer, text_file: Path, t
     assert (done.status, done.stdout) == (0, f"{len(TEXT)} {len('no such thing')}\n")
 
 
+@pytest.mark.slow
 def test_the_sub_model_is_the_root_model_by_default(server: ChatServer, text_file: Path) -> None:
     server.policy = lambda request: (
         "```repl\nFINAL(llm_query('x'))\n```" if len(request["messages"]) > 1 else "sub says"
@@ -183,6 +194,7 @@ def test_the_sub_model_is_the_root_model_by_default(server: ChatServer, text_fil
     assert {received.json["model"] for received in server.received} == {"root"}
 
 
+@pytest.mark.slow
 def test_options_come_from_the_environment(server: ChatServer, text_file: Path) -> None:
     env = {
         "OPENAI_API_KEY": KEY,
@@ -193,6 +205,7 @@ def test_options_come_from_the_environment(server: ChatServer, text_file: Path) 
     assert run("ask", QUESTION, "-c", str(text_file), "-q", env=env) == Done(0, "4711\n", "")
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_needs_no_key(server: ChatServer, text_file: Path) -> None:
     server.key = None
     done = run(
@@ -201,12 +214,14 @@ def test_an_endpoint_that_needs_no_key(server: ChatServer, text_file: Path) -> N
     assert done == Done(0, "4711\n", "")
 
 
+@pytest.mark.slow
 def test_the_guest_does_not_see_the_key(server: ChatServer, text_file: Path) -> None:
     server.policy = lambda _request: "```repl\nimport os\nFINAL(repr(dict(os.environ)))\n```"
     done = ask(server, QUESTION, "-c", str(text_file), "-q")
     assert (done.status, done.stdout) == (0, "{}\n")
 
 
+@pytest.mark.slow
 def test_an_answer_that_the_pipe_cannot_hold(server: ChatServer, text_file: Path) -> None:
     server.policy = lambda _request: "```repl\nFINAL('half \\ud83d of a pair')\n```"
     done = ask(server, QUESTION, "-c", str(text_file), "-q")
@@ -226,6 +241,7 @@ def test_without_a_key(text_file: Path) -> None:
     assert sentence == "no API key: set OPENAI_API_KEY, or name an endpoint that needs none with --base-url"
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_cannot_be_reached(text_file: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, but nobody listens
@@ -234,6 +250,7 @@ def test_an_endpoint_that_cannot_be_reached(text_file: Path) -> None:
     assert failed(done, 1).startswith(f"cannot reach {url}: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reply", "status", "says"),
     [
@@ -251,16 +268,19 @@ def test_what_the_endpoint_says(server: ChatServer, text_file: Path, reply: Repl
     assert says in failed(ask(server, QUESTION, "-c", str(text_file)), status)
 
 
+@pytest.mark.slow
 def test_a_wrong_key(server: ChatServer, text_file: Path) -> None:
     done = ask(server, QUESTION, "-c", str(text_file), key="sk-wrong-0123456789")
     assert "the endpoint refused the key (401" in failed(done, 1)
 
 
+@pytest.mark.slow
 def test_an_unknown_model(server: ChatServer, text_file: Path) -> None:
     sentence = failed(ask(server, QUESTION, "-c", str(text_file), model="nonesuch"), 1)
     assert sentence.startswith("the endpoint does not know the model 'nonesuch' (404)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
@@ -319,10 +339,12 @@ def test_bad_input(
     assert not server.received
 
 
+@pytest.mark.slow
 def test_standard_input_that_is_not_text(server: ChatServer) -> None:
     assert "holds binary data" in failed(ask(server, QUESTION, "-c", "-", stdin=bytes(500)), 2)
 
 
+@pytest.mark.slow
 def test_standard_input_in_another_encoding_is_read_and_said(server: ChatServer) -> None:
     done = ask(server, QUESTION, "-c", "-", stdin=TEXT.encode("utf-16"))
     assert (done.status, done.stdout) == (0, "4711\n")
@@ -332,6 +354,7 @@ def test_standard_input_in_another_encoding_is_read_and_said(server: ChatServer)
 CONTENT = "```repl\nFINAL(repr(context))\n```"
 
 
+@pytest.mark.slow
 def test_a_folder_is_a_dict_of_its_texts(server: ChatServer, tmp_path: Path) -> None:
     server.policy = lambda _request: CONTENT
     (tmp_path / "docs" / "deep").mkdir(parents=True)
@@ -345,6 +368,7 @@ def test_a_folder_is_a_dict_of_its_texts(server: ChatServer, tmp_path: Path) -> 
     assert ask(server, QUESTION, "-q", "-c", pattern).stdout == f"{{'{tmp_path.as_posix()}/docs/a.md': 'one'}}\n"
 
 
+@pytest.mark.slow
 def test_json_lines_and_a_file_together(server: ChatServer, tmp_path: Path) -> None:
     server.policy = lambda _request: CONTENT
     rows, text = tmp_path / "rows.jsonl", tmp_path / "text.txt"
@@ -355,6 +379,7 @@ def test_json_lines_and_a_file_together(server: ChatServer, tmp_path: Path) -> N
     assert both.stdout == f"{{'{rows}': [{{'a': 1}}, {{'a': 2}}], '{text}': 'text', '-': 'typed'}}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--calls", "many"], ["--seconds", "0"], ["--depth", "33"], ["--nonsense"]])
 def test_options_that_the_parser_refuses(text_file: Path, arguments: list[str]) -> None:
     done = run("ask", QUESTION, "-c", str(text_file), *arguments)
@@ -363,6 +388,7 @@ def test_options_that_the_parser_refuses(text_file: Path, arguments: list[str]) 
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -374,6 +400,7 @@ def test_over_budget(server: ChatServer, text_file: Path, arguments: list[str], 
     assert says in failed(ask(server, QUESTION, "-c", str(text_file), *arguments), 3)
 
 
+@pytest.mark.slow
 def test_over_budget_in_the_middle_prints_what_there_is_and_fails(server: ChatServer, text_file: Path) -> None:
     done = ask(server, QUESTION, "-c", str(text_file), "--calls", "1")
     assert (done.stdout, done.status) == ("1 found\n", 3)
@@ -386,6 +413,7 @@ def test_over_budget_in_the_middle_prints_what_there_is_and_fails(server: ChatSe
     )
 
 
+@pytest.mark.slow
 def test_over_the_budgets_time(server: ChatServer, text_file: Path) -> None:
     server.policy = lambda _request: Reply(text="late", delay_seconds=600)
     done = ask(server, QUESTION, "-c", str(text_file), "--seconds", "0.5")
@@ -394,11 +422,13 @@ def test_over_the_budgets_time(server: ChatServer, text_file: Path) -> None:
     assert done.sentence
 
 
+@pytest.mark.slow
 def test_within_budget(server: ChatServer, text_file: Path) -> None:
     done = ask(server, QUESTION, "-c", str(text_file), "--budget", "1", "--rate", "root=1/2", "--rate", "sub=0/0", "-q")
     assert done == Done(0, "4711\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "rate"),
     [
@@ -411,6 +441,7 @@ def test_a_rate_may_say_what_cached_input_costs(text: str, rate: Rate) -> None:
     assert parse_rates([text, f"a=b{text[1:]}"]) == {"m": rate, "a=b": rate}
 
 
+@pytest.mark.slow
 def test_ctrl_c_during_a_call(server: ChatServer, text_file: Path) -> None:
     server.policy = lambda _request: Reply(text="late", delay_seconds=600)
     command = start(
@@ -419,6 +450,7 @@ def test_ctrl_c_during_a_call(server: ChatServer, text_file: Path) -> None:
     _interrupt(command, server)
 
 
+@pytest.mark.slow
 def test_ctrl_c_during_a_cell(server: ChatServer, text_file: Path) -> None:
     code = "```repl\nllm_query('started')\nwhile True: pass\n```"
     server.policy = lambda request: code if len(request["messages"]) > 1 else "ok"

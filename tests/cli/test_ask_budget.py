@@ -14,6 +14,9 @@ import pytest
 from tests.support.chat_server import KEY, ChatServer, Reply
 from tests.support.command import Done, run, start
 
+pytestmark = pytest.mark.slow
+
+
 ANSWER_TOKENS = 100
 CALL = Decimal("0.001")
 """What a sub-call costs: 100 tokens at ten dollars a million. Its hold is 0.04096 dollars, or 0.00256 if it must be."""

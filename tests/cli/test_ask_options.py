@@ -15,6 +15,9 @@ from divebell.wiring import Wiring
 from tests.support.chat_server import KEY, ChatServer
 from tests.support.command import Done, run
 
+pytestmark = pytest.mark.slow
+
+
 NOT_TYPED = {
     "models": "one root and one sub-model can be named",
     "tools": "they are functions of an application",

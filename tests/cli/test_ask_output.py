@@ -12,6 +12,9 @@ import pytest
 from tests.support.chat_server import KEY, ChatServer, Reply
 from tests.support.command import COMMAND, environment
 
+pytestmark = pytest.mark.slow
+
+
 ANSWER = "the answer is 4711"
 FULL = Path("/dev/full")
 

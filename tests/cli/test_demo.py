@@ -6,6 +6,8 @@ import pytest
 
 from tests.support.command import Done, run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def done() -> Done:

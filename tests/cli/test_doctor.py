@@ -14,6 +14,7 @@ def done() -> Done:
     return run("doctor", env={"OPENAI_API_KEY": KEY})
 
 
+@pytest.mark.slow
 def test_this_machine_is_well(done: Done) -> None:
     assert (done.status, done.stderr) == (0, "")
     assert "problem" not in done.stdout
@@ -21,16 +22,19 @@ def test_this_machine_is_well(done: Done) -> None:
         assert what in done.stdout
 
 
+@pytest.mark.slow
 def test_tells_that_there_is_a_key_but_not_which(done: Done) -> None:
     assert KEY not in done.stdout
     assert "OPENAI_API_KEY" in done.stdout
     assert "not set" in run("doctor").stdout
 
 
+@pytest.mark.slow
 def test_no_escape_codes_in_a_pipe(done: Done) -> None:
     assert "\x1b" not in done.stdout
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way", "utf-8")
     done = run("doctor", env={"DIVEBELL_CACHE": str(tmp_path / "file")})
@@ -39,6 +43,7 @@ def test_a_cache_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_used_does_not_hide_the_rest(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way", "utf-8")
     assert "thread stack" in run("doctor", env={"DIVEBELL_CACHE": str(tmp_path / "file")}).stdout
@@ -48,6 +53,7 @@ def test_version() -> None:
     assert run("--version") == Done(0, f"divebell {__version__}\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["", "ask", "exec", "demo", "prices", "doctor"])
 def test_help(command: str) -> None:
     done = run(*([command] if command else []), "--help")
@@ -55,6 +61,7 @@ def test_help(command: str) -> None:
     assert "Usage: divebell" in done.stdout
 
 
+@pytest.mark.slow
 def test_an_unknown_command() -> None:
     done = run("nonsense")
     assert (done.status, done.stdout) == (2, "")

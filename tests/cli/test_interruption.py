@@ -5,7 +5,12 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from tests.support.command import COMMAND, environment
+
+pytestmark = pytest.mark.slow
+
 
 PROGRAM = """
 import builtins, os, signal, sys

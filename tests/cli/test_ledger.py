@@ -17,6 +17,9 @@ from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 from tests.support.command import COMMAND, Done, environment, run
 from tests.support.ledger_files import DOLLAR, TEXT, die, open_run, tamper, worker
 
+pytestmark = pytest.mark.slow
+
+
 COMMANDS = ("show", "tenants", "holds", "reconcile")
 HOSTILE = "\x1b[31m\x1b]0;owned\x07[bold]\u202e[/nonsense]\nroot   $0"
 

@@ -11,6 +11,9 @@ from divebell_bridge.money.escrow import Fixed
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 from tests.support.command import run
 
+pytestmark = pytest.mark.slow
+
+
 DOLLAR = 10**12
 CALL = Fixed(Amounts(DOLLAR, 10, 1))
 

@@ -9,6 +9,9 @@ import pytest
 from divebell_bridge.money.rates import RateCard
 from tests.support.command import run
 
+pytestmark = pytest.mark.slow
+
+
 DATED = f"on {RateCard().card_date}, from {RateCard().card_source}"
 
 

@@ -74,6 +74,7 @@ def test_a_run_is_proved_to_be_the_same(server: ChatServer, journal: Path) -> No
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_first_difference_is_shown(journal: Path) -> None:
     drop_checks(journal)
     journal.write_text(journal.read_text().replace('"stdout":"of the child', '"stdout":"of a \\u001b[31mchild'))
@@ -86,6 +87,7 @@ def test_the_first_difference_is_shown(journal: Path) -> None:
     assert json.loads(told.stdout)["identical"] is False
 
 
+@pytest.mark.slow
 def test_a_run_that_failed_is_the_same_when_it_fails_so_again(
     server: ChatServer, text_file: Path, tmp_path: Path
 ) -> None:
@@ -98,6 +100,7 @@ def test_a_run_that_failed_is_the_same_when_it_fails_so_again(
     assert "it failed as it did the first time: " in again.stdout
 
 
+@pytest.mark.slow
 def test_goes_on_with_a_model_from_a_turn_on(server: ChatServer, journal: Path) -> None:
     asked = len(server.received)
     done = run("replay", str(journal), "--from-turn", "2", *models(server), env={"OPENAI_API_KEY": KEY})
@@ -105,6 +108,7 @@ def test_goes_on_with_a_model_from_a_turn_on(server: ChatServer, journal: Path) 
     assert [received.json["model"] for received in server.received[asked:]] == ["root", "sub", "root"]
 
 
+@pytest.mark.slow
 def test_goes_on_with_another_model_at_its_own_price(server: ChatServer, journal: Path) -> None:
     """The recorded model's price says nothing of the one that is asked now."""
     options = ("--from-turn", "3", "--model", "sub", "--base-url", server.url, "--budget", "0.01")
@@ -115,6 +119,7 @@ def test_goes_on_with_another_model_at_its_own_price(server: ChatServer, journal
     assert (known.status, known.stdout) == (0, "of the child\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -130,6 +135,7 @@ def test_options_that_make_no_sense(journal: Path, options: tuple[str, ...], say
     assert says in done.sentence
 
 
+@pytest.mark.slow
 def test_another_context(journal: Path, tmp_path: Path) -> None:
     (tmp_path / "other.txt").write_text("straw")
     done = run("replay", str(journal), "--context", str(tmp_path / "other.txt"))
@@ -137,6 +143,7 @@ def test_another_context(journal: Path, tmp_path: Path) -> None:
     assert "not the context" in done.sentence
 
 
+@pytest.mark.slow
 def test_a_trace_is_not_a_journal(tmp_path: Path) -> None:
     from divebell.trace.writer import TraceWriter
 
@@ -147,6 +154,7 @@ def test_a_trace_is_not_a_journal(tmp_path: Path) -> None:
     assert "give the run's journal" in done.sentence
 
 
+@pytest.mark.slow
 def test_a_killed_ask_is_resumed(server: ChatServer, text_file: Path, tmp_path: Path) -> None:
     path = tmp_path / "run.journal"
     options = ("-c", str(text_file), "--resume", str(path), *models(server), "--quiet")
@@ -170,6 +178,7 @@ def test_a_killed_ask_is_resumed(server: ChatServer, text_file: Path, tmp_path: 
     assert run("replay", str(path), "--quiet").status == 0
 
 
+@pytest.mark.slow
 def test_ask_does_not_write_over_a_file(server: ChatServer, text_file: Path, journal: Path) -> None:
     before = journal.read_bytes()
     done = ask(server, "--context", str(text_file), "--journal", str(journal))

@@ -9,6 +9,8 @@ from divebell import RLM, ModelRequest, ScriptedModel
 from divebell.prompts import PromptFacts, opening_messages
 from tests.support.command import Done, run
 
+pytestmark = pytest.mark.slow
+
 
 def printed(messages: list[dict[str, str]]) -> str:
     return "".join(f"=== {message['role']} ===\n{message['content']}\n" for message in messages)

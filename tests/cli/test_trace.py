@@ -8,6 +8,8 @@ import pytest
 from tests.support.command import run
 from tests.support.traces import hostile, lively, small, write
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:

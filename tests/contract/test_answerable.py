@@ -89,6 +89,7 @@ def shared() -> Any:
         yield made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_no_answer_is_an_error_that_says_what_to_do(shared: Sandbox, name: str, way: str) -> None:
@@ -235,6 +236,7 @@ TYPED: dict[str, tuple[Any, str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", TYPED)
 def test_a_typed_answer_is_the_same_however_it_is_given(name: str, way: str) -> None:
@@ -324,6 +326,7 @@ loops['a'] = [loops]
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     "value",

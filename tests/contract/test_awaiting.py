@@ -205,6 +205,7 @@ def test_what_a_cell_leaves_over_does_not_break_the_next(box: Sandbox, code: str
     assert value_of(box.run("asyncio.run(asyncio.sleep(0, 'c'))")) == "c"
 
 
+@pytest.mark.slow
 def test_over_ten_thousand_calls_at_once_wait_for_room(box: Sandbox) -> None:
     code = "import asyncio\nr = await asyncio.gather(*[allm_query(str(n)) for n in range(10_500)])\nlen(r), r[-1]"
     with Sandbox(llm=str.upper) as large:

@@ -6,6 +6,7 @@ from divebell import Sandbox
 from tests.support.cells import value_of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "words"),
     [

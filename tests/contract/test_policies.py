@@ -101,6 +101,7 @@ TOLD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TOLD)
 def test_it_is_told_what_went_wrong(name: str) -> None:
     replies, sentence = TOLD[name]

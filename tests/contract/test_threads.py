@@ -195,6 +195,7 @@ def test_the_end_of_a_cell_waits_for_threads_and_executors_as_the_end_of_a_progr
     assert box["d"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["1 / 0", "while True: pass", "import sys; sys.exit()", ""])
 @pytest.mark.parametrize("function", ["llm_query", "lambda c: llm_query(c)", "str.upper"])
 def test_an_executor_of_an_earlier_cell_works_in_the_next_however_that_one_ended(end: str, function: str) -> None:
@@ -203,6 +204,7 @@ def test_an_executor_of_an_earlier_cell_works_in_the_next_however_that_one_ended
         assert value_of(box.run(f"list(e.map({function}, 'efgh'))")) == list("EFGH")
 
 
+@pytest.mark.slow
 def test_a_deadline_ends_a_cell_in_which_many_functions_wait_to_run(box: Sandbox) -> None:
     with Sandbox(limits=Limits(cell_seconds=0.3, grace_seconds=3)) as short:
         code = "def f(n):\n    while True: pass\n"

@@ -31,6 +31,7 @@ def test_a_run_that_failed_fails_again_without_a_draft() -> None:
         replay(JOURNALS / "failed.journal")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["plain", "concurrent", "children", "tools", "typed", "caught", "endless", "exhausted", "failed_later", "resumed"],

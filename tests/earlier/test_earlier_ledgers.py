@@ -42,6 +42,7 @@ def account(ledger: SQLiteLedger, account_id: str) -> Account:
     return kept
 
 
+@pytest.mark.slow
 def test_a_ledger_of_version_2_says_the_same_figures(version_2: Path) -> None:
     assert ledger_figures(version_2) == expected(LEDGERS / "version_2.db")
 

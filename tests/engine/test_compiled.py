@@ -189,6 +189,7 @@ def test_the_folder_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatc
     assert compiled.cache_folder() == tmp_path / ".cache" / "divebell"
 
 
+@pytest.mark.slow
 def test_two_processes_that_compile_at_once_both_get_a_whole_module(cache: Path, alone: Callable[..., str]) -> None:
     script = f"""
 import os, wasmtime

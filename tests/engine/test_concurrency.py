@@ -125,6 +125,7 @@ def test_a_loop_that_ended_while_it_waited_takes_no_place_with_it() -> None:
     assert limit.free == 1
 
 
+@pytest.mark.slow
 def test_an_abandoned_holder_gives_its_place_back() -> None:
     limit = ConcurrencyLimit(1)
 

@@ -75,6 +75,7 @@ def test_previews() -> None:
     assert Context.of("text").preview(0) == Context.of("text").preview(-5) == ""
 
 
+@pytest.mark.slow
 def test_a_preview_of_a_gigantic_value_looks_at_its_beginning_only() -> None:
     context = Context.of([[str(i)] * 3 for i in range(100_000)])
     assert context.preview(30) == "[['0', '0', '0'], ['1', '1', …"
@@ -90,6 +91,7 @@ values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(values, max_size=5) | st.dictionaries(nasty, values, max_size=20) | nasty, st.integers(0, 300))
 @settings(max_examples=300, deadline=None)
 def test_whatever_is_in_it_both_are_bounded_and_printable(value: object, characters: int) -> None:

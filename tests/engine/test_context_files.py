@@ -54,6 +54,7 @@ def test_an_ascii_or_binary_file_is_mapped_and_not_copied(tmp_path: Path) -> Non
     assert os.fstat(mapped_file(copied)).st_ino != path.stat().st_ino
 
 
+@pytest.mark.slow
 def test_a_file_is_mapped_even_if_its_context_is_made_before_anything_else(
     tmp_path: Path, alone: Callable[..., str]
 ) -> None:
@@ -87,6 +88,7 @@ def test_a_file_without_permission_is_refused(tmp_path: Path) -> None:
     path.chmod(stat.S_IRUSR)
 
 
+@pytest.mark.slow
 def test_a_mapped_file_that_is_cut_short_costs_the_cell_and_not_the_process(
     tmp_path: Path, alone: Callable[..., str]
 ) -> None:
@@ -106,6 +108,7 @@ print(cell.error.kind, cell.restored, box.run("x").value, neighbour.run("context
     assert alone(script).split() == ["Crash", "True", "1", "other"]
 
 
+@pytest.mark.slow
 def test_a_mapped_file_that_is_cut_short_is_not_read_by_the_host(tmp_path: Path, alone: Callable[..., str]) -> None:
     """The guest passes the context itself through the door, so that it is the host that reads the missing pages."""
     path = tmp_path / "file"
@@ -166,6 +169,7 @@ SENTENCES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", SENTENCES)
 @pytest.mark.parametrize("times", [1, 40, 3000])
 def test_text_in_another_encoding_is_read_and_said(tmp_path: Path, encoding: str, times: int) -> None:

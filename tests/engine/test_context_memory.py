@@ -40,6 +40,7 @@ def small(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("character", "encoding"),
     [("é", "utf-8"), ("й", "utf-8"), ("😀", "utf-8"), ("é", "cp1252"), ("é", "utf-16"), ("й", "utf-16-le")],
@@ -53,6 +54,7 @@ def test_a_file_takes_little_more_than_the_text_that_is_kept(
     assert beside_what_is_kept(alone, f"of(Path({str(path)!r}))", small) < 0.3
 
 
+@pytest.mark.slow
 def test_a_folder_takes_little_more_than_the_texts_that_are_kept(
     alone: Callable[..., str], small: Path, tmp_path: Path
 ) -> None:
@@ -65,6 +67,7 @@ def test_a_folder_takes_little_more_than_the_texts_that_are_kept(
     assert beside_what_is_kept(alone, f"of(Path({str(folder)!r}))", small) < 1.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("character", ["é", "й", "😀"])
 def test_a_folder_of_one_large_file_takes_little_more_too(
     character: str, alone: Callable[..., str], small: Path, tmp_path: Path
@@ -75,6 +78,7 @@ def test_a_folder_of_one_large_file_takes_little_more_too(
     assert beside_what_is_kept(alone, f"of(Path({str(folder)!r}))", small) < 1.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("character", ["é", "й", "😀"])
 @pytest.mark.parametrize("make", ["of(Path({path!r}))", "from_json({path!r})"])
 def test_json_lines_are_never_one_text_in_memory(
@@ -105,6 +109,7 @@ def test_pieces_are_joined_in_their_order(pieces: list[str]) -> None:
     assert decoding.join(iter(pieces)) == "".join(pieces)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [0, 1, 5, decoding.CHUNK_BYTES - 1, decoding.CHUNK_BYTES, 3 * decoding.CHUNK_BYTES - 2])
 @pytest.mark.parametrize(("character", "kind"), [("é", LATIN1), ("й", UCS2), ("😀", UCS4), ("\ud7ff", UCS2)])
 def test_a_character_is_the_same_wherever_it_lies(at: int, character: str, kind: int, tmp_path: Path) -> None:

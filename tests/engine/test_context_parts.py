@@ -24,6 +24,7 @@ EDGES = [(0, PAGE), (PAGE, 2 * PAGE), (1, None), (None, -1), (PAGE - 1, PAGE * 3
          (-50_000, -3), (4000, 90_000), (2 * PAGE - 16, 9 * PAGE), (2 * PAGE - 8, 9 * PAGE), (50_000, 200_000)]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TEXTS)
 def test_a_part_is_pythons_slice(kind: str, engine: Engine) -> None:
     whole = TEXTS[kind]
@@ -144,6 +145,7 @@ def test_a_part_of_a_mapped_file(tmp_path: Path) -> None:
         assert other["context"] == ("line of text\n" * 100_000)[4999:1_000_001]
 
 
+@pytest.mark.slow
 def test_parts_far_into_a_large_context() -> None:
     """Their offsets in the region are larger than any address that a guest has for them."""
     text = Context.of("x" * (150 << 20) + "needle" + "y" * 5000)
@@ -168,6 +170,7 @@ def test_parts_need_no_descriptors_of_their_own() -> None:
     assert sum(part.length for part in parts) == 300 * 45_000 + 300 * 50_000 + 300 * 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ascii", "ucs2", "bytes"])
 def test_a_child_has_nothing_around_its_part_in_its_memory(kind: str, engine: Engine) -> None:
     """A hostile child reads all of its memory. The secrets that lie right before and behind its part are not there."""

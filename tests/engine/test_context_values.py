@@ -42,6 +42,7 @@ VALUES: dict[str, object] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VALUES)
 def test_a_value_arrives_as_it_is(name: str, engine: Engine) -> None:
     value = VALUES[name]
@@ -57,6 +58,7 @@ def test_a_value_arrives_as_it_is(name: str, engine: Engine) -> None:
         assert cell.value is True, cell.error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VALUES)
 def test_a_value_survives_a_crash_a_snapshot_and_a_fork(name: str, engine: Engine) -> None:
     value = VALUES[name]
@@ -89,6 +91,7 @@ plain_values = st.recursive(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(st.lists(plain_values, max_size=6) | st.dictionaries(st.text(max_size=9), plain_values, max_size=6))
 @settings(max_examples=120, deadline=None)
 def test_any_plain_value_arrives_as_it_is(value: object) -> None:
@@ -145,6 +148,7 @@ def test_a_value_that_is_too_large_says_what_to_do(monkeypatch: pytest.MonkeyPat
     Context.of(["x" * 1000] * 90)
 
 
+@pytest.mark.slow
 def test_a_value_that_does_not_fit_into_the_sandboxs_memory_says_so() -> None:
     with pytest.raises(ContextError, match="memory limit"):
         Sandbox([[i] for i in range(500_000)], limits=Limits(memory_bytes=4 << 20))
@@ -155,6 +159,7 @@ def private_kilobytes() -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty:"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="smaps is Linux's")
 def test_a_hundred_megabytes_of_documents_cost_each_sandbox_little_of_its_own() -> None:
     context = Context.of([f"{i:08d}" + "all work and no play " * 5000 for i in range(1000)])
@@ -186,6 +191,7 @@ def test_many_bytes_split_the_mapping_of_a_sandbox_only_so_often() -> None:
         assert box["context"] == value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["context[3]", "context[38]", "context[39]"])
 def test_a_write_into_a_shared_document_is_stopped(engine: Engine, target: str) -> None:
     context = Context.of([*documents(), b"z" * 100_000, "last " * 1000])

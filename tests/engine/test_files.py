@@ -331,6 +331,7 @@ def test_seeded_sandboxes_have_the_same_names_and_times() -> None:
     assert seen[0][0] != seen[2][0]
 
 
+@pytest.mark.slow
 def test_ten_thousand_files_and_then_the_bound(box: Sandbox) -> None:
     cell = box.run(
         "for i in range(10_000): open(f'{i}', 'w').close()\nimport os\nlen(os.listdir('.')), len(list(os.scandir('.')))"

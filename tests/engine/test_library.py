@@ -124,6 +124,7 @@ PROGRAMS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_library_does_what_it_does_elsewhere(box: Sandbox, name: str) -> None:
     code, value = PROGRAMS[name]
@@ -164,6 +165,7 @@ ENDLESS_QUERIES = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENDLESS_QUERIES)
 def test_an_endless_query_heeds_the_limit_and_loses_nothing(name: str) -> None:
     with Sandbox(limits=Limits(cell_seconds=0.5, grace_seconds=20)) as box:
@@ -174,6 +176,7 @@ def test_an_endless_query_heeds_the_limit_and_loses_nothing(name: str) -> None:
         assert box.run("kept, db.execute('select 6').fetchone()[0]").value == [5, 6]
 
 
+@pytest.mark.slow
 def test_a_query_that_no_interrupt_reaches_is_killed() -> None:
     with Sandbox(limits=Limits(cell_seconds=0.3, grace_seconds=0.3)) as box:
         box.run(
@@ -183,6 +186,7 @@ def test_a_query_that_no_interrupt_reaches_is_killed() -> None:
         assert box.run("kept, db.execute('select 6').fetchone()[0]").value == [5, 6]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code",
     [

@@ -26,6 +26,7 @@ def test_limits_cannot_be_changed_later() -> None:
         Limits().cell_seconds = 5  # type: ignore[misc]
 
 
+@pytest.mark.slow
 def test_a_memory_hog_gets_a_memory_error_and_the_rest_of_its_memory_back() -> None:
     with Sandbox(limits=Limits(memory_bytes=32 << 20)) as box:
         for _ in range(3):
@@ -35,6 +36,7 @@ def test_a_memory_hog_gets_a_memory_error_and_the_rest_of_its_memory_back() -> N
             assert 20 < box["n"] < 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", [None, "some context " * 1000], ids=["without_context", "with_context"])
 @pytest.mark.parametrize("megabytes", [*range(60, 90, 3), 100, 300])
 def test_an_allocation_around_the_limit_is_a_memory_error_and_not_a_crash(source: str | None, megabytes: int) -> None:
@@ -50,6 +52,7 @@ def test_memory_that_one_sandbox_may_use_does_not_depend_on_another() -> None:
         assert large.run("len(x)").value == 200 << 20
 
 
+@pytest.mark.slow
 def test_a_slow_cell_is_interrupted_and_its_state_survives() -> None:
     with Sandbox(limits=Limits(cell_seconds=0.3, grace_seconds=5)) as box:
         cell = box.run("n = 0\nwhile True: n += 1")

@@ -7,6 +7,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+import pytest
+
 from divebell import Context, Limits, Sandbox
 
 SOAK_SECONDS = float(os.environ.get("DIVEBELL_SOAK_SECONDS", "8"))
@@ -16,6 +18,7 @@ def echo_with(token: str) -> Callable[[str], str]:
     return lambda prompt: f"{prompt}|{token}"
 
 
+@pytest.mark.slow
 def test_two_hundred_sandboxes_alive_at_once_each_keep_their_state() -> None:
     context = Context.of("shared by all " * 1000)
     boxes = [Sandbox(context if i % 2 else f"context of {i}") for i in range(200)]
@@ -43,6 +46,7 @@ def test_an_idle_sandbox_holds_no_thread() -> None:
         box.close()
 
 
+@pytest.mark.slow
 def test_thirty_two_threads_of_cells_lose_and_cross_nothing() -> None:
     """Cells that compute, ask, print, crash, run away and get cancelled, all at once, for some seconds."""
     context = Context.of("".join(f"line {i} é\n" for i in range(20_000)))

@@ -55,6 +55,7 @@ def test_snapshots_and_forks(engine: Engine) -> None:
             assert box.run("len(y)").value == 3_000_000
 
 
+@pytest.mark.slow
 def test_a_runaway_is_interrupted_and_a_deaf_one_killed(engine: Engine) -> None:
     with Sandbox(engine=engine, limits=Limits(cell_seconds=0.3, grace_seconds=0.3)) as box:
         box.run("x = 1")
@@ -101,12 +102,14 @@ def test_a_running_cell_can_be_cancelled(engine: Engine) -> None:
         assert box["x"] == 1
 
 
+@pytest.mark.slow
 def test_seeded_sandboxes_repeat_however_pages_are_shared(engine: Engine) -> None:
     draw = "import random, os, uuid, time\n[random.random(), os.urandom(4), str(uuid.uuid4()), list({'a', 'b', 'c'}), time.time()]"
     with Sandbox(seed=3, engine=engine) as box, Sandbox(seed=3, engine=engine) as same:
         assert box.run(draw).value == same.run(draw).value
 
 
+@pytest.mark.slow
 def test_copying_works_in_a_whole_process(alone: Callable[..., str]) -> None:
     script = (
         "from divebell import Sandbox, Context\nfrom divebell.runtime.pages import can_map\nassert not can_map()\n"
@@ -116,6 +119,7 @@ def test_copying_works_in_a_whole_process(alone: Callable[..., str]) -> None:
     assert alone(script, DIVEBELL_COPY_PAGES="1").strip() == "[1, 100000] 100000"
 
 
+@pytest.mark.slow
 def test_epochs_can_be_asked_for_by_the_environment(alone: Callable[..., str]) -> None:
     script = (
         "from divebell import Sandbox, Limits, Engine\nassert Engine().runtime.epochs\n"

@@ -142,6 +142,7 @@ def test_a_name_that_never_was_is_no_attribute() -> None:
     assert not hasattr(errors, "NothingOfThatName")
 
 
+@pytest.mark.slow
 def test_importing_the_package_loads_no_provider_and_starts_nothing(alone: Callable[..., str]) -> None:
     script = (
         "import sys, threading, divebell\n"

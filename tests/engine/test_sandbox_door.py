@@ -173,6 +173,7 @@ def test_sandboxes_nest_several_levels_deep() -> None:
         assert box.run("llm_query('')").value == "xxxxxx"
 
 
+@pytest.mark.slow
 def test_a_crash_of_the_inner_sandbox_leaves_the_outer_one_alone(short_limits: Limits) -> None:
     def llm(prompt: str) -> str:
         with Sandbox(limits=short_limits) as nested:
@@ -199,6 +200,7 @@ USE_INSIDE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", USE_INSIDE)
 def test_using_a_sandbox_inside_its_own_function_is_refused_or_works_and_never_crashes(
     alone: Callable[..., str], how: str
@@ -224,6 +226,7 @@ except DivebellError:
     assert alone(script).strip() in ("[True, 'some text', 'fine']", "closed")
 
 
+@pytest.mark.slow
 def test_using_a_sandbox_inside_its_own_batch_does_not_hang(alone: Callable[..., str]) -> None:
     script = """
 from divebell import DivebellError, Sandbox

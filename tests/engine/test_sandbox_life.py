@@ -54,6 +54,7 @@ def test_close_ends_a_running_cell_and_can_be_repeated() -> None:
     box.cancel()
 
 
+@pytest.mark.slow
 def test_a_sandbox_that_is_dropped_without_close_gives_its_memory_back() -> None:
     import gc
 
@@ -106,6 +107,7 @@ def test_cells_of_one_sandbox_from_many_threads_run_one_after_another(box: Sandb
     assert box["n"] == 160
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
 def test_an_interrupt_from_the_keyboard_while_the_guest_calls_the_host_is_not_lost(alone: Callable[..., str]) -> None:
     script = """
@@ -124,6 +126,7 @@ print(box.run("x").value)
     assert alone(script).split("\n")[:2] == ["passed on", "1"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
 def test_interrupts_at_any_moment_neither_hang_nor_crash(alone: Callable[..., str]) -> None:
     """Each lands somewhere in the host's half of a door call. The runaway at the end of the cell must still be stopped."""
@@ -146,6 +149,7 @@ print("fine")
     assert alone(script, seconds=50).strip() == "fine"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
 def test_an_interrupt_from_the_keyboard_while_a_nested_sandbox_runs_does_no_harm(alone: Callable[..., str]) -> None:
     script = """
@@ -166,6 +170,7 @@ print(box.run("x").value)
     assert alone(script).split("\n")[:2] == ["passed on", "1"]
 
 
+@pytest.mark.slow
 def test_a_forked_process_has_an_engine_of_its_own(alone: Callable[..., str]) -> None:
     script = """
 import os
@@ -181,6 +186,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), box.run("x, context").
     assert alone(script).strip() == "0 [1, 'text']"
 
 
+@pytest.mark.slow
 def test_a_context_that_cannot_be_bound_in_time_is_a_documented_error() -> None:
     rows = [[str(i)] * 3 for i in range(200_000)]
     try:
@@ -190,6 +196,7 @@ def test_a_context_that_cannot_be_bound_in_time_is_a_documented_error() -> None:
         pass
 
 
+@pytest.mark.slow
 def test_a_list_that_does_not_fit_into_the_sandbox_is_a_context_error() -> None:
     with pytest.raises(ContextError):
         Sandbox([[str(i)] for i in range(500_000)], limits=Limits(memory_bytes=1 << 20))

@@ -80,6 +80,7 @@ def test_a_value_of_many_megabytes_goes_in_and_comes_out(box: Sandbox) -> None:
     assert box["x"] == value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", [None, "a context"], ids=["without_context", "with_context"])
 @pytest.mark.parametrize("megabytes", [1, 11, 12, 13, 14, 30, 40])
 def test_long_messages_work_wherever_the_heap_puts_them(source: str | None, megabytes: int) -> None:
@@ -187,6 +188,7 @@ def test_forks_sleep_on_their_own_time(short_limits: Limits) -> None:
             assert cells[0].value == "slept", cells
 
 
+@pytest.mark.slow
 def test_a_fork_that_is_closed_while_its_origin_sleeps_does_no_harm(alone: Callable[..., str]) -> None:
     script = """
 from divebell import Limits, Sandbox
@@ -236,6 +238,7 @@ def test_a_snapshot_of_another_engine_is_refused() -> None:
             Sandbox.restore(box.snapshot(), engine=Engine())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", ["'y' * 50_000_000", "None", "b'bytes'", "['a list']"])
 def test_a_snapshot_with_another_context_is_refused_and_harmless(alone: Callable[..., str], other: str) -> None:
     script = f"""
@@ -282,6 +285,7 @@ def test_a_seed_repeats_everything() -> None:
     assert draws(7) != draws(8)
 
 
+@pytest.mark.slow
 def test_a_seed_repeats_in_another_process(alone: Callable[..., str]) -> None:
     script = f"from divebell import Sandbox\nprint(Sandbox(seed=7).run({DRAWS!r}).repr)"
     with Sandbox(seed=7) as box:

@@ -50,6 +50,7 @@ def test_waiting_for_submitted_calls_does_not_count_as_computing() -> None:
         assert box.run(GATHER).value == ["0", "1", "2"]
 
 
+@pytest.mark.slow
 def test_what_a_killed_cell_had_in_flight_is_cancelled_and_its_replies_reach_no_other_cell() -> None:
     release = threading.Event()
 
@@ -177,6 +178,7 @@ def test_closing_the_host_ends_a_cell_that_waits(code: str) -> None:
     assert cancelled
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_cell_that_waits_for_submitted_calls(alone: Callable[..., str]) -> None:
     script = f"""
 import os, signal, threading

@@ -141,6 +141,7 @@ def test_a_threads_clock_is_its_own_and_is_read_from_others() -> None:
         clocks[0]()
 
 
+@pytest.mark.slow
 def test_where_threads_have_no_readable_clock_wall_time_is_the_limit(alone: Callable[..., str]) -> None:
     script = """
 from divebell import Limits, Sandbox
@@ -166,6 +167,7 @@ def test_the_error_names_both_limits() -> None:
 SQLITE = "import sqlite3\ndb = sqlite3.connect(':memory:')\ndef endless(*_):\n    while True: pass\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "kind"),
     [

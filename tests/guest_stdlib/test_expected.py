@@ -138,6 +138,7 @@ def own_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "CELL_SECONDS", 5)  # of which what takes all memory needs half a second
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_tests")
 def test_every_way_to_end_is_an_outcome() -> None:
     found = {one.test: (one.outcome, one.message) for one in run_module("test_own")}

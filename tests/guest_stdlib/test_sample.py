@@ -13,6 +13,9 @@ import pytest
 from . import expected
 from .runner import run_module
 
+pytestmark = pytest.mark.slow
+
+
 ROOT = Path(__file__).parents[2]
 SAMPLE = (
     "test_asyncio.test_locks", "test_asyncio.test_queues", "test_bisect", "test_codeop", "test_collections", "test_copy",

@@ -81,6 +81,7 @@ def test_a_malformed_request_is_answered_with_an_error_value(attack: Attack, thr
     assert cell.value in ("BadRequest", "Unavailable", "ModelError")
 
 
+@pytest.mark.slow
 @threats(
     Threat("no_bytes", "_divebell.call('text')", ending("TypeError")),
     Threat("no_argument", "_divebell.call()", ending("TypeError")),
@@ -110,6 +111,7 @@ def test_an_abused_door_stays_shut(attack: Attack, threat: Threat) -> None:
     attack(threat, before=ASK)
 
 
+@pytest.mark.slow
 def test_what_the_host_spends_on_malformed_requests_counts_against_the_cell(alone: Callable[..., str]) -> None:
     """A request of a megabyte takes the host tens of milliseconds to read, and the guest nothing to send."""
     script = f"""
@@ -139,6 +141,7 @@ def test_over_its_door_calls_a_cell_gets_an_error_and_the_next_cell_starts_anew(
         assert box.run("llm_query('again')").value == "again"
 
 
+@pytest.mark.slow
 def test_a_recursive_structure_of_a_million_claims_does_not_take_the_hosts_memory(alone: Callable[..., str]) -> None:
     """Each of a thousand nested headers claims a million items: 8 GB of pointers, if room were made for what is claimed."""
     script = f"""

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from divebell import Sandbox
 from tests.support.cells import value_of
 from tests.support.threat import FINE, LOST, Attack, Threat, ending, threats
@@ -12,6 +14,7 @@ ABSENT = ending(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @threats(
     Threat("open_passwd", "open('/etc/passwd').read()"),
     Threat("open_through_os", "import os; os.open('/etc/passwd', os.O_RDONLY)"),

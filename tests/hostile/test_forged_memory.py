@@ -129,6 +129,7 @@ for operand in [*range(0, 256, 5), 2**31 - 1]:
     attack(code, *(LOST | ending("SystemError", "RecursionError", "TimeoutError", "MemoryError", None)))
 
 
+@pytest.mark.slow
 def test_the_host_does_not_write_an_answer_into_the_shared_context(alone: Callable[..., str]) -> None:
     """A guest that owns its allocator can name the context's pages as the place for an answer. They are read-only for the
     host as well, and a fault in host code ends the process, not the cell."""
@@ -152,6 +153,7 @@ print(neighbour.run("1 + 1").value)
     assert alone(script).split() == ["-1", "-1", "-1", "2"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["long_answer_of_the_door", "long_request_of_the_host"])
 def test_a_guest_that_owns_its_allocator_cannot_make_the_host_write_into_the_context(
     alone: Callable[..., str], how: str

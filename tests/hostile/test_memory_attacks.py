@@ -2,12 +2,15 @@
 
 import resource
 
+import pytest
+
 from tests.support.threat import IN_TIME, Attack, Threat, ending, threats
 
 # BrokenGuest: there is not even memory for the answer.
 FULL = ending("MemoryError", "BrokenGuest")
 
 
+@pytest.mark.slow
 @threats(
     Threat("huge_str", "'a' * 10**9 * 4", FULL | ending("OverflowError")),
     Threat("huge_bytes", "bytes(2**31 - 100)", FULL),

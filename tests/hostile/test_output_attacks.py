@@ -6,6 +6,7 @@ from divebell import Limits, NotPlainDataError, Sandbox, SandboxError
 from tests.support.threat import FINE, IN_TIME, LOST, Attack, Threat, ending, threats
 
 
+@pytest.mark.slow
 @threats(
     Threat("endless_printing", "while True: print('spam' * 100)", ending("TimeoutError")),
     Threat("endless_printing_to_stderr", "import sys\nwhile True: print('spam' * 100, file=sys.stderr)", ending("TimeoutError")),
@@ -40,6 +41,7 @@ CLASS = "class C:\n    def __{0}__(self, *a): {1}\n"
 RAISING_ERROR = "class E(Exception):\n    def __{0}__(self): {1}\nraise E()"
 
 
+@pytest.mark.slow
 @threats(
     Threat("repr_that_loops", CLASS.format("repr", "\n        while True: pass") + "C()", ending("TimeoutError")),
     Threat("repr_that_raises", CLASS.format("repr", "1 / 0") + "C()", ending("ZeroDivisionError")),
@@ -129,6 +131,7 @@ def test_fetching_a_hostile_variable_gives_plain_data_or_an_error_and_the_sandbo
         assert box["kept"] == 7
 
 
+@pytest.mark.slow
 def test_numbers_whose_hashes_collide_on_the_host_do_not_stop_it(alone: object) -> None:
     """CPython hashes an int modulo 2**61 - 1: as keys of one dict, multiples of that take quadratic time to insert."""
     script = (
@@ -141,6 +144,7 @@ def test_numbers_whose_hashes_collide_on_the_host_do_not_stop_it(alone: object) 
     assert alone(script, seconds=15).strip() == "2"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["FINAL", "FINAL_VAR", "answer"])
 def test_a_hostile_answer_costs_its_own_cell_only(attack: Attack, name: str) -> None:
     hostile = "class C:\n    def __str__(self):\n        while True: pass\nx = C()\n"

@@ -1,6 +1,8 @@
 """Cells that go too deep: in source text, in data, in calls through C. RecursionError where CPython counts, else a
 StackOverflow that costs the cell, never the process."""
 
+import pytest
+
 from tests.support.threat import FINE, IN_TIME, LOST, Attack, Threat, ending, threats
 
 DEEP = LOST | IN_TIME | ending("RecursionError", "MemoryError", "SyntaxError", "IndentationError", "ValueError")
@@ -9,6 +11,7 @@ DEEP_OR_FINE = DEEP | {FINE}
 NESTED_LIST = "x = []\nfor _ in range(200_000): x = [x]\n"
 
 
+@pytest.mark.slow
 @threats(
     Threat("brackets_5000_deep", "[" * 5000 + "]" * 5000),
     Threat("brackets_100000_deep", "[" * 100_000 + "]" * 100_000),
@@ -38,6 +41,7 @@ def test_source_text_that_is_too_deep_or_too_long(attack: Attack, threat: Threat
     attack(threat.code, *DEEP_OR_FINE)
 
 
+@pytest.mark.slow
 @threats(
     Threat("function", "def f(): f()\nf()"),
     Threat("function_with_the_limit_raised", "import sys; sys.setrecursionlimit(10**9)\ndef f(): f()\nf()"),
@@ -79,6 +83,7 @@ def test_recursion_through_python_and_c(attack: Attack, threat: Threat) -> None:
     )
 
 
+@pytest.mark.slow
 @threats(
     Threat("repr_of_a_nested_list", NESTED_LIST + "repr(x)"),
     Threat("value_of_a_nested_list", NESTED_LIST + "x"),

@@ -1,6 +1,8 @@
 """Cells that change the interpreter around them, and this package's own code in it. They may lie about themselves and
 spoil their own cell; never another sandbox, and never the host."""
 
+import pytest
+
 from divebell import Cell, Limits, Sandbox
 from tests.support.threat import FINE, IN_TIME, LOST, Attack, Threat, ending, threats
 
@@ -10,6 +12,7 @@ SPOILT = LOST | ending(
 FINALIZER = "class C:\n    def __del__(self):\n        while True: pass\n"
 
 
+@pytest.mark.slow
 @threats(
     Threat("unfreeze_the_collector", "import gc; gc.unfreeze(); gc.collect(); gc.freeze(); gc.collect()", IN_TIME | {FINE}),
     Threat("collect_all_the_time", "import gc; gc.set_threshold(1)\nx = [[i] for i in range(10_000)]\ngc.set_threshold(2000)", IN_TIME | {FINE}),

@@ -13,6 +13,7 @@ TIMEOUT = ending("TimeoutError")
 KILLED = ending("Killed")
 
 
+@pytest.mark.slow
 @threats(
     Threat("plain_loop", "while True: pass", TIMEOUT),
     Threat("loop_of_calls", "def f(): pass\nwhile True: f()", TIMEOUT),
@@ -69,6 +70,7 @@ def test_a_cell_that_never_ends_is_ended(attack: Attack, threat: Threat) -> None
     attack(threat)
 
 
+@pytest.mark.slow
 @threats(
     Threat("ignored_alarm", "import signal; signal.signal(signal.SIGALRM, signal.SIG_IGN)\nwhile True: pass"),
     Threat("default_alarm", "import signal; signal.signal(signal.SIGALRM, signal.SIG_DFL)\nwhile True: pass"),
@@ -81,6 +83,7 @@ def test_a_cell_that_is_deaf_to_the_interrupt_is_killed(attack: Attack, threat: 
     attack(threat.code, *KILLED)
 
 
+@pytest.mark.slow
 def test_the_state_survives_an_interrupt_and_is_put_back_after_a_kill(short_limits: Limits) -> None:
     with Sandbox(limits=short_limits) as box:
         assert box.run("n = 0").ok
@@ -100,6 +103,7 @@ def test_a_cell_after_an_ignored_alarm_is_still_interrupted_and_not_killed(short
         assert (cell.error.kind, box["n"]) == ("TimeoutError", 2)
 
 
+@pytest.mark.slow
 def test_many_runaways_at_once_all_end_and_one_that_behaves_is_left_alone(short_limits: Limits) -> None:
     deaf = "sum(iter(int, 1))"  # no bytecode, so no interrupt
     cells: list[Cell] = []
@@ -122,6 +126,7 @@ def test_many_runaways_at_once_all_end_and_one_that_behaves_is_left_alone(short_
     assert [cell.error.kind for cell in cells if cell.error] == ["Killed"] * 16
 
 
+@pytest.mark.slow
 def test_an_interrupted_cell_shows_where_it_was_although_the_interrupt_is_repeated(
     short_limits: Limits, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from tests.support.threat import FINE, IN_TIME, LOST, Attack, Threat, ending, th
 SUBMIT = "submit = lambda n=1: ask(packed('submit', call='query', prompts=['x'] * n))\n"
 
 
+@pytest.mark.slow
 @threats(
     Threat("forged_ticket", "assert refused(packed('wait', tickets=[12345], seconds=0)) == 'BadRequest'"),
     Threat("forged_negative_ticket", "assert refused(packed('wait', tickets=[-1], seconds=0)) == 'BadRequest'"),
@@ -99,6 +100,7 @@ REPLACED = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REPLACED)
 def test_a_cell_that_spoils_the_machinery_leaves_a_sandbox_that_works(attack: Attack, name: str) -> None:
     """Whatever the cell did to itself, it ends in time, and plain cells run after it; `attack` checks that."""
@@ -166,6 +168,7 @@ def test_a_forged_outcome_gives_a_cell_of_the_right_types(forged: str) -> None:
         assert box.run("1 + 1").value == 2
 
 
+@pytest.mark.slow
 def test_prompts_in_flight_do_not_take_the_hosts_memory(alone: Callable[..., str]) -> None:
     """300 submitted prompts of 8 MB would be 2.4 GB, if nothing bounded what waits."""
     script = f"""

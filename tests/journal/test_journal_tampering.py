@@ -303,6 +303,7 @@ def places(value: object, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [at, *(place for key, each in inside for place in places(each, (*at, key)))]
 
 
+@pytest.mark.slow
 @settings(max_examples=1500 if FULL else 120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(edits=st.lists(st.tuples(st.just(0) | NUMBER, NUMBER, JSON), min_size=1, max_size=3))
 def test_anything_in_any_field_is_at_worst_an_error(
@@ -320,6 +321,7 @@ def test_anything_in_any_field_is_at_worst_an_error(
         replay(write(tmp_path / "journal", changed))
 
 
+@pytest.mark.slow
 @settings(max_examples=600 if FULL else 50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(number=NUMBER, told=JSON | st.binary(max_size=40), is_raw=st.booleans())
 def test_anything_told_at_the_door_is_at_worst_an_error(
@@ -340,6 +342,7 @@ def test_anything_told_at_the_door_is_at_worst_an_error(
         replay(write(tmp_path / "journal", changed))
 
 
+@pytest.mark.slow
 @settings(max_examples=600 if FULL else 50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(edits=st.lists(st.tuples(NUMBER, st.sampled_from(["change", "cut", "double"]), NUMBER), min_size=1, max_size=4))
 def test_bytes_changed_cut_or_doubled_are_at_worst_an_error(

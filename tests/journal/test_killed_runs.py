@@ -21,6 +21,9 @@ from divebell_bridge.money.amounts import NOTHING
 from divebell_bridge.money.meter import account_id_of
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 
+pytestmark = pytest.mark.slow
+
+
 GIVEN_UP = {"0/sub-call 13"}
 """asyncio's task that the code cancels: it may never begin."""
 TRIALS = 50 if os.environ.get("DIVEBELL_FULL") else 4

@@ -223,6 +223,7 @@ def test_another_run_or_other_settings_are_named(tmp_path: Path) -> None:
         rlm(asker([])).run(CONTEXT, QUERY, journal=tmp_path / "other", resume=journal)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="there two processes are not told from each other")
 def test_two_processes_do_not_write_to_one_journal(tmp_path: Path) -> None:
     journal = tmp_path / "journal"

@@ -43,6 +43,7 @@ def outputs(result: Result) -> list[str]:
     return [cell.output for turn in result.turns for cell in turn.cells]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cell", "says"), [(ENDLESS, "TimeoutError"), (DEAF, "Killed")])
 def test_a_cell_over_its_time_whose_outcome_is_the_same_each_time(tmp_path: Path, cell: str, says: str) -> None:
     made = run(tmp_path / "journal", cell)
@@ -50,18 +51,21 @@ def test_a_cell_over_its_time_whose_outcome_is_the_same_each_time(tmp_path: Path
     assert outputs(replay(tmp_path / "journal")) == outputs(made)
 
 
+@pytest.mark.slow
 def test_a_cell_that_says_when_it_was_interrupted_differs_and_the_replay_says_so(tmp_path: Path) -> None:
     run(tmp_path / "journal", COUNTED)
     with pytest.raises(ReplayDivergedError, match=r"stdout of cell 1 of run 0: recorded '\d+"):
         replay(tmp_path / "journal")
 
 
+@pytest.mark.slow
 def test_a_difference_in_a_cell_that_its_limit_ended_names_the_limit(tmp_path: Path) -> None:
     run(tmp_path / "journal", COUNTED.replace("print(n)", "raise TimeoutError(n)"))
     with pytest.raises(ReplayDivergedError, match="its time limit ended it, and where that happens is not repeatable"):
         replay(tmp_path / "journal")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", [WAITING, WAITING_ASYNC, ENDLESS], ids=["waiting", "asyncio", "computing"])
 def test_a_run_that_landed_while_its_cell_was_at_work(
     tmp_path: Path, cell: str, monkeypatch: pytest.MonkeyPatch
@@ -97,6 +101,7 @@ def test_a_refusal_at_the_door_is_told_again_in_its_place(tmp_path: Path) -> Non
     assert outputs(replay(journal)) == outputs(made)
 
 
+@pytest.mark.slow
 def test_a_cell_that_the_budget_ended_is_not_taken_for_the_last_replys_in_a_replay(tmp_path: Path) -> None:
     endless, last = "```repl\nwhile True: pass\n```", "```repl\nFINAL('the last')\n```"
     journal = tmp_path / "journal"

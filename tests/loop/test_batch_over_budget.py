@@ -10,6 +10,9 @@ import pytest
 from divebell import RLM, Budget, Completion, Engine, ModelRequest, Rate, ScriptedModel, Tenant, Usage
 from tests.support.scripts import block
 
+pytestmark = pytest.mark.slow
+
+
 CAP = Decimal("0.05")
 CENT_PER_TOKEN = Rate.per_million("0", "10000")
 BATCH = "llm_query_batched(['what is on this page?'] * 1000)"

@@ -44,6 +44,7 @@ def spent_on(endpoint: Any, request: ModelRequest, calls: int = CALLS) -> tuple[
         return anyio.run(main, server.url), endings, server
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_an_endpoint_that_bills_what_it_generated_never_counts_more_than_the_cap(way: str) -> None:
     endpoint = BillingEndpoint(WAYS[way])
@@ -62,6 +63,7 @@ BEFORE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BEFORE)
 def test_a_refusal_before_the_model_ran_costs_nothing(name: str) -> None:
     booked, endings, server = spent_on(lambda _asked: BEFORE[name], asking())

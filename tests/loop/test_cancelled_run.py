@@ -75,6 +75,7 @@ class Counted(Sandbox):
 MOMENTS = [("event", number) for number in range(1, 34, 2)] + [("call", number) for number in range(1, 24, 2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [False, True], ids=["memory", "sqlite"])
 @pytest.mark.parametrize(("what", "number"), MOMENTS, ids=lambda each: str(each))
 def test_a_cancelled_run_holds_nothing_and_pays_for_what_it_asked(

@@ -101,6 +101,7 @@ async def paid(
     return outcome, meter.summary()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", MISBEHAVIOURS, ids=lambda row: f"{row.api}: {row.name}")
 def test_the_charge_of_each_misbehaviour(row: Misbehaviour, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One attempt: settled to the last pico-dollar, the whole hold, or given back."""
@@ -129,6 +130,7 @@ RETRIED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", RETRIED, ids=lambda row: f"{row.api}: {row.name}")
 def test_a_second_attempt_is_a_second_hold_beside_what_the_first_cost(
     row: Misbehaviour, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

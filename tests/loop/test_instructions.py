@@ -61,6 +61,7 @@ def test_a_replay_has_them_and_a_resumed_run_must_too(tmp_path: Path) -> None:
         RLM(ScriptedModel("m", ["FINAL(1)"])).run("hay", "q", resume=journal)
 
 
+@pytest.mark.slow
 def test_divebell_prompts_shows_them() -> None:
     shown = run("prompts", "--instructions", OWN)
     assert shown.status == 0

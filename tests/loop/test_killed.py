@@ -131,6 +131,7 @@ POINTS = {  # the point: what is spent in the end, in cents, and how many calls 
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
 def test_a_worker_killed(point: str, tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
@@ -168,6 +169,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.slow
 def test_who_waits_for_the_money_of_a_worker_that_is_killed_goes_on_by_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +221,7 @@ in_threads(meters, 10**6, int(sys.argv[2]))
 """
 
 
+@pytest.mark.slow
 def test_workers_killed_at_random_moments_leave_books_that_add_up(tmp_path: Path) -> None:
     """Four at a time, each with threads in the midst of transactions. The sum of all holds is what the tenant spent."""
     path = tmp_path / "ledger.db"

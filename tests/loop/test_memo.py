@@ -99,6 +99,7 @@ def test_a_tenants_memo_is_its_own() -> None:
     assert other.rlm(root, sub, **options).run("c", "q").answer == "reply 1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("across", "answers"), [(False, ["reply 0", "reply 1"]), (True, ["reply 0", "reply 0"])])
 def test_a_store_of_the_hosts_is_across_tenants_only_where_it_says_so(across: bool, answers: list[str]) -> None:
     engine, store = Engine(), Memo(across_tenants=across)

@@ -58,6 +58,7 @@ os.abort()
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_no_guest_spends_more_than_its_cap(attack: str) -> None:
     """In three turns, in each of which it does the same again."""

@@ -262,6 +262,7 @@ def rendered_names() -> set[str]:
     return found | {f"look_{kind}" for kind in ("str", "bytes", "list", "dict")} | rendered_notes()
 
 
+@pytest.mark.slow
 def test_every_template_is_used_and_listed() -> None:
     assert set(TEMPLATES) <= rendered_names()
     from divebell import prompts

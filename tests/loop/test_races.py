@@ -26,6 +26,9 @@ from divebell_bridge.money.patience import retry_while_busy
 from divebell_bridge.money.rates import Rate, RateCard
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 
+pytestmark = pytest.mark.slow
+
+
 CALLS = int(os.environ.get("DIVEBELL_LEDGER_CALLS", "1200"))
 PROCESSES = 4
 THREADS = 4

@@ -201,6 +201,7 @@ HOSTILE: dict[str, Callable[[int], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE.keys())
 def test_a_hostile_reply_of_any_length_is_read(hostile: Callable[[int], str]) -> None:
     parse_reply(hostile(20_000))
@@ -222,6 +223,7 @@ def _work(text: str, *, is_cut: bool) -> int:
     return calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_cut", [False, True])
 @pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE.keys())
 def test_four_times_the_text_is_four_times_the_work(hostile: Callable[[int], str], is_cut: bool) -> None:

@@ -123,6 +123,7 @@ def test_the_turns_are_there_when_they_are_wanted() -> None:
     assert turn["cells"][0]["stdout"] == "seen\n"
 
 
+@pytest.mark.slow
 def test_the_id_of_a_run_is_the_same_wherever_the_run_is(tmp_path: Path) -> None:
     events: list[Event] = []
     code = block("FINAL(rlm_query('child?', 'a text'))")

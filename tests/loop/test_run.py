@@ -179,6 +179,7 @@ def test_a_cell_that_redefines_our_names_is_undone() -> None:
     assert result.answer == str(len(CONTEXT))
 
 
+@pytest.mark.slow
 def test_an_endless_cell_is_ended_and_the_run_goes_on() -> None:
     result, root = run(
         block("x = 5"), block("while True: pass"), block("FINAL(x)"), limits=Limits(cell_seconds=0.3, grace_seconds=0.3)
@@ -228,6 +229,7 @@ def test_an_unknown_price_is_refused_before_the_first_call() -> None:
     assert not root.requests
 
 
+@pytest.mark.slow
 def test_a_run_ends_at_its_seconds() -> None:
     endless = block("while True: llm_query('x')")
     with pytest.raises(BudgetExceeded) as raised:

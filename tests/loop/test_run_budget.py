@@ -246,6 +246,7 @@ def tenant_rlm(engine: Engine, **caps: Any) -> RLM:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [False, True])
 def test_a_tenants_day_is_a_cap_over_its_runs(shared: bool, tmp_path: Path) -> None:
     with Engine(ledger=tmp_path / "ledger.db" if shared else None) as engine:

@@ -39,6 +39,7 @@ def cent_run(tenant: Tenant) -> RLM:
     return tenant.rlm(root, rates={"root": CENT_PER_TOKEN}, max_output_tokens=1, on_exhausted="raise")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [False, True], ids=["memory", "sqlite"])
 @pytest.mark.parametrize("which", ["total", "per_day"])
 def test_a_cap_that_was_lowered_since_is_not_put_back_by_an_older_tenants_runs(
@@ -122,6 +123,7 @@ BRAKES: dict[str, Callable[[Tenant], None]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("brake", BRAKES)
 @pytest.mark.parametrize("shared", [False, True], ids=["memory", "another process's"])
 def test_a_cap_lowered_in_flight_ends_a_run_with_a_budget_of_its_own_at_its_next_call(
@@ -205,6 +207,7 @@ def in_threads(rlms: Sequence[RLM[Any]]) -> list[str]:
     return answers
 
 
+@pytest.mark.slow
 def test_an_engines_and_a_tenants_calls_at_once_are_bounded_over_all_their_runs_threads_and_loops() -> None:
     model = Counting()
     with Engine(max_concurrent_calls=3) as engine:

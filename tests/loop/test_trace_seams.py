@@ -182,6 +182,7 @@ def test_a_slow_disk_at_the_end_of_a_run_does_not_hold_up_the_event_loop(
     assert loops_own == [False]
 
 
+@pytest.mark.slow
 def test_a_stream_that_is_left_after_its_run_failed_complains_nowhere(caplog: pytest.LogCaptureFixture) -> None:
     async def leave() -> None:
         stream = RLM(ScriptedModel("root", [])).stream("hay", "q")

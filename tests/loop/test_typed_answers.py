@@ -42,6 +42,7 @@ def run(*replies: str, output: object, **options: Any) -> tuple[Result, Scripted
     return RLM(root, ScriptedModel("sub", lambda request: "y"), output=output, **options).run(CONTEXT, "who?"), root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("output", "expected"),
     [

@@ -145,6 +145,7 @@ def with_breaks(engine: Engine, at: dict[str, Callable[[], object]]) -> RLM:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_an_answer_is_not_lost_where_the_ledger_cannot_be_written_as_the_run_ends(
     way: str, engine: Engine, caplog: pytest.LogCaptureFixture
@@ -168,6 +169,7 @@ def test_an_answer_is_not_lost_where_the_ledger_cannot_be_written_as_the_run_end
     assert sums(engine) == (Decimal("0.05"), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("step", ["turn 1", "sub-call", "turn 2", "child"])
 def test_a_run_goes_on_once_a_ledger_that_broke_in_the_middle_can_be_written_again(
@@ -186,6 +188,7 @@ def test_a_run_goes_on_once_a_ledger_that_broke_in_the_middle_can_be_written_aga
     assert sums(engine) == (Decimal("0.05"), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_the_backlog_is_written_without_anybody_asking(way: str, engine: Engine) -> None:
     """The process does nothing more, and others wait for the money."""

@@ -110,6 +110,7 @@ def test_twenty_runs_of_which_five_fit_at_once_all_answer_in_the_order_in_which_
     assert account.spent.picodollars == 20 * 10**10
 
 
+@pytest.mark.slow
 def test_runs_on_threads_and_loops_of_their_own_wait_for_each_other(engine: Engine) -> None:
     gate, tenant, answers = Gate(is_open=True), acme(engine, "0.20"), []
 
@@ -126,6 +127,7 @@ def test_runs_on_threads_and_loops_of_their_own_wait_for_each_other(engine: Engi
     assert is_left_over(engine) == (0, 0)
 
 
+@pytest.mark.slow
 def test_who_waits_longer_than_its_budget_of_seconds_is_told_who_holds_the_money(engine: Engine) -> None:
     gate, tenant = Gate(), acme(engine)
 
@@ -165,6 +167,7 @@ def test_without_a_budget_of_seconds_the_wait_has_a_bound_of_its_own(
     assert is_left_over(engine) == (0, 0)
 
 
+@pytest.mark.slow
 def test_after_half_of_its_time_a_run_takes_what_is_free(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody holds the most of it for hours: better a smaller budget than none."""
     monkeypatch.setattr(opening, "WAIT_SECONDS", 0.4)
@@ -175,6 +178,7 @@ def test_after_half_of_its_time_a_run_takes_what_is_free(engine: Engine, monkeyp
     engine.ledger.close_account("holder")
 
 
+@pytest.mark.slow
 def test_a_run_that_is_cancelled_while_it_waits_keeps_nobody_waiting(engine: Engine) -> None:
     gate, tenant = Gate(), acme(engine, "0.10")
 
@@ -201,6 +205,7 @@ def test_a_run_that_is_cancelled_while_it_waits_keeps_nobody_waiting(engine: Eng
     assert is_left_over(engine) == (0, 0)
 
 
+@pytest.mark.slow
 def test_what_is_spent_is_not_waited_for(engine: Engine) -> None:
     """The rest of a cap is a run's at once, and where nothing is left it is refused at once."""
     tenant, gate = acme(engine, "0.03"), Gate(is_open=True)
@@ -214,6 +219,7 @@ def test_what_is_spent_is_not_waited_for(engine: Engine) -> None:
     assert "waited" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_those_who_wait_hear_at_once_that_the_tenant_was_stopped(engine: Engine) -> None:
     gate, tenant = Gate(), acme(engine, "0.10")
     refusals: list[BudgetExceeded] = []
@@ -238,6 +244,7 @@ def test_those_who_wait_hear_at_once_that_the_tenant_was_stopped(engine: Engine)
     assert [refusal.waiting_helps for refusal in refusals] == [False] * 3
 
 
+@pytest.mark.slow
 def test_a_run_inside_a_run_of_the_same_tenant_does_not_wait_for_it(engine: Engine) -> None:
     """A tool asks again: it would wait for what its own run has set aside, which waits for the tool."""
     tenant, refusals = acme(engine, "0.10"), []
@@ -261,6 +268,7 @@ def test_a_run_inside_a_run_of_the_same_tenant_does_not_wait_for_it(engine: Engi
     assert "waited" not in str(refusals[0])
 
 
+@pytest.mark.slow
 def test_another_tenants_runs_and_runs_without_caps_do_not_wait(engine: Engine) -> None:
     tenant, other = acme(engine, "0.10"), engine.tenant("umbra", total=Budget(dollars="0.10"))
     day = engine.ledger.tenant("acme")
@@ -300,6 +308,7 @@ def test_processes_wait_for_each_other_and_for_what_the_dead_held(tmp_path: Path
         assert is_left_over(engine) == (0, 0)
 
 
+@pytest.mark.slow
 def test_a_place_that_others_took_for_abandoned_is_taken_anew(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process was suspended for longer than a ticket is good."""
     monkeypatch.setattr(opening, "RENEW_SECONDS", 0.01)
@@ -321,6 +330,7 @@ def test_a_place_that_others_took_for_abandoned_is_taken_anew(engine: Engine, mo
     assert is_left_over(engine) == (0, 0)
 
 
+@pytest.mark.slow
 def test_a_call_of_a_run_without_a_budget_does_not_wait_for_ever_for_what_others_hold(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,6 +71,7 @@ def test_the_first_call_of_an_8k_model_works_with_the_defaults(sentence: Sentenc
         assert result.spend["refunded_calls"] == len(server.received) - 1 <= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sentence", SENTENCES.values(), ids=SENTENCES.keys())
 def test_a_history_that_outgrows_the_window_goes_on(sentence: Sentence, tmp_path: Path) -> None:
     turns = 0

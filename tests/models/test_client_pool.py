@@ -130,6 +130,7 @@ engine.close()
 """
 
 
+@pytest.mark.slow
 def test_no_connection_is_left_open() -> None:
     with ChatServer("FINAL(4)") as server:
         command = [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", "-c", QUIET, server.url, KEY]

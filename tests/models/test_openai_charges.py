@@ -31,6 +31,7 @@ def outcome_of(model: OpenAIModel, row: Misbehaviour) -> Completion | ModelError
         return failed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", MISBEHAVIOURS, ids=lambda row: f"{row.api}: {row.name}")
 def test_what_a_call_costs_whatever_the_provider_does(row: Misbehaviour) -> None:
     with ChatServer(row.policy) as server:
@@ -109,6 +110,7 @@ def test_a_proxy_that_refuses_the_tunnel_gives_the_money_back(monkeypatch: pytes
 GIVEN_CLIENT_ROWS = [row for row in FAILED_ROWS if row.timeout_seconds == REQUEST.timeout_seconds]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", GIVEN_CLIENT_ROWS, ids=lambda row: row.name)
 def test_a_client_of_the_applications_own_is_judged_by_its_exceptions(row: Misbehaviour) -> None:
     """It cannot be watched; what it raises must tell the phase, and what does not tell costs the hold."""

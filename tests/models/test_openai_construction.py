@@ -117,6 +117,7 @@ def test_a_client_excludes_a_key_and_a_url() -> None:
     asyncio.run(client.close())
 
 
+@pytest.mark.slow
 def test_one_model_in_several_loops_one_after_another(server: ChatServer) -> None:
     model = model_at(server)
     for runner in (asyncio.run, asyncio.run, lambda work: anyio.run(lambda: work)):
@@ -129,6 +130,7 @@ async def _two_calls(model: OpenAIChatModel) -> list[str]:
     return [(await model.complete(request())).text for _ in range(2)]
 
 
+@pytest.mark.slow
 def test_one_model_in_several_threads(server: ChatServer) -> None:
     model = model_at(server)
     got: list[str] = []
@@ -162,6 +164,7 @@ def test_a_connection_that_the_server_closed_meanwhile(server: ChatServer) -> No
     assert server.connections == 2
 
 
+@pytest.mark.slow
 def test_a_model_that_is_dropped_closes_its_connections(server: ChatServer) -> None:
     async def run() -> None:
         for _ in range(3):
@@ -192,6 +195,7 @@ def _python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_importing_divebell_and_making_a_model_does_not_import_openai() -> None:
     code = (
         "import sys, divebell; divebell.OpenAIChatModel('gpt-5-mini'); divebell.RLM('gpt-5-mini')\n"
@@ -201,6 +205,7 @@ def test_importing_divebell_and_making_a_model_does_not_import_openai() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_process_that_ends_after_a_call_says_nothing(server: ChatServer) -> None:
     code = (
         "import asyncio, sys\n"

@@ -78,6 +78,7 @@ ROWS: list[tuple[str, Callable[[dict[str, Any]], bool], Reply]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("is_refused", "refusal"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
 def test_what_is_not_taken_is_left_out_and_another_adapter_begins_with_that(
     server: ChatServer, is_refused: Callable[[dict[str, Any]], bool], refusal: Reply

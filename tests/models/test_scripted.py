@@ -99,6 +99,7 @@ def test_requests_are_kept_up_to_a_bound() -> None:
     assert [asked.messages[0]["content"] for asked in model.requests] == ["2", "3", "4"]
 
 
+@pytest.mark.slow
 def test_delay_does_not_hold_other_calls_up() -> None:
     """One after the other they would take over an hour, and the test would be ended."""
     model = ScriptedModel("m", lambda _asked: "ok", delay_seconds=0.2)

@@ -257,6 +257,7 @@ def test_the_description_names_each_field_with_its_type() -> None:
     assert AnswerSchema.of(dict[str, int]).describe() == "object of name and integer"
 
 
+@pytest.mark.slow
 def test_a_description_stays_short_and_ends_where_a_schema_holds_itself() -> None:
     tree = {"type": "object", "properties": {"left": {"$ref": "#"}, "right": {"$ref": "#"}}}
     assert len(AnswerSchema.of(tree).describe()) < 1000
@@ -373,6 +374,7 @@ plain = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(plain, st.sampled_from([Invoice, Point, Book, list[int], Colour, int | None, JSON_SCHEMA, {"type": "array"}]))
 def test_any_plain_value_has_an_outcome(value: object, schema: object) -> None:
     errors: tuple[str, ...] = ("none",)
@@ -384,6 +386,7 @@ def test_any_plain_value_has_an_outcome(value: object, schema: object) -> None:
     assert all(error.isprintable() and error.encode() for error in errors)
 
 
+@pytest.mark.slow
 @given(st.text(alphabet="{}[]\",:0123456789truefalsn\n`json \\'", max_size=80))
 def test_any_text_has_an_outcome(text: str) -> None:
     for schema in (Point, JSON_SCHEMA, str):

@@ -117,6 +117,7 @@ def test_annotations_are_left_out_and_the_rest_is_kept() -> None:
     assert copy == {name: value for name, value in PERSON.items() if name != "title"}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_alternatives_within_alternatives_stay_within_the_bound() -> None:
     schema: dict[str, Any] = {"type": "object"}
@@ -158,6 +159,7 @@ schemas = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(schemas, st.text(max_size=50) | json_values.map(repr))
 def test_any_schema_and_any_reply_have_an_outcome(schema: object, reply: str) -> None:
     said = "fits"

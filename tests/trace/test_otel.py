@@ -204,6 +204,7 @@ def test_events_with_nothing_in_them_are_fine(collected: Collected) -> None:
     }
 
 
+@pytest.mark.slow
 def test_without_the_extra_traces_work_and_the_listener_says_what_to_install(alone: Any) -> None:
     script = """
 import sys

@@ -15,6 +15,9 @@ from tests.support.browser import browsing
 from tests.support.command import run
 from tests.support.traces import hostile, lively, small, write
 
+pytestmark = pytest.mark.slow
+
+
 WIDE, NARROW = (1440, 900), (360, 740)
 OWN = "window.__owned = true"
 PAYLOADS = {

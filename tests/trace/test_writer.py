@@ -375,6 +375,7 @@ def test_events_of_many_threads_all_arrive(file: Path) -> None:
     assert writer.dropped == 0
 
 
+@pytest.mark.slow
 def test_what_waits_is_written_when_the_process_ends_without_close(alone: Any, file: Path) -> None:
     script = "import sys\nfrom divebell.events import ChildEnded\nfrom divebell.trace import TraceWriter\nw = TraceWriter(sys.argv[1] if len(sys.argv) > 1 else PATH)\n[w(ChildEnded(number=n, prompt='', answer='', status='answered')) for n in range(500)]"
     alone(f"PATH = {str(file)!r}\n{script}")

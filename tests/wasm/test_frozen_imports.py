@@ -12,6 +12,9 @@ import wasmtime
 
 import divebell_wasm as wasm
 
+pytestmark = pytest.mark.slow
+
+
 NEEDS_SOMETHING_THAT_IS_NOT_FROZEN = {
     "bs4.builder._html5lib": "html5lib",
     "bs4.builder._lxml": "lxml",

@@ -47,6 +47,7 @@ def module(data: bytes) -> Module:
     return parse(data)
 
 
+@pytest.mark.slow
 def test_the_door_is_the_only_import(module: Module) -> None:
     assert module.imports == (Import("divebell", "call", "function", FunctionType(("i32",) * 4, ("i32",))),)
 

@@ -29,6 +29,7 @@ def table_of(printed: str) -> list[list[str]]:
     return [line.split() for line in lines]
 
 
+@pytest.mark.slow
 def test_a_run_prints_and_writes_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = {kind: tmp_path / f"out.{kind}" for kind in ("json", "svg", "md")}
     arguments = [*SMALL, "--json", str(files["json"]), "--plot", str(files["svg"]), "--markdown", str(files["md"])]
@@ -59,6 +60,7 @@ def test_a_run_prints_and_writes_everything(tmp_path: Path, capsys: pytest.Captu
     assert again.read_text() == picture
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_figures(tmp_path: Path) -> None:
     def run(seed: str) -> list[dict[str, object]]:
         file = tmp_path / "out.json"
@@ -71,6 +73,7 @@ def test_the_same_seed_gives_the_same_figures(tmp_path: Path) -> None:
     assert run("3") != run("4")
 
 
+@pytest.mark.slow
 def test_each_repeat_is_of_another_kind(tmp_path: Path) -> None:
     file = tmp_path / "out.json"
     assert (
@@ -82,6 +85,7 @@ def test_each_repeat_is_of_another_kind(tmp_path: Path) -> None:
     assert queries[0]["answer"] != queries[3]["answer"]
 
 
+@pytest.mark.slow
 def test_a_row_has_the_means_and_the_largest_memory(tmp_path: Path) -> None:
     file = tmp_path / "out.json"
     assert main([*SMALL, "--tasks", "s-niah", "--policies", "perfect", "--json", str(file)]) == 0
@@ -124,6 +128,7 @@ def test_a_wrong_option_is_refused(arguments: list[str], message: str, capsys: p
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -158,6 +163,7 @@ def test_without_matplotlib_the_plot_is_refused_at_once(
     assert "pip install 'divebell[bench]'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_real_files_are_played_from_their_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     synth = tmp_path / "synth.jsonl"
     synth.write_text(json.dumps(RECORD))
@@ -176,6 +182,7 @@ def test_real_files_are_played_from_their_labels(tmp_path: Path, capsys: pytest.
     assert table_of(capsys.readouterr().out)[0][4] == "1.00"
 
 
+@pytest.mark.slow
 def test_a_real_endpoint_is_played_by_the_same_code(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -199,6 +206,7 @@ def test_a_real_endpoint_is_played_by_the_same_code(
     assert all(0 < query["dollars"] < 0.5 and query["engine_seconds"] < query["seconds"] for query in queries)
 
 
+@pytest.mark.slow
 def test_ctrl_c_prints_what_was_measured(tmp_path: Path) -> None:
     file = tmp_path / "out.json"
     command = [

@@ -78,6 +78,7 @@ def _brute_force(query: str, labelled: list[Row]) -> str:
     return "Date: " + Counter(row[2] for row in chosen).most_common(1)[0][0].strftime("%m/%d/%Y")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", oolong.KINDS)
 @pytest.mark.parametrize("size", [8_000, 40_000])
 def test_the_key_is_what_a_count_over_the_text_gives(kind: str, size: int, tmp_path: Path) -> None:
@@ -87,6 +88,7 @@ def test_the_key_is_what_a_count_over_the_text_gives(kind: str, size: int, tmp_p
         assert instance.score(answer) == 1.0, (instance.query, answer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subset", ["users", "month", "dates"])
 def test_a_subset_has_the_rows_on_its_boundary(subset: str, tmp_path: Path) -> None:
     for seed in range(20):

@@ -79,6 +79,7 @@ def _brute_force(number: int, users: dict[int, User]) -> str:
     return "\n".join(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(1, 21))
 def test_the_key_is_what_a_look_at_every_pair_gives(number: int, tmp_path: Path) -> None:
     pairs_in_all = 0

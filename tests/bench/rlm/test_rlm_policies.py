@@ -40,6 +40,7 @@ def _compare(instance: Instance, engine: Engine) -> Measurement:
     return clumsy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", needles.HAYSTACKS)
 def test_needles(variant: str, engine: Engine, tmp_path: Path) -> None:
     clumsy = _compare(needles.make(450_000, variant, 1, tmp_path), engine)
@@ -66,6 +67,7 @@ CLUMSY_ROWS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", oolong.KINDS)
 def test_aggregation(kind: str, engine: Engine, tmp_path: Path) -> None:
     clumsy = _compare(oolong.make(100_000, kind, 1, tmp_path, POOL), engine)
@@ -79,18 +81,21 @@ CLUMSY_PAIRS = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "score"), list(enumerate(CLUMSY_PAIRS, 1)))
 def test_pairs(number: int, score: float, engine: Engine, tmp_path: Path) -> None:
     clumsy = _compare(pairs.make(60_000, f"task {number}", 1, tmp_path, POOL), engine)
     assert clumsy.score == pytest.approx(score, abs=0.002)
 
 
+@pytest.mark.slow
 def test_rows_that_do_not_matter_are_not_paid_for(engine: Engine, tmp_path: Path) -> None:
     everything = play(oolong.make(200_000, "count", 1, tmp_path, POOL), "perfect", engine)
     one_month = play(oolong.make(200_000, "compare, month", 1, tmp_path, POOL), "perfect", engine)
     assert one_month.input_tokens < everything.input_tokens / 2
 
 
+@pytest.mark.slow
 def test_what_the_reader_gets_wrong_costs_score(engine: Engine, tmp_path: Path) -> None:
     instance = oolong.make(100_000, "count", 1, tmp_path, POOL)
     knows_half = dict(list(POOL.items())[::2])
@@ -101,6 +106,7 @@ def test_what_the_reader_gets_wrong_costs_score(engine: Engine, tmp_path: Path) 
     assert play(half_blind, "perfect", engine).score < 0.1
 
 
+@pytest.mark.slow
 def test_a_question_of_another_kind_is_given_up(engine: Engine, tmp_path: Path) -> None:
     context = tmp_path / "rows.txt"
     context.write_text(ROWS)
@@ -112,6 +118,7 @@ def test_a_question_of_another_kind_is_given_up(engine: Engine, tmp_path: Path) 
     assert (done.score, done.answer) == (0.0, "I could not find it")
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_a_row_with_its_reason(engine: Engine, tmp_path: Path) -> None:
     instance = needles.make(5_000, "noise", 1, tmp_path)
     done = measure(instance, Player(policy="perfect", dollars="0.000001"), engine)
@@ -195,6 +202,7 @@ def test_the_day_itself_is_neither_before_nor_after() -> None:
     assert [eval(made.key, {"label": "entity", "day": day})[1] for day in days] == ["before", "on", "after"]
 
 
+@pytest.mark.slow
 def test_peak_memory_is_seen_after_it_is_gone() -> None:
     with PeakMemory() as memory:
         block = b"x" * (64 << 20)

@@ -58,6 +58,7 @@ def journal(server: ChatServer, text_file: Path, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_run_is_proved_to_be_the_same(server: ChatServer, journal: Path) -> None:
     asked = len(server.received)
     done = run("replay", str(journal), env={"OPENAI_API_KEY": ""})

@@ -75,7 +75,7 @@ def test_the_account_that_is_used_up_is_named_wherever_in_the_chain_it_is() -> N
     chain = [account("run"), account("day"), account("tenant", dollars(5), spent=cost(5))]
     with pytest.raises(BudgetExceeded) as refused:
         escrow.decide(chain, Fixed(cost(1)), nothing_below)
-    assert refused.value.account == "tenant"
+    assert refused.value.account == refused.value.path == "tenant"
 
 
 def test_an_overdrawn_account_has_no_room_rather_than_less_than_none() -> None:

@@ -21,6 +21,7 @@ from divebell.cli.options import LiveOptions
 from divebell.cli.streams import UnfailingStream
 from divebell.cli.wording import explain_renamed_flag
 from divebell.version import __version__
+from divebell_bridge.money.budget import MAX_CHILD_DEPTH
 
 app = typer.Typer(
     name="divebell",
@@ -169,8 +170,10 @@ def prompts(
     context: Annotated[
         list[Path] | None, typer.Option("--context", "-c", help="A file of the context; may be repeated.")
     ] = None,
-    depth: Annotated[int, typer.Option(min=0, max=32, help="The depth of the run: 0, or that of a child.")] = 0,
-    max_depth: Annotated[int, typer.Option(min=0, max=32, help="How deeply children may be nested.")] = 1,
+    depth: Annotated[
+        int, typer.Option(min=0, max=MAX_CHILD_DEPTH, help="The depth of the run: 0, or that of a child.")
+    ] = 0,
+    max_depth: Annotated[int, typer.Option(min=0, max=MAX_CHILD_DEPTH, help="How deeply children may be nested.")] = 1,
     tool: Annotated[
         list[str] | None, typer.Option(help="A tool: 'lookup(name: str) -> dict: What it does.'; may be repeated.")
     ] = None,

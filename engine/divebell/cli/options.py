@@ -14,6 +14,7 @@ from divebell.cli.exits import USAGE, Exit
 from divebell.cli.option_groups import OptionGroup
 from divebell.limits import Limits
 from divebell.options import Options
+from divebell_bridge.money.budget import MAX_CHILD_DEPTH
 
 RATE_HELP = "The price of a model: MODEL=INPUT/OUTPUT(/CACHED), in dollars per million tokens, such as local=0/0."
 BASE_URL_HELP = "An endpoint that speaks the Chat Completions API."
@@ -110,7 +111,9 @@ class LimitOptions(OptionGroup):
     ] = None
     calls: Annotated[int | None, typer.Option(min=1, metavar="N", help="The most model calls.")] = None
     seconds: Annotated[float | None, typer.Option(min=0.001, metavar="S", help="Wall-clock limit in seconds.")] = None
-    depth: Annotated[int, typer.Option(min=0, max=32, metavar="N", help="How deeply children may be nested.")] = 1
+    depth: Annotated[
+        int, typer.Option(min=0, max=MAX_CHILD_DEPTH, metavar="N", help="How deeply children may be nested.")
+    ] = 1
     max_iterations: Annotated[int | None, _count(f"The most turns of the root model ({_DEFAULTS.max_iterations}).")] = (
         None
     )

@@ -45,8 +45,8 @@ def check_names(path: Path) -> os.stat_result:
     status = path.stat()
     if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
         raise LedgerError(
-            f"the ledger {path} has {status.st_nlink} names (hard links): processes that use another name do not see "
-            "the same entries, and each side would spend the whole of every cap. Remove the others, or use symbolic links"
+            f"the ledger {path} has {status.st_nlink} names (hard links): processes that use another one do not see "
+            "the same entries, and each side spends the whole of every cap. Remove the others, or use symbolic links"
         )
     return status
 

@@ -108,7 +108,7 @@ LIBRARIES = (
             "-DSQLITE_MAX_MMAP_SIZE=0",
             "-DSQLITE_TEMP_STORE=3",  # what it sorts stays in memory, where the sandbox's limit counts it
             '-DSQLITE_DEFAULT_UNIX_VFS="unix"',
-            "-Dfcntl=divebell_sqlite_fcntl",  # wasm/divebell_wasm/c/sqlite_locks.c
+            "-Dfcntl=divebell_sqlite_fcntl",  # c/sqlite_locks.c
             "-DSQLITE_ENABLE_FTS5",
             "-DSQLITE_ENABLE_MATH_FUNCTIONS",
             "-Wno-unused-command-line-argument",

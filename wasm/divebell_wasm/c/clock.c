@@ -1,7 +1,7 @@
 /* Time, which the guest has only from the host: every reading and every sleep crosses the door.
  *
  * The two requests are fixed bytes, so that a reading needs neither CPython nor an allocation (libc asks for the time
- * at moments when neither may be used). bridge/wire.py encodes the same messages; tests compare the two.
+ * at moments when neither may be used). door/wire.py encodes the same messages; tests compare the two.
  */
 #include "divebell.h"
 #include <string.h>

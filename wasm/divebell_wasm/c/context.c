@@ -102,7 +102,7 @@ enum extension { BIG_INTEGER = 1, SHARED = 2, SHARED_BYTES = 9 };
 
 /* `_divebell.shared(code, data)`: what msgpack calls for each value that is not of its own kinds. In C, because a
  * context may hold hundreds of thousands of texts. SHARED is a kind (1 byte), an offset from the base and a length (4
- * bytes each, little-endian); BIG_INTEGER is that of bridge/wire.py. */
+ * bytes each, little-endian); BIG_INTEGER is that of door/wire.py. */
 PyObject *divebell_shared(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 {
     char *data;

@@ -1,4 +1,4 @@
-"""The built-in module that wasm/divebell_wasm/c/door.c defines, for the type checker."""
+"""The built-in module that c/door.c defines, for the type checker."""
 
 ABI_VERSION: int
 

@@ -48,7 +48,7 @@ PRELOADED = (
 
 
 def reseed() -> None:
-    """Start all randomness anew from the key that the host has written (wasm/divebell_wasm/c/random.c)."""
+    """Start all randomness anew from the key that the host has written (c/random.c)."""
     # What random.seed does, less its writes of what is there already: each would copy a page in every sandbox.
     generator: Any = random._inst
     _random.Random.seed(generator, int.from_bytes(os.urandom(32), "big"))
@@ -59,7 +59,7 @@ def reseed() -> None:
 
 
 def attach(context: object) -> None:
-    """`context` is the object that wasm/divebell_wasm/c/context.c made in front of the shared pages."""
+    """`context` is the object that c/context.c made in front of the shared pages."""
     namespace.bind("context", context)
 
 
@@ -118,7 +118,7 @@ OPERATIONS: dict[str, Callable[..., object]] = {
 
 
 def dispatch(request: memoryview) -> bytes:
-    """Answer one request of the host. Called by wasm/divebell_wasm/c/guest.c."""
+    """Answer one request of the host. Called by c/guest.c."""
     if not sandbox.is_seeded:
         sandbox.is_seeded = True
         reseed()

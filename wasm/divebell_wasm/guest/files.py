@@ -1,4 +1,4 @@
-"""Files, which are in memory, below /tmp (wasm/divebell_wasm/c/files.c): hints in errors, and what WASI lacks."""
+"""Files, which are in memory, below /tmp (c/files.c): hints in errors, and what WASI lacks."""
 
 import errno
 import os

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from divebell.cli.options import (
 from divebell.cli.streams import check_stdout, print_answer
 from divebell.engine import Engine
 from divebell.errors import LedgerBusyError, LedgerError
+from divebell.options import Options
 from divebell.resources import EngineResources, default_engine
 from divebell.rlm import RLM
 from divebell.run.listeners import collect_secrets, combine_listeners
@@ -102,30 +104,18 @@ def _rlm_options(
     context: ContextOptions, models: ModelOptions, limits: LimitOptions, sandbox: SandboxOptions, files: FileOptions
 ) -> dict[str, Any]:
     """The options of RLM that were given; the others are as RLM has them."""
-    options = {
+    names = [option.name for option in fields(Options)]
+    groups = (context, models, limits, sandbox, files)
+    options = {name: getattr(group, name) for group in groups for name in names if hasattr(group, name)}
+    options |= {
         "instructions": read_words("--instructions", models.instructions),
         "child_instructions": read_words("--child-instructions", models.child_instructions),
-        "prompt": models.prompt,
-        "show_preview": context.show_preview,
-        "temperature": models.temperature,
         "memo": models.memo,
-        "max_output_tokens": models.max_output_tokens,
-        "sub_max_output_tokens": models.sub_max_output_tokens,
-        "context_window_tokens": models.context_window_tokens,
-        "max_shown_characters": models.max_shown_characters,
-        "max_sub_call_characters": models.max_sub_call_characters,
-        "max_iterations": limits.max_iterations,
-        "max_answer_retries": limits.max_answer_retries,
-        "max_concurrent_calls": limits.max_concurrent_calls,
-        "max_concurrent_children": limits.max_concurrent_children,
-        "call_seconds": limits.call_seconds,
-        "retries": parse_retries(limits.attempts),
-        "on_exhausted": limits.on_exhausted,
-        "rates": parse_rates(limits.rate or []),
-        "limits": parse_limits(sandbox.cell_seconds, sandbox.memory_mib),
-        "seed": sandbox.seed,
         "base_url": models.base_url,
+        "retries": parse_retries(limits.attempts),
+        "rates": parse_rates(limits.rate or []),
         "budget": parse_budget(limits.budget, limits.tokens, limits.calls, limits.seconds, limits.depth),
+        "limits": parse_limits(sandbox.cell_seconds, sandbox.memory_mib),
         "metadata": parse_metadata(files.metadata or []),
     }
     return {name: value for name, value in options.items() if value is not None}

@@ -1,26 +1,19 @@
 """Errors are written for programmers, and name Python calls and arguments. Here they name what can be typed."""
 
 import re
+from dataclasses import fields
 
-from divebell.options import RENAMED
+from divebell.options import RENAMED, Options
 
+_OPTIONS = [option.name for option in fields(Options) if option.name != "tool_seconds"]  # there are no tools to type
 FLAGS = {
-    "max_iterations": "--max-iterations",
-    "max_answer_retries": "--max-answer-retries",
-    "max_output_tokens": "--max-output-tokens",
-    "sub_max_output_tokens": "--sub-max-output-tokens",
-    "max_shown_characters": "--max-shown-characters",
-    "max_sub_call_characters": "--max-sub-call-characters",
-    "context_window_tokens": "--context-window-tokens",
-    "max_concurrent_calls": "--max-concurrent-calls",
-    "max_concurrent_children": "--max-concurrent-children",
-    "on_exhausted": "--on-exhausted",
+    **{name: f"--{name.replace('_', '-')}" for name in _OPTIONS if "_" in name},
     "base_url": "--base-url",
-    "call_seconds": "--call-seconds",
     "cell_seconds": "--cell-seconds",
     "memory_bytes": "--memory-mib",
 }
-"""Arguments of RLM and Limits, and the options of `divebell ask` that are the same."""
+"""Arguments of RLM and Limits, and the options of `divebell ask` that are the same. Names of
+one word, such as seed, are left as they are: a sentence may have the word in another sense."""
 _PHRASES = (
     ("give it as bytes with Context.from_file(path, binary=True)", "give it as bytes with --binary"),
     ("read it as text with Context.of(path, as_text=True)", "read it as text with --as-text"),

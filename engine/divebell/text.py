@@ -1,18 +1,19 @@
-"""Text made fit to be shown: clipped to a length, and without what could steer a terminal or hide what is there.
+"""Prepares text for display: clips it, and escapes or replaces what could steer a terminal or mislead a reader.
 
-Names, prompts, replies, code and output are written by models, guests and whoever wrote the context, so all of them may
-be hostile. Each way of showing them is here once; the guest's own is in its output.py, on the other side of the wall.
+Names, prompts, replies, code and output come from models, guests and whoever wrote the context, so all of them may be
+hostile. Each way of showing them is defined here once. The guest has its own in output.py, on the other side of the
+wall.
 """
 
 import re
 
 ELLIPSIS = "…"
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Control characters other than the tab and the end of a line, and those that turn the direction of writing."""
+"""Control characters other than tab and newline, and those that change the direction of writing."""
 
 
 def clip(text: str, limit: int, *, mark: str = ELLIPSIS) -> str:
-    """The beginning of the text, and a mark where something is missing: at most `limit` characters together."""
+    """The text, or its beginning and a mark: at most `limit` characters together."""
     return text if len(text) <= limit else text[: max(limit - len(mark), 0)] + mark[: max(limit, 0)]
 
 
@@ -37,7 +38,7 @@ def flatten_and_clip_middle(text: str, limit: int) -> str:
 
 
 def printable(text: str, *, keep: str = "", replacement: str | None = None) -> str:
-    """The text with all but printable characters, and those to `keep`, escaped as Python would, or replaced."""
+    """The text with every character that is neither printable nor in `keep` escaped as Python does it, or replaced."""
     if text.isprintable():
         return text
     return "".join(
@@ -48,9 +49,9 @@ def printable(text: str, *, keep: str = "", replacement: str | None = None) -> s
     )
 
 
-def for_terminal(text: str) -> str:
-    """The text as a terminal may print it: lines stay lines, and what would steer the terminal is replaced. Joiners,
-    which some scripts and emoji need, stay."""
+def replace_controls(text: str) -> str:
+    """The text with each character that steers a terminal replaced by U+FFFD. Lines and tabs stay, and so do joiners,
+    which some scripts and emoji need."""
     return _STEERING.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
 
 
@@ -60,6 +61,6 @@ def quote(text: str, limit: int = 60) -> str:
 
 
 def quote_some(names: list[str], limit: int = 5) -> str:
-    """The first of some names, quoted, and how many more there are."""
+    """The first `limit` names, quoted, and how many more there are."""
     first = ", ".join(quote(name) for name in names[:limit])
     return first if len(names) <= limit else f"{first} and {len(names) - limit:,} more"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from divebell import Limits
-from divebell.cli.wording import FLAGS, for_a_terminal
+from divebell.cli.wording import FLAGS, use_option_names
 from divebell.options import RENAMED, Options
 from divebell.wiring import Wiring
 from tests.support.chat_server import KEY, ChatServer
@@ -160,7 +160,7 @@ def test_refusals_name_what_a_person_can_type(server: ChatServer, tmp_path: Path
     ],
 )  # fmt: skip
 def test_sentences_are_put_into_a_terminals_words(python: str, terminal: str) -> None:
-    assert for_a_terminal(python) == terminal
+    assert use_option_names(python) == terminal
 
 
 def test_every_flag_of_the_wording_is_there(help_text: str) -> None:

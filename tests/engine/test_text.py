@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from divebell.text import clip, clip_middle, flatten_and_clip_middle, for_terminal, printable, quote, quote_some
+from divebell.text import clip, clip_middle, flatten_and_clip_middle, printable, quote, quote_some, replace_controls
 
 texts = st.text(max_size=60)
 
@@ -50,8 +50,8 @@ def test_escapes_are_pythons_own_and_lines_can_be_kept() -> None:
 
 
 def test_a_terminal_is_not_steered_and_joiners_stay() -> None:
-    assert for_terminal("a\x1b[2J\u202eb\r\nc\td\x9b") == "a\ufffd[2J\ufffdb\nc\td\ufffd"
-    assert for_terminal("👩\u200d💻") == "👩\u200d💻"
+    assert replace_controls("a\x1b[2J\u202eb\r\nc\td\x9b") == "a\ufffd[2J\ufffdb\nc\td\ufffd"
+    assert replace_controls("👩\u200d💻") == "👩\u200d💻"
 
 
 def test_names_are_quoted() -> None:

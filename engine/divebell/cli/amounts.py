@@ -12,7 +12,7 @@ def parse_budget(
     dollars: str | None, tokens: int | None, calls: int | None, seconds: float | None, depth: int
 ) -> "Budget":
     """The Budget of a run. Exit with a sentence if the dollars or seconds are malformed."""
-    from divebell.cli.wording import for_a_terminal
+    from divebell.cli.wording import use_option_names
     from divebell.errors import ConfigurationError
     from divebell_bridge.money.budget import Budget
 
@@ -22,7 +22,7 @@ def parse_budget(
         option = "--seconds"  # the others are whole numbers that typer has checked
         return Budget(dollars=dollars, tokens=tokens, calls=calls, seconds=seconds, depth=depth)
     except ConfigurationError as error:
-        raise Exit(USAGE, f"{option}: {for_a_terminal(str(error))}") from None
+        raise Exit(USAGE, f"{option}: {use_option_names(str(error))}") from None
 
 
 def parse_cap(option: str, dollars: str | None) -> "Budget | None":

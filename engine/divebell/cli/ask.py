@@ -43,7 +43,7 @@ from divebell.run.listeners import collect_secrets, combine_listeners
 from divebell.run.result import Result
 from divebell.stop import Stop
 from divebell.tenant import Tenant
-from divebell.text import for_terminal
+from divebell.text import replace_controls
 from divebell.trace.writer import TraceWriter
 
 
@@ -88,7 +88,7 @@ def ask(
         if output.as_json:
             print_answer(json.dumps(result.to_dict(), indent=2))
         else:
-            print_answer(for_terminal(result.answer) if sys.stdout.isatty() else result.answer)
+            print_answer(replace_controls(result.answer) if sys.stdout.isatty() else result.answer)
     if not quiet:
         console.print(f"\n{summary_line(result)}", highlight=False, markup=False)
         if result.stopped_by is not None:

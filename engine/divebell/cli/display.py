@@ -27,7 +27,7 @@ from divebell.events import (
     RunStarted,
 )
 from divebell.run.result import Result
-from divebell.text import clip, clip_middle, flatten, flatten_and_clip_middle, for_terminal
+from divebell.text import clip, clip_middle, flatten, flatten_and_clip_middle, replace_controls
 from divebell_bridge.money.dollars import dollars
 
 CODE_CHARACTERS = 4_000
@@ -45,11 +45,11 @@ MAX_CALL_LINES = 60  # of one turn; the rest are counted
 
 
 def one_line(text: str, limit: int = LINE_CHARACTERS) -> str:
-    return clip(flatten(for_terminal(text)), limit)
+    return clip(flatten(replace_controls(text)), limit)
 
 
 def both_ends(text: str, limit: int) -> str:
-    return flatten_and_clip_middle(for_terminal(text), limit)
+    return flatten_and_clip_middle(replace_controls(text), limit)
 
 
 def money(amount_picodollars: int) -> str:
@@ -167,7 +167,7 @@ class Display:
 
     def _show_code(self, event: CellStarted) -> None:
         indent = 2 + 2 * event.path.count(".")
-        shown = clip_middle(for_terminal(event.code).strip("\n"), CODE_CHARACTERS)
+        shown = clip_middle(replace_controls(event.code).strip("\n"), CODE_CHARACTERS)
         if self._console.is_terminal:
             self._print(Padding(Syntax(shown, "python", theme="ansi_dark", word_wrap=True), (0, 0, 0, indent)))
         else:
@@ -176,7 +176,7 @@ class Display:
     def _show_cell(self, event: CellEnded) -> None:
         cell = event.cell
         indent = 2 + 2 * event.path.count(".")
-        output = clip_middle(for_terminal(cell.output), OUTPUT_CHARACTERS)
+        output = clip_middle(replace_controls(cell.output), OUTPUT_CHARACTERS)
         if output:
             self._block(output, "red" if cell.error is not None else "green", indent)
         self._line("cell", f"{cell.seconds * 1000:,.1f} ms", "dim", event)

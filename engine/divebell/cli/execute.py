@@ -11,7 +11,7 @@ from divebell.cli.exits import FAILED, USAGE, Exit
 from divebell.cli.inputs import read_context, show_notes
 from divebell.limits import Limits
 from divebell.sandbox.sandbox import Sandbox
-from divebell.text import for_terminal
+from divebell.text import replace_controls
 
 
 def read_code(path: Path) -> str:
@@ -74,5 +74,5 @@ def _run_interruptibly(box: Sandbox, code: str) -> Cell:
 
 def _write(stream: TextIO, text: str) -> None:
     """Escape sequences could steer a terminal; a pipe receives the text unchanged."""
-    stream.write(for_terminal(text) if stream.isatty() else text)
+    stream.write(replace_controls(text) if stream.isatty() else text)
     stream.flush()

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from divebell.cli.wording import for_a_terminal
+from divebell.cli.wording import use_option_names
 from divebell.errors import (
     BudgetExceeded,
     ConfigurationError,
@@ -53,7 +53,7 @@ def clean_exit() -> Iterator[None]:
             print(f"divebell: {done}", file=sys.stderr)
         raise SystemExit(done.status) from None
     except DivebellError as error:
-        print(f"divebell: {for_a_terminal(' '.join(str(error).split()))}", file=sys.stderr)
+        print(f"divebell: {use_option_names(' '.join(str(error).split()))}", file=sys.stderr)
         raise SystemExit(status_of(error)) from None
     except KeyboardInterrupt:
         print("divebell: interrupted", file=sys.stderr)

@@ -11,7 +11,7 @@ from divebell.models.protocol import texts_of
 from divebell.options import Options, Prompt, check_instructions
 from divebell.prompts import PromptFacts, ToolFacts, opening_messages
 from divebell.run.question import check_query
-from divebell.text import for_terminal
+from divebell.text import replace_controls
 
 _TOOL = re.compile(r"([A-Za-z_]\w*)(\([^()]*\)(?: *-> *[^:]+)?)(?:: *(.*))?")
 
@@ -61,4 +61,4 @@ def prompts(
     )
     for message in opening_messages(facts, question):
         text = f"=== {message['role']} ===\n" + "\n".join(texts_of(message))
-        print(for_terminal(text) if sys.stdout.isatty() else text)
+        print(replace_controls(text) if sys.stdout.isatty() else text)

@@ -20,7 +20,7 @@ from divebell.models.registry import ModelFinder
 from divebell.replay import replay as run_again
 from divebell.resources import default_engine
 from divebell.run.result import Result
-from divebell.text import for_terminal
+from divebell.text import replace_controls
 from divebell_bridge.money.rates import RateCard
 
 
@@ -77,7 +77,7 @@ def replay(
         return
     if not quiet:
         console.print(f"\n{summary_line(result)}", highlight=False, markup=False)
-    print(for_terminal(result.answer) if sys.stdout.isatty() else result.answer)
+    print(replace_controls(result.answer) if sys.stdout.isatty() else result.answer)
 
 
 def _prove(file: Path, context: object, watch: _Watch, display: Display, *, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from rich.tree import Tree
 from divebell.calls.spending import cost_text
 from divebell.cli.display import CODE_CHARACTERS, LINE_CHARACTERS, both_ends, one_line
 from divebell.cli.exits import USAGE, Exit
-from divebell.text import clip, clip_middle, for_terminal
+from divebell.text import clip, clip_middle, replace_controls
 from divebell.trace.html import write_page
 from divebell.trace.reader import Trace, read_trace
 from divebell.trace.schema import body_text
@@ -80,7 +80,7 @@ def _add(tree: Tree, span: Span, *, full: bool) -> None:
     ending = "error" if span.data.get("status") == "failed" else "answer"
     answer = body_text(span.data.get(ending)) if span.kind == "run" else None
     if answer is not None:
-        shown = f"\n{clip_middle(for_terminal(answer), FULL_CHARACTERS)}" if full else f" {one_line(answer)}"
+        shown = f"\n{clip_middle(replace_controls(answer), FULL_CHARACTERS)}" if full else f" {one_line(answer)}"
         tree.add(Text.assemble((ending, "bold red" if ending == "error" else "bold green"), shown))
 
 
@@ -90,11 +90,13 @@ def _add_bodies(tree: Tree, span: Span, *, full: bool) -> None:
             text = body_text(span.data.get(name))
             if text:
                 label = Text(f"{name}\n", style="dim")
-                tree.add(label.append(clip_middle(for_terminal(text).strip("\n"), FULL_CHARACTERS), style="not dim"))
+                tree.add(
+                    label.append(clip_middle(replace_controls(text).strip("\n"), FULL_CHARACTERS), style="not dim")
+                )
     elif span.kind == "cell":
         code = body_text(span.data.get("code"))
         if code:
-            lines = clip_middle(for_terminal(code).strip("\n"), CODE_CHARACTERS).split("\n")
+            lines = clip_middle(replace_controls(code).strip("\n"), CODE_CHARACTERS).split("\n")
             more = len(lines) - MAX_CODE_LINES
             shown = [one_line_kept(line) for line in lines[:MAX_CODE_LINES]]
             tree.add(Text("\n".join([*shown, *([f"… and {more:,} more"] if more > 0 else [])]), style="dim"))

@@ -46,7 +46,7 @@ def explain_renamed_flag(sentence: str) -> str | None:
     return f"The option --{no}{match[2]} is now called {now}"
 
 
-def for_a_terminal(sentence: str) -> str:
+def use_option_names(sentence: str) -> str:
     """The sentence with the command line's options in place of Python's."""
     for python, option in _PHRASES:
         sentence = sentence.replace(python, option)

@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from divebell import RLM, Budget, Completion, ConfigurationError, Event, Level, ModelRequest, Rate, ScriptedModel, Usage
@@ -221,14 +222,17 @@ def test_levels_that_make_no_sense_are_refused_in_one_sentence(options: dict[str
 
 def test_many_sub_calls_run_at_once_up_to_the_limit() -> None:
     at_once = most = 0
+    is_full = anyio.Event()
 
     async def sub(request: ModelRequest) -> str:
         nonlocal at_once, most
-        import anyio
-
         at_once += 1
         most = max(most, at_once)
-        await anyio.sleep(0.02)
+        if at_once == 64:
+            is_full.set()
+        with anyio.fail_after(300):
+            await is_full.wait()
+        await anyio.sleep(0.001)
         at_once -= 1
         return request.messages[0]["content"]  # type: ignore[return-value]
 

@@ -21,7 +21,7 @@ class Engine(EngineResources, RLMFactory):
     models: by name; `engine.rlm("fast")` looks names up here first, and code may name them in llm_query(model=...).
     ledger: where budgets are kept: a Ledger, or the path of a SQLite file that many processes may share; by default in
         memory. A ledger given as a path is closed with the engine.
-    limits: of every sandbox of its RLMs, unless an RLM has its own.
+    limits: of every sandbox, unless the sandbox or its RLM has its own.
     rates: prices that the pinned rate card does not have, or has otherwise.
     max_concurrent_calls: how many model calls of all runs together may be in flight, on whatever threads and event
         loops; by default unlimited. Tenants are served in turn, and the runs of one tenant in the order in which they

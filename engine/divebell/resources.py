@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Never, Self
+from typing import TYPE_CHECKING, Any, Never, Self
 
 from divebell.concurrency import FairLimit
 from divebell.errors import ConfigurationError
@@ -24,6 +24,14 @@ from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.memory_ledger import MemoryLedger
 from divebell_bridge.money.rates import Rate, RateCard
 from divebell_bridge.money.store import ledger_store
+
+
+_MOVED = {
+    "epochs": "Engine.epochs is now Engine.runtime.epochs",
+    "image": "Engine.image() is gone: Engine.warm() boots what a sandbox starts from, Engine.runtime has it",
+    "watchdog": "Engine.watchdog is gone: Engine.runtime ends what runs too long",
+}
+"""What engines had in version 0.1.0."""
 
 
 class EngineResources:
@@ -49,6 +57,11 @@ class EngineResources:
         self.ledger = ledger if isinstance(ledger, Ledger) else _open_ledger(ledger)
         self.runtime: Runtime = InProcessRuntime(epochs=epochs)
         self.clients = ClientPool()
+
+    if not TYPE_CHECKING:  # for type checkers it is an unknown attribute, like any other
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(_MOVED.get(name) or f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __repr__(self) -> str:
         models = ", ".join(list(self.models)[:10]) or "none of its own"

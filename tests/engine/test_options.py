@@ -85,6 +85,26 @@ def test_former_names_elsewhere_are_refused_too() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "now"), [("epochs", "Engine.runtime.epochs"), ("image", "Engine.warm"), ("watchdog", "Engine.runtime")]
+)
+def test_an_engines_former_attribute_names_what_is_there_now(name: str, now: str) -> None:
+    with Engine() as engine:
+        with pytest.raises(AttributeError, match=rf"^Engine\.{name}.* {re.escape(now)}"):
+            getattr(engine, name)
+        assert not hasattr(engine, "nonsense")
+
+
+def test_a_sandbox_has_the_limits_of_its_engine() -> None:
+    """An engine's limit that a sandbox made in it did not have would be no limit."""
+    with Engine(limits=Limits(cell_seconds=2, output_characters=20)) as engine:
+        with Sandbox(engine=engine) as box, box.fork() as twin:
+            assert box.limits == twin.limits == engine.limits
+            assert box.run("print('x' * 100)").truncated
+        with Sandbox(engine=engine, limits=Limits(output_characters=200)) as box:
+            assert not box.run("print('x' * 100)").truncated
+
+
+@pytest.mark.parametrize(
     ("recorded", "now"),
     [
         ("no answer after 3 turns: max_repairs allows more", "no answer after 3 turns: max_answer_retries allows more"),

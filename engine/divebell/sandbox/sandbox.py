@@ -39,7 +39,7 @@ class Sandbox:
     """A Python sandbox with `context` in it.
 
     context: see Context.of; None for a sandbox without one.
-    limits: of memory, time, output and calls; see Limits.
+    limits: of memory, time, output and calls; by default the engine's. See Limits.
     llm: answers llm_query: a function of the prompt, or of prompt and model name; a plain or an async one. Batches call
         it from several threads (at most 16), or concurrently if it is async.
     tools: functions that code may call, by name; see Tools. Plain or async; plain ones run on threads of their own.
@@ -68,9 +68,9 @@ class Sandbox:
             raise ConfigurationError("give the tools to the host: a sandbox with a host takes none itself")
         self._lock = threading.RLock()
         self._closed = False
-        self.limits = limits or Limits()
-        self._seed = _check_seed(seed)
         self._engine = engine or default_engine()
+        self.limits = limits or self._engine.limits
+        self._seed = _check_seed(seed)
         # Before the context is read: what makes mapping its files safe comes with the guest (runtime/signals.py).
         self._engine.runtime.warm(is_reproducible=seed is not None)
         warn_if_a_path(context)

@@ -25,7 +25,6 @@ from divebell_bridge.money.memory_ledger import MemoryLedger
 from divebell_bridge.money.rates import Rate, RateCard
 from divebell_bridge.money.store import ledger_store
 
-
 _MOVED = {
     "epochs": "Engine.epochs is now Engine.runtime.epochs",
     "image": "Engine.image() is gone: Engine.warm() boots what a sandbox starts from, Engine.runtime has it",

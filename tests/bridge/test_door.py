@@ -98,7 +98,7 @@ def kind(answer: dict[str, Any]) -> str:
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_any_bytes_are_answered(packed: bytes) -> None:
     host = FakeHost(ValueError())
     answer = wire.decode(door_of(host).answer(packed))
@@ -132,7 +132,7 @@ FIELDS = [
     st.dictionaries(st.sampled_from(FIELDS), values | st.just("query") | st.lists(st.text(), max_size=2), max_size=7),
     st.sampled_from([*ERRORS, *INTERRUPTIONS, None, object(), [object()], 5]),
 )
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=800)
 def test_any_request_is_answered_whatever_the_host_does(op: object, fields: dict[str, object], result: object) -> None:
     host = FakeHost(result)
     answer = wire.decode(door_of(host).answer(wire.encode({"v": 1, "op": op, **fields})))

@@ -475,9 +475,7 @@ class SQLiteMoney(Money):
             self._folder.cleanup()
 
 
-SETTINGS = settings(
-    max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+SETTINGS = settings(max_examples=EXAMPLES, stateful_step_count=STEPS, suppress_health_check=[HealthCheck.too_slow])
 TestMemoryLedger = MemoryMoney.TestCase
 TestMemoryLedger.settings = SETTINGS
 TestSQLiteLedger = pytest.mark.slow(pytest.mark.timeout(600)(SQLiteMoney.TestCase))

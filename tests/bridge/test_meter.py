@@ -285,7 +285,7 @@ class Accounts(RuleBasedStateMachine):
 
 
 TestAccounts = Accounts.TestCase
-TestAccounts.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestAccounts.settings = settings(max_examples=60, stateful_step_count=30)
 
 
 def test_threads_that_race_for_the_last_cent_never_overspend() -> None:

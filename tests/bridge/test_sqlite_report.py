@@ -80,7 +80,7 @@ def test_a_tenants_spending_has_that_of_its_open_runs_and_children_in_it(path: P
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(st.integers(0, 3), st.integers(0, 1_000), st.sampled_from(["settle", "hold", "close"])), max_size=15

@@ -41,7 +41,7 @@ def nested(depth: int) -> object:
 
 
 @given(plain)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_plain_data_comes_back_the_same(value: object) -> None:
     packed = wire.encode(value)
     for decoded in (wire.decode(packed), wire.decode_bounded(packed)):
@@ -107,7 +107,7 @@ def test_a_message_over_its_limit_is_refused() -> None:
 
 
 @given(st.binary(max_size=400))
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @example(b"")
 @example(b"\xc1")
 @example(b"\xdd\xff\xff\xff\xff")
@@ -139,7 +139,7 @@ def assert_plain(value: object) -> None:
     st.sampled_from(MESSAGES),
     st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255), st.sampled_from("rid")), max_size=6),
 )
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_a_valid_message_with_changed_bytes_gives_a_value_or_a_wire_error(
     message: bytes, changes: list[tuple[int, int, str]]
 ) -> None:

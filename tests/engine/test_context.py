@@ -61,7 +61,7 @@ def test_bytes_at_page_boundaries(length: int) -> None:
     st.text(min_size=0, max_size=300)
     | st.text(alphabet=st.characters(min_codepoint=0xD7F0, max_codepoint=0x10010), max_size=50)
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_any_text_arrives_as_it_is(text: str) -> None:
     with Sandbox(text) as box:
         assert box.run("context").value == text

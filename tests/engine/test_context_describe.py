@@ -93,7 +93,7 @@ values = st.recursive(
 
 @pytest.mark.slow
 @given(st.lists(values, max_size=5) | st.dictionaries(nasty, values, max_size=20) | nasty, st.integers(0, 300))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_whatever_is_in_it_both_are_bounded_and_printable(value: object, characters: int) -> None:
     context = Context.of(value)  # type: ignore[arg-type]
     assert context.describe().isprintable()

@@ -93,7 +93,7 @@ plain_values = st.recursive(
 
 @pytest.mark.slow
 @given(st.lists(plain_values, max_size=6) | st.dictionaries(st.text(max_size=9), plain_values, max_size=6))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_any_plain_value_arrives_as_it_is(value: object) -> None:
     with Sandbox(value) as box:  # type: ignore[arg-type]
         assert box["context"] == value

@@ -79,7 +79,7 @@ def test_long_output_keeps_its_head_and_tail_and_counts_the_middle() -> None:
 
 
 @given(st.lists(st.text(alphabet="ab\n", max_size=40), max_size=30), st.integers(1, 60))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_truncation_never_loses_the_ends_or_the_count(pieces: list[str], limit: int) -> None:
     with Sandbox(limits=Limits(output_characters=limit)) as box:
         box["pieces"] = pieces

@@ -42,7 +42,7 @@ def long_lived() -> Any:
 
 
 @given(value=plain)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_plain_data_goes_in_and_comes_out_the_same(long_lived: Sandbox, value: object) -> None:
     long_lived["x"] = value
     got = long_lived["x"]

@@ -106,7 +106,7 @@ def test_a_journal_that_was_changed_is_refused_with_the_line(
     assert path.read_bytes() == b"".join(lines)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(place=st.integers(0, 1 << 20), byte=st.integers(0, 255))
 def test_no_byte_can_be_changed_unnoticed(whole: bytes, place: int, byte: int, tmp_path: Path) -> None:
     """But for the last line end: without it, the last line is one that was being written as the process died."""

@@ -304,7 +304,7 @@ def places(value: object, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.slow
-@settings(max_examples=1500 if FULL else 120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1500 if FULL else 120, suppress_health_check=list(HealthCheck))
 @given(edits=st.lists(st.tuples(st.just(0) | NUMBER, NUMBER, JSON), min_size=1, max_size=3))
 def test_anything_in_any_field_is_at_worst_an_error(
     tmp_path: Path, made: Made, edits: list[tuple[int, int, Any]]
@@ -322,7 +322,7 @@ def test_anything_in_any_field_is_at_worst_an_error(
 
 
 @pytest.mark.slow
-@settings(max_examples=600 if FULL else 50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=600 if FULL else 50, suppress_health_check=list(HealthCheck))
 @given(number=NUMBER, told=JSON | st.binary(max_size=40), is_raw=st.booleans())
 def test_anything_told_at_the_door_is_at_worst_an_error(
     tmp_path: Path, made: Made, number: int, told: Any, is_raw: bool
@@ -343,7 +343,7 @@ def test_anything_told_at_the_door_is_at_worst_an_error(
 
 
 @pytest.mark.slow
-@settings(max_examples=600 if FULL else 50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=600 if FULL else 50, suppress_health_check=list(HealthCheck))
 @given(edits=st.lists(st.tuples(NUMBER, st.sampled_from(["change", "cut", "double"]), NUMBER), min_size=1, max_size=4))
 def test_bytes_changed_cut_or_doubled_are_at_worst_an_error(
     tmp_path: Path, made: Made, edits: list[tuple[int, str, int]]
@@ -363,7 +363,7 @@ def test_bytes_changed_cut_or_doubled_are_at_worst_an_error(
         replay(path)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=st.text(st.characters(), max_size=30), data=st.binary(max_size=30))
 def test_texts_and_bytes_come_back_as_they_were(text: str, data: bytes) -> None:
     """Lone surrogates too, and two that are no pair."""

@@ -214,7 +214,7 @@ _event = st.fixed_dictionaries(
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(_event | _json, max_size=6))
 def test_whatever_is_in_a_file_it_is_read_or_refused(file: Path, entries: list[Any]) -> None:
     file_of(file, HEADER, *entries)

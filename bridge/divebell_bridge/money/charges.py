@@ -59,8 +59,9 @@ class Hold:
         counts where it is more than the rate's price of the tokens.
         """
         numbers = (input_tokens, output_tokens, cached_input_tokens, cache_write_tokens)
-        if any(type(number) is not int or number < 0 for number in numbers):
-            return self.charge_in_full()
+        for number in numbers:
+            if type(number) is not int or number < 0:
+                return self.charge_in_full()
         used = ""
         if input_tokens > self.input_tokens or output_tokens > self.output_tokens:
             used = f"{input_tokens:,} + {output_tokens:,} tokens"
@@ -69,9 +70,10 @@ class Hold:
         if max(input_tokens, output_tokens) > MAX_REPORTED_TOKENS:
             return self.charge_in_full(overrun=used)
         reported = reported_picodollars if type(reported_picodollars) is int and reported_picodollars > 0 else 0
-        if not self.rate.knows_tier(service_tier) and service_tier not in CHEAPER_TIERS:
+        is_known_tier = self.rate.knows_tier(service_tier)
+        if not is_known_tier and service_tier not in CHEAPER_TIERS:
             return self.charge_in_full(at_least_picodollars=reported, overrun=used)
-        tier = service_tier if self.rate.knows_tier(service_tier) else ""
+        tier = service_tier if is_known_tier else ""
         spent = max(self.rate.cost_picodollars(*numbers, service_tier=tier), reported)
         booked = Tally(0, *numbers, spent_picodollars=spent, unpriced_calls=int(not self.is_priced and not reported))
         amounts = Amounts(picodollars=spent, tokens=input_tokens + output_tokens, calls=1)

@@ -26,6 +26,7 @@ processes, which is the ledger's business (ledger.py), as is remembering which h
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import add, gt, mul, neg, not_
 from typing import Literal, NamedTuple, Protocol
 
 from divebell_bridge.money.amounts import NO_CAPS, NOTHING, Amounts, Caps, Limit
@@ -120,14 +121,6 @@ class Grant(NamedTuple):
 
     output_tokens: int
     amounts: Amounts
-
-
-def accounts_charged(chain: Chain, limit: Limit) -> Iterator[Account]:
-    """The accounts in which a charge to the first one counts."""
-    for account in chain:
-        yield account
-        if account.carved[limit]:
-            return
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,12 +262,7 @@ def _call_refusal(bound: Bound, limit: Limit, needed: int, waiting_helps: bool) 
 
 def place(chain: Chain, amounts: Amounts, *, reserve: bool = False) -> None:
     """Hold the amounts, which `decide` has found to fit."""
-    for limit in Limit:
-        for account in accounts_charged(chain, limit):
-            account.held = _with_more(account.held, limit, amounts[limit])
-            if reserve:
-                account.reserved = _with_more(account.reserved, limit, amounts[limit])
-            count_overdrawn(account, limit)
+    _book(chain, amounts, NOTHING, amounts if reserve else NOTHING)
 
 
 def replace(chain: Chain, held: Amounts, spent: Amounts, *, reserve: bool = False, overrun: bool = False) -> None:
@@ -282,23 +270,37 @@ def replace(chain: Chain, held: Amounts, spent: Amounts, *, reserve: bool = Fals
 
     `overrun` tells that the provider went over a limit that it was sent, even if the sum stayed within the hold.
     """
-    for limit in Limit:
-        for account in accounts_charged(chain, limit):
-            account.held = _with_more(account.held, limit, -held[limit])
-            account.spent = _with_more(account.spent, limit, spent[limit])
-            if reserve:
-                account.reserved = _with_more(account.reserved, limit, -held[limit])
-            count_overdrawn(account, limit)
-    if overrun or any(spent[limit] > held[limit] for limit in Limit):
+    given_back = Amounts(*map(neg, held))
+    _book(chain, given_back, spent, given_back if reserve else NOTHING)
+    if overrun or any(map(gt, spent, held)):
         _freeze(chain)
 
 
-def count_overdrawn(account: Account, limit: Limit) -> None:
+def _book(chain: Chain, held: Amounts, spent: Amounts, reserved: Amounts) -> None:
+    """Add these to what is held, spent and reserved in the first account, and in those above it, in each limit up to
+    the first carved cap. What is below 0 is given back."""
+    for account in chain:
+        account.held = _plus(account.held, held)
+        account.spent = _plus(account.spent, spent)
+        account.reserved = _plus(account.reserved, reserved)
+        count_overdrawn(account)
+        if False not in account.carved:
+            return
+        if True in account.carved:
+            counts_above = tuple(map(not_, account.carved))
+            held = Amounts(*map(mul, held, counts_above))
+            spent = Amounts(*map(mul, spent, counts_above))
+            reserved = Amounts(*map(mul, reserved, counts_above))
+
+
+def count_overdrawn(account: Account) -> None:
     """Bring `overdrawn` up to date."""
-    cap = account.caps[limit]
-    over = 0 if cap is None else max(account.spent[limit] + account.held[limit] - cap, 0)
-    if over != account.overdrawn[limit]:
-        account.overdrawn = _with_more(account.overdrawn, limit, over - account.overdrawn[limit])
+    for limit, cap in enumerate(account.caps):
+        over = 0 if cap is None else max(account.spent[limit] + account.held[limit] - cap, 0)
+        if over != account.overdrawn[limit]:
+            overdrawn = list(account.overdrawn)
+            overdrawn[limit] = over
+            account.overdrawn = Amounts(*overdrawn)
 
 
 def _freeze(chain: Chain) -> None:
@@ -409,13 +411,12 @@ def _allotment(child: Account) -> Amounts:
     return Amounts(*((child.caps[limit] or 0) if child.carved[limit] else 0 for limit in Limit))
 
 
-def _with_more(amounts: Amounts, limit: Limit, by: int) -> Amounts:
-    if not by:
+def _plus(amounts: Amounts, more: Amounts) -> Amounts:
+    if more == NOTHING:
         return amounts
-    values = list(amounts)
-    values[limit] += by
-    assert values[limit] >= 0, "an account gave back more than it had"
-    return Amounts(*values)
+    values = Amounts(*map(add, amounts, more))
+    assert min(values) >= 0, "an account gave back more than it had"
+    return values
 
 
 @dataclass(slots=True)

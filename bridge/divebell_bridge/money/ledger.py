@@ -21,7 +21,7 @@ from datetime import UTC, date, datetime
 from typing import Self
 
 from divebell_bridge.money import escrow
-from divebell_bridge.money.amounts import NOTHING, Amounts, Caps, Limit
+from divebell_bridge.money.amounts import NOTHING, Amounts, Caps
 from divebell_bridge.money.backlog import Backlog
 from divebell_bridge.money.books import (
     Books,
@@ -283,8 +283,9 @@ class Ledger(ABC):
 
 def _check_amounts(*amounts: int) -> None:
     """A negative amount would create money."""
-    if any(type(amount) is not int or amount < 0 for amount in amounts):
-        raise LedgerError(f"amounts in a ledger are whole numbers, 0 or more, not {amounts}")
+    for amount in amounts:
+        if type(amount) is not int or amount < 0:
+            raise LedgerError(f"amounts in a ledger are whole numbers, 0 or more, not {amounts}")
 
 
 def _check_tenant(name: object) -> None:
@@ -303,5 +304,4 @@ def _check_tenant(name: object) -> None:
 def _set_caps(account: Account, caps: Caps) -> None:
     """Set the caps. If a cap is below what is spent and held, nothing more is allowed, and nothing is taken back."""
     account.caps = caps
-    for limit in Limit:
-        escrow.count_overdrawn(account, limit)
+    escrow.count_overdrawn(account)

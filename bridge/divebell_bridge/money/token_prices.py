@@ -10,7 +10,7 @@ Not modelled: what Divebell never asks a provider for, such as batches, searches
 default. If an application's models do so, its rate must cover it: a fee for as many searches as one request may make.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -184,11 +184,10 @@ class Rate:
 
     def hold_picodollars(self, input_tokens: int, output_tokens: int) -> int:
         """The most that a call of at most so many tokens can cost. It never falls as either number grows."""
-        tokens = max(
-            inputs * rate._dearest_input_picodollars + output_tokens * rate.output_picodollars
-            for inputs, rate in self._reachable(input_tokens)
-        )
-        return _percent(tokens, self._dearest_percent) + self.request_picodollars
+        most = 0
+        for inputs, rate in self._reachable(input_tokens):
+            most = max(most, inputs * rate._dearest_input_picodollars + output_tokens * rate.output_picodollars)
+        return _percent(most, self._dearest_percent) + self.request_picodollars
 
     def cost_picodollars(
         self,
@@ -207,7 +206,7 @@ class Rate:
         """
         if min(input_tokens, output_tokens, cached_input_tokens, cache_write_tokens) < 0:
             raise ConfigurationError("a call cannot have fewer than 0 tokens")
-        *_, (_, rate) = self._reachable(input_tokens)
+        _, rate = self._reachable(input_tokens)[-1]
         output = output_tokens * rate.output_picodollars
         fresh = input_tokens - cached_input_tokens - cache_write_tokens
         percent = dict(self.tier_percents).get(service_tier, self._dearest_percent) if service_tier else 100
@@ -240,15 +239,17 @@ class Rate:
                 most = fits if most is None else min(most, fits)
         return most
 
-    def _reachable(self, input_tokens: int) -> "Iterator[tuple[int, Rate]]":
+    def _reachable(self, input_tokens: int) -> "list[tuple[int, Rate]]":
         """Each rate that a call of at most so much input may be charged at, with the most input it can have then."""
+        reachable: list[tuple[int, Rate]] = []
         rate = self
         for tier in self.long_prompts:
             if input_tokens <= tier.over_input_tokens:
                 break
-            yield tier.over_input_tokens, rate
+            reachable.append((tier.over_input_tokens, rate))
             rate = tier.rate
-        yield input_tokens, rate
+        reachable.append((input_tokens, rate))
+        return reachable
 
     @property
     def _dearest_percent(self) -> int:

@@ -16,6 +16,9 @@ MAX_WARNED_NAMES = 1_000
 PRICES = "divebell.prices"
 """The logger that names models whose price is unknown."""
 
+_COUNTERS = tuple(Tally().as_dict())
+"""The names of what is added up."""
+
 _log = logging.getLogger(PRICES)
 _lock = threading.Lock()
 _warned: set[str] = set()
@@ -84,5 +87,5 @@ def _add_to(total: dict[str, Any], spend: dict[str, Any]) -> None:
 
 
 def _add_counters(total: dict[str, Any], spend: dict[str, Any]) -> None:
-    for name in Tally().as_dict():
+    for name in _COUNTERS:
         total[name] += spend[name]

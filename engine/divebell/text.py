@@ -1,4 +1,5 @@
-"""Prepares text for display: clips it, and escapes or replaces what could steer a terminal or mislead a reader.
+"""Prepares text for display and for the wire: clips it, and escapes or replaces what could steer a terminal or mislead
+a reader, and what UTF-8 cannot hold.
 
 Names, prompts, replies, code and output come from models, guests and whoever wrote the context, so all of them may be
 hostile. Each way of showing them is defined here once. The guest has its own in output.py, on the other side of the
@@ -24,6 +25,11 @@ def clip_middle(text: str, limit: int) -> str:
         return text
     half = limit // 2
     return f"{text[:half]}\n[... {len(text) - 2 * half:,} characters not shown ...]\n{text[-half:]}"
+
+
+def encodable(text: str) -> str:
+    """The text with "?" for lone surrogates, which UTF-8 cannot hold. Never more bytes than the meter counted."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 def flatten(text: str) -> str:

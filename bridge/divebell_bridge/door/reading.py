@@ -74,7 +74,7 @@ def read_tool_call(request: Request) -> ToolCall:
         raise RefusedError(wire.BAD_REQUEST, "arguments must be a list, and keyword_arguments a map")
     if len(arguments) > MAX_KEYWORD_ARGUMENTS or len(keywords) > MAX_KEYWORD_ARGUMENTS:
         raise RefusedError(wire.BAD_REQUEST, f"a tool takes at most {MAX_KEYWORD_ARGUMENTS} arguments of each kind")
-    if not all(type(key) is str for key in keywords):
+    if not set(map(type, keywords)) <= {str}:
         raise RefusedError(wire.BAD_REQUEST, "the names of keyword_arguments must be str")
     return ToolCall(name, tuple(arguments), keywords)
 
@@ -82,7 +82,7 @@ def read_tool_call(request: Request) -> ToolCall:
 def read_tickets(request: Request, most: int) -> list[int]:
     """The numbers of the calls that a request is about; at most so many."""
     numbers = request.get("tickets")
-    if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
+    if not isinstance(numbers, list) or not set(map(type, numbers)) <= {int}:
         raise RefusedError(wire.BAD_REQUEST, "tickets must be a list of numbers")
     if len(numbers) > most or len(set(numbers)) != len(numbers):
         raise RefusedError(wire.BAD_REQUEST, f"tickets must be different from each other, and at most {most:,}")
@@ -101,7 +101,7 @@ def read_seconds(request: Request) -> float | None:
 
 def _read_prompts(request: Request) -> list[str]:
     prompts = request.get("prompts")
-    if not isinstance(prompts, list) or not all(type(prompt) is str for prompt in prompts):
+    if not isinstance(prompts, list) or not set(map(type, prompts)) <= {str}:
         raise RefusedError(wire.BAD_REQUEST, "prompts must be a list of str")
     if len(prompts) > bounds.MAX_BATCH_PROMPTS:
         raise RefusedError(

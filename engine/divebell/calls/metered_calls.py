@@ -107,15 +107,17 @@ class MeteredCalls:
             attempts=MAX_ATTEMPTS, first_seconds=FIRST_RETRY_SECONDS, max_seconds=MAX_RETRY_SECONDS
         )
         self._call_seconds = call_seconds
-        self._secrets = SecretTexts(secrets_of(models.values()))
+        self._named_secrets = secrets_of(models.values())
+        self._secrets = SecretTexts(self._named_secrets)
         self._unnamed = itertools.count(1)
         self._queue = HoldQueue(max_concurrent, shared_places or FairLimit(None), tenant)
 
     def _secrets_with(self, model: Model) -> SecretTexts:
         """The secrets of all the run's models, and of this one, which may share its name with another of them."""
         own = secrets_of([model])
-        known = self._secrets.secrets
-        return self._secrets if set(own) <= set(known) else SecretTexts([*known, *own])
+        if set(own).issubset(self._named_secrets):
+            return self._secrets
+        return SecretTexts([*self._named_secrets, *own])
 
     def model(self, name: str) -> Model:
         """The model of that name, if this run may use it. UnknownModelError, with the names that it may use."""

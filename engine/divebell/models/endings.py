@@ -47,8 +47,11 @@ _MAX_WORD_CHARACTERS = 60
 def ending_of(*words: object) -> str:
     """STOP, LENGTH, CONTENT_FILTER or INTERRUPTED: the worst that any of these words says. Words are read in any case,
     and with the prefix that some SDKs leave on them ("FinishReason.MAX_TOKENS")."""
-    meanings = {_meaning(word) for word in words}
-    return next((each for each in (INTERRUPTED, LENGTH, CONTENT_FILTER) if each in meanings), STOP)
+    meanings = set(map(_meaning, words))
+    for ending in (INTERRUPTED, LENGTH, CONTENT_FILTER):
+        if ending in meanings:
+            return ending
+    return STOP
 
 
 def _meaning(word: object) -> str:

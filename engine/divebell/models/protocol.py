@@ -99,12 +99,18 @@ class ModelRequest:
     def sent_texts(self) -> list[str]:
         """Every text that is sent and billed as input: those of the messages and the schema, without images, roles and
         framing. RequestError where the schema cannot be sent."""
-        texts = [text for message in self.messages for text in texts_of(message)]
+        texts: list[str] = []
+        for message in self.messages:
+            texts += texts_of(message)
         return texts if self.schema is None else [*texts, schema_text(self.schema)]
 
     def sent_images(self) -> list[ImagePart]:
         """Every image that is sent."""
-        return [image for message in self.messages for image in images_of(message)]
+        images: list[ImagePart] = []
+        for message in self.messages:
+            if not isinstance(message["content"], str):
+                images += images_of(message)
+        return images
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from divebell.bounds import MAX_TOOL_CALL_CHARACTERS
-from divebell.models.text import encodable
+from divebell.text import encodable
 
 MAX_TOOL_CALLS = 32
 MAX_TOOL_CALL_NODES = 1_000

@@ -155,7 +155,7 @@ class OpenAIModel(ABC):
     async def _fetch_reply(self, request: ModelRequest, deadline: float, progress: Progress) -> bytes:
         """The reply's body. Sends again only where the endpoint refused a part of the request, and so did nothing."""
         key = (self.api, self._endpoint.url, self._name)
-        names = REMEMBERED.get(key)
+        names = known = REMEMBERED.get(key)
         original = self._fields(request)
         for attempt in range(1, MAX_FALLBACKS + 2):
             fields = apply_fallbacks(original, names)
@@ -163,7 +163,12 @@ class OpenAIModel(ABC):
                 headers = fields["extra_headers"].items()
                 fields["extra_headers"] = {header: f"{value}-{attempt}" for header, value in headers}
             try:
-                body = await self._post_once(fields, deadline, progress)
+                client = await self._open_client()
+                from divebell.models.openai.client import post
+
+                progress.phase = "connecting" if self._callers_client is None else "unknown"
+                left_seconds = max(deadline - time.monotonic(), 0.001)
+                body = await post(client, self.api, fields, left_seconds, progress)
             except Exception as error:
                 complaint = read_complaint(error)
                 name = None if complaint is None else next_fallback(complaint, fields, names)
@@ -171,27 +176,21 @@ class OpenAIModel(ABC):
                     raise
                 names = (*names, name)
             else:
-                REMEMBERED.add(key, names)
+                if names != known:
+                    REMEMBERED.add(key, names)
                 return body
         raise AssertionError("each fallback is tried once")
 
-    async def _post_once(self, fields: dict[str, Any], deadline: float, progress: Progress) -> bytes:
-        """The body of the reply to one request, which is sent once."""
-        client = self._callers_client
-        if client is None:
-            clients = await self._loop_clients()
-            client = await clients.current()
-        from divebell.models.openai.client import post
-
-        progress.phase = "connecting" if self._callers_client is None else "unknown"
-        left_seconds = max(deadline - time.monotonic(), 0.001)
-        return await post(client, self.api, fields, left_seconds, progress)
-
-    async def _loop_clients(self) -> "LoopClients":
-        """The first call imports the client: on a thread, because that would block all other tasks."""
+    async def _open_client(self) -> "AsyncOpenAI":
+        """The caller's client, or the running loop's."""
+        if self._callers_client is not None:
+            return self._callers_client
+        endpoint = (open_clients, self._base_url, self._endpoint.key)
         if "divebell.models.openai.client" in sys.modules:
-            return self._pool.get(open_clients, self._base_url, self._endpoint.key)
-        return await anyio.to_thread.run_sync(self._pool.get, open_clients, self._base_url, self._endpoint.key)
+            clients = self._pool.get(*endpoint)
+        else:  # the first call imports it: on a thread, because that would block all other tasks
+            clients = await anyio.to_thread.run_sync(self._pool.get, *endpoint)
+        return await clients.current()
 
     async def aclose(self) -> None:
         """Close the model's connections, if they are its own: an engine closes its own, and a client that was passed in

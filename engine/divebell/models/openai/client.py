@@ -153,6 +153,7 @@ async def _watch(request: httpx2.Request) -> None:
         to_proxy = getattr(info.get("request"), "method", b"") == b"CONNECT"  # opens a tunnel, and sends nothing of it
         if "send_request" in event and event.endswith(".started") and not to_proxy:
             progress.phase = "sent"
+            request.extensions.pop("trace", None)  # what comes after that decides nothing
 
     request.extensions = {**request.extensions, "trace": traced}
 

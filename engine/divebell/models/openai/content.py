@@ -10,7 +10,7 @@ from divebell.errors import RequestError
 from divebell.models.images import data_url, detail_of
 from divebell.models.protocol import ImagePart, Message, ModelRequest
 from divebell.models.schema import SCHEMA_NAME, is_strict, schema_text
-from divebell.models.text import encodable
+from divebell.text import encodable
 from divebell_bridge.door.bounds import MAX_REQUEST_IMAGES
 
 MAX_PARTS = 1_000  # in one message

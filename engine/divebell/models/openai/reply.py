@@ -14,7 +14,7 @@ from divebell.models.openai.refusals import error_in_body
 from divebell.models.openai.tool_calls import tool_calls_of_message
 from divebell.models.openai.usage import CHAT_NAMES, usage_of
 from divebell.models.protocol import CONTENT_FILTER, Completion
-from divebell.models.text import encodable
+from divebell.text import encodable
 from divebell.usage import Usage
 
 MAX_JSON_PARTS = 1_000_000

@@ -19,7 +19,7 @@ def tool_calls_of_message(message: Mapping[str, Any]) -> tuple[dict[str, Any], .
         calls.append({"type": "function", "function": single})
     if isinstance(content, list):
         calls += _items_that_call(content)
-    return bound_tool_calls(calls)
+    return bound_tool_calls(calls) if calls else ()
 
 
 def tool_calls_of_output(output: object) -> tuple[dict[str, Any], ...]:

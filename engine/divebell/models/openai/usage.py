@@ -48,7 +48,7 @@ class UsageNames:
 
     def details(self, usage: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Those of the input and those of the output, as far as they are there."""
-        of_input, of_output = (usage.get(f"{name}_details") for name in (self.input, self.output))
+        of_input, of_output = usage.get(f"{self.input}_details"), usage.get(f"{self.output}_details")
         return of_input if isinstance(of_input, dict) else {}, of_output if isinstance(of_output, dict) else {}
 
 
@@ -140,7 +140,11 @@ def _sum(*reported: object) -> int | None:
 
 def _tier(reply: dict[str, Any], usage: dict[str, Any]) -> str:
     """The service tier, "" for the standard one."""
-    tier = next((each for each in (reply.get("service_tier"), usage.get("service_tier")) if each is not None), "")
+    tier = reply.get("service_tier")
+    if tier is None:
+        tier = usage.get("service_tier")
+    if tier is None:
+        return ""
     if not isinstance(tier, str):
         return "unknown"
     tier = tier.strip().lower()[:MAX_TIER_CHARACTERS]
@@ -175,14 +179,20 @@ def _picodollars(amount: object) -> int | None:
 def _has_another_price(of_input: dict[str, Any], of_output: dict[str, Any]) -> bool:
     lifetimes = of_input.get("cache_write_tokens_details")
     long = lifetimes.get("ttl_12h_tokens") if isinstance(lifetimes, dict) else None
-    return any(each not in (None, 0) for each in (of_input.get("audio_tokens"), of_output.get("audio_tokens"), long))
+    return _has_any((of_input.get("audio_tokens"), of_output.get("audio_tokens"), long))
 
 
 def _has_searched(usage: dict[str, Any]) -> bool:
     """Whether it says that the model searched, which costs a fee that no rate has (Perplexity, xAI, Anthropic)."""
     of_tools = usage.get("server_tool_use")
     inner = of_tools.values() if isinstance(of_tools, dict) else [of_tools]
-    return any(each not in (None, 0, False) for each in (*(usage.get(name) for name in _SEARCHES), *inner))
+    return _has_any((*map(usage.get, _SEARCHES), *inner))
+
+
+def _has_any(reported: Iterable[object]) -> bool:
+    """Whether any of these is there and is neither 0 nor False."""
+    values = list(reported)
+    return values.count(None) + values.count(0) < len(values)
 
 
 def _largest(*reported: object) -> int | None:
@@ -193,8 +203,15 @@ def _largest(*reported: object) -> int | None:
 
 def _counts(reported: Iterable[object]) -> list[int] | None:
     """The counts among these, without those that are not there. None where one cannot be a count."""
-    counts = [_count(each) for each in reported if each is not None]
-    return None if None in counts else [each for each in counts if each is not None]
+    counts: list[int] = []
+    for each in reported:
+        if each is None:
+            continue
+        count = _count(each)
+        if count is None:
+            return None
+        counts.append(count)
+    return counts
 
 
 def _count(value: object) -> int | None:

@@ -13,17 +13,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 TIMED_TESTS = (
-    "tests/engine/test_limits.py",
-    "tests/engine/test_watchdog.py",
-    "tests/engine/test_sandbox_life.py",
-    "tests/engine/test_sandbox_waiting.py",
-    "tests/engine/test_many.py",
+    "tests/sandbox/test_limits.py",
+    "tests/runtime/test_watchdog.py",
+    "tests/sandbox/test_sandbox_life.py",
+    "tests/sandbox/test_sandbox_waiting.py",
+    "tests/sandbox/test_many.py",
     "tests/contract/test_policies.py",
     "tests/contract/test_awaiting.py",
     "tests/contract/test_threads.py",
     "tests/hostile/test_time_attacks.py",
     "tests/journal/test_time_limits.py",
-    "tests/loop/test_run_budget.py",
+    "tests/calls/test_run_budget.py",
 )
 """Tests in which time passes: those that a busy machine would fail first."""
 MAX_ROUNDS = 1_000

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from divebell import Limits
+from divebell import Engine, Limits, Sandbox
+from divebell.runtime import pages
 
 settings.register_profile("divebell", deadline=None)  # a busy machine is no failure
 settings.load_profile("divebell")
@@ -74,6 +75,28 @@ def _no_settings() -> Iterator[None]:
 def short_limits() -> Limits:
     """A runaway cell is interrupted after half a second and killed 0.3 s later."""
     return Limits(cell_seconds=0.5, grace_seconds=0.3)
+
+
+@pytest.fixture
+def box() -> Iterator[Sandbox]:
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
+def engines() -> dict[str, Engine]:
+    """The engines that are there already; tests take `engine`."""
+    return {}
+
+
+@pytest.fixture(params=["mapped", "copied", "epochs"])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, engines: dict[str, Engine]) -> Engine:
+    """Pages that are mapped; pages that are copied; and mapped ones with the interrupts of other systems."""
+    if request.param == "copied":
+        monkeypatch.setenv("DIVEBELL_COPY_PAGES", "1")
+    elif not pages.can_map():
+        pytest.skip("this machine cannot map pages")
+    return engines.setdefault(request.param, Engine(epochs=request.param == "epochs"))
 
 
 @pytest.fixture(scope="session")

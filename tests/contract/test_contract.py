@@ -12,7 +12,7 @@ from divebell.sandbox.tools import RESERVED_NAMES
 from divebell_bridge.door import contract
 from divebell_bridge.door.contract import CONTRACT, ContractName
 from tests.contract.test_names import Family
-from tests.loop.test_prompts import SITUATIONS
+from tests.run.test_prompts import SITUATIONS
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text("utf-8")

@@ -14,7 +14,7 @@ def digest(runtime: InProcessRuntime, *, is_reproducible: bool) -> str:
 def test_the_image_of_seeded_guests_is_the_same_in_each_process(alone: Callable[..., str]) -> None:
     script = """
 from divebell.runtime.in_process import InProcessRuntime
-from tests.engine.test_image import digest
+from tests.runtime.test_image import digest
 print(digest(InProcessRuntime(), is_reproducible=True))
 """
     assert alone(script).strip() == digest(InProcessRuntime(), is_reproducible=True)

@@ -209,7 +209,7 @@ def test_who_waits_for_the_money_of_a_worker_that_is_killed_goes_on_by_itself(
 BUSY_WORKER = """
 import os, sys
 sys.path.insert(0, os.getcwd())
-from tests.loop.test_races import CARD, THREADS, in_threads
+from tests.calls.test_races import CARD, THREADS, in_threads
 from divebell import Budget, SQLiteLedger
 from divebell_bridge.money.meter import Meter
 from divebell_bridge.money.patience import retry_while_busy

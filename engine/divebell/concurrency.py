@@ -98,6 +98,8 @@ class FairLimit:
 
     async def acquire(self, name: str = "") -> None:
         """Take a place for that group, after waiting for it if necessary. `release` gives it back."""
+        if self._take_free_place(name):
+            return
         waiter = _Waiter()
         with self._lock:
             self._groups.setdefault(name, _Group()).waiting.append(waiter)
@@ -110,6 +112,29 @@ class FairLimit:
         except BaseException:
             self._give_up(name, waiter)
             raise
+
+    def _take_free_place(self, name: str) -> bool:
+        """Take a place at once. False where none is free, or others wait: then the caller has to stand in line."""
+        with self._lock:
+            if self._is_settling or self._returned or self._in_turn or self._is_full:
+                return False
+            self._is_settling = True
+            try:
+                group = self._groups.get(name) or _Group()
+                if group.is_full:
+                    return False
+                self._groups[name] = group
+                group.taken += 1
+                self._taken += 1
+            finally:
+                self._is_settling = False
+        if self._returned:
+            self._settle()
+        return True
+
+    @property
+    def _is_full(self) -> bool:
+        return self._places is not None and self._taken >= self._places
 
     def release(self, name: str = "") -> None:
         """Give a place of that group back."""
@@ -142,7 +167,7 @@ class FairLimit:
 
     def _next(self) -> tuple[str, _Waiter] | None:
         """Who gets a place now, counted as its holder."""
-        while self._places is None or self._taken < self._places:
+        while self._in_turn and not self._is_full:
             name = next((each for each in self._in_turn if not self._groups[each].is_full), None)
             if name is None:
                 return None

@@ -27,7 +27,7 @@ def clip_middle(text: str, limit: int) -> str:
     return f"{text[:half]}\n[... {len(text) - 2 * half:,} characters not shown ...]\n{text[-half:]}"
 
 
-def encodable(text: str) -> str:
+def replace_surrogates(text: str) -> str:
     """The text with "?" for lone surrogates, which UTF-8 cannot hold. Never more bytes than the meter counted."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 

@@ -5,6 +5,7 @@ import gc
 import random
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import anyio
 import pytest
@@ -333,6 +334,30 @@ def test_places_that_come_back_in_the_middle_of_the_work_are_not_lost_nor_given_
         limit.release("d")
         await asyncio.gather(*calls)
         assert (limit.taken, limit.waiting) == (2, 0)
+
+    asyncio.run(run())
+
+
+def test_a_place_that_comes_back_while_a_free_one_is_taken_is_not_lost() -> None:
+    """The garbage collector ends an abandoned call on a thread that takes a free place just then."""
+
+    async def run() -> None:
+        limit = FairLimit(3)
+        await limit.acquire("a")
+        await limit.acquire("b")
+
+        class Interrupting(dict[str, Any]):
+            def get(self, name: str, default: Any = None) -> Any:
+                if name == "c" and limit.taken == 2:
+                    limit.release("a")
+                return super().get(name, default)
+
+        limit._groups = Interrupting(limit._groups)
+        await limit.acquire("c")
+        assert (limit.taken, limit.waiting) == (2, 0)
+        for name in "bc":
+            limit.release(name)
+        assert (limit.taken, limit.waiting) == (0, 0)
 
     asyncio.run(run())
 

@@ -87,22 +87,20 @@ class Door:
     def answer(self, packed: bytes) -> bytes:
         """The answer to a request, as bytes."""
         began = time.perf_counter()
+        at_work_seconds = 0.0
         try:
-            try:
-                request = wire.decode_bounded(packed)
-            finally:
-                self._charge(began)
+            request = wire.decode_bounded(packed)
             if not isinstance(request, dict) or request.get("v") != wire.VERSION:
                 return wire.failure(wire.BAD_REQUEST, f"a request is a map with v = {wire.VERSION}")
             op = request.get("op")
             if type(op) is not str or op not in _OPERATIONS:
                 return wire.failure(wire.BAD_REQUEST, f"there is no operation {str(op)[:40]!r}")
-            result = self.carry_out(op, request, packed)
-            began = time.perf_counter()
+            began_work = time.perf_counter()
             try:
-                return wire.success(result)
+                result = self.carry_out(op, request, packed)
             finally:
-                self._charge(began)
+                at_work_seconds = time.perf_counter() - began_work
+            return wire.success(result)
         except RefusedError as refused:
             return wire.failure(refused.kind, str(refused))
         except wire.WireError as error:
@@ -112,6 +110,9 @@ class Door:
         except BaseException as interruption:
             self.interrupted = interruption
             return wire.failure(wire.UNAVAILABLE, "the run was interrupted")
+        finally:
+            if self.charge is not None:
+                self.charge(time.perf_counter() - began - at_work_seconds)
 
     def carry_out(self, op: str, request: dict[str, Any], packed: bytes) -> object:
         """Do one operation of the table, and return its result as plain data. `packed` is the request as it came."""
@@ -200,10 +201,6 @@ class Door:
             raise RefusedError(wire.BAD_REQUEST, "nanoseconds must be a whole number, 0 or more")
         self._clock.sleep(nanoseconds)
         return None
-
-    def _charge(self, since: float) -> None:
-        if self.charge is not None:
-            self.charge(time.perf_counter() - since)
 
 
 _OPERATIONS: dict[str, Callable[[Door, dict[str, Any], int], object]] = {

@@ -84,7 +84,7 @@ class Hold:
 
         at_least_picodollars: what the provider says that it cost. overrun: as in Charge.
         """
-        spent = max(self.picodollars, at_least_picodollars)
+        spent = max(self.amounts.picodollars, at_least_picodollars)
         booked = Tally(
             input_tokens=self.input_tokens,
             output_tokens=self.output_tokens,
@@ -101,7 +101,7 @@ class Hold:
         return Charge(self, Tally(calls=-1, refunded_calls=1), NOTHING, "refunded")
 
     def _excess_cost(self, spent_picodollars: int) -> str:
-        is_over = self.is_priced and spent_picodollars > self.picodollars
+        is_over = self.is_priced and spent_picodollars > self.amounts.picodollars
         return f"${dollars(spent_picodollars):f} by its own word" if is_over else ""
 
 

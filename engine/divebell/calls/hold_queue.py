@@ -37,7 +37,7 @@ class HoldQueue:
     """
 
     def __init__(self, max_concurrent: int, shared_places: FairLimit, tenant: str) -> None:
-        self._places = anyio.Semaphore(max_concurrent)
+        self._places = anyio.Semaphore(max_concurrent, fast_acquire=True)  # the call itself lets others run
         self._shared_places = shared_places
         self._tenant = tenant
         self._gates: WeakKeyDictionary[Meter, anyio.Lock] = WeakKeyDictionary()
@@ -52,9 +52,10 @@ class HoldQueue:
 
         A call that was in the queue when the endpoint asked for a pause keeps to it too, out of the others' way.
         """
+        model_name = model.name
         open_hold = functools.partial(
             meter.hold,
-            model.name,
+            model_name,
             request.sent_texts(),
             request.max_output_tokens,
             least_output_tokens=least,
@@ -64,10 +65,10 @@ class HoldQueue:
             surcharge_percent=surcharge_percent_of(model),
         )
         while True:
-            while (seconds := self._pause_seconds(model.name)) > 0:
+            while (seconds := self._pause_seconds(model_name)) > 0:
                 await anyio.sleep(seconds * random.uniform(1.0, 1.2))
-            async with self._gates.setdefault(meter, anyio.Lock()):
-                hold = await self._acquire_in_turn(meter, model.name, open_hold)
+            async with self._gates.setdefault(meter, anyio.Lock(fast_acquire=True)):
+                hold = await self._acquire_in_turn(meter, model_name, open_hold)
             if hold is not None:
                 return hold
 

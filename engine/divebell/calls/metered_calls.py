@@ -253,7 +253,7 @@ class MeteredCalls:
         """Send the request, and settle the hold. requests: the one that the journal knows the call by, and the one that
         is sent, which may have been changed to fit."""
         request, fitted = requests
-        journal, path = self._journal, meter.path
+        journal, path, model_name = self._journal, meter.path, model.name
         call_id = f"{journal.id or meter.run_id}/{path}/{name}{f', attempt {attempt}' if attempt > 1 else ''}"
         timeout_seconds = timeout_seconds_of(fitted, self._call_seconds, meter.seconds_left)
         sent = replace(
@@ -266,7 +266,7 @@ class MeteredCalls:
         failed = True
         try:
             in_full = hold.charge_in_full()
-            journal.write(SentEntry(path, name, model.name, hold.id, in_full.booked))
+            journal.write(SentEntry(path, name, model_name, hold.id, in_full.booked))
             charge = in_full
             with mapping_adapter_errors(model, meter, timeout_seconds):
                 reply = await model.complete(sent)
@@ -274,7 +274,7 @@ class MeteredCalls:
             charge = _charge_of(hold, completion.usage)
             # Before it is settled, because what is paid for must be there when the run is resumed.
             booked = charge.booked
-            journal.write(CallEntry(path, name, model.name, request, completion, hold.id, booked, hold.output_tokens))
+            journal.write(CallEntry(path, name, model_name, request, completion, hold.id, booked, hold.output_tokens))
             failed = False
         except ModelError as error:
             clean_error(error, self._secrets_with(model))

@@ -16,8 +16,8 @@ MAX_WARNED_NAMES = 1_000
 PRICES = "divebell.prices"
 """The logger that names models whose price is unknown."""
 
-_COUNTERS = tuple(Tally().as_dict())
-"""The names of what is added up."""
+_ZEROS = Tally().as_dict()
+"""What is added up, by name."""
 
 _log = logging.getLogger(PRICES)
 _lock = threading.Lock()
@@ -77,15 +77,15 @@ class Spending:
 
 
 def _empty_sum() -> dict[str, Any]:
-    return {**Tally().as_dict(), "models": {}}
+    return {**_ZEROS, "models": {}}
 
 
 def _add_to(total: dict[str, Any], spend: dict[str, Any]) -> None:
     _add_counters(total, spend)
     for model, account in spend.get("models", {}).items():
-        _add_counters(total["models"].setdefault(model, Tally().as_dict()), account)
+        _add_counters(total["models"].setdefault(model, dict(_ZEROS)), account)
 
 
 def _add_counters(total: dict[str, Any], spend: dict[str, Any]) -> None:
-    for name in _COUNTERS:
+    for name in _ZEROS:
         total[name] += spend[name]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from divebell.bounds import MAX_TOOL_CALL_CHARACTERS
-from divebell.text import encodable
+from divebell.text import replace_surrogates
 
 MAX_TOOL_CALLS = 32
 MAX_TOOL_CALL_NODES = 1_000
@@ -50,7 +50,7 @@ class _Allowance:
         if self._nodes < 0 or self._characters < 0 or depth > MAX_TOOL_CALL_DEPTH:
             raise _OverBounds
         if isinstance(value, str):
-            return encodable(value)
+            return replace_surrogates(value)
         if isinstance(value, dict):
             return {str(self.copy(key, depth + 1)): self.copy(item, depth + 1) for key, item in value.items()}
         if isinstance(value, (list, tuple)):

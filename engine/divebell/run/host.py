@@ -110,10 +110,7 @@ class RunHost:
         return self._answer_all([*children])
 
     def _answer_all(self, calls: list[Query | ChildQuery]) -> list[Outcome]:
-        numbers = [self._calls.number(call) for call in calls]
-        return self.tasks.run_all(
-            [functools.partial(self._answer, call, number) for call, number in zip(calls, numbers, strict=True)]
-        )
+        return self.tasks.run_all([functools.partial(self._answer, call, self._calls.number(call)) for call in calls])
 
     def start(self, call: Call, done: Callable[[Outcome], None]) -> Started:
         if isinstance(call, ToolCall):

@@ -7,7 +7,7 @@ hold, runs to its end.
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
 import anyio
 import anyio.from_thread
@@ -17,7 +17,6 @@ from divebell_bridge.door import wire
 from divebell_bridge.door.door import RefusedError
 from divebell_bridge.door.requests import Outcome
 
-_T = TypeVar("_T")
 _HAS_ENDED = "the run has ended"
 
 
@@ -65,37 +64,38 @@ class RunTasks:
         return anyio.from_thread.run(self._run_all, functions, token=self._token)
 
     async def _run_all(self, functions: list[Callable[[], Coroutine[Any, Any, Outcome]]]) -> list[Outcome]:
-        outcomes: list[Outcome] = [{} for _ in functions]
+        if self.is_closed:
+            raise RefusedError(wire.UNAVAILABLE, _HAS_ENDED)
+        outcomes: dict[int, Outcome] = {}
 
         async def run_one(index: int) -> None:
             outcomes[index] = await functions[index]()
 
-        async def run() -> list[Outcome]:
-            async with anyio.create_task_group() as group:
+        group = anyio.create_task_group()
+        self._scopes.add(group.cancel_scope)
+        try:
+            async with group:
                 for index in range(len(functions)):
                     group.start_soon(run_one, index)
-            return outcomes
-
-        try:
-            done = await self.run_in_scope(run)
         finally:
+            self._scopes.discard(group.cancel_scope)
             self._check_idle()
-        if done is None:
+        if len(outcomes) < len(functions):  # cancelled by `close`
             raise RefusedError(wire.UNAVAILABLE, _HAS_ENDED)
-        return done
+        return [outcomes[index] for index in range(len(functions))]
 
     async def run_in_scope(
-        self, function: Callable[[], Coroutine[Any, Any, _T]], scope: anyio.CancelScope | None = None
-    ) -> _T | None:
-        """The function's result; None where the run, or the scope, has ended first."""
-        with scope or anyio.CancelScope() as entered:
+        self, function: Callable[[], Coroutine[Any, Any, Outcome]], scope: anyio.CancelScope
+    ) -> Outcome | None:
+        """The function's outcome; None where the run, or the scope, has ended first."""
+        with scope:
             if self.is_closed:
                 return None
-            self._scopes.add(entered)
+            self._scopes.add(scope)
             try:
                 return await function()
             finally:
-                self._scopes.discard(entered)
+                self._scopes.discard(scope)
         return None
 
     def submit(

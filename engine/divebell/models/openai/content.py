@@ -8,9 +8,9 @@ from typing import Any
 
 from divebell.errors import RequestError
 from divebell.models.images import data_url, detail_of
-from divebell.models.protocol import ImagePart, Message, ModelRequest
+from divebell.models.protocol import ImagePart, Message, ModelRequest, texts_of
 from divebell.models.schema import SCHEMA_NAME, is_strict, schema_text
-from divebell.text import encodable
+from divebell.text import replace_surrogates
 from divebell_bridge.door.bounds import MAX_REQUEST_IMAGES
 
 MAX_PARTS = 1_000  # in one message
@@ -37,6 +37,7 @@ def schema_format(schema: Mapping[str, object]) -> dict[str, Any]:
 
 
 def _check_messages(request: ModelRequest) -> Sequence[Message]:
+    images = 0
     for message in request.messages:
         content = message["content"]
         if isinstance(content, str):
@@ -49,9 +50,10 @@ def _check_messages(request: ModelRequest) -> Sequence[Message]:
             text = part.get("text") if kind == "text" else ""
             if kind not in ("text", "image") or not isinstance(text, str):
                 raise RequestError('a part of a message must be {"type": "text", "text": ...} or an image')
-            if kind == "image" and message["role"] != "user":
-                raise RequestError(f"only a user's message may hold images, not one of {message['role'][:100]!r}")
-    images = len(request.sent_images())
+            if kind == "image":
+                images += 1
+                if message["role"] != "user":
+                    raise RequestError(f"only a user's message may hold images, not one of {message['role'][:100]!r}")
     if images > MAX_REQUEST_IMAGES:
         raise RequestError(f"{images:,} images are too many for one call: at most {MAX_REQUEST_IMAGES:,} can be sent")
     return request.messages
@@ -60,13 +62,13 @@ def _check_messages(request: ModelRequest) -> Sequence[Message]:
 def _message(message: Message, text_type: str, image: Callable[[ImagePart], dict[str, Any]]) -> dict[str, Any]:
     content, role = message["content"], message["role"]
     if isinstance(content, str):
-        return {"role": role, "content": encodable(content)}
+        return {"role": role, "content": replace_surrogates(content)}
     if role == "assistant":  # which may hold no parts of input
-        return {"role": role, "content": encodable("".join(part["text"] for part in content if part["type"] == "text"))}
+        return {"role": role, "content": replace_surrogates("".join(texts_of(message)))}
     parts: list[dict[str, Any]] = []
     for part in content:
         if part["type"] == "text":
-            parts.append({"type": text_type, "text": encodable(part["text"])})
+            parts.append({"type": text_type, "text": replace_surrogates(part["text"])})
         else:
             parts.append(image(part))
     return {"role": role, "content": parts}

@@ -14,7 +14,7 @@ from divebell.models.openai.refusals import error_in_body
 from divebell.models.openai.tool_calls import tool_calls_of_message
 from divebell.models.openai.usage import CHAT_NAMES, usage_of
 from divebell.models.protocol import CONTENT_FILTER, Completion
-from divebell.text import encodable
+from divebell.text import replace_surrogates
 from divebell.usage import Usage
 
 MAX_JSON_PARTS = 1_000_000
@@ -108,5 +108,5 @@ def usable_text(content: object, endpoint: Endpoint, usage: Usage | None, *, ref
         length = f"{len(content):,} characters, at most {MAX_REPLY_CHARACTERS:,} are allowed"
         sentence = f"{endpoint.model!r} replied with {length}"
     else:
-        return encodable(content)
+        return replace_surrogates(content)
     raise ModelError(sentence, model=endpoint.model, usage=usage)

@@ -25,6 +25,10 @@ FORMS = {
     "its beginning": KEY[:14] + "…",
     "its end": "****" + KEY[-13:],
     "masked in the middle": f"{KEY[:12]}****{KEY[-12:]}",
+    "masked, with short ends": f"{KEY[:5]}****{KEY[-4:]}",
+    "masked, with one long end": f"{KEY[:14]}****{KEY[-8:]}",
+    "masked, with the other": f"{KEY[:3]}...{KEY[-14:]}",
+    "masked by dots": f"{KEY[:6]}••••••{KEY[-2:]}",
     "twice": KEY + KEY,
     "out of its middle": KEY[5:19],
     "in two pieces": f"{KEY[:13]} and then {KEY[12:]}",
@@ -61,6 +65,11 @@ def test_what_is_no_key_wipes_out_nothing(word: object) -> None:
     known = SecretTexts([word])
     assert not known
     assert known.clean("none EMPTY 1234567 0123456789") == "none EMPTY 1234567 0123456789"
+
+
+@pytest.mark.parametrize("text", ["**bold** and ***", "e4 e5 2. Nf3 ... own goal", "[secret]... and more", "1...2"])
+def test_marks_that_mask_nothing_stay(text: str) -> None:
+    assert KNOWN.clean(text) == text
 
 
 def test_a_text_full_of_beginnings_is_cleaned_in_one_pass() -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 KEY = "sk-test-0123456789abcdefghijklmnop"
 BYTES_PER_TOKEN = 4
@@ -100,7 +100,7 @@ class ChatServer:
         self.lock = threading.Lock()
         self.open: set[socket.socket] = set()
 
-    def __enter__(self) -> "ChatServer":
+    def __enter__(self) -> Self:
         server = self
 
         class Handler(_Handler):

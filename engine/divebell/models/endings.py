@@ -29,7 +29,7 @@ _MEANINGS = {
     **dict.fromkeys(
         (
             *("content_filter", "content_filtered", "safety", "recitation", "prohibited_content", "blocklist", "spii"),
-            *("sensitive", "guardrail_intervened", "image_safety"),
+            *("sensitive", "guardrail_intervened", "image_safety", "refusal"),
         ),
         CONTENT_FILTER,
     ),

@@ -3,10 +3,12 @@
 Guaranteed: what `clean` returns holds no known secret, neither as it is, nor percent-encoded, in JSON's escapes, in
 hexadecimal digits, or in base64 (alone or inside of something longer), nor a beginning or an end of one of
 SEED_CHARACTERS or more, which is what masked and truncated keys show, nor any other piece of that length (of a secret
-over 384 characters, of a 32nd of it). Not guaranteed: other encodings, and shorter pieces. Linear in the text.
+over 384 characters, of a 32nd of it); and where a key is masked in the middle, neither of its ends from
+MASKED_CHARACTERS on. Not guaranteed: other encodings, and shorter pieces. Linear in the text.
 """
 
 import json
+import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable
 from urllib.parse import quote
@@ -16,6 +18,9 @@ MIN_SECRET_CHARACTERS = 8
 remove ordinary words."""
 MAX_SECRET_CHARACTERS = 10_000
 SEED_CHARACTERS = 12
+MASKED_CHARACTERS = 4
+MAX_MASKED_CHARACTERS = 64
+_MASK = re.compile(r"[*•·█]{2,}|…+|\.{3,}")
 MAX_BLOCKS = 64  # of a secret, for each of which a text is searched
 SECRET = "[secret]"  # noqa: S105
 _STABLE_FROM = (0, 2, 3)  # of base64, behind so many bytes of something else: the first character that is the secret's
@@ -51,6 +56,8 @@ class SecretTexts:
                 else text
             )
             text = _without_pieces(text, secret, seed, instead)
+        for secret in self.secrets:
+            text = _without_masked(text, secret, instead)
         return text
 
 
@@ -86,6 +93,33 @@ def _without_beginnings(text: str, secret: str, seed: int, instead: str) -> str:
         done = end
         at = text.find(begins, done)
     return "".join([*kept, text[done:]])
+
+
+def _without_masked(text: str, secret: str, instead: str) -> str:
+    """The text without what a masked key shows on the two sides of its mask: "own-***yz", "[secret]***yz"."""
+    kept: list[str] = []
+    done, least = 0, MASKED_CHARACTERS
+    for mask in _MASK.finditer(text):
+        start, end = mask.span()
+        before = text[max(start - MAX_MASKED_CHARACTERS, done) : start]
+        after = text[end : end + MAX_MASKED_CHARACTERS]
+        if not any(end_shown in secret or end_shown in instead for end_shown in (before[-least:], after[:least])):
+            continue  # which most marks are, and cheaply
+        left = _beginning_shown(before, secret, instead)
+        right = _beginning_shown(after[::-1], secret[::-1], instead[::-1])
+        is_alone = (not right and before.endswith(instead)) or (not left and after.startswith(instead))
+        if start >= done and max(left, right) >= MASKED_CHARACTERS and not is_alone:
+            kept += [text[done : start - left], instead]
+            done = end + right
+    return "".join([*kept, text[done:]]) if kept else text
+
+
+def _beginning_shown(before: str, secret: str, instead: str) -> int:
+    """With how many characters of the secret's beginning, or of what already stands for it, this text ends."""
+    if before.endswith(instead):
+        return len(instead)
+    longest = min(len(secret), len(before))
+    return next((length for length in range(longest, 0, -1) if before.endswith(secret[:length])), 0)
 
 
 def _without_pieces(text: str, secret: str, seed: int, instead: str) -> str:

@@ -152,7 +152,9 @@ def _length_sentence(status: int, because: str, endpoint: Endpoint, limit: Named
         return f"{endpoint.model!r} writes {most} in one reply ({status}){because}; {advice}"
     window = "its window" if named is None else f"its window of {named:,} tokens"
     advice = (
-        "lower window_tokens to that, or max_output_tokens" if named else "lower window_tokens or max_output_tokens"
+        "lower context_window_tokens to that, or max_output_tokens"
+        if named
+        else "lower context_window_tokens or max_output_tokens"
     )
     return (
         f"the prompt is longer than {endpoint.model!r} can read ({status}): it does not fit into {window} beside the "

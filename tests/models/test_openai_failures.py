@@ -12,8 +12,8 @@ import pytest
 
 from divebell.errors import ContextTooLongError, ModelError, ModelRefusedError, ModelUnavailableError
 from divebell.models import OpenAIChatModel
+from divebell.models.endpoints.endpoint import MAX_PROVIDER_CHARACTERS, Endpoint
 from divebell.models.openai.client import MAX_ERROR_BYTES
-from divebell.models.openai.endpoint import MAX_PROVIDER_CHARACTERS, Endpoint
 from divebell.models.openai.errors import EXPLAINED, translate
 from tests.support.chat_server import KEY, ChatServer, Reply, error
 from tests.support.openai_calls import complete, failure, model_at, request

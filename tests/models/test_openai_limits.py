@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from divebell.models.openai.limits import MAX_SENTENCE_CHARACTERS, NamedLimit, named_limit
+from divebell.models.endpoints.limits import MAX_SENTENCE_CHARACTERS, NamedLimit, named_limit
 
 CONTEXT = [
     (

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from divebell.models.openai.error_body import read_error
-from divebell.models.openai.refunds import surely_never_ran
+from divebell.models.endpoints.error_body import read_error
+from divebell.models.endpoints.refunds import surely_never_ran
 
 
 def said(message: str, **fields: object) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from divebell.models import Usage
-from divebell.models.openai.endpoint import Endpoint
+from divebell.models.endpoints.endpoint import Endpoint
 from divebell.models.openai.usage import CHAT_NAMES, MAX_COST_DOLLARS, RESPONSES_NAMES, usage_of
 
 ELSEWHERE = Endpoint("m", "https://llm.example.org/v1", official=False)

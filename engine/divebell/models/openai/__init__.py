@@ -2,10 +2,11 @@
 
 `chat` and `responses` are the adapters, `base` what they share. Then, in the order of a call:
 
-- `hosts`, `endpoint`: what is known of where the call goes; `client`: the connections, and one request sent once;
+- `client`: the connections, and one request sent once;
 - `content`: messages, images and schemas as both APIs have them;
 - `reply`, `responses_reply`: what a reply holds, with `usage` and `tool_calls` of it;
-- `error_body`, `refusals`, `errors`: what a failure says, and the error that is raised for it;
-- `refunds`, `signs_of_run`: whether a refused call surely cost nothing;
-- `fallbacks`, `limits`, `retry_after`: what a refusal says about how to ask again.
+- `refusals`, `errors`: the error that is raised for a failure;
+- `fallbacks`: what to leave out of a request that the endpoint does not take, and how to ask again.
+
+What is every provider's (the endpoint, its error bodies, refunds, limits) is in `models/endpoints/`.
 """

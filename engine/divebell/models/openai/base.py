@@ -20,9 +20,9 @@ from divebell.concurrency import ConcurrencyLimit
 from divebell.errors import ConfigurationError, ModelError
 from divebell.models.adapter import ModelAccess
 from divebell.models.client_pool import ClientPool
+from divebell.models.endpoints.hosts import OFFICIAL_URL, check_key, check_url, endpoint_at
 from divebell.models.openai.errors import Progress, translate
 from divebell.models.openai.fallbacks import MAX_FALLBACKS, REMEMBERED, apply_fallbacks, next_fallback
-from divebell.models.openai.hosts import OFFICIAL_URL, check_key, check_url, endpoint_at
 from divebell.models.openai.refusals import read_complaint
 from divebell.models.openai.usage import TIER
 from divebell.models.protocol import Completion, ModelRequest

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from divebell.errors import ModelError, ModelRefusedError, ModelUnavailableError
-from divebell.models.openai.endpoint import Endpoint
+from divebell.models.endpoints.endpoint import Endpoint
 from divebell.models.openai.refusals import body_of, explain_refusal
 
 MAX_CAUSES = 10

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from divebell.models.openai.error_body import ErrorBody
+from divebell.models.endpoints.error_body import ErrorBody
 
 Fields = dict[str, Any]
 MAX_REMEMBERED = 10_000

@@ -13,11 +13,11 @@ from divebell.errors import (
     ModelUnavailableError,
     OutputTooLongError,
 )
-from divebell.models.openai.endpoint import Endpoint
-from divebell.models.openai.error_body import ErrorBody, read_error
-from divebell.models.openai.limits import NamedLimit, named_limit
-from divebell.models.openai.refunds import is_malformed, surely_never_ran
-from divebell.models.openai.retry_after import retry_after_seconds
+from divebell.models.endpoints.endpoint import Endpoint
+from divebell.models.endpoints.error_body import ErrorBody, read_error
+from divebell.models.endpoints.limits import NamedLimit, named_limit
+from divebell.models.endpoints.refunds import is_malformed, surely_never_ran
+from divebell.models.endpoints.retry_after import retry_after_seconds
 from divebell.models.openai.usage import CHAT_NAMES, RESPONSES_NAMES, usage_of
 from divebell.usage import Usage
 

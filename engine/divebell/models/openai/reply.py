@@ -9,7 +9,7 @@ from typing import Any
 from divebell.bounds import MAX_REPLY_CHARACTERS
 from divebell.errors import ModelError, ModelUnavailableError
 from divebell.models.endings import INTERRUPTED, ending_of
-from divebell.models.openai.endpoint import Endpoint
+from divebell.models.endpoints.endpoint import Endpoint
 from divebell.models.openai.refusals import error_in_body
 from divebell.models.openai.tool_calls import tool_calls_of_message
 from divebell.models.openai.usage import CHAT_NAMES, usage_of

@@ -4,7 +4,7 @@ from typing import Any
 
 from divebell.errors import ModelError, ModelUnavailableError
 from divebell.models.endings import INTERRUPTED, ending_of
-from divebell.models.openai.endpoint import Endpoint
+from divebell.models.endpoints.endpoint import Endpoint
 from divebell.models.openai.refusals import error_in_body
 from divebell.models.openai.reply import decode_reply, interruption_error, usable_text
 from divebell.models.openai.tool_calls import tool_calls_of_output

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from divebell.models.openai.endpoint import Endpoint
+from divebell.models.endpoints.endpoint import Endpoint
 from divebell.usage import Usage
 from divebell_bridge.money.charges import MAX_REPORTED_TOKENS
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from divebell.models.openai.signs_of_run import says_that_it_ran
+from divebell.models.endpoints.signs_of_run import says_that_it_ran
 
 MAX_LAYERS = 8
 MAX_CODE_CHARACTERS = 100

@@ -16,8 +16,8 @@ The sources of what is on the list are with each part of it.
 
 import re
 
-from divebell.models.openai.error_body import ErrorBody
-from divebell.models.openai.limits import MAX_SENTENCE_CHARACTERS, named_limit
+from divebell.models.endpoints.error_body import ErrorBody
+from divebell.models.endpoints.limits import MAX_SENTENCE_CHARACTERS, named_limit
 
 # Refused by whoever takes requests in, before they are read for a model: RFC 9110, sections 15.4 and 15.5, and for 402,
 # 404 and 429 https://platform.openai.com/docs/guides/error-codes, https://api-docs.deepseek.com/quick_start/error_codes,

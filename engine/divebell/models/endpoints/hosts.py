@@ -4,7 +4,7 @@ import re
 from urllib.parse import urlsplit
 
 from divebell.errors import ConfigurationError
-from divebell.models.openai.endpoint import Endpoint
+from divebell.models.endpoints.endpoint import Endpoint
 
 OFFICIAL_URL = "https://api.openai.com/v1"
 OFFICIAL_HOST = "api.openai.com"  # and its regional subdomains

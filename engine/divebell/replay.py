@@ -25,7 +25,7 @@ from divebell.run.blocking import run_blocking
 from divebell.run.result import Result
 from divebell.run.run import Run
 from divebell.run.setup import QueryScope, Setup
-from divebell.run.stored_setup import setup_of_header
+from divebell.run.stored_setup import restore_setup
 from divebell_bridge.money.budget import Budget
 from divebell_bridge.money.meter import Meter
 from divebell_bridge.money.rates import RateCard
@@ -64,7 +64,7 @@ def replay(
     contents = _read(Path(path), live_from_turn)
     journal = Player(contents) if live_from_turn is None else Recorder(contents, None, other_models=True)
     try:
-        setup = setup_of_header(
+        setup = restore_setup(
             contents.header,
             model=model,
             sub_model=sub_model,

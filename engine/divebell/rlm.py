@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Unpack, cast, get_args, overload
 
-from divebell.calls.opening import Funding
+from divebell.calls.funding import Funding
 from divebell.calls.spending import Spending
 from divebell.context import Source
 from divebell.events import EventListener

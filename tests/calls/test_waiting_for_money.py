@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from divebell import RLM, Budget, BudgetExceeded, Completion, Engine, ModelRequest, Rate, SQLiteLedger, Tenant, Usage
-from divebell.calls import hold_queue, opening
+from divebell.calls import funding, hold_queue
 from divebell_bridge.money.amounts import Amounts, Caps
 from divebell_bridge.money.escrow import Fixed
 
@@ -156,7 +156,7 @@ def test_who_waits_longer_than_its_budget_of_seconds_is_told_who_holds_the_money
 def test_without_a_budget_of_seconds_the_wait_has_a_bound_of_its_own(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(funding, "WAIT_SECONDS", 0.1)
     acme(engine)
     day = engine.ledger.tenant("acme")
     engine.ledger.open("holder", kind="run", label="holder", parent=day, wanted=Caps(5 * 10**11, None, None))
@@ -170,7 +170,7 @@ def test_without_a_budget_of_seconds_the_wait_has_a_bound_of_its_own(
 @pytest.mark.slow
 def test_after_half_of_its_time_a_run_takes_what_is_free(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody holds the most of it for hours: better a smaller budget than none."""
-    monkeypatch.setattr(opening, "WAIT_SECONDS", 0.4)
+    monkeypatch.setattr(funding, "WAIT_SECONDS", 0.4)
     tenant, gate = acme(engine), Gate(is_open=True)
     day = engine.ledger.tenant("acme")
     engine.ledger.open("holder", kind="run", label="holder", parent=day, wanted=Caps(45 * 10**10, None, None))
@@ -311,7 +311,7 @@ def test_processes_wait_for_each_other_and_for_what_the_dead_held(tmp_path: Path
 @pytest.mark.slow
 def test_a_place_that_others_took_for_abandoned_is_taken_anew(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process was suspended for longer than a ticket is good."""
-    monkeypatch.setattr(opening, "RENEW_SECONDS", 0.01)
+    monkeypatch.setattr(funding, "RENEW_SECONDS", 0.01)
     gate, tenant = Gate(is_open=True), acme(engine, "0.10")
     day = engine.ledger.tenant("acme")
     engine.ledger.open("holder", kind="run", label="holder", parent=day, wanted=Caps(10**11, None, None))

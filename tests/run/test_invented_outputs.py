@@ -6,7 +6,7 @@ from divebell import RLM, ScriptedModel
 from divebell.cell import Cell
 from divebell.models.protocol import texts_of
 from divebell.replies.meanings import Final
-from divebell.run.invented import find_invented_output
+from divebell.run.invented_output import find_invented_output
 
 CODE = "```repl\nprint(59 * 50)\n```"
 

@@ -15,7 +15,7 @@ from divebell import RLM, Sandbox
 from divebell.prompts import (
     PromptFacts,
     ToolFacts,
-    Turns,
+    TurnMessages,
     budget_line,
     opening_messages,
     render,
@@ -199,7 +199,7 @@ def test_the_budget_in_a_line(left: dict[str, object], line: str | None) -> None
 
 
 def test_what_a_run_says_afterwards() -> None:
-    text, typed = Turns(), Turns(schema_text="- `name` (string)", schema_fields=("name",))
+    text, typed = TurnMessages(), TurnMessages(schema_text="- `name` (string)", schema_fields=("name",))
     assert text.following("Output:\n1", 2, 20).endswith("Turn 2 of 20. Go on, or finish with FINAL(...).")
     assert typed.following("Output:\n1", 2, 20).endswith("finish with SUBMIT(name=...).")
     assert "FINAL(your answer) alone on a line" in text.no_code()
@@ -230,12 +230,12 @@ def rendered_notes() -> set[str]:
 @pytest.mark.parametrize(
     "said",
     [
-        Turns().no_code(),
-        Turns().exhausted(),
-        Turns(schema_text="x").exhausted(),
-        Turns().failed_code(),
-        Turns().following("seen", 2, 3),
-        Turns(schema_text="x", schema_fields=("name",)).no_code(),
+        TurnMessages().no_code(),
+        TurnMessages().exhausted(),
+        TurnMessages(schema_text="x").exhausted(),
+        TurnMessages().failed_code(),
+        TurnMessages().following("seen", 2, 3),
+        TurnMessages(schema_text="x", schema_fields=("name",)).no_code(),
     ],
 )
 def test_a_model_that_repeats_a_message_of_ours_has_not_answered(said: str) -> None:
@@ -243,8 +243,10 @@ def test_a_model_that_repeats_a_message_of_ours_has_not_answered(said: str) -> N
 
 
 @pytest.mark.parametrize("template", sorted(rendered_notes()))
-@pytest.mark.parametrize("turns", [Turns(), Turns(schema_text="x", schema_fields=("name",))], ids=["text", "typed"])
-def test_a_note_is_short_and_neither_code_nor_an_answer(template: str, turns: Turns) -> None:
+@pytest.mark.parametrize(
+    "turns", [TurnMessages(), TurnMessages(schema_text="x", schema_fields=("name",))], ids=["text", "typed"]
+)
+def test_a_note_is_short_and_neither_code_nor_an_answer(template: str, turns: TurnMessages) -> None:
     said = turns.notes([Note(template.removeprefix("note_"), "FINAL(42)")], output_tokens=16_000)
     assert 30 < len(said) < 500
     assert "$" not in said

@@ -57,22 +57,22 @@ class KnownLimits:
         with self._lock:
             return self._known.get(identity_of(model), ModelLimits())
 
-    def _learn(self, model: Model, **found: object) -> None:
+    def _learn(self, model: Model, **facts: object) -> None:
         with self._lock:
-            known = self._known.get(identity_of(model), ModelLimits())
-            self._known[identity_of(model)] = replace(known, **found)  # type: ignore[arg-type]
+            limits = self._known.get(identity_of(model), ModelLimits())
+            self._known[identity_of(model)] = replace(limits, **facts)  # type: ignore[arg-type]
 
     def fit(self, model: Model, request: ModelRequest, least_output_tokens: int) -> ModelRequest:
         """The request as it probably fits: with a lower output limit, and without a schema, where that is known to be
         necessary. For the window's sake its output limit is not lowered under the least."""
-        known = self.of(model)
+        limits = self.of(model)
         output = request.max_output_tokens
-        if known.output_tokens is not None:
-            output = min(output, known.output_tokens)
-        if known.window_tokens is not None and known.counts_output:
-            room = known.window_tokens - int(_bytes_of(request) * known.tokens_per_byte)
+        if limits.output_tokens is not None:
+            output = min(output, limits.output_tokens)
+        if limits.window_tokens is not None and limits.counts_output:
+            room = limits.window_tokens - int(_count_bytes(request) * limits.tokens_per_byte)
             output = min(output, max(room, least_output_tokens))
-        schema = request.schema if known.takes_schemas else None
+        schema = request.schema if limits.takes_schemas else None
         return replace(request, max_output_tokens=max(output, 1), schema=schema)
 
     def adapt(
@@ -113,12 +113,12 @@ class KnownLimits:
         if not error.counts_output:
             return None
         if requested is None:
-            prompt = int(_bytes_of(request) * self.of(model).tokens_per_byte)
+            prompt = int(_count_bytes(request) * self.of(model).tokens_per_byte)
             output = min(window - prompt, sent // 2)
         else:
             prompt = requested - sent if requested > sent else requested
-            if window >= LEAST_TRUSTED_TOKENS and _bytes_of(request):
-                self._learn(model, tokens_per_byte=min(prompt / _bytes_of(request), 1.0))
+            if window >= LEAST_TRUSTED_TOKENS and _count_bytes(request):
+                self._learn(model, tokens_per_byte=min(prompt / _count_bytes(request), 1.0))
             output = min(window - prompt, sent - 1)
         if output < min(least, request.max_output_tokens):
             return None
@@ -130,5 +130,5 @@ def _with_a_lower_output(request: ModelRequest, sent: int, least: int = 1) -> Mo
     return None if lower is None else replace(request, max_output_tokens=lower)
 
 
-def _bytes_of(request: ModelRequest) -> int:
+def _count_bytes(request: ModelRequest) -> int:
     return sum(len(text.encode("utf-8", "surrogatepass")) for text in request.sent_texts())

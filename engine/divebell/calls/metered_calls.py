@@ -21,12 +21,12 @@ from divebell.calls.adapter_errors import (
     readable_usage,
     timeout_seconds_of,
 )
-from divebell.calls.cleaning import clean_completion, clean_error
 from divebell.calls.fitting import MAX_CHANGES, KnownLimits
 from divebell.calls.hold_queue import HoldQueue
 from divebell.calls.logs import log_failure, log_retry
 from divebell.calls.memo import Memo
 from divebell.calls.retries import ATTEMPTS, CALL_SECONDS, FIRST_SECONDS, MAX_SECONDS, Retries
+from divebell.calls.secret_removal import clean_completion, clean_error
 from divebell.concurrency import FairLimit
 from divebell.errors import ContextTooLongError, JournalError, ModelError, UnknownModelError
 from divebell.events import CallUsage
@@ -81,7 +81,8 @@ class CallRecord:
 class MeteredCalls:
     """Makes the model calls of one query and all its children, at most `max_concurrent` at once.
 
-    limits: what is known of the models, to be shared by the queries of one RLM. call_seconds: of each attempt.
+    known_limits: what endpoints have revealed about the models, shared by the queries of one RLM.
+    call_seconds: how long each attempt may take.
     shared_places: the engine's limit of concurrent calls, and its tenants'; by default there is none.
     """
 
@@ -93,7 +94,7 @@ class MeteredCalls:
         journal: Journal | None = None,
         memo: Memo | None = None,
         tenant: str = "",
-        limits: KnownLimits | None = None,
+        known_limits: KnownLimits | None = None,
         retries: Retries | None = None,
         call_seconds: float = CALL_SECONDS,
         shared_places: FairLimit | None = None,
@@ -102,7 +103,7 @@ class MeteredCalls:
         self._journal = journal or NoJournal()
         self._memo = memo
         self._tenant = tenant
-        self.limits = limits or KnownLimits()
+        self.known_limits = known_limits or KnownLimits()
         self._retries = retries or Retries(
             attempts=MAX_ATTEMPTS, first_seconds=FIRST_RETRY_SECONDS, max_seconds=MAX_RETRY_SECONDS
         )
@@ -199,7 +200,7 @@ class MeteredCalls:
         """Make the call, again where that may help: after a pause, or with a request that the endpoint accepts."""
         failure: ModelError | None = None
         least_useful = min(least or request.max_output_tokens, request.max_output_tokens)
-        fitted = self.limits.fit(model, request, least_useful)
+        fitted = self.known_limits.fit(model, request, least_useful)
         attempt = changes = 0
         while True:
             attempt += 1
@@ -224,7 +225,7 @@ class MeteredCalls:
             except ModelError as error:
                 meter.check_time()
                 failure = error
-                changed = self.limits.adapt(model, fitted, hold.output_tokens, error, least_useful)
+                changed = self.known_limits.adapt(model, fitted, hold.output_tokens, error, least_useful)
                 if changed is not None and changes < MAX_CHANGES:
                     fitted, changes = changed, changes + 1
                     continue

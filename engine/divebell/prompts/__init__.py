@@ -27,12 +27,12 @@ question, the observation and the application's own texts is short.
 
 from divebell.prompts.system import PromptFacts, ToolFacts, budget_line, opening_messages, system_prompt
 from divebell.prompts.templates import render
-from divebell.prompts.turns import Turns, bad_reply, long_question, output_limit, reply_schema
+from divebell.prompts.turn_messages import TurnMessages, bad_reply, long_question, output_limit, reply_schema
 
 __all__ = [
     "PromptFacts",
     "ToolFacts",
-    "Turns",
+    "TurnMessages",
     "bad_reply",
     "budget_line",
     "long_question",

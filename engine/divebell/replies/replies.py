@@ -54,8 +54,8 @@ class Reply:
 
     The answer counts only if all of the code runs without an error; the run checks that.
 
-    notes: what was seen and not taken as it stands, in the reply's order. Turns.notes tells the model, after the output
-    of its code, or in place of "no code" where there was neither code nor an answer.
+    notes: what was seen and not taken as it stands, in the reply's order. TurnMessages.notes tells the model,
+    after the output of its code, or in place of "no code" where there was neither code nor an answer.
     """
 
     code_blocks: tuple[str, ...]

@@ -16,10 +16,10 @@ from typing import Protocol
 from divebell.cell import Cell
 from divebell.errors import AnswerError
 from divebell.journal.base import Journal
-from divebell.prompts import Turns
+from divebell.prompts import TurnMessages
 from divebell.replies.python_text import stated_values
 from divebell.replies.replies import Final
-from divebell.run.invented import find_invented_output
+from divebell.run.invented_output import find_invented_output
 from divebell.schemas import AnswerSchema
 from divebell_bridge.door import wire
 
@@ -67,7 +67,7 @@ class Answers:
     def __init__(
         self,
         schema: AnswerSchema | None,
-        turns: Turns,
+        turn_messages: TurnMessages,
         cells: Cells,
         *,
         max_retries: int,
@@ -75,7 +75,7 @@ class Answers:
         path: str,
     ) -> None:
         self._schema = schema
-        self._turns = turns
+        self._turn_messages = turn_messages
         self._cells = cells
         self._max_retries = max_retries
         self._lock = threading.Lock()
@@ -113,19 +113,19 @@ class Answers:
         An answer in the text, or in code that only states it, that rests on an output which the reply made up is not
         taken, once in a run: a model that gives it again means it.
         """
-        seen = self._printed
-        self._printed = [*seen, *(cell.output[:MAX_PRINTED_CHARACTERS] for cell in cells)][-MAX_PRINTED:]
+        earlier = self._printed
+        self._printed = [*earlier, *(cell.output[:MAX_PRINTED_CHARACTERS] for cell in cells)][-MAX_PRINTED:]
         if any(not cell.ok for cell in cells):
-            return NoAnswer(self._turns.failed_code() if final is not None else "")
+            return NoAnswer(self._turn_messages.failed_code() if final is not None else "")
         answering_cells = [cell for cell in cells if cell.final is not None]
         stated = _answer_stated_by_code(cells, blocks) if answering_cells else final
         if stated is not None and not self._asked_about_invention:
-            claimed = find_invented_output(reply, cells[:-1] if answering_cells else cells, stated, earlier=seen)
+            claimed = find_invented_output(reply, cells[:-1] if answering_cells else cells, stated, earlier=earlier)
             if claimed is not None:
                 self._asked_about_invention = True
-                return NoAnswer(self._turns.invented_output(claimed))
+                return NoAnswer(self._turn_messages.invented_output(claimed))
         if answering_cells:
-            return self._answer_of_cell(answering_cells[-1])
+            return self._judge_cell(answering_cells[-1])
         return NoAnswer() if final is None else await self.judge_final(final)
 
     async def judge_final(self, final: Final) -> Answer | NoAnswer:
@@ -133,27 +133,27 @@ class Answers:
         if final.kind == "text":
             return self.judge_text(final.value)
         if final.kind in ("variable", "text_or_variable"):
-            return await self._answer_of_variable(final)
+            return await self._judge_variable(final)
         cell = await self._cells.run_cell(final.code)
         if cell.ok and cell.final is not None:
-            return self._answer_of_cell(cell)
+            return self._judge_cell(cell)
         if final.text is not None and not _has_no_value(cell):
             return self.judge_text(final.text)
         error = cell.error.message if cell.error is not None else "it gave no answer"
-        return NoAnswer(self._turns.bad_expression(final.value, error))
+        return NoAnswer(self._turn_messages.bad_expression(final.value, error))
 
-    async def _answer_of_variable(self, final: Final) -> Answer | NoAnswer:
-        known = final.kind == "variable"
-        code = f"FINAL_VAR({final.value!r})" if known else _VARIABLE_IF_OWN.format(name=final.value)
+    async def _judge_variable(self, final: Final) -> Answer | NoAnswer:
+        is_variable = final.kind == "variable"
+        code = f"FINAL_VAR({final.value!r})" if is_variable else _VARIABLE_IF_OWN.format(name=final.value)
         cell = await self._cells.run_cell(code)
-        if cell.ok and cell.final is not None and (known or await self._cells.is_set_on_purpose(final.value)):
-            return self._answer_of_cell(cell)
+        if cell.ok and cell.final is not None and (is_variable or await self._cells.is_set_on_purpose(final.value)):
+            return self._judge_cell(cell)
         if final.text is not None:
             return self.judge_text(final.text)
         reason = cell.error.message if cell.error is not None else f"there is no variable {final.value!r}"
-        return NoAnswer(self._turns.no_variable(reason))
+        return NoAnswer(self._turn_messages.no_variable(reason))
 
-    def _answer_of_cell(self, cell: Cell) -> Answer | NoAnswer:
+    def _judge_cell(self, cell: Cell) -> Answer | NoAnswer:
         assert cell.final is not None
         schema, text, submitted = self._schema, cell.final, cell.submitted
         if schema is None:
@@ -189,9 +189,9 @@ class Answers:
             if not kept_errors:
                 return Answer(text, value)
             self._misfits += 1
-            left = self._max_retries - self._misfits + 1
+            retries_left = self._max_retries - self._misfits + 1
         self.last_errors = tuple(kept_errors)
-        return NoAnswer(self._turns.bad_answer(self.last_errors, max(left, 1)))
+        return NoAnswer(self._turn_messages.bad_answer(self.last_errors, max(retries_left, 1)))
 
 
 def _answer_stated_by_code(cells: Sequence[Cell], blocks: Sequence[str]) -> Final | None:

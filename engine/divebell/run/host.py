@@ -47,8 +47,8 @@ class CallHandler(Protocol):
         """The reply: text, or plain data where there is a schema."""
         ...
 
-    async def child(self, prompt: str, given: object, model: str | None, *, number: int) -> object:
-        """The child's answer. `given` is its context: plain data, a ContextReference or a ContextItem, or None."""
+    async def child(self, prompt: str, source: object, model: str | None, *, number: int) -> object:
+        """The child's answer. `source` is its context: plain data, a ContextReference or a ContextItem, or None."""
         ...
 
     def left(self) -> dict[str, object]:
@@ -57,7 +57,7 @@ class CallHandler(Protocol):
 
 
 class AnswerChecker(Protocol):
-    """Checks what SUBMIT was given: Answers is one."""
+    """Checks the fields that SUBMIT received: Answers is one."""
 
     def check(self, fields: object) -> str | None:
         """Why the fields do not fit the output schema; None if they do. On the guest's thread."""
@@ -65,11 +65,11 @@ class AnswerChecker(Protocol):
 
 
 class RunHost:
-    """The host of one run. Made on its event loop; `tasks.close` ends what it has at work.
+    """The host of one run. It must be constructed on the run's event loop; `tasks.close` ends its work in progress.
 
     tool_seconds: how long one call of a tool may take.
     report: receives an event for each call of a tool, on the loop.
-    journal, path: where it is written down what the guest is answered, and as which run's.
+    journal, path: the journal that records the guest's answers, and the run's path in it.
     """
 
     takes_references = True
@@ -124,7 +124,7 @@ class RunHost:
         return Started(functools.partial(self._give_up, name, cancel))
 
     def _start_tool(self, call: ToolCall, number: int, done: Callable[[Outcome], None]) -> Started:
-        """Start a tool, unless its outcome is known."""
+        """Start a tool, unless its outcome is recorded."""
         tool_call = _ToolCall(self, call, number, done, self._tools.tools, self._report)
         outcome = self.journal.find_tool_outcome(self.path, number)
         name = f"tool {number}"
@@ -138,11 +138,11 @@ class RunHost:
 
     def _give_up(self, name: str, cancel: Callable[[], None]) -> None:
         """The guest gives a call up: write that down, on the loop, and cancel the call."""
-        self.tasks.call_soon(functools.partial(self._keep_given_up, name))
+        self.tasks.call_soon(functools.partial(self._record_given_up, name))
         cancel()
 
-    def _keep_given_up(self, name: str) -> None:
-        """Unless it was given up because the run ends."""
+    def _record_given_up(self, name: str) -> None:
+        """Record that the guest gave the call up, unless the run's end is the reason."""
         if not self.tasks.is_closed and not self.journal.was_given_up(self.path, name):
             with contextlib.suppress(JournalError):  # the journal remembers it, and the next call raises it
                 self.journal.write(FactEntry.of_given_up(self.path, name))
@@ -188,7 +188,7 @@ class _ToolCall:
         self._call = call
         self._number = number
         self._done = done
-        # A name that the application did not give is the guest's text, and may be of the context.
+        # Any other name is the guest's text, which may come from the context: it must not reach events.
         self._name = call.name if call.name in tools else UNKNOWN_TOOL
         self._report = report
         self._began = time.monotonic()

@@ -8,9 +8,9 @@ import anyio
 from divebell.cell import Cell
 from divebell.errors import BudgetExceeded, ContextTooLongError, RunError
 from divebell.journal.base import Journal
-from divebell.prompts import Turns
+from divebell.prompts import TurnMessages
 from divebell.replies.replies import Reply, answers_in_code, asks_in_code, parse_reply
-from divebell.run import landing
+from divebell.run import last_call
 from divebell.run.answers import Answer, Answers, NoAnswer
 from divebell.run.ending import Ending
 from divebell.run.history import History
@@ -40,23 +40,32 @@ class LastAnswer:
     """The last call of one run."""
 
     def __init__(
-        self, cells: BlockRunner, *, root: RootCalls, answers: Answers, turns: Turns, journal: Journal, meter: Meter
+        self,
+        cells: BlockRunner,
+        *,
+        root: RootCalls,
+        answers: Answers,
+        turn_messages: TurnMessages,
+        journal: Journal,
+        meter: Meter,
     ) -> None:
         self._cells = cells
         self._root = root
         self._answers = answers
-        self._turns = turns
+        self._turn_messages = turn_messages
         self._journal = journal
         self._meter = meter
 
-    async def request(self, history: History, over: str) -> RootReply:
+    async def request(self, history: History, instruction: str) -> RootReply:
         """The reply to the last call, with as much of the history as the reserve pays for. If the reply is cut off, a
         shorter one is requested once."""
-        tries = landing.last_messages(history.messages, history.opening, over, instructions=history.instructions)
+        candidates = last_call.last_messages(
+            history.messages, history.opening, instruction, instructions=history.instructions
+        )
         failure: BudgetExceeded | ContextTooLongError | None = None
-        cut: RootReply | None = None
+        cut_reply: RootReply | None = None
         attempts = cuts = 0
-        for messages in tries:
+        for messages in candidates:  # each shorter than the one before
             while True:
                 try:
                     reply = await self._root.last(attempts, messages)
@@ -67,13 +76,13 @@ class LastAnswer:
                 attempts += 1
                 if not reply.is_cut or parse_reply(reply.text, is_cut=True).final is not None:
                     return reply
-                cut = reply if cut is None or len(reply.text) > len(cut.text) else cut
-                if cuts == landing.MAX_CUT_ATTEMPTS:
-                    return cut
+                cut_reply = reply if cut_reply is None or len(reply.text) > len(cut_reply.text) else cut_reply
+                if cuts == last_call.MAX_CUT_ATTEMPTS:
+                    return cut_reply
                 cuts += 1
-                messages = landing.with_request(messages, self._turns.last_cut(reply.limit_tokens))
-            if cut is not None:
-                return cut
+                messages = last_call.with_request(messages, self._turn_messages.last_cut(reply.limit_tokens))
+            if cut_reply is not None:
+                return cut_reply
         assert failure is not None
         raise failure
 
@@ -108,7 +117,7 @@ class LastAnswer:
             return NoAnswer("its code asks a model, and the run has ended.")  # the reply would be in no journal
         cells: list[Cell] = []
         if blocks and not self._journal.is_by_older_rules:
-            with anyio.move_on_after(landing.seconds_for_last_call(self._meter.seconds_left)):
+            with anyio.move_on_after(last_call.seconds_for_last_call(self._meter.seconds_left)):
                 cells = await self._cells.run_cells(blocks)
             attempt = await self._answers.judge_turn(cells, None)
             if isinstance(attempt, Answer) or parsed.final is None:

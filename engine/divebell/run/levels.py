@@ -75,13 +75,13 @@ def resolve_levels(
     Raises ConfigurationError where the arguments do not go together.
     """
     in_order, by_name = _arrange(model, sub_model, models)
-    found: dict[str, Model] = {}
+    resolved: dict[str, Model] = {}
 
-    def as_model(one: object) -> Model:
+    def find_model(one: object) -> Model:
         if isinstance(one, str):
-            if one not in found:
-                found[one] = find(one)
-            return found[one]
+            if one not in resolved:
+                resolved[one] = find(one)
+            return resolved[one]
         if not isinstance(one, Model):
             raise ConfigurationError(f"a model is a name or a Model, not {type(one).__name__}")
         return one
@@ -89,12 +89,12 @@ def resolve_levels(
     levels = []
     for one in in_order:
         level = one if isinstance(one, Level) else Level(model=one)
-        _check(level)
+        _check_level(level)
         own_tools = tools if level.tools is None else level.tools
         Tools.of(own_tools)  # refuses what cannot be a tool, now
         levels.append(
             ResolvedLevel(
-                model=as_model(level.model),
+                model=find_model(level.model),
                 temperature=options.temperature if level.temperature is None else level.temperature,
                 root_output_tokens=level.max_output_tokens or options.max_output_tokens,
                 sub_output_tokens=level.max_output_tokens or options.sub_max_output_tokens,
@@ -102,9 +102,9 @@ def resolve_levels(
                 prompt=level.prompt or options.prompt,
             )
         )
-    of_levels = {level.model.name: level.model for level in levels}
+    models_of_levels = {level.model.name: level.model for level in levels}
     return Levels(
-        by_depth=tuple(levels), models={**of_levels, **{name: as_model(one) for name, one in by_name.items()}}
+        by_depth=tuple(levels), models={**models_of_levels, **{name: find_model(one) for name, one in by_name.items()}}
     )
 
 
@@ -123,7 +123,7 @@ def _arrange(model: object, sub_model: object, models: object) -> "tuple[list[An
     return [model, model if sub_model is None else sub_model], models or {}
 
 
-def _check(level: Level) -> None:
+def _check_level(level: Level) -> None:
     tokens = level.max_output_tokens
     if tokens is not None and (type(tokens) is not int or not 1 <= tokens <= MAX_OUTPUT_TOKENS):
         raise ConfigurationError(f"Level.max_output_tokens must be a whole number over 0 or None, not {tokens!r}")

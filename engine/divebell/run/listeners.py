@@ -23,7 +23,7 @@ from divebell.trace.writer import TraceWriter
 _log = logging.getLogger("divebell.events")
 
 
-class _Guarded:
+class _GuardedListener:
     """A listener that raises nothing. The first time that the one inside does is logged, with the exception."""
 
     def __init__(self, listener: EventListener) -> None:
@@ -55,29 +55,29 @@ def guard_listener(listener: EventListener | None) -> EventListener | None:
             "on_event must be a plain function, because nothing awaits an async one: let it queue the event, "
             "or read `async for event in rlm.stream(context, query)`"
         )
-    return listener if listener is None or isinstance(listener, _Guarded) else _Guarded(listener)
+    return listener if listener is None or isinstance(listener, _GuardedListener) else _GuardedListener(listener)
 
 
 def combine_listeners(*listeners: EventListener | None) -> EventListener | None:
     """One listener for several. What one of them raises does not keep the event from the others."""
-    wanted = [guard_listener(listener) for listener in listeners if listener is not None]
-    if len(wanted) < 2:
-        return wanted[0] if wanted else None
+    guarded = [guard_listener(listener) for listener in listeners if listener is not None]
+    if len(guarded) < 2:
+        return guarded[0] if guarded else None
 
-    def tell(event: Event) -> None:
-        for listener in wanted:
+    def pass_on(event: Event) -> None:
+        for listener in guarded:
             assert listener is not None
             listener(event)
 
-    return tell
+    return pass_on
 
 
-def collect_secrets(*given: str | None, models: Iterable[Model] = ()) -> tuple[str, ...]:
-    """The keys that must not be in any trace, whoever wrote them: the given ones, the models' and the environment's.
+def collect_secrets(*keys: str | None, models: Iterable[Model] = ()) -> tuple[str, ...]:
+    """The keys that must not be in any trace, whoever wrote them: these, the models' and the environment's.
     Anything shorter than MIN_SECRET_CHARACTERS is not a key but a placeholder for endpoints without one ("EMPTY",
     "none"); removing it would remove ordinary words."""
-    known = (*given, *secrets_of(models), os.environ.get("OPENAI_API_KEY"))
-    return tuple(dict.fromkeys(key for key in known if key and len(key) >= MIN_SECRET_CHARACTERS))
+    candidates = (*keys, *secrets_of(models), os.environ.get("OPENAI_API_KEY"))
+    return tuple(dict.fromkeys(key for key in candidates if key and len(key) >= MIN_SECRET_CHARACTERS))
 
 
 class Tracing:
@@ -93,7 +93,7 @@ class Tracing:
         self._secrets = secrets
 
     @asynccontextmanager
-    async def of_run(self, settings: dict[str, object]) -> AsyncIterator[TraceWriter | None]:
+    async def open_writer(self, settings: dict[str, object]) -> AsyncIterator[TraceWriter | None]:
         """The writer for one run; None if nothing is traced. TraceError if the file cannot be created.
 
         A slow disk delays the end of this run, for as long as TraceWriter.close waits; it does not block the event

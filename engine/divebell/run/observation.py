@@ -7,11 +7,11 @@ from divebell.text import clip_middle
 def describe_cells(cells: list[Cell], skipped: int, limit: int) -> str:
     """The observation for a reply's cells, at most about `limit` characters in all."""
     parts = []
-    each = max(limit // max(len(cells), 1), 200)
+    characters_each = max(limit // max(len(cells), 1), 200)
     for number, cell in enumerate(cells, 1):
         title = "Output" if len(cells) == 1 else f"Output of block {number}"
-        shown = clip_middle(cell.output, each) or "(nothing was printed)"
-        parts.append(f"{title}:\n{shown}")
+        output = clip_middle(cell.output, characters_each) or "(nothing was printed)"
+        parts.append(f"{title}:\n{output}")
     if skipped:
         blocks = "block was" if skipped == 1 else "blocks were"
         parts.append(f"{skipped} later {blocks} not run, because this one failed.")

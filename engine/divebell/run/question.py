@@ -1,7 +1,7 @@
 """One question from beginning to end: its journal, its trace file, its account, and the run that answers it.
 
-RLM and Session call `answer_question`; here a question gets what is its own. Whatever becomes of the run, its account
-is closed and what it used is counted.
+RLM and Session call `answer_question`. Whatever the outcome of the run, its account is closed and its spending is
+counted.
 """
 
 import secrets
@@ -18,11 +18,11 @@ import anyio.to_thread
 from divebell.bounds import MAX_QUERY_CHARACTERS
 from divebell.calls.cache_key import cache_key
 from divebell.calls.fitting import KnownLimits
+from divebell.calls.funding import Funding, mark_running_for
 from divebell.calls.ledger_waiting import aretry_while_busy, wait_until_written
 from divebell.calls.logs import debug_listener
 from divebell.calls.memo import Memo
 from divebell.calls.metered_calls import MeteredCalls
-from divebell.calls.opening import Funding, running_for
 from divebell.calls.retries import Retries
 from divebell.calls.spending import Spending, warn_of_unknown_price
 from divebell.context import Context, Source
@@ -39,7 +39,7 @@ from divebell.run.listeners import Tracing, combine_listeners
 from divebell.run.result import Result
 from divebell.run.run import Run, SessionState
 from divebell.run.setup import QueryScope, Setup
-from divebell.run.stored_setup import header_of_run
+from divebell.run.stored_setup import make_run_header
 from divebell_bridge.money.budget import Budget
 from divebell_bridge.money.errors import BudgetExceeded
 from divebell_bridge.money.meter import Meter
@@ -76,8 +76,11 @@ def _read_context(source: Source) -> Context:
 
 @dataclass(frozen=True, kw_only=True)
 class RLMParts:
-    """What the questions to one RLM share. listener, metadata: of all of them; `limits`: what was learnt of the models,
-    so that later questions fit at once."""
+    """What the questions to one RLM share.
+
+    listener, metadata: those of the RLM; each question may add its own. known_limits: what earlier questions revealed
+    about the models' limits, so that the requests of later ones fit at once.
+    """
 
     setup: Setup
     funding: Funding
@@ -87,7 +90,7 @@ class RLMParts:
     metadata: Mapping[str, str]
     retries: Retries | None
     memo: Literal["run"] | Memo | None
-    limits: KnownLimits = field(default_factory=KnownLimits)
+    known_limits: KnownLimits = field(default_factory=KnownLimits)
 
 
 async def answer_question(
@@ -105,17 +108,17 @@ async def answer_question(
     run_id = secrets.token_hex(16)
     metadata = merge_metadata(parts.metadata, metadata)
     async with (
-        _open_journal(parts, context, query, metadata, journal=journal, resume=resume) as (kept, setup, budget),
-        parts.tracing.of_run(_trace_facts(setup, run_id, metadata)) as writer,
+        _open_journal(parts, context, query, metadata, journal=journal, resume=resume) as (run_journal, setup, budget),
+        parts.tracing.open_writer(_trace_settings(setup, run_id, metadata)) as writer,
         _open_account(parts, budget, run_id) as account,
     ):
         meter = account.meter
-        kept.write(RunEntry(meter.run_id))
+        run_journal.write(RunEntry(meter.run_id))
         _check_prices(setup, meter, parts.funding)
         scope = QueryScope(
             setup=setup,
-            calls=_make_calls(parts, setup, kept),
-            journal=kept,
+            calls=_make_calls(parts, setup, run_journal),
+            journal=run_journal,
             listener=combine_listeners(parts.listener, on_event, debug_listener(), writer),
             started=time.monotonic(),
             metadata=metadata,
@@ -124,12 +127,15 @@ async def answer_question(
         )
         run = Run(scope, meter, context=context, query=query, depth=0, session=session)
         try:
-            with running_for(parts.funding.ledger, parts.funding.tenant_name), anyio.fail_after(meter.seconds_left):
+            with (
+                mark_running_for(parts.funding.ledger, parts.funding.tenant_name),
+                anyio.fail_after(meter.seconds_left),
+            ):
                 result = await run.answer()
         except TimeoutError:
             result = _result_of_timeout(run, meter, budget)
         if result.error is not None:
-            kept.keep_failure(QUERY_PATH, result.error)
+            run_journal.keep_failure(QUERY_PATH, result.error)
     if not account.is_written:
         result = replace(result, notes=(*result.notes, UNWRITTEN))
     return result if writer is None else replace(result, trace_file=writer.path)
@@ -155,15 +161,15 @@ async def _open_journal(
     journal: Path | None,
     resume: Path | None,
 ) -> AsyncIterator[tuple[Journal, Setup, Budget]]:
-    """The question's journal, the setup with the journal's seed, and what the journal leaves of the budget. What ends
-    the run is written into it."""
+    """The question's journal, the setup with the journal's seed, and the budget less what the journal's earlier
+    processes spent. An error that ends the run is written into the journal."""
     setup, budget = parts.setup, parts.funding.budget
     if journal is None and resume is None:
         yield NoJournal(), setup, budget
         return
     if setup.options.seed is None:
         setup = setup.with_seed(secrets.randbits(63))
-    header = await anyio.to_thread.run_sync(header_of_run, setup, query, context, metadata)
+    header = await anyio.to_thread.run_sync(make_run_header, setup, query, context, metadata)
     opened = await anyio.to_thread.run_sync(open_journal, journal, resume, header)
     try:
         setup = setup.with_seed(opened.seed)
@@ -196,7 +202,7 @@ async def _open_account(parts: RLMParts, budget: Budget, run_id: str) -> AsyncIt
     account.is_written = account.is_written or await wait_until_written(parts.funding.ledger)
 
 
-def _trace_facts(setup: Setup, run_id: str, metadata: Mapping[str, str]) -> dict[str, object]:
+def _trace_settings(setup: Setup, run_id: str, metadata: Mapping[str, str]) -> dict[str, object]:
     return {
         "models": [level.model.name for level in setup.levels.by_depth],
         "seed": setup.options.seed,
@@ -220,7 +226,7 @@ def _make_calls(parts: RLMParts, setup: Setup, journal: Journal) -> MeteredCalls
         memo=Memo() if parts.memo == "run" else parts.memo,
         tenant=parts.funding.tenant_name,
         shared_places=setup.engine.places,
-        limits=parts.limits,
+        known_limits=parts.known_limits,
         retries=parts.retries,
         call_seconds=setup.options.call_seconds,
     )

@@ -46,25 +46,25 @@ class RecordedDoor(Door):
 
     def _carry_out_again(self, op: str, request: dict[str, Any], packed: bytes, recorded: RecordedAnswer) -> object:
         """Do again what was done then, and no more: a call that had not ended by then is not waited for."""
-        known = recorded.value
-        if isinstance(known, dict) and "refused" in known:
-            raise RefusedError(str(known["refused"]), str(known.get("message")))
+        recorded_value = recorded.value
+        if isinstance(recorded_value, dict) and "refused" in recorded_value:
+            raise RefusedError(str(recorded_value["refused"]), str(recorded_value.get("message")))
         if op == wire.BUDGET:
-            return known
+            return recorded_value
         answer: object
         try:
             if op == wire.WAIT:
-                answer = self._wait_again(request, known)
-            elif op == wire.TOOL and is_timeout(known):
+                answer = self._wait_again(request, recorded_value)
+            elif op == wire.TOOL and is_timeout(recorded_value):
                 numbers = super().carry_out(wire.SUBMIT, {**request, "call": wire.TOOL}, packed)
                 super().carry_out(wire.CANCEL, {"tickets": numbers}, b"")
-                answer = known
+                answer = recorded_value
             else:
                 answer = super().carry_out(op, request, packed)
         except RefusedError as refused:
             answer = _refusal_as_record(refused)
         self._keep(op, packed, answer, recorded)
-        return known
+        return recorded_value
 
     def _wait_again(self, request: dict[str, Any], recorded: object) -> object:
         """Wait for exactly those calls that had ended by then."""

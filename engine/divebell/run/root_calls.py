@@ -32,8 +32,11 @@ ADVICE = (
 
 @dataclass(frozen=True, kw_only=True)
 class RootReply:
-    """text: the reply without its thoughts. limit_tokens: the output limit that it had; wanted_tokens: the one that the
-    run's options have, which may be higher."""
+    """A reply of the root model.
+
+    text: the reply without its thoughts. limit_tokens: the output limit of the call; wanted_tokens: the limit in the
+    run's options, which may be higher.
+    """
 
     text: str
     completion: Completion
@@ -79,9 +82,10 @@ class RootCalls:
         self._reported = 0  # how many of the messages an event has had
 
     def _recall_window(self) -> None:
-        """Use what earlier runs have learnt of the model's window: a fact, because a repeated run may not know it."""
-        known = self._scope.calls.limits.of(self._level.model)
-        learnt = None if known.window_tokens is None else f"{known.window_tokens} {int(known.counts_output)}"
+        """Start with the window that earlier runs have learnt. The journal keeps it, because a repeated run may not
+        know it."""
+        limits = self._scope.calls.known_limits.of(self._level.model)
+        learnt = None if limits.window_tokens is None else f"{limits.window_tokens} {int(limits.counts_output)}"
         fact = self._scope.journal.keep_fact(self._meter.path, "window", learnt) or ""
         window, _, is_shared = fact.partition(" ")
         if window.isdecimal() and len(window) < MAX_WINDOW_DIGITS:
@@ -109,7 +113,7 @@ class RootCalls:
             usage = call.completion.usage
             if usage is not None:
                 history.observe(usage.input_tokens)
-            return self._read(call, messages)
+            return self._report_reply(call, messages)
         raise AssertionError("the last attempt returns or raises")
 
     async def last(self, attempt: int, messages: list[Message]) -> RootReply:
@@ -120,7 +124,7 @@ class RootCalls:
                 self._meter, self._level.model, self._make_request(messages), name=name,
                 least_output_tokens=LEAST_LAST_OUTPUT_TOKENS, is_last=True,
             )  # fmt: skip
-        return self._read(call, messages)
+        return self._report_reply(call, messages)
 
     def _room_for_messages(self) -> int:
         """The part of the window for messages. In a small window the output gets at most half of it."""
@@ -133,8 +137,8 @@ class RootCalls:
         """The part of the window for messages, after this refusal."""
         self._output_shares_window = error.counts_output
         if error.limit_tokens is None or error.limit_tokens >= self._window_tokens:
-            asked = error.requested_tokens or history.tokens
-            self._window_tokens = max(int(min(asked, self._window_tokens) * UNNAMED_WINDOW_FRACTION), 1)
+            refused_tokens = error.requested_tokens or history.tokens
+            self._window_tokens = max(int(min(refused_tokens, self._window_tokens) * UNNAMED_WINDOW_FRACTION), 1)
         else:
             self._window_tokens = max(error.limit_tokens, 1)
         return self._room_for_messages()
@@ -147,7 +151,7 @@ class RootCalls:
             temperature=self._level.temperature,
         )
 
-    def _read(self, call: CallRecord, messages: list[Message]) -> RootReply:
+    def _report_reply(self, call: CallRecord, messages: list[Message]) -> RootReply:
         text = strip_thinking(call.completion.text)
         reported, self._reported = self._reported, len(messages)
         new = tuple(messages[reported:]) if len(messages) > reported else tuple(messages)

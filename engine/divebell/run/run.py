@@ -17,7 +17,7 @@ import anyio
 from divebell.context import Context
 from divebell.errors import DivebellError
 from divebell.events import Event, RunEnded, RunStarted
-from divebell.prompts import PromptFacts, ToolFacts, Turns, budget_line, opening_messages
+from divebell.prompts import PromptFacts, ToolFacts, TurnMessages, budget_line, opening_messages
 from divebell.run.answers import Answer
 from divebell.run.ending import Ending
 from divebell.run.history import History
@@ -68,7 +68,7 @@ class Run:
         self._owns_session = session is None
         self._session = session or SessionState()
         self._schema = setup.schema if depth == 0 else None
-        self._turns = Turns(
+        self._turn_messages = TurnMessages(
             schema_text=None if self._schema is None else self._schema.describe(),
             schema_fields=() if self._schema is None else self._schema.field_names,
         )
@@ -81,7 +81,7 @@ class Run:
             self._level,
             root=RootCalls(scope, meter, self._level, report=self.report, pace=self._pace),
             schema=self._schema,
-            turns=self._turns,
+            turn_messages=self._turn_messages,
             pace=self._pace,
             session=self._session,
             report=self.report,
@@ -240,7 +240,7 @@ class Run:
         """Begin the history, also in the sandbox, as `history`."""
         session = self._session
         if session.history.full:
-            session.history.append_question(self._turns.question(self._query))
+            session.history.append_question(self._turn_messages.question(self._query))
         else:
             session.history = History(opening_messages(self._prompt_facts(tools), self._query))
             session.open_box.bind("history", [])

@@ -28,7 +28,7 @@ class AbsentModel:
         raise ModelError(f"a replay calls no model, and {self.name!r} was asked", model=self.name, never_ran=True)
 
 
-def header_of_run(setup: Setup, query: str, context: Context, metadata: Mapping[str, str]) -> Record:
+def make_run_header(setup: Setup, query: str, context: Context, metadata: Mapping[str, str]) -> Record:
     """The header of the journal of a run that begins now."""
     models = {
         "levels": [level.model.name for level in setup.levels.by_depth],
@@ -54,7 +54,7 @@ def header_of_run(setup: Setup, query: str, context: Context, metadata: Mapping[
     return make_header(query, context, models=models, settings=stored, metadata=metadata)
 
 
-def setup_of_header(
+def restore_setup(
     header: Record, *, model: Model | None, sub_model: Model | None, engine: EngineResources, seconds: float | None
 ) -> Setup:
     """The setup of the run that has this header, which was checked (journal/header.py). `model` answers as its root
@@ -80,8 +80,8 @@ def setup_of_header(
         )
         for depth, (name, level) in enumerate(zip(names["levels"], stored["levels"], strict=True))
     )
-    known = dict(zip(names["levels"], [level.model for level in levels], strict=True))
-    models = {name: known.get(real) or find_model(real, 1) for name, real in names["named"].items()}
+    models_of_levels = dict(zip(names["levels"], [level.model for level in levels], strict=True))
+    models = {name: models_of_levels.get(real) or find_model(real, 1) for name, real in names["named"].items()}
     return Setup(
         options=Options.from_header(stored),
         levels=Levels(by_depth=levels, models=models),

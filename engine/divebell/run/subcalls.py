@@ -41,16 +41,15 @@ from divebell.text import clip_middle
 from divebell_bridge.door.requests import ChildQuery, ContextItem, ContextReference, Image, Query
 from divebell_bridge.money.meter import Meter
 
-"""How far a sub-call's output limit is lowered where the budget has no room for more; under it the call is refused."""
 CHARACTERS_PER_TOKEN = 3
 """A cautious estimate, for error messages: English has about four."""
 MAX_SCHEMA_REPAIRS = 2
 """How often a sub-model is shown that its reply does not fit the schema that the code asked for."""
-"""What a child is asked in its messages; more is given as its context."""
 SHOWN_OF_QUESTION = 4_000
-"""How much of such a question is in the child's messages, too: the beginning and the end, where the task usually is."""
+"""How much of a question that is too long is in the child's messages: the beginning and the end, where the task usually
+is."""
 MAX_FOLDED_CHARACTERS = 2_000_000
-"""The most of a child's context that is put into the prompt where the child is a plain call."""
+"""The longest context of a child that is put into the prompt where the child is a plain call."""
 
 
 class ParentRun(Protocol):
@@ -86,8 +85,8 @@ class SubCalls:
         return {**self._run.meter.left(), "depth": self._max_depth - self._run.depth}
 
     def number(self, call: Query | ChildQuery) -> int:
-        """The call's number, in the order in which the code asks: which of several calls starts first, or at all before
-        it is given up, varies from run to run."""
+        """Number the call, in the order in which the code asks. The order in which calls start varies from run to run,
+        and a call may be given up before it starts."""
         is_plain = isinstance(call, Query) or self._run.depth >= self._max_depth
         return next(self._calls if is_plain else self._children)
 
@@ -101,23 +100,23 @@ class SubCalls:
         number: int,
     ) -> object:
         """The reply of a sub-model: text, or the value that the schema describes."""
-        level = self._level(model)
+        level = self._find_level(model)
         if not prompt.strip() and not images:  # most endpoints refuse it
             raise ModelError("the prompt is empty: say in it what to do, and give it the text that it is about")
         if schema is None:
-            call = await self._call(number, level, prompt, self._request(level, [_message(prompt, images)]))
-            return _complete_text(call, level)
-        return await self._structured(number, level, prompt, schema, images)
+            call = await self._call(number, level, prompt, self._make_request(level, [_make_message(prompt, images)]))
+            return _require_complete_text(call, level)
+        return await self._query_for_data(number, level, prompt, schema, images)
 
-    async def _structured(
-        self, number: int, level: ResolvedLevel, prompt: str, given: Mapping[str, Any], images: tuple[Image, ...]
+    async def _query_for_data(
+        self, number: int, level: ResolvedLevel, prompt: str, json_schema: Mapping[str, Any], images: tuple[Image, ...]
     ) -> object:
-        schema = GuestSchema.of(given)
-        messages = [_message(f"{prompt}\n\n{reply_schema(schema.json_schema())}", images)]
+        schema = GuestSchema.of(json_schema)
+        messages = [_make_message(f"{prompt}\n\n{reply_schema(schema.json_schema())}", images)]
         for repair in range(MAX_SCHEMA_REPAIRS + 1):
-            request = replace(self._request(level, messages), schema=schema.json_schema())
+            request = replace(self._make_request(level, messages), schema=schema.json_schema())
             call = await self._call(number, level, prompt, request, attempt=repair)
-            reply = _complete_text(call, level)
+            reply = _require_complete_text(call, level)
             try:
                 return schema.parse_reply(reply)
             except AnswerError as error:
@@ -132,10 +131,10 @@ class SubCalls:
     async def _call(
         self, number: int, level: ResolvedLevel, prompt: str, request: ModelRequest, *, attempt: int = 0
     ) -> CallRecord:
-        """Make the call, and report it, whatever its outcome."""
+        """Make the call, and report its outcome as an event, whatever it is."""
         name = f"sub-call {number}" if not attempt else f"sub-call {number}, repair {attempt}"
         began = time.monotonic()
-        ended = functools.partial(
+        make_event = functools.partial(
             CallEnded,
             number=number,
             model=level.model.name,
@@ -154,17 +153,17 @@ class SubCalls:
                 is_sub_call=True,
             )
         except BaseException as error:
-            cancelled = isinstance(error, asyncio.CancelledError)
-            why = "it was given up, or the run ended" if cancelled else str(error)
+            was_cancelled = isinstance(error, asyncio.CancelledError)
+            why = "it was given up, or the run ended" if was_cancelled else str(error)
             seconds = time.monotonic() - began
-            self._run.report(ended(call_seconds=seconds, error=why, error_type=type(error).__name__))
+            self._run.report(make_event(call_seconds=seconds, error=why, error_type=type(error).__name__))
             if isinstance(error, ContextTooLongError):
                 raise _explain_size(error, request, level) from None
             raise
-        self._run.report(ended(reply=call.completion.text, call_seconds=call.seconds, usage=call.usage()))
+        self._run.report(make_event(reply=call.completion.text, call_seconds=call.seconds, usage=call.usage()))
         return call
 
-    def _request(self, level: ResolvedLevel, messages: list[Message]) -> ModelRequest:
+    def _make_request(self, level: ResolvedLevel, messages: list[Message]) -> ModelRequest:
         return ModelRequest(
             messages=tuple(messages),
             max_output_tokens=level.sub_output_tokens,
@@ -172,21 +171,20 @@ class SubCalls:
             temperature=level.temperature,
         )
 
-    def _level(self, model: str | None) -> ResolvedLevel:
+    def _find_level(self, model: str | None) -> ResolvedLevel:
         below = self._scope.setup.levels.at(self._run.depth + 1)
         return below if model is None else replace(below, model=self._scope.calls.model(model))
 
-    async def child(self, prompt: str, given: object, model: str | None, *, number: int) -> object:
+    async def child(self, prompt: str, source: object, model: str | None, *, number: int) -> object:
         """A child's answer. At the limit of depth a plain call, with the context in its prompt."""
         if self._run.depth >= self._max_depth:
-            return await self.query(self._fold_context(prompt, given), model, number=number)
-        level = self._level(model)
-        prompt, given = _short_question(prompt, given)
-        context = self._context(given)
+            return await self.query(self._fold_context(prompt, source), model, number=number)
+        level = self._find_level(model)
+        prompt, source = _move_long_question(prompt, source)
+        context = self._make_context(source)
         path = f"{self._run.meter.path}.{number}"
         journal = self._scope.journal
-        asked = (prompt, context.type_name, context.length)
-        finished = journal.find_child(path, *asked)
+        finished = journal.find_child(path, prompt, context.type_name, context.length)
         if finished is not None:
             self._run.report(
                 ChildEnded(
@@ -230,23 +228,23 @@ class SubCalls:
         )
         return result.answer
 
-    def _context(self, given: object) -> Context:
+    def _make_context(self, source: object) -> Context:
         """A child's context: all of its parent's, a part of it (on the same pages where that can be), or its own."""
         try:
-            if given is None:
+            if source is None:
                 return self._run.context
-            if isinstance(given, ContextReference):
-                return self._run.context.part(given.start, given.end)
-            if isinstance(given, ContextItem):
-                return self._run.context.item(given.key)
-            return Context.of(given)  # type: ignore[arg-type]
+            if isinstance(source, ContextReference):
+                return self._run.context.part(source.start, source.end)
+            if isinstance(source, ContextItem):
+                return self._run.context.item(source.key)
+            return Context.of(source)  # type: ignore[arg-type]
         except (ContextError, LookupError) as error:
             raise RequestError(f"the child cannot have this context: {error}") from None
 
-    def _fold_context(self, prompt: str, given: object) -> str:
-        if given is None:
+    def _fold_context(self, prompt: str, source: object) -> str:
+        if source is None:
             return prompt
-        context = self._context(given)
+        context = self._make_context(source)
         if context.length > MAX_FOLDED_CHARACTERS:
             raise BudgetExceeded(
                 f"no child is allowed at this depth, and the context is too long for a plain call: {context.length:,}; "
@@ -256,12 +254,12 @@ class SubCalls:
         return f"{prompt}\n\n{context.copy_out()}"
 
 
-def _short_question(prompt: str, given: object) -> tuple[str, object]:
-    """The child's question and its context. A question with data in it is too long for a model's messages: code that
-    was written for other engines puts everything there. It becomes the context, as it is in those engines."""
+def _move_long_question(prompt: str, source: object) -> tuple[str, object]:
+    """The child's question and its context. A question that is too long for a model's messages becomes the context:
+    code that was written for other engines puts the data into the question, and those engines do the same."""
     if len(prompt) <= MAX_QUESTION_CHARACTERS:
-        return prompt, given
-    if given is not None:
+        return prompt, source
+    if source is not None:
         raise RequestError(
             f"the question has {len(prompt):,} characters, a child's may have {MAX_QUESTION_CHARACTERS:,}: put what is "
             "long into its context"
@@ -270,7 +268,7 @@ def _short_question(prompt: str, given: object) -> tuple[str, object]:
 
 
 def _explain_size(error: ContextTooLongError, request: ModelRequest, level: ResolvedLevel) -> ModelError:
-    """The error for the code that asked: how long the prompt was, and how long it may be."""
+    """The error that code receives: how long the prompt was, and how long it may be."""
     length = sum(map(len, request.sent_texts()))
     room = ""
     if error.limit_tokens is not None:
@@ -281,9 +279,9 @@ def _explain_size(error: ContextTooLongError, request: ModelRequest, level: Reso
     return ModelError(f"{sentence}: send a smaller part in one call", model=level.model.name)
 
 
-def _complete_text(call: CallRecord, level: ResolvedLevel) -> str:
-    """The reply of a sub-model, without its thoughts. IncompleteReply if it was cut off: code would take a number that
-    was cut for another number."""
+def _require_complete_text(call: CallRecord, level: ResolvedLevel) -> str:
+    """The reply of a sub-model, without its thoughts. Raises IncompleteReply if it was cut off: code could not tell a
+    number that was cut from a whole one."""
     reply = strip_thinking(call.completion.text)
     if not call.completion.is_cut:
         return reply
@@ -311,8 +309,10 @@ def _check_answered(result: Result) -> None:
     raise IncompleteReply(sentence, text=result.answer)
 
 
-def _message(prompt: str, images: tuple[Image, ...]) -> Message:
+def _make_message(prompt: str, images: tuple[Image, ...]) -> Message:
     if not images:
         return {"role": "user", "content": prompt}
-    shown: list[Part] = [ImagePart(type="image", media_type=image.media_type, data=image.data) for image in images]
-    return {"role": "user", "content": [{"type": "text", "text": prompt}, *shown]}
+    image_parts: list[Part] = [
+        ImagePart(type="image", media_type=image.media_type, data=image.data) for image in images
+    ]
+    return {"role": "user", "content": [{"type": "text", "text": prompt}, *image_parts]}

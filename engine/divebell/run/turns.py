@@ -15,10 +15,10 @@ from divebell.calls.ledger_waiting import aretry_while_busy
 from divebell.cell import Cell
 from divebell.errors import ContextTooLongError, DivebellError, ModelError, RunError
 from divebell.events import CellEnded, CellStarted, EventListener, LimitReached
-from divebell.prompts import Turns
+from divebell.prompts import TurnMessages
 from divebell.replies.notes import Note
 from divebell.replies.replies import Reply, parse_reply
-from divebell.run import drafts, landing, observation
+from divebell.run import drafts, last_call, observation
 from divebell.run.answers import Answer, Answers, NoAnswer
 from divebell.run.ending import Ending
 from divebell.run.history import History
@@ -52,7 +52,7 @@ class TurnLoop:
         *,
         root: RootCalls,
         schema: AnswerSchema | None,
-        turns: Turns,
+        turn_messages: TurnMessages,
         pace: Pace,
         session: SessionState,
         report: EventListener,
@@ -64,7 +64,7 @@ class TurnLoop:
         self._meter = meter
         self._level = level
         self._root = root
-        self._turns = turns
+        self._turn_messages = turn_messages
         self._pace = pace
         self._session = session
         self._report = report
@@ -75,14 +75,14 @@ class TurnLoop:
         self.finished: list[Turn] = []
         self.answers = Answers(
             schema,
-            turns,
+            turn_messages,
             self,
             max_retries=self._options.max_answer_retries,
             journal=scope.journal,
             path=meter.path,
         )
         self._last_answer = LastAnswer(
-            self, root=root, answers=self.answers, turns=turns, journal=scope.journal, meter=meter
+            self, root=root, answers=self.answers, turn_messages=turn_messages, journal=scope.journal, meter=meter
         )
 
     def draft(self) -> str:
@@ -98,7 +98,7 @@ class TurnLoop:
         """Make turn after turn, and the last call if a limit ended them. Raises the error if there is no draft."""
         options, history = self._options, self._session.history
         if options.on_exhausted == "answer":
-            plans = landing.reserve_plans(history.instructions, self._level.root_output_tokens)
+            plans = last_call.reserve_plans(history.instructions, self._level.root_output_tokens)
             keep_back = functools.partial(self._meter.keep_back, self._level.model.name, plans)
             await aretry_while_busy(keep_back, also_unavailable=True)
         self._stale_draft = await drafts.read_draft(self._session.open_box) if history.is_a_later_question else ""
@@ -106,7 +106,7 @@ class TurnLoop:
         try:
             with anyio.fail_after(self._seconds_for_turns()) as scope:
                 self._pace.changed = lambda: self._end_turns_in_time(scope)
-                ending = await self._until_answered(history)
+                ending = await self._take_turns(history)
             if ending is not None:
                 return ending
             stop = self._stop_after_turns()
@@ -129,7 +129,7 @@ class TurnLoop:
             raise refusal or RunError(f"no answer after {len(self.finished)} turns: {self._explain_stop(stop)}")
         host.tasks.close()
         self._report_limit(stop)
-        return await self._land(history, stop, refusal)
+        return await self._request_last_answer(history, stop, refusal)
 
     def _report_limit(self, stop: Stop) -> None:
         self._report(LimitReached(limit=stop.limit, cap=stop.cap, spent=stop.spent, held=stop.held, account=stop.path))
@@ -143,8 +143,8 @@ class TurnLoop:
         left = self._meter.seconds_left
         if left is None or self._seconds is None:
             return None
-        kept = self._pace.kept_back_seconds if self._options.on_exhausted == "answer" else 0.0
-        return max(left - kept, 0.0)
+        reserve_seconds = self._pace.kept_back_seconds if self._options.on_exhausted == "answer" else 0.0
+        return max(left - reserve_seconds, 0.0)
 
     def _end_turns_in_time(self, scope: anyio.CancelScope) -> None:
         seconds = self._seconds_for_turns()
@@ -165,8 +165,8 @@ class TurnLoop:
             return Stop(limit="repeats", cap=SAME_REPLIES, spent=SAME_REPLIES, path=account)
         return Stop(limit="iterations", cap=options.max_iterations, spent=len(self.finished), path=account)
 
-    async def _until_answered(self, history: History) -> Ending | None:
-        """The answer that the model gives during its turns; None if it gives none."""
+    async def _take_turns(self, history: History) -> Ending | None:
+        """Take turns until the model answers. Returns the answer as an Ending; None if the turns end without one."""
         options = self._options
         for self.turn in range(1, options.max_iterations + 1):
             began = time.monotonic()
@@ -174,8 +174,8 @@ class TurnLoop:
             parsed = parse_reply(reply.text, is_cut=reply.is_cut, tool_calls=reply.completion.tool_calls)
             cells = await self.run_cells(parsed.code_blocks)
             self.finished.append(Turn(reply=reply.text, cells=tuple(cells), seconds=time.monotonic() - began))
-            said = "" if self._journal.is_by_older_rules else reply.text
-            attempt = await self.answers.judge_turn(cells, parsed.final, said, parsed.code_blocks)
+            judged_text = "" if self._journal.is_by_older_rules else reply.text
+            attempt = await self.answers.judge_turn(cells, parsed.final, judged_text, parsed.code_blocks)
             history.append("assistant", reply.text)
             if isinstance(attempt, Answer):
                 return Ending(answer=attempt)
@@ -183,17 +183,18 @@ class TurnLoop:
             if isinstance(repeated, Ending):
                 return repeated
             problem = repeated.problem if repeated is not None else attempt.problem
-            seen = self._compose_observation(reply, parsed, cells, problem)
+            message = self._compose_observation(reply, parsed, cells, problem)
             if self.turn < options.max_iterations:
-                seen = self._turns.following(seen, self.turn + 1, options.max_iterations)
-            history.append("user", seen)
+                message = self._turn_messages.following(message, self.turn + 1, options.max_iterations)
+            history.append("user", message)
             if self.answers.retries_are_used_up or (repeated is not None and options.on_exhausted == "raise"):
                 return None
             await in_thread(self._session.send_history)
         return None
 
     def _judge_repeated(self, reply: RootReply, parsed: Reply) -> "Ending | NoAnswer | None":
-        """A repeated reply as the model's best answer, or why it does not fit the schema. None for any other reply."""
+        """Judge a reply that the model keeps repeating: an Ending if it is the answer, NoAnswer if it does not fit the
+        schema or no answer may come of it; None if the reply is not a repeated one."""
         if parsed.code_blocks or parsed.final is not None or reply.is_cut or self._journal.is_by_older_rules:
             return None
         if not self._repetition.is_repeated(reply.text):
@@ -209,23 +210,27 @@ class TurnLoop:
 
     def _compose_observation(self, reply: RootReply, parsed: Reply, cells: list[Cell], problem: str) -> str:
         """What the model sees of its turn."""
-        notes = self._turns.notes(
-            _notes_of(reply, parsed), output_tokens=reply.limit_tokens, wanted_tokens=reply.wanted_tokens
+        notes = self._turn_messages.notes(
+            _collect_notes(reply, parsed), output_tokens=reply.limit_tokens, wanted_tokens=reply.wanted_tokens
         )
-        said = "\n\n".join(filter(None, (problem, notes)))
+        remarks = "\n\n".join(filter(None, (problem, notes)))
         if not cells:
-            return said or self._turns.no_code()
+            return remarks or self._turn_messages.no_code()
         skipped = len(parsed.code_blocks) - len(cells)
-        seen = observation.describe_cells(cells, skipped, self._options.max_shown_characters)
-        return f"{seen}\n\n{said}" if said else seen
+        output = observation.describe_cells(cells, skipped, self._options.max_shown_characters)
+        return f"{output}\n\n{remarks}" if remarks else output
 
-    async def _land(self, history: History, stop: Stop, refusal: DivebellError | None) -> Ending:
+    async def _request_last_answer(self, history: History, stop: Stop, refusal: DivebellError | None) -> Ending:
         """The best answer so far, paid from the reserve; the draft if no call is possible or the model fails."""
         self.turn += 1
-        over = self._turns.landing(stop.limit) if stop.limit in landing.BUDGETS else self._turns.exhausted()
+        instruction = (
+            self._turn_messages.landing(stop.limit)
+            if stop.limit in last_call.BUDGETS
+            else self._turn_messages.exhausted()
+        )
         try:
-            with anyio.fail_after(landing.seconds_for_last_call(self._meter.seconds_left)):
-                reply = await self._last_answer.request(history, over)
+            with anyio.fail_after(last_call.seconds_for_last_call(self._meter.seconds_left)):
+                reply = await self._last_answer.request(history, instruction)
         except (BudgetExceeded, ModelError) as error:
             if refusal is not None:
                 refusal.__cause__ = error
@@ -262,7 +267,7 @@ class TurnLoop:
         return cells
 
     async def run_cell(self, code: str) -> Cell:
-        """Run one cell, and write its outcome into the journal."""
+        """Run one cell, write its outcome into the journal, and report it."""
         journal, path, box = self._journal, self._meter.path, self._session.open_box
         journal.begin_cell(path)
         self._report(CellStarted(code=code))
@@ -277,17 +282,17 @@ class TurnLoop:
         return cell
 
     async def is_set_on_purpose(self, name: str) -> bool:
-        """Whether code has given the variable its value by an assignment. A journal by older rules has answers that
-        came of any variable."""
+        """Whether code has given the variable its value by an assignment. Always True for a journal by older rules,
+        under which any variable could be the answer."""
         box = self._session.open_box
         return self._journal.is_by_older_rules or await in_thread(box.is_set_on_purpose, name)
 
 
-def _notes_of(reply: RootReply, parsed: Reply) -> list[Note]:
+def _collect_notes(reply: RootReply, parsed: Reply) -> list[Note]:
     """The reply's notes, with one for how it ended: cut off by its limit or a filter, only thoughts, or empty."""
     if reply.is_empty:
         return [Note("only_thoughts" if reply.is_at_its_limit else "withheld" if reply.is_cut else "empty")]
     if not reply.is_cut or reply.is_at_its_limit:
         return list(parsed.notes)
-    is_of_the_limit = ("cut", "only_thoughts")
-    return [replace(note, template="withheld") if note.template in is_of_the_limit else note for note in parsed.notes]
+    limit_templates = ("cut", "only_thoughts")
+    return [replace(note, template="withheld") if note.template in limit_templates else note for note in parsed.notes]

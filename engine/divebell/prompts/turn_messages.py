@@ -13,7 +13,7 @@ MAX_SHOWN_CHARACTERS = 300
 MAX_NOTES = 5
 
 
-class Turns:
+class TurnMessages:
     """The messages of one run. `schema_text` and `schema_fields` are as in PromptFacts."""
 
     def __init__(self, *, schema_text: str | None = None, schema_fields: Sequence[str] = ()) -> None:

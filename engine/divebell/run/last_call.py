@@ -1,4 +1,4 @@
-"""The last call of a run whose turns a limit has ended: it must fit into what was kept back for it.
+"""The last call of a run whose turns a limit has ended: its reserve, and the messages that fit into it.
 
 The meter keeps a reserve back from the start (Meter.keep_back), the best of `reserve_plans` that it can afford. The
 last call is planned here: first with the whole history, which serves the provider's prefix cache and the answer best;
@@ -45,16 +45,17 @@ def seconds_for_last_call(seconds_left: float | None) -> float | None:
 def last_messages(
     history: Sequence[Message], opening: int, request: str, *, instructions: Sequence[Message]
 ) -> Iterator[list[Message]]:
-    """The messages of the last call, which `request` ends; the best first.
+    """The messages of the last call, ending with `request`: several versions, the best first.
 
-    opening: how many messages at the beginning are no turns. instructions: what is always sent, the question last.
+    opening: how many messages at the beginning do not belong to a turn. instructions: what is
+    always sent, the question last.
     """
-    whole = list(history)
-    if whole[-1]["role"] == "user":
-        whole = with_request(whole, request)
+    all_messages = list(history)
+    if all_messages[-1]["role"] == "user":
+        all_messages = with_request(all_messages, request)
     else:
-        whole.append({"role": "user", "content": request})
-    yield whole
+        all_messages.append({"role": "user", "content": request})
+    yield all_messages
     turns = "\n\n".join(f"[{message['role']}]\n{_text(message)}" for message in history[opening:])
     *first, question = instructions
     for characters in TAIL_CHARACTERS:

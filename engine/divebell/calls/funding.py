@@ -1,4 +1,4 @@
-"""Opening a run's account; and waiting for it, while other runs have set aside the tenant's money that it needs.
+"""`Funding`: opening a run's account, and waiting while other runs have set aside the tenant's money that it needs.
 
 A run's whole budget is set aside when its account opens, so that the run can count on it. Most of it comes back. So a
 run whose money is set aside by others stands in line, and is served in turn, across all processes that share the ledger
@@ -48,7 +48,7 @@ _inside: ContextVar[tuple[tuple[int, str], ...]] = ContextVar("divebell_runs_ins
 
 
 @contextlib.contextmanager
-def running_for(ledger: Ledger, tenant: str) -> Iterator[None]:
+def mark_running_for(ledger: Ledger, tenant: str) -> Iterator[None]:
     """Mark everything in this context, also in tools, as part of a run for that tenant."""
     token = _inside.set((*_inside.get(), (id(ledger), tenant)))
     try:
@@ -93,11 +93,11 @@ class Funding:
             if parent is None or not (refusal.waiting_helps and may_wait):
                 raise
             _log.info("a run waits: %s", refusal)
-        async with _Line(self.ledger, parent) as line:
-            return await _wait(line, open_meter, began, patience_seconds)
+        async with _WaitingLine(self.ledger, parent) as line:
+            return await _open_in_turn(line, open_meter, began, patience_seconds)
 
 
-async def _wait(line: "_Line", open_meter: Callable[..., Meter], began: float, seconds: float) -> Meter:
+async def _open_in_turn(line: "_WaitingLine", open_meter: Callable[..., Meter], began: float, seconds: float) -> Meter:
     """The meter, once the run is the first in line and its money is free."""
     while True:
         waited = time.monotonic() - began
@@ -115,7 +115,7 @@ async def _wait(line: "_Line", open_meter: Callable[..., Meter], began: float, s
         await line.wait(LOOK_AGAIN_SECONDS[0 if is_first else 1], until=began + seconds)
 
 
-class _Line:
+class _WaitingLine:
     """A place in the line for a tenant's money, as a context manager: leaving it, for whatever reason, gives up the
     place."""
 
@@ -128,7 +128,7 @@ class _Line:
         self._stack = contextlib.ExitStack()
         self.ticket = 0
 
-    async def __aenter__(self) -> "_Line":
+    async def __aenter__(self) -> "_WaitingLine":
         self.ticket = await aretry_while_busy(lambda: self._ledger.stand_in_line(self._account))
         self._stack.enter_context(self._ledger.changes.listen(self._wake))
         return self

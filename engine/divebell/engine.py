@@ -16,18 +16,20 @@ from divebell_bridge.money.rates import Rate, RateCard
 
 
 class Engine(EngineResources, RLMFactory):
-    """Compiled guest, images, watchdog, ledger. Thread-safe; one per process is usual.
+    """The compiled guest, the ledger, the prices and the connections that sandboxes and runs share.
 
-    models: by name; `engine.rlm("fast")` looks names up here first, and code may name them in llm_query(model=...).
+    Thread-safe; one per process is usual.
+
+    models: models by name. `engine.rlm("fast")` looks names up here first, and code may choose them with
+        llm_query(model=...).
     ledger: where budgets are kept: a Ledger, or the path of a SQLite file that many processes may share; by default in
         memory. A ledger given as a path is closed with the engine.
-    limits: of every sandbox, unless the sandbox or its RLM has its own.
-    rates: prices that the pinned rate card does not have, or has otherwise.
-    max_concurrent_calls: how many model calls of all runs together may be in flight, on whatever threads and event
-        loops; by default unlimited. Tenants are served in turn, and the runs of one tenant in the order in which they
-        asked.
-    epochs: compiles the guest with checks that end a runaway cell, where the operating system cannot take its memory
-        away (Windows), or where DIVEBELL_EPOCHS=1 asks for it. The guest then runs about a third slower.
+    limits: the limits of every sandbox, unless the sandbox or its RLM has its own.
+    rates: prices that the pinned rate card does not have, or that replace those on the card.
+    max_concurrent_calls: the most model calls in flight of all runs together, on all threads and event loops; by
+        default unlimited. Tenants are served in turn, and the calls of one tenant in the order in which they came.
+    epochs: whether to compile the guest with checks that end a runaway cell; it then runs about a third slower. By
+        default, only where a cell's memory cannot be taken away (Windows), or if DIVEBELL_EPOCHS=1 is set.
     """
 
     def tenant(
@@ -41,13 +43,13 @@ class Engine(EngineResources, RLMFactory):
         max_concurrent_calls: int | None = None,
         **unknown: Never,
     ) -> Tenant:
-        """Somebody with caps of its own: `budget` for each run, `per_day`, and `total`. See Tenant.
+        """A tenant with caps of its own: `budget` for each run, `per_day`, and `total`. See Tenant.
 
-        max_concurrent_calls: how many model calls of all its runs in this engine may be in flight; None keeps the
-            limit that it has, or none.
+        max_concurrent_calls: the most model calls in flight of all its runs in this engine; None keeps the present
+            limit, if there is one.
 
-        `per_day` and `total` are written to the ledger, and a later call with others replaces them; what was spent
-        stays spent. Left out, they stay as the ledger has them.
+        `per_day` and `total` are written to the ledger, and a later call replaces them; what was spent stays spent. If
+        they are left out, they stay as the ledger has them.
         Raises ConfigurationError for a name or a cap that makes no sense, LedgerError if the ledger cannot be written.
         """
         refuse_unknown("Engine.tenant", unknown)

@@ -1,28 +1,28 @@
 """Every error that Divebell raises.
 
 DivebellError
-├── ConfigurationError            what the application asked for makes no sense; says what to change
+├── ConfigurationError            what the application requested makes no sense; says what to change
 │   ├── CacheError                the folder for compiled modules cannot be trusted or used
 │   └── UnknownPriceError         a budget in dollars, and a model whose price is not known
 ├── ContextError                  the context cannot be read, is of a kind that cannot be shared, or is too large
-├── SandboxError                  the sandbox cannot do what was asked
+├── SandboxError                  the sandbox cannot do what was requested
 │   ├── GuestError                the guest died or cannot start; has the kind of fault
 │   ├── SandboxClosedError        it was closed before
 │   └── NotPlainDataError         the value cannot cross between host and guest
 ├── AnswerError                   an answer does not fit its schema; has one line for each problem
-├── BudgetExceeded                a limit of the run's budget does not allow more; has limit, cap, spent, held, path
+├── BudgetExceeded                a limit of the budget does not allow more; has limit, cap, spent, held, account
 ├── LedgerError                   the ledger cannot be read or written
 │   └── LedgerUnavailableError    it cannot be written just now: a full disk, a drive that is away
 │       └── LedgerBusyError       another process is writing to it
 ├── JournalError                  a journal cannot be read or written, or is of another run
-│   └── ReplayDivergedError       a repeated run did something else than is recorded
+│   └── ReplayDivergedError       a repeated run differs from the recorded one
 ├── ModelError                    a model call failed; has the model's name
 │   ├── ModelUnavailableError     the endpoint did not answer: unreachable, timed out, 5xx
 │   ├── ModelRefusedError         the endpoint refused the call: its key, name, request or rate
 │   │   ├── ContextTooLongError   the prompt is longer than the model can read; has its window, if it was named
 │   │   └── OutputTooLongError    the output limit is higher than the model allows; has that limit, if it was named
 │   ├── IncompleteReply           the reply is not complete: a cut reply, or a child's draft; has its text
-│   ├── RequestError              the request itself cannot be sent, and no model was asked
+│   ├── RequestError              the request itself cannot be sent, and no model was called
 │   │   └── SchemaRefusedError    the schema that sandboxed code gave is not supported; says what to change
 │   └── UnknownModelError         no model of that name is configured
 ├── RunError                      the run ended without an answer
@@ -54,7 +54,7 @@ class ContextError(DivebellError, ValueError):
 
 
 class SandboxError(DivebellError):
-    """The sandbox cannot do what was asked of it."""
+    """The sandbox cannot do what was requested."""
 
 
 GuestFault = Literal["Killed", "StackOverflow", "Crash", "BrokenGuest", "SnapshotError", "ContextError", "BadModule"]
@@ -208,7 +208,8 @@ class JournalError(DivebellError):
 
 
 class ReplayDivergedError(JournalError):
-    """A run that was repeated from its journal did something else; the message shows the first difference."""
+    """A run that was repeated from its journal differs from the recorded one. The message shows the first
+    difference."""
 
 
 class RunError(DivebellError):

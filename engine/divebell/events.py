@@ -12,7 +12,7 @@
 | LimitReached | "limit" | a limit ends the turns: the best answer so far is asked for |
 | RunEnded | "answer" | a run has ended: always its last event |
 
-A listener picks what it wants by class, and type checkers follow it:
+A listener selects events by class, which type checkers understand:
 
     def on_event(event: divebell.Event) -> None:
         match event:
@@ -21,7 +21,7 @@ A listener picks what it wants by class, and type checkers follow it:
             case RunEnded():
                 print(event.status, event.spend["dollars"])
 
-Texts in events are the model's, the guest's or the context's: never trust them.
+Texts in events come from the model, the guest or the context: never trust them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -97,8 +97,8 @@ class CallUsage:
     input_tokens, output_tokens, cached_input_tokens: as billed; the cached ones are part of the input.
     picodollars: the cost, in units of 10**-12 dollars.
     memo: whether it was answered from earlier replies, at no cost (RLM(memo=...)).
-    uncertain: whether part of the cost is only what an endpoint may have billed.
-    unpriced: whether the model's price is unknown, so that no sum includes the cost.
+    uncertain: whether part of the cost is uncertain: the most that an endpoint may have billed.
+    unpriced: whether the model's price is unknown; then no sum includes the cost.
     finish_reason: why the reply ended, as Completion.finish_reason.
     output_limit_tokens: the limit that was sent; it may be lower than the one that the run was given.
     """
@@ -134,8 +134,8 @@ class RunStarted(Event):
 class RootReplied(Event):
     """The root model has replied.
 
-    messages: those of the request that no earlier event of this run had. reply: the text, without the model's thinking.
-    is_cut: whether the reply was cut off. call_seconds: how long the last attempt took.
+    messages: the messages of the request that no earlier event of this run has shown. reply: the text, without the
+    model's thinking. is_cut: whether the reply was cut off. call_seconds: how long the last attempt took.
     """
 
     kind = "reply"
@@ -236,7 +236,7 @@ class LimitReached(Event):
     """A limit ends the run's turns, and the model is asked for its best answer so far.
 
     limit, cap, spent, held: as in Result.stopped_by, in the limit's unit (Decimal for dollars), or None. account: whose
-    limit it is, Stop.path.
+    limit it is (Stop.path).
     """
 
     kind = "limit"

@@ -27,8 +27,8 @@ class Limits:
     counts in full. Over it: TimeoutError. Where a thread's processor time cannot be read (macOS, Windows): wall
     time."""
     wall_factor: float = _limit(20.0, most=10_000)
-    """How many times as long a cell may take by the wall clock, if it gets too little processor time: with
-    `cell_seconds=10` and 20, 200 s. Over it: TimeoutError. Waiting at the door does not count."""
+    """A second limit of a cell's time, by the wall clock, as a multiple of `cell_seconds`: with `cell_seconds=10` and
+    `wall_factor=20`, it is 200 s. Over it: TimeoutError. Waiting at the door does not count."""
     grace_seconds: float = _limit(1.0, most=3_600)
     """The time that a cell has after its TimeoutError to end by itself. Then it is killed, and the state before it is
     restored."""

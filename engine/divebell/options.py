@@ -1,8 +1,8 @@
-"""`Options`: what a caller says of how runs work, in numbers and words. Each option once, with its unit, its default
-and its bounds.
+"""`Options`: those options of RLM that are numbers and words. Each is stated once, with its unit, its default and its
+bounds.
 
-RLM's constructor, the command line, the prompts, the journal's header and a replay all read this record. What a caller
-gives as objects (models, tools, a budget, an engine) is in wiring.py.
+RLM's constructor, the command line, the prompts, the journal's header and a replay all read this record. The
+options that are objects (models, tools, a budget, an engine) are in wiring.py.
 """
 
 import re
@@ -37,36 +37,36 @@ RENAMED = {
 _RENAMED_IN_SENTENCES = re.compile(r"\b(max_repairs|window_tokens)\b|--window-tokens")
 
 
-def _count(default: int, *, most: int, stored_as: str = "") -> Any:
+def _count_field(default: int, *, most: int, stored_as: str = "") -> Any:
     """A whole number from 1 on. stored_as: its name in a journal's header, if it is in there."""
     return field(default=default, metadata={_MOST: most, _STORED_AS: stored_as})
 
 
-def _value(default: Any, *, stored_as: str) -> Any:
+def _value_field(default: Any, *, stored_as: str) -> Any:
     return field(default=default, metadata={_STORED_AS: stored_as})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How runs work. Raises ConfigurationError for a value that makes no sense by itself; RLM says what each means."""
+    """How runs work; RLM documents each option. Raises ConfigurationError for a value that makes no sense by itself."""
 
-    max_iterations: int = _count(20, most=10_000, stored_as="max_iterations")
-    max_answer_retries: int = _count(3, most=100, stored_as="max_repairs")
-    max_output_tokens: int = _count(16_384, most=MAX_OUTPUT_TOKENS)
-    sub_max_output_tokens: int = _count(4_096, most=MAX_OUTPUT_TOKENS)
-    max_shown_characters: int = _count(20_000, most=10_000_000, stored_as="observation_characters")
-    max_sub_call_characters: int = _count(400_000, most=100_000_000, stored_as="sub_characters")
-    context_window_tokens: int = _count(128_000, most=100_000_000, stored_as="window_tokens")
-    show_preview: bool = _value(True, stored_as="preview")
-    instructions: str | None = _value(None, stored_as="instructions")
-    child_instructions: str | None = _value(None, stored_as="child_instructions")
+    max_iterations: int = _count_field(20, most=10_000, stored_as="max_iterations")
+    max_answer_retries: int = _count_field(3, most=100, stored_as="max_repairs")
+    max_output_tokens: int = _count_field(16_384, most=MAX_OUTPUT_TOKENS)
+    sub_max_output_tokens: int = _count_field(4_096, most=MAX_OUTPUT_TOKENS)
+    max_shown_characters: int = _count_field(20_000, most=10_000_000, stored_as="observation_characters")
+    max_sub_call_characters: int = _count_field(400_000, most=100_000_000, stored_as="sub_characters")
+    context_window_tokens: int = _count_field(128_000, most=100_000_000, stored_as="window_tokens")
+    show_preview: bool = _value_field(True, stored_as="preview")
+    instructions: str | None = _value_field(None, stored_as="instructions")
+    child_instructions: str | None = _value_field(None, stored_as="child_instructions")
     prompt: Prompt = "standard"
     temperature: float | None = None
-    tool_seconds: float | None = _value(None, stored_as="tool_seconds")
+    tool_seconds: float | None = _value_field(None, stored_as="tool_seconds")
     call_seconds: float = 600.0
-    max_concurrent_calls: int = _count(16, most=10_000)
-    max_concurrent_children: int = _count(4, most=1_000, stored_as="child_concurrency")
-    seed: int | None = _value(None, stored_as="seed")
+    max_concurrent_calls: int = _count_field(16, most=10_000)
+    max_concurrent_children: int = _count_field(4, most=1_000, stored_as="child_concurrency")
+    seed: int | None = _value_field(None, stored_as="seed")
     on_exhausted: OnExhausted = field(default="answer", metadata={_STORED_AS: "on_exhausted"})
 
     def __post_init__(self) -> None:
@@ -95,15 +95,15 @@ class Options:
         return self.child_instructions if depth else self.instructions
 
     def to_header(self) -> dict[str, Any]:
-        """What a journal keeps of it, by the names that journals have."""
+        """The options that a journal stores, by their stored names."""
         stored = {option.metadata.get(_STORED_AS): getattr(self, option.name) for option in fields(self)}
         return {name: value for name, value in stored.items() if name}
 
     @classmethod
     def from_header(cls, header: Mapping[str, Any]) -> "Options":
-        """The options that a journal kept; those that it does not keep have their defaults.
+        """The options that a journal stored; those that it does not store have their defaults.
 
-        ConfigurationError, which is only the stored name, if a value is missing or makes no sense.
+        Raises ConfigurationError if a value is missing or makes no sense; its message is only the stored name.
         """
         values: dict[str, Any] = {}
         for option in fields(cls):
@@ -171,5 +171,5 @@ def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
 
 def _check_seconds(name: str, seconds: object, or_none: str = "") -> None:
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= MAX_SECONDS:
-        range_of_it = f"over 0 and up to {MAX_SECONDS:,}{or_none}"
-        raise ConfigurationError(f"{name} must be a number {range_of_it}, not {quote(seconds)}")
+        allowed = f"over 0 and up to {MAX_SECONDS:,}{or_none}"
+        raise ConfigurationError(f"{name} must be a number {allowed}, not {quote(seconds)}")

@@ -1,8 +1,8 @@
-"""Replay: run a journal again, with no model and no network, and prove that every cell has the recorded outcome.
+"""`replay`: runs a journal again, without a model or a network, and proves that every cell has the recorded outcome.
 
 The settings come from the journal's header. No model is called: a completion that is not recorded is a divergence, and
-so is a different request, cell or answer. With `live_from_turn` the run is repeated up to that turn, and goes on from
-there with real models.
+so is a different request, cell or answer. With `live_from_turn`, the run is repeated up to that turn, and continues
+with real models.
 """
 
 import re
@@ -61,7 +61,7 @@ def replay(
         raise ConfigurationError("give both model and live_from_turn, the turn from which it is asked, or neither")
     if live_from_turn is not None and (type(live_from_turn) is not int or live_from_turn < 1):
         raise ConfigurationError(f"live_from_turn must be the number of a turn, from 1, not {live_from_turn!r}")
-    contents = _read(Path(path), live_from_turn)
+    contents = _read_to_turn(Path(path), live_from_turn)
     journal = Player(contents) if live_from_turn is None else Recorder(contents, None, other_models=True)
     try:
         setup = restore_setup(
@@ -76,20 +76,20 @@ def replay(
             raise
         raise JournalError(f"the settings in {path} are damaged ({type(error).__name__}: {error})") from None
     run = partial(
-        _run_again,
+        _rerun,
         setup,
         journal,
         _make_context(contents, context, Path(path)),
         contents.header,
         replace(budget or Budget(), depth=setup.max_depth),
         rates or RateCard(),
-        run_id=_run_id(contents) if model is None else "",
+        run_id=_recorded_run_id(contents) if model is None else "",
         on_event=on_event,
     )
     return run_blocking(run, instead="await anyio.to_thread.run_sync(replay, path)")
 
 
-def _read(path: Path, live_from_turn: int | None) -> JournalContents:
+def _read_to_turn(path: Path, live_from_turn: int | None) -> JournalContents:
     """The journal, up to the turn that is asked of a real model. JournalError, or ConfigurationError, where it does not
     go so far."""
     contents = read_journal(path, until_turn=None if live_from_turn is None else live_from_turn - 1)
@@ -105,7 +105,7 @@ def _read(path: Path, live_from_turn: int | None) -> JournalContents:
     return contents
 
 
-async def _run_again(
+async def _rerun(
     setup: Setup,
     journal: Player,
     context: Context,
@@ -160,7 +160,7 @@ def _make_context(contents: JournalContents, source: "Source | None", path: Path
     return context
 
 
-def _run_id(contents: JournalContents) -> str:
+def _recorded_run_id(contents: JournalContents) -> str:
     """The id of the recorded run: a replay is the same run. Empty where the journal has no well-formed id."""
     last = contents.runs[-1] if contents.runs else ""
     return last if re.fullmatch("[0-9a-f]{32}", last) else ""

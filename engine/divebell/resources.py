@@ -67,8 +67,8 @@ class EngineResources:
         return f"<Engine models: {models}; ledger: {type(self.ledger).__name__}>"
 
     def close(self) -> None:
-        """Close the connections to models that were named, and the ledger, if the engine opened it. Runs that are still
-        going then fail."""
+        """Close the connections to models given by name, and the ledger, if the engine opened it. Runs that are still
+        in progress fail."""
         self.clients.close()
         if self._owns_ledger:
             self.ledger.close()
@@ -110,7 +110,7 @@ _default_lock = threading.Lock()
 
 
 def default_engine() -> EngineResources:
-    """The process's own engine, made when it is first asked for (and again after a fork)."""
+    """The process's own engine, made when it is first needed (and again after a fork)."""
     global _default
     with _default_lock:
         if _default is None:

@@ -14,7 +14,7 @@ Answer = TypeVar("Answer")
 
 
 class RLMFactory(ABC):
-    """Makes RLMs. Engine and Tenant are the two that there are."""
+    """A base of Engine and Tenant, which make RLMs that belong to them."""
 
     @overload
     def rlm(
@@ -54,15 +54,15 @@ class RLMFactory(ABC):
         output: object = None,
         **options: Unpack[RLMOptions],
     ) -> RLM[Any]:
-        """An RLM of this engine, and of this tenant. Takes what RLM takes; models are looked up by name in the
-        engine first. Without a model, the engine's only one (or its first) is the root."""
+        """Make an RLM of this engine or tenant. Takes the same arguments as RLM; names of models are looked up in the
+        engine first. Without a model, the first one of the engine is the root model."""
         engine = self._bind(options)
         models = options.get("models")
         if isinstance(models, (list, tuple)):
             options["models"] = [_look_up(engine, each) for each in models]
             return RLM(model, sub_model, output=output, **options)
         if models is not None and not isinstance(models, Mapping):
-            return RLM(model, sub_model, output=output, **options)  # which raises the error
+            return RLM(model, sub_model, output=output, **options)  # RLM raises the error
         if model is None:
             if not engine.models:
                 raise ConfigurationError("name a model: engine.rlm('gpt-5'), or give the engine some with models={...}")

@@ -21,11 +21,14 @@ from divebell.run.streaming import RunStream
 
 
 class Session(Generic[Answer_co]):
-    """Made by RLM.session. Questions are asked one after another; each keeps the variables that cells have defined, and
-    the history, which is append-only up to the model's window (so providers' prefix caches serve it) and complete in
-    `history`. Each question has the RLM's budget for itself.
+    """A conversation about one context; RLM.session makes one. Ask one question after another.
 
-    A question that fails or is cancelled leaves the session usable: the variables are as its last whole cell left them.
+    Each question finds the variables that earlier cells have defined, and the messages so far. These are append-only up
+    to the model's window, so that providers' prefix caches serve them; `history` always has all of them. Each question
+    has the RLM's whole budget.
+
+    A question that fails or is cancelled leaves the session usable: the variables are as its last complete cell left
+    them.
     """
 
     def __init__(self, parts: RLMParts, context: Source, *, metadata: Mapping[str, str] | None = None) -> None:
@@ -41,9 +44,9 @@ class Session(Generic[Answer_co]):
     def ask(
         self, query: str, *, metadata: Mapping[str, str] | None = None, on_event: EventListener | None = None
     ) -> Result[Answer_co]:
-        """The answer to a question. As RLM.run; SandboxClosedError where the session is closed.
+        """Answer a question, as RLM.run does. Raises SandboxClosedError if the session is closed.
 
-        A session's questions have no journal: they can be traced, but neither repeated nor resumed.
+        A session's questions have no journal: they can be traced, but not replayed or resumed.
         """
         ask = partial(self.aask, query, metadata=metadata, on_event=on_event)
         return run_blocking(ask, instead="await session.aask(query)")
@@ -77,7 +80,7 @@ class Session(Generic[Answer_co]):
     def stream(
         self, query: str, *, metadata: Mapping[str, str] | None = None, on_event: EventListener | None = None
     ) -> RunStream[Answer_co]:
-        """A question's events as they happen; see RunStream. Takes what `ask` takes."""
+        """Iterate over a question's events as they happen; see RunStream. Takes the same arguments as `ask`."""
         return RunStream(
             lambda events: self.aask(
                 query, metadata=metadata, on_event=combine_listeners(events, guard_listener(on_event))

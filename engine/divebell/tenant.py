@@ -11,12 +11,13 @@ from divebell.wiring import RLMOptions
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Tenant(TenantAccount, RLMFactory):
-    """Made by Engine.tenant.
+    """Somebody for whom an application runs queries; Engine.tenant makes one.
 
-    per_run: what one run may use at most; a run's own budget can only be lower. per_day: what its runs of one day (of
-    UTC) may use together; total: what they may use in all. Of these two, dollars, tokens and calls count; None keeps
-    the caps that the ledger has, and Budget() lifts them. The ledger keeps them: `set_caps` changes them there.
-    rates: prices that only this tenant has.
+    per_run: the most that one run may use; a run's own budget can only be lower.
+    per_day, total: the most that its runs of one day (UTC) may use together, and the most that all its runs may use:
+        in dollars, tokens and calls. The ledger keeps these caps, and `set_caps` changes them there. None leaves them
+        as the ledger has them; Budget() lifts them.
+    rates: prices that apply to this tenant only.
     """
 
     def _bind(self, options: RLMOptions) -> EngineResources:

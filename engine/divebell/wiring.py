@@ -1,5 +1,5 @@
-"""`RLMOptions`: all that RLM takes, for type checkers; and `Wiring`, the part of it that is objects: who answers, whose
-money it is, who listens. The numbers and words are `Options`.
+"""`RLMOptions`: all options of RLM, for type checkers. `Wiring`: those options that are objects, such as models, a
+budget, a tenant or a listener. The numbers and words are `Options` (options.py).
 
 Engine.rlm and Tenant.rlm take the same named arguments without repeating them (`**options: Unpack[RLMOptions]`). What
 each option means is in RLM's docstring.
@@ -76,7 +76,7 @@ class RLMOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class Wiring:
-    """The objects that an RLM works with. Raises ConfigurationError where one of them makes no sense by itself."""
+    """The options of RLM that are objects. Raises ConfigurationError where one of them makes no sense by itself."""
 
     models: Mapping[str, str | Model] | Sequence[str | Model | Level] | None = None
     tools: Tools | Mapping[str, Callable[..., Any]] | None = None
@@ -126,28 +126,29 @@ _IN_WIRING = {option.name: option for option in fields(Wiring)}
 
 
 def read_options(options: RLMOptions) -> tuple[Options, Wiring]:
-    """RLM's options, checked one by one. TypeError for a name that is not an option, with the one that was meant."""
+    """Sort RLM's options into the two records, which check them. TypeError for a name that is not an option, with the
+    most similar one."""
     for name in options:
         if name in _IN_OPTIONS or name in _IN_WIRING:
             continue
         renamed = explain_renamed(name)
         if renamed is not None:
             raise TypeError(f"RLM: {renamed}")
-        known = [*_IN_OPTIONS, *_IN_WIRING, "model", "sub_model", "output"]
-        close = difflib.get_close_matches(name, known, n=1)
-        meant = f": did you mean {close[0]!r}?" if close else "; help(divebell.RLM) lists them"
-        raise TypeError(f"RLM has no option {name!r}{meant}")
-    given: Mapping[str, Any] = {**options}
+        names = [*_IN_OPTIONS, *_IN_WIRING, "model", "sub_model", "output"]
+        similar = difflib.get_close_matches(name, names, n=1)
+        hint = f": did you mean {similar[0]!r}?" if similar else "; help(divebell.RLM) lists them"
+        raise TypeError(f"RLM has no option {name!r}{hint}")
+    values: Mapping[str, Any] = {**options}
     return (
-        Options(**{name: value for name, value in given.items() if name in _IN_OPTIONS}),
-        Wiring(**{name: value for name, value in given.items() if name in _IN_WIRING}),
+        Options(**{name: value for name, value in values.items() if name in _IN_OPTIONS}),
+        Wiring(**{name: value for name, value in values.items() if name in _IN_WIRING}),
     )
 
 
-def signature() -> inspect.Signature:
-    """What RLM takes, with all defaults, for help() and editors that read signatures at run time."""
-    either, keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
-    parameters = [inspect.Parameter(name, either, default=None) for name in ("model", "sub_model")]
+def make_signature() -> inspect.Signature:
+    """The signature of RLM with all options and defaults, for help() and for editors that read it at run time."""
+    positional, keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    parameters = [inspect.Parameter(name, positional, default=None) for name in ("model", "sub_model")]
     parameters.append(inspect.Parameter("output", keyword, default=None))
     for name in RLMOptions.__annotations__:
         option = _IN_OPTIONS.get(name) or _IN_WIRING[name]

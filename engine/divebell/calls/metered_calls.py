@@ -26,14 +26,13 @@ from divebell.calls.hold_queue import HoldQueue
 from divebell.calls.logs import log_failure, log_retry
 from divebell.calls.memo import Memo
 from divebell.calls.retries import ATTEMPTS, CALL_SECONDS, FIRST_SECONDS, MAX_SECONDS, Retries
-from divebell.calls.secret_removal import clean_completion, clean_error
 from divebell.concurrency import FairLimit
 from divebell.errors import ContextTooLongError, JournalError, ModelError, UnknownModelError
 from divebell.events import CallUsage
 from divebell.journal.base import Journal, NoJournal
 from divebell.journal.entries import CallEntry, FailureEntry, MemoEntry, PaidEntry, SentEntry
 from divebell.models.protocol import Completion, Model, ModelRequest
-from divebell.models.secret_texts import SecretTexts
+from divebell.models.secret_texts import SecretTexts, clean_completion, clean_error
 from divebell.models.traits import identity_of, secrets_of
 from divebell.usage import Usage
 from divebell_bridge.money.charges import Charge, Hold

@@ -5,13 +5,21 @@ hexadecimal digits, or in base64 (alone or inside of something longer), nor a be
 SEED_CHARACTERS or more, which is what masked and truncated keys show, nor any other piece of that length (of a secret
 over 384 characters, of a 32nd of it); and where a key is masked in the middle, neither of its ends from
 MASKED_CHARACTERS on. Not guaranteed: other encodings, and shorter pieces. Linear in the text.
+
+Replies and errors are cleaned before anything else sees them, so a run, its journal, its trace and a replay all have
+the same text, without the key.
 """
 
 import json
 import re
 from base64 import b64encode, urlsafe_b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 from urllib.parse import quote
+
+from divebell.errors import ModelError
+from divebell.models.protocol import Completion
 
 MIN_SECRET_CHARACTERS = 8
 """Anything shorter is not a key, but a placeholder for endpoints without one ("EMPTY", "none"): replacing it would
@@ -59,6 +67,49 @@ class SecretTexts:
         for secret in self.secrets:
             text = _without_masked(text, secret, instead)
         return text
+
+
+def clean_completion(completion: Completion, secrets: SecretTexts) -> Completion:
+    """The completion without the secrets."""
+    if not secrets:
+        return completion
+    text, calls = secrets.clean(completion.text), _clean(completion.tool_calls, secrets)
+    return replace(completion, text=text, tool_calls=tuple(calls))
+
+
+def clean_error(error: ModelError, secrets: SecretTexts) -> ModelError:
+    """The same error, without the secrets in its sentence. Where it or one of its causes had one, it has no causes
+    any more."""
+    sentence = str(error)
+    cleaned = secrets.clean(sentence)
+    if cleaned != sentence:
+        error.args = (cleaned,)
+    if cleaned != sentence or any(secrets.clean(text) != text for text in _causes(error)):
+        error.__cause__ = None
+        error.__context__ = None
+    return error
+
+
+def _causes(error: BaseException) -> list[str]:
+    texts: list[str] = []
+    seen: set[int] = set()
+    cause = error.__cause__ or error.__context__
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        texts.append(f"{cause} {cause!r}")
+        cause = cause.__cause__ or cause.__context__
+    return texts
+
+
+def _clean(value: Any, secrets: SecretTexts) -> Any:
+    """Plain data without the secrets. Its depth is bounded by whoever read it."""
+    if isinstance(value, str):
+        return secrets.clean(value)
+    if isinstance(value, Mapping):
+        return {_clean(key, secrets): _clean(each, secrets) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(each, secrets) for each in value]
+    return value
 
 
 def _is_secret(text: str) -> bool:

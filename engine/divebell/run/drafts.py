@@ -10,7 +10,7 @@ import anyio
 
 from divebell.errors import DivebellError
 from divebell.run.result import Turn
-from divebell.run.threads import in_thread
+from divebell.run.tasks import in_thread
 from divebell.sandbox.sandbox import Sandbox
 
 MAX_READ_SECONDS = 5.0

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,6 @@ import anyio
 import anyio.to_thread
 
 from divebell.bounds import MAX_QUERY_CHARACTERS
-from divebell.calls.cache_key import cache_key
 from divebell.calls.fitting import KnownLimits
 from divebell.calls.funding import Funding, mark_running_for
 from divebell.calls.ledger_waiting import aretry_while_busy, wait_until_written
@@ -123,7 +123,7 @@ async def answer_question(
             started=time.monotonic(),
             metadata=metadata,
             tenant=parts.funding.tenant_name,
-            cache_key=cache_key(parts.funding.tenant_name, context, query),
+            cache_key=_make_cache_key(parts.funding.tenant_name, context, query),
         )
         run = Run(scope, meter, context=context, query=query, depth=0, session=session)
         try:
@@ -200,6 +200,17 @@ async def _open_account(parts: RLMParts, budget: Budget, run_id: str) -> AsyncIt
         account.is_written = account.meter.close()
         parts.spending.add(account.meter.summary())
     account.is_written = account.is_written or await wait_until_written(parts.funding.ledger)
+
+
+def _make_cache_key(tenant: str, context: Context, query: str) -> str:
+    """The key by which a provider may find a run's prompts in its prefix cache again: the same for all turns of a run,
+    and for the same question about a context of the same shape.
+
+    It only helps the provider to route requests with the same beginning to the same cache, so it need not tell contexts
+    apart; but it must tell tenants apart. A digest, so that it says nothing.
+    """
+    facts = "\n".join([tenant, context.type_name, str(context.length), query])
+    return sha256(facts.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _trace_settings(setup: Setup, run_id: str, metadata: Mapping[str, str]) -> dict[str, object]:

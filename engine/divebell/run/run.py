@@ -29,7 +29,7 @@ from divebell.run.root_calls import RootCalls
 from divebell.run.session_state import SessionState
 from divebell.run.setup import QueryScope
 from divebell.run.subcalls import SubCalls
-from divebell.run.threads import in_thread
+from divebell.run.tasks import in_thread
 from divebell.run.turns import TurnLoop
 from divebell.sandbox.sandbox import Sandbox
 from divebell.sandbox.tools import Tools

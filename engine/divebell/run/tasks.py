@@ -1,4 +1,5 @@
-"""Tasks on a run's event loop, for the guest's thread: what is in flight when the run ends, ends with it.
+"""Between a run's event loop and the threads of its guests: the loop has their work done on threads, and they have
+tasks done on the loop. What is in flight when the run ends, ends with it.
 
 Guaranteed: after `close` nothing new begins, and `wait_closed` returns when everything in flight has ended, and so has
 settled what it held. Not guaranteed: that a cancelled task ends at once: what it shields, such as the settling of a
@@ -7,17 +8,32 @@ hold, runs to its end.
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import anyio.from_thread
 import anyio.lowlevel
+import anyio.to_thread
 
 from divebell_bridge.door import wire
 from divebell_bridge.door.door import RefusedError
 from divebell_bridge.door.requests import Outcome
 
+_T = TypeVar("_T")
 _HAS_ENDED = "the run has ended"
+_guest_threads: anyio.CapacityLimiter | None = None
+"""Not among anyio's forty threads: a parent keeps its thread while its children run, so a bound here could starve them.
+They are bounded by max_concurrent_children and the depth."""
+
+
+async def in_thread(function: Callable[..., _T], *arguments: Any, abandon_on_cancel: bool = False) -> _T:
+    """Call the function in a thread for guests, and wait for it."""
+    global _guest_threads
+    if _guest_threads is None:
+        _guest_threads = anyio.CapacityLimiter(float("inf"))
+    return await anyio.to_thread.run_sync(
+        function, *arguments, abandon_on_cancel=abandon_on_cancel, limiter=_guest_threads
+    )
 
 
 class RunTasks:

@@ -31,7 +31,7 @@ from divebell.run.result import Turn
 from divebell.run.root_calls import RootCalls, RootReply
 from divebell.run.session_state import SessionState
 from divebell.run.setup import QueryScope
-from divebell.run.threads import in_thread
+from divebell.run.tasks import in_thread
 from divebell.schemas import AnswerSchema
 from divebell.stop import Stop
 from divebell_bridge.money.errors import BudgetExceeded, LedgerError

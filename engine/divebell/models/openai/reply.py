@@ -4,6 +4,7 @@ A reply whose text cannot be passed on was billed all the same: its error carrie
 """
 
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from divebell.bounds import MAX_REPLY_CHARACTERS
@@ -11,14 +12,15 @@ from divebell.errors import ModelError, ModelUnavailableError
 from divebell.models.endings import INTERRUPTED, ending_of
 from divebell.models.endpoints.endpoint import Endpoint
 from divebell.models.openai.refusals import error_in_body
-from divebell.models.openai.tool_calls import tool_calls_of_message
 from divebell.models.openai.usage import CHAT_NAMES, usage_of
 from divebell.models.protocol import CONTENT_FILTER, Completion
+from divebell.models.tool_calls import MAX_TOOL_CALLS, bound_tool_calls
 from divebell.text import replace_surrogates
 from divebell.usage import Usage
 
 MAX_JSON_PARTS = 1_000_000
 UNCOUNTED_BYTES = 1 << 20  # a body that is no longer cannot hold enough parts to matter
+_CALL_ITEMS = frozenset({"function_call", "custom_tool_call", "code_interpreter_call", "mcp_call", "tool_use"})
 
 
 def read_completion(body: bytes, endpoint: Endpoint) -> Completion:
@@ -110,3 +112,26 @@ def usable_text(content: object, endpoint: Endpoint, usage: Usage | None, *, ref
     else:
         return replace_surrogates(content)
     raise ModelError(sentence, model=endpoint.model, usage=usage)
+
+
+def tool_calls_of_message(message: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    """The tool calls of a Chat Completions message: its `tool_calls`, the older `function_call`, and the parts of its
+    content that some gateways leave as Anthropic's API has them ({"type": "tool_use", ...})."""
+    calls: list[object] = []
+    several, single, content = message.get("tool_calls"), message.get("function_call"), message.get("content")
+    if isinstance(several, list):
+        calls += several[:MAX_TOOL_CALLS]
+    if isinstance(single, dict) and single.get("name"):
+        calls.append({"type": "function", "function": single})
+    if isinstance(content, list):
+        calls += _items_that_call(content)
+    return bound_tool_calls(calls) if calls else ()
+
+
+def tool_calls_of_output(output: object) -> tuple[dict[str, Any], ...]:
+    """The tool calls among the output items of the Responses API."""
+    return bound_tool_calls(_items_that_call(output)) if isinstance(output, list) else ()
+
+
+def _items_that_call(items: list[Any]) -> Iterator[object]:
+    return (item for item in items if isinstance(item, dict) and item.get("type") in _CALL_ITEMS)

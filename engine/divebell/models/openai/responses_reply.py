@@ -6,8 +6,7 @@ from divebell.errors import ModelError, ModelUnavailableError
 from divebell.models.endings import INTERRUPTED, ending_of
 from divebell.models.endpoints.endpoint import Endpoint
 from divebell.models.openai.refusals import error_in_body
-from divebell.models.openai.reply import decode_reply, interruption_error, usable_text
-from divebell.models.openai.tool_calls import tool_calls_of_output
+from divebell.models.openai.reply import decode_reply, interruption_error, tool_calls_of_output, usable_text
 from divebell.models.openai.usage import RESPONSES_NAMES, usage_of
 from divebell.models.protocol import CONTENT_FILTER, LENGTH, STOP, Completion
 

@@ -54,6 +54,8 @@ class KnownLimits:
 
     def of(self, model: Model) -> ModelLimits:
         """What is known of this model now."""
+        if not self._known:
+            return ModelLimits()
         with self._lock:
             return self._known.get(identity_of(model), ModelLimits())
 

@@ -18,7 +18,7 @@
 | an object of a class of the cell's | dict of its public attributes | its own, or else that dict's |
 | any other object with a text of its own | that text | what `print` shows |
 
-What has a text and no data: a dict with a key that is no scalar, and what is too large or too deep.
+What has a text and no data: a dict with a key that is not a scalar, and what is too large or too deep.
 
 A list or dict that holds a date, a Decimal or another of these has its data's text: `['2024-05-01']`.
 
@@ -27,8 +27,8 @@ tasks, generators and other iterators, open files), what is code (functions, met
 or a lock is (Match, Pattern, locks and other objects that only show their address), and the placeholders `...` and
 NotImplemented.
 
-Kinds are told by `type(value)` and what its bases define, never by what the value says of itself. Methods of the cell's
-own classes run as code of the cell, inside of its limits.
+Kinds are recognised by `type(value)` and what its bases define, never by what the value says of itself. Methods of the
+cell's own classes run as code of the cell, inside of its limits.
 """
 
 import array
@@ -55,7 +55,7 @@ from divebell_guest.values import MAX_DEPTH, SCALARS, to_scalar, type_name
 
 MAX_PATH_PARTS = 8  # of where in the value something is, in a message
 ABSENT: Any = object()
-"""In place of data that a value has not."""
+"""Stands for the data of a value that has none."""
 
 _MRO = type.__dict__["__mro__"].__get__
 _DICT = type.__dict__["__dict__"].__get__
@@ -78,7 +78,7 @@ class _Walk:
 
     def __init__(self) -> None:
         self.items_left = wire.MAX_ITEMS
-        self.problem = ""  # why the value has no data; the walk goes on, to find what is no answer at all
+        self.problem = ""  # why the value has no data; the walk goes on, to find what cannot be an answer at all
         self.shows_data = False  # its text is its data's, because it would print as Python's own words for it
 
     def has_no_data(self, problem: str) -> None:
@@ -111,7 +111,7 @@ def read(value: object) -> tuple[str, object]:
     if type(value) is str:
         return value, value
     walk = _Walk()
-    data = _walked(value, walk)
+    data = _walk_value(value, walk)
     if walk.problem:
         return _text(value, ABSENT), ABSENT
     return _text(value, data if walk.shows_data else ABSENT), data
@@ -120,13 +120,13 @@ def read(value: object) -> tuple[str, object]:
 def data_of(value: object) -> object:
     """The value's data. Raises BadAnswer where it cannot be an answer, or has no data."""
     walk = _Walk()
-    data = _walked(value, walk)
+    data = _walk_value(value, walk)
     if walk.problem:
         raise BadAnswer(f"this cannot be an answer: {walk.problem}")
     return data
 
 
-def _walked(value: object, walk: _Walk) -> object:
+def _walk_value(value: object, walk: _Walk) -> object:
     try:
         return _data(value, 0, walk)
     except _NotAnswer as refusal:
@@ -368,9 +368,9 @@ def _attributes(value: object, kind: type) -> dict[str, object]:
     if kind is not types.SimpleNamespace and _DICT(kind).get("__module__") != "__main__":
         return {}
     try:
-        held: Any = object.__getattribute__(value, "__dict__")
+        own_attributes: Any = object.__getattribute__(value, "__dict__")
     except AttributeError:
         return {}
-    if type(held) is not dict:
+    if type(own_attributes) is not dict:
         return {}
-    return {name: item for name, item in held.items() if type(name) is str and not name.startswith("_")}
+    return {name: item for name, item in own_attributes.items() if type(name) is str and not name.startswith("_")}

@@ -1,4 +1,4 @@
-"""Checks the arguments that a cell gave, and makes of them what crosses the door: prompts, schemas, images,
+"""Checks the arguments of a cell's calls, and turns them into what crosses the door: prompts, schemas, images,
 contexts."""
 
 import types
@@ -10,12 +10,12 @@ from divebell_guest.door import BadRequest
 from divebell_guest.values import MAX_DEPTH, to_plain, type_name
 
 SHORTEST_REFERENCE = 64 << 10  # a shorter part of the context is cheaper to send than to find
-SEARCHED_LENGTHS = 4  # so many times its own length is a part looked for in each of two places
+SEARCHED_LENGTHS = 4  # in each of two places, a part is looked for within this many times its own length
 SEARCHED_ITEMS = 10_000
 
 
 class _Shared:
-    """The context of this sandbox, and where a child's part of it was found last: the next is often the one after."""
+    """The context of this sandbox, and where in it the last child's part ends: the next part often begins there."""
 
     __slots__ = ("context", "is_sent_in_full", "next_item", "next_start")
 
@@ -47,43 +47,42 @@ def check_model_name(model: object) -> str | None:
     return None if model is None else check_text(model, "the model's name")
 
 
-def of_query(prompts: list[str], model: object, schema: object, images: "list[Any] | None") -> dict[str, object]:
+def query_arguments(prompts: list[str], model: object, schema: object, images: "list[Any] | None") -> dict[str, object]:
     """The arguments of wire.QUERY; `images` has an entry for each prompt."""
     arguments: dict[str, object] = {"prompts": prompts, "model": check_model_name(model)}
     if schema is not None:
-        arguments["schema"] = json_schema(schema)
+        arguments["schema"] = to_json_schema(schema)
     if images is not None:
         if len(images) != len(prompts):
             raise ValueError(f"{len(prompts)} prompts but {len(images)} lists of images")
-        arguments["images"] = [None if several is None else list(map(_image, several)) for several in images]
+        arguments["images"] = [None if several is None else list(map(_to_image_data, several)) for several in images]
     return arguments
 
 
-def of_children(prompts: list[str], contexts: list[object], model: object) -> dict[str, object]:
+def child_arguments(prompts: list[str], contexts: list[object], model: object) -> dict[str, object]:
     """The arguments of wire.CHILD. A part of this context goes as a reference, where the host takes that."""
     if len(contexts) != len(prompts):
         raise ValueError(f"{len(prompts)} prompts but {len(contexts)} contexts")
     arguments: dict[str, object] = {"prompts": prompts, "model": check_model_name(model)}
-    references = [None if shared.is_sent_in_full else _reference(context) for context in contexts]
+    references = [None if shared.is_sent_in_full else _find_reference(context) for context in contexts]
     if references.count(None) < len(references):
         arguments["references"] = references
     arguments["contexts"] = [
-        None if reference is not None or context is None or context is shared.context else _context(context)
+        None if reference is not None or context is None or context is shared.context else _to_context_data(context)
         for context, reference in zip(contexts, references, strict=True)
     ]
     return arguments
 
 
-def _context(context: object) -> object:
+def _to_context_data(context: object) -> object:
     try:
         return to_plain(context)
     except wire.WireError as error:
         raise BadRequest(f"this cannot be a context: {error}") from None
 
 
-def _reference(value: object) -> dict[str, object] | None:
-    """Where the value is in this sandbox's context; None if it is no part of it, or that would take long to find
-    out."""
+def _find_reference(value: object) -> dict[str, object] | None:
+    """Where the value is in this sandbox's context; None if it is not a part of it, or finding out would take long."""
     whole = shared.context
     kind = type(whole)
     if value is None:
@@ -93,13 +92,13 @@ def _reference(value: object) -> dict[str, object] | None:
         return {"slice": [0, length]}
     if kind is str or kind is bytes:
         if type(value) is kind and len(value) >= SHORTEST_REFERENCE:
-            return _slice(whole, value)
+            return _find_slice(whole, value)
     elif kind in (list, dict) and not (type(value) in (str, bytes) and len(value) < SHORTEST_REFERENCE):  # type: ignore[arg-type]
-        return _item(whole, value)
+        return _find_item(whole, value)
     return None
 
 
-def _slice(whole: Any, part: Any) -> dict[str, object] | None:
+def _find_slice(whole: Any, part: Any) -> dict[str, object] | None:
     length = len(part)
     for begin in (shared.next_start, max(shared.next_start - SEARCHED_LENGTHS * length, 0), 0):
         start = whole.find(part, begin, begin + (SEARCHED_LENGTHS + 1) * length)
@@ -109,7 +108,7 @@ def _slice(whole: Any, part: Any) -> dict[str, object] | None:
     return None
 
 
-def _item(whole: Any, value: object) -> dict[str, object] | None:
+def _find_item(whole: Any, value: object) -> dict[str, object] | None:
     if type(whole) is dict:
         for number, (key, item) in enumerate(whole.items()):
             if item is value and type(key) is str:
@@ -131,17 +130,17 @@ _TYPES: dict[object, str] = {
 }  # fmt: skip
 
 
-def json_schema(schema: object) -> dict[str, object]:
-    """The schema as JSON Schema: it is one already, or a type: dict, list, int, float, bool, str, list[...], dict[str,
-    ...], or a union of these. BadRequest where it is over a bound."""
-    plain_schema = _of_dict(schema) if isinstance(schema, dict) else _of_type(schema, 0)
+def to_json_schema(schema: object) -> dict[str, object]:
+    """A schema as JSON Schema: it is one already, or a type (dict, list, int, float, bool, str, list[...],
+    dict[str, ...], or a union of these). BadRequest where it is over a bound."""
+    plain_schema = _copy_schema(schema) if isinstance(schema, dict) else _schema_of_type(schema, 0)
     problem = bounds.schema_problem(plain_schema)
     if problem is not None:
         raise BadRequest(problem)
     return plain_schema
 
 
-def _of_dict(schema: dict[Any, Any]) -> dict[str, object]:
+def _copy_schema(schema: dict[Any, Any]) -> dict[str, object]:
     try:
         plain_schema: Any = to_plain(schema, MAX_DEPTH - bounds.MAX_SCHEMA_NESTING)  # no deeper than a schema may be
     except wire.WireError as error:
@@ -150,16 +149,16 @@ def _of_dict(schema: dict[Any, Any]) -> dict[str, object]:
     return plain_schema  # type: ignore[no-any-return]
 
 
-def _of_type(schema: object, depth: int) -> dict[str, object]:
+def _schema_of_type(schema: object, depth: int) -> dict[str, object]:
     if depth > bounds.MAX_SCHEMA_NESTING:
         raise BadRequest(bounds.SCHEMA_TOO_DEEP)
     if isinstance(schema, types.UnionType):
-        return {"anyOf": [_of_type(part, depth + 1) for part in get_args(schema)]}
+        return {"anyOf": [_schema_of_type(part, depth + 1) for part in get_args(schema)]}
     origin, parts = get_origin(schema), get_args(schema)
     if origin is list and len(parts) == 1:
-        return {"type": "array", "items": _of_type(parts[0], depth + 1)}
+        return {"type": "array", "items": _schema_of_type(parts[0], depth + 1)}
     if origin is dict and len(parts) == 2 and parts[0] is str:
-        return {"type": "object", "additionalProperties": _of_type(parts[1], depth + 1)}
+        return {"type": "object", "additionalProperties": _schema_of_type(parts[1], depth + 1)}
     try:
         return {"type": _TYPES[schema]}
     except (KeyError, TypeError):
@@ -168,7 +167,7 @@ def _of_type(schema: object, depth: int) -> dict[str, object]:
         ) from None
 
 
-def _image(image: object) -> dict[str, object]:
+def _to_image_data(image: object) -> dict[str, object]:
     if isinstance(image, dict):
         media_type, data = image.get("media_type"), image.get("data")
     else:

@@ -166,7 +166,7 @@ def settle() -> None:
     _warm_up()
     gc.collect()
     _divebell.settle()
-    _make_anew()
+    _remake_written_objects()
     _warm_up()
     # Objects of the image are never collected, and their reference counts never written: either would touch, and so
     # copy, their pages in every sandbox.
@@ -180,8 +180,8 @@ _file_names = [sys.intern(f"<cell {number}>") for number in range(1, cell.CELLS_
 _replaced: list[object] = []  # by _make_anew; kept, because the place of each would be a hole again
 
 
-def _make_anew() -> None:
-    """Make again, side by side, what every cell writes to.
+def _remake_written_objects() -> None:
+    """Make the objects that every cell writes to once more, side by side.
 
     That includes code: CPython counts in it how often an instruction ran that it could not specialise.
     """

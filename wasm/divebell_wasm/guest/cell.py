@@ -78,14 +78,19 @@ def _describe(error: BaseException) -> dict[str, str]:
         )
         _omit_machinery(report)
         text = "".join(report.format())
-        over = interruption.current.raised
-        if hint is None and over is not None and over is not error and str(over) not in text:
+        interrupt_error = interruption.current.raised
+        if (
+            hint is None
+            and interrupt_error is not None
+            and interrupt_error is not error
+            and str(interrupt_error) not in text
+        ):
             # Something put an error of its own in its place, as sqlite3 does where a function of a cell is interrupted.
-            hint = f"Before that, {over}."
+            hint = f"Before that, {interrupt_error}."
         if hint is not None:
             message, text = f"{message}. {hint}", f"{text.rstrip()}\n{hint}\n"
-    except BaseException as second:  # a __str__ that raises, or the interrupt while it runs
-        message = text = f"{type_name(error)} (its description failed: {type_name(second)})"
+    except BaseException as describing_error:  # a __str__ that raises, or the interrupt while it runs
+        message = text = f"{type_name(error)} (its description failed: {type_name(describing_error)})"
     return {"kind": type_name(error), "message": _shorten(message), "traceback": _shorten(text)}
 
 
@@ -100,9 +105,9 @@ def _shorten(text: str) -> str:
 def _omit_machinery(report: traceback.TracebackException) -> None:
     """Show the cell's lines, and not how awaits and futures came to them, unless there is nothing else to show."""
     for _ in range(MAX_CHAINED):
-        shown = [frame for frame in report.stack if not frame.filename.startswith(_OUR_FRAMES)]
-        if shown:
-            report.stack[:] = shown
+        cell_frames = [frame for frame in report.stack if not frame.filename.startswith(_OUR_FRAMES)]
+        if cell_frames:
+            report.stack[:] = cell_frames
         before = report.__cause__ or report.__context__
         if before is None:
             return
@@ -162,14 +167,14 @@ def run(code: str, number: int, output_characters: int, limit: str) -> dict[str,
     if signal.getsignal(signal.SIGALRM) is not interruption.on_interrupt:  # a cell's doing
         signal.signal(signal.SIGALRM, interruption.on_interrupt)
     value: object = _ABSENT
-    shown: str | None = None
+    value_repr: str | None = None
     error: dict[str, str] | None = None
     final: dict[str, object] | None = None
     exit_status: int | None = None
     try:
         state.allowed = True
         _remember_source(filename, number, code)
-        value, shown, exit_status = _execute(code, filename, output_characters)
+        value, value_repr, exit_status = _execute(code, filename, output_characters)
         if in_flight.is_used:
             _finish_waiting()
         _flush_replaced()
@@ -202,7 +207,7 @@ def run(code: str, number: int, output_characters: int, limit: str) -> dict[str,
         "stdout": out,
         "stderr": err,
         "missing": out_missing + err_missing,
-        "repr": shown,
+        "repr": value_repr,
         "error": error,
         "exit_status": exit_status,
         "final": None,
@@ -211,7 +216,7 @@ def run(code: str, number: int, output_characters: int, limit: str) -> dict[str,
         outcome["notices"] = notices
     if final is not None:
         outcome.update(final)
-    if shown is not None and value is not _ABSENT:
+    if value_repr is not None and value is not _ABSENT:
         _add_value(outcome, value)
     return outcome
 

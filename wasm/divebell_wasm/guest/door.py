@@ -1,4 +1,4 @@
-"""The guest's side of the door: one request out, one answer in, and the errors that an answer can be."""
+"""The guest's side of the door: one request out, one answer in, and the errors that an answer can stand for."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ class Unavailable(RuntimeError):
 
 
 class Refusal(Exception):
-    """The host's word to this package's own code; `kind` is one of wire.py's last two."""
+    """A refusal that this package's own code acts on: `kind` is wire.BUSY or wire.SEND_IN_FULL."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -66,7 +66,8 @@ class FailedCall(str):
 
 
 def ask(op: str, **arguments: object) -> Any:
-    """One request through the door, with plain arguments. Raises what the host says went wrong."""
+    """Send one request through the door, with plain arguments, and return the answer. Raises the error that the host
+    reports."""
     arguments["v"] = wire.VERSION
     arguments["op"] = op
     try:
@@ -85,9 +86,9 @@ def error_of(refusal: dict[str, str]) -> Exception:
     if kind == wire.BUSY or kind == wire.SEND_IN_FULL:
         return Refusal(kind, message)
     if kind == wire.TOOL_ERROR and "error" in refusal:
-        failed = ToolError(f"{refusal['error']}: {message}" if message else refusal["error"])
-        failed.kind = refusal["error"]
-        return failed
+        tool_error = ToolError(f"{refusal['error']}: {message}" if message else refusal["error"])
+        tool_error.kind = refusal["error"]
+        return tool_error
     error = ERRORS.get(kind, ModelError)(message)
     if isinstance(error, IncompleteReply):
         error.text = str(refusal.get("partial", ""))

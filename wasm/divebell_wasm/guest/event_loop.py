@@ -113,9 +113,9 @@ class Loop(base_events.BaseEventLoop):
             if not handle._cancelled:
                 handle._run()
             handle = None  # else an error that it holds would hold its frames, and so itself
-            ended = interruption.current.raised
-            if ended is not None and ended is not before:  # a task took it for its own error
-                raise ended
+            interrupt_error = interruption.current.raised
+            if interrupt_error is not None and interrupt_error is not before:  # a task took it for its own error
+                raise interrupt_error
 
     def _drop_timer(self, scheduled: list[Any]) -> None:
         self._timer_cancelled_count -= 1  # type: ignore[attr-defined]
@@ -183,7 +183,7 @@ class Policy(events.AbstractEventLoopPolicy):
 
 state = _State()
 policy = Policy()
-home: list[Loop] = []  # the loop of top-level awaits, once there was one
+home: list[Loop] = []  # the loop of top-level awaits; empty until the first of them
 
 
 def run(main: Coroutine[Any, Any, Any], *, debug: bool | None = None, loop_factory: Any = None) -> Any:
@@ -243,7 +243,7 @@ _NOT_HERE = {
 }  # fmt: skip
 
 
-def _not_here(name: str, why: str) -> Any:
+def _make_refusal(name: str, why: str) -> Any:
     def refuse(self: Loop, *_arguments: object, **_options: object) -> NoReturn:
         raise NotImplementedError(why)
 
@@ -254,7 +254,7 @@ def _not_here(name: str, why: str) -> Any:
 def install() -> None:
     for why, names in _NOT_HERE.items():
         for name in names:
-            setattr(Loop, name, _not_here(name, why))
+            setattr(Loop, name, _make_refusal(name, why))
     events.set_event_loop_policy(policy)
     for module in (asyncio, runners):
         vars(module)["run"] = run

@@ -18,24 +18,24 @@ from typing import Any
 from divebell_guest import twins
 from divebell_guest.fibers import Fiber
 from divebell_guest.interruption import ends_cell
-from divebell_guest.tickets import drive, in_flight
+from divebell_guest.tickets import in_flight, pump_until
 
 DEFAULT_WORKERS = 32
 
 
 class Future(_base.Future[Any]):
-    """As CPython's, but to wait for it is to bring things on."""
+    """As CPython's, but waiting for it runs what is pending (tickets.py)."""
 
     def result(self, timeout: float | None = None) -> Any:
-        drive(self.done, timeout)
+        pump_until(self.done, timeout)
         return super().result(0)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        drive(self.done, timeout)
+        pump_until(self.done, timeout)
         return super().exception(0)
 
 
-_Work = tuple[Future, Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+_QueuedCall = tuple[Future, Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
 class Executor(_base.Executor):
@@ -55,14 +55,14 @@ class Executor(_base.Executor):
             raise TypeError("initializer must be a callable")
         self._max_workers = DEFAULT_WORKERS if max_workers is None else max_workers
         self._initializer = None if initializer is None else functools.partial(initializer, *initargs)
-        self._waiting: deque[_Work] = deque()
+        self._waiting: deque[_QueuedCall] = deque()
         self._active = 0
         self._is_filling = False
-        self._is_shut = False
+        self._is_shut_down = False
         self._cell = in_flight.cells
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
-        if self._is_shut:
+        if self._is_shut_down:
             raise RuntimeError("cannot schedule new futures after shutdown")
         if self._initializer is not None:
             initializer, self._initializer = self._initializer, None
@@ -94,16 +94,16 @@ class Executor(_base.Executor):
         self._active += 1
         coroutine_call = twins.as_coroutine_call(function, args, kwargs)
         if coroutine_call is not None and coroutine_call.is_direct:
-            self._go(future, coroutine_call)
+            self._start_fiber(future, coroutine_call)
         elif coroutine_call is not None:
-            in_flight.later(functools.partial(self._go, future, coroutine_call))
+            in_flight.run_when_waiting(functools.partial(self._start_fiber, future, coroutine_call))
         else:
-            in_flight.later(functools.partial(self._run, future, function, args, kwargs))
+            in_flight.run_when_waiting(functools.partial(self._run_to_end, future, function, args, kwargs))
 
-    def _go(self, future: Future, coroutine_call: twins.CoroutineCall) -> None:
+    def _start_fiber(self, future: Future, coroutine_call: twins.CoroutineCall) -> None:
         """A fiber, up to its first wait."""
         if not future.set_running_or_notify_cancel():
-            self._pass()
+            self._skip_cancelled()
             return
         try:
             coroutine = coroutine_call.coroutine()
@@ -112,10 +112,10 @@ class Executor(_base.Executor):
         else:
             Fiber(coroutine, functools.partial(self._settle, future), coroutine_call.context).step()
 
-    def _run(self, future: Future, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
+    def _run_to_end(self, future: Future, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
         """A function that is no fiber, to its end."""
         if not future.set_running_or_notify_cancel():
-            self._pass()
+            self._skip_cancelled()
             return
         try:
             value, error = function(*args, **kwargs), None
@@ -125,7 +125,7 @@ class Executor(_base.Executor):
             value, error = None, raised
         self._settle(future, value, error)
 
-    def _pass(self) -> None:
+    def _skip_cancelled(self) -> None:
         """It was cancelled before it started."""
         self._active -= 1
         self._fill()
@@ -142,13 +142,13 @@ class Executor(_base.Executor):
         return self._active == 0 and not self._waiting
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        self._is_shut = True
+        self._is_shut_down = True
         if cancel_futures:
             for future, *_ in self._waiting:
                 future.cancel()
             self._fill()
         if wait:
-            drive(self._is_idle)
+            pump_until(self._is_idle)
 
 
 def wait(fs: Iterable[Any], timeout: float | None = None, return_when: str = _base.ALL_COMPLETED) -> Any:
@@ -159,16 +159,16 @@ def wait(fs: Iterable[Any], timeout: float | None = None, return_when: str = _ba
         done = [future for future in futures if future.done()]
         if return_when == _base.FIRST_COMPLETED and done:
             return True
-        if return_when == _base.FIRST_EXCEPTION and any_failed(done):
+        if return_when == _base.FIRST_EXCEPTION and has_failed(done):
             return True
         return len(done) == len(futures)
 
-    drive(is_enough, timeout)
+    pump_until(is_enough, timeout)
     done = {future for future in futures if future.done()}
     return _base.DoneAndNotDoneFutures(done, futures - done)
 
 
-def any_failed(done: list[Any]) -> bool:
+def has_failed(done: list[Any]) -> bool:
     return bool([future for future in done if not future.cancelled() and future.exception() is not None])
 
 
@@ -181,7 +181,7 @@ def as_completed(fs: Iterable[Any], timeout: float | None = None) -> Iterator[An
         left = [future for future in left if not future.done()]
         yield from done
         seconds = None if until is None else until - time.monotonic()
-        if not done and not drive(functools.partial(_is_one_done, left), seconds):
+        if not done and not pump_until(functools.partial(_is_one_done, left), seconds):
             raise TimeoutError(f"{len(left)} (of {len(total)}) futures unfinished")
 
 

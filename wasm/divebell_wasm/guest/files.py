@@ -19,8 +19,8 @@ _HINTS = {
 }
 
 
-_OF_SQLITE = {"SQLITE_CANTOPEN": errno.ENOENT, "SQLITE_READONLY": errno.EACCES, "SQLITE_FULL": errno.ENOSPC}
-"""What sqlite3 says of files, which has names of its own for that."""
+_ERRNO_OF_SQLITE = {"SQLITE_CANTOPEN": errno.ENOENT, "SQLITE_READONLY": errno.EACCES, "SQLITE_FULL": errno.ENOSPC}
+"""sqlite3 has error names of its own for what goes wrong with files; these are the ones that they stand for."""
 
 _attributes_of = vars(BaseException)["__dict__"].__get__  # those that were set, without code of the error's class
 
@@ -30,7 +30,7 @@ def hint_of(error: BaseException) -> str | None:
     attributes = _attributes_of(error)
     if not isinstance(error, OSError):
         name = attributes.get("sqlite_errorname")
-        return _hint(_OF_SQLITE.get(name)) if type(name) is str else None
+        return _hint(_ERRNO_OF_SQLITE.get(name)) if type(name) is str else None
     reason = attributes.get("reason")  # of a urllib.error.URLError
     return _hint(error.errno) or (_hint(reason.errno) if isinstance(reason, OSError) else None)
 

@@ -46,8 +46,8 @@ class FinalAnswer:
         self.text, self.value, self.submitted = text, answerable.ABSENT, fields
 
     def answer_dict(self, bindings: dict[str, object]) -> "dict[str, object] | None":
-        """The dict that `answer` is: the sandbox's own, or one of that form; None where the code uses the name for
-        something else."""
+        """The dict that the name `answer` holds: the sandbox's own, or one of that form; None where the code uses
+        the name for something else."""
         current: Any = bindings.get("answer", self.answer)
         if current is self.answer:
             return self.answer  # type: ignore[no-any-return]
@@ -59,7 +59,8 @@ class FinalAnswer:
         return None
 
     def take_over(self, bindings: dict[str, object]) -> None:
-        """Put what the code gave the name `answer` into the sandbox's dict, and that back into the name."""
+        """Make what the code assigned to `answer` the content of the sandbox's dict, and bind the name to that
+        dict again."""
         if self.answer_dict(bindings) is None:
             self.answer.update(content=bindings["answer"], ready=False)
             bindings["answer"] = self.answer
@@ -85,7 +86,7 @@ class FinalAnswer:
         outcome: dict[str, object] = {"final": self.text}
         if self.submitted is not None:
             outcome["submitted"] = self.submitted
-        elif self.value is not answerable.ABSENT and _crosses(self.value):
+        elif self.value is not answerable.ABSENT and _fits_beside_text(self.value):
             outcome["final_value"] = self.value
         self.forget(bindings)
         return outcome
@@ -119,7 +120,7 @@ def _is_ready(answer: dict[str, object]) -> bool:
     return ready is True or (type(ready) in (int, str) and ready in (1, "True", "true", "yes"))
 
 
-def _crosses(data: object) -> bool:
+def _fits_beside_text(data: object) -> bool:
     """Whether the data is small enough to cross beside its text."""
     if type(data) is str:
         return len(data) <= MAX_TEXT_VALUE_CHARACTERS

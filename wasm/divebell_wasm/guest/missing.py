@@ -184,21 +184,21 @@ _kind_of = {name: (words, modules) for words, modules, names in _KINDS for name 
 _original: Callable[[str, Any], Any] = vars(_frozen_importlib)["_find_and_load_unlocked"]
 
 
-def hint(name: str) -> str:
+def hint_for(name: str) -> str:
     """What there is in place of the module of this name, in one sentence without its full stop."""
     top = name.partition(".")[0]
     kind = _kind_of.get(name) or _kind_of.get(top)
     what = f"{top if top in _kind_of else name} is not in this sandbox, and nothing can be installed"
     if kind is None:
-        return _unknown(name, top)
+        return _hint_for_unknown(name, top)
     words, modules = kind
     there = [module for module in modules.split() if module in _NO_MODULES or _is_there(module)]
     if "nothing can be installed" in words:
         return f"{name} is not in this sandbox; {words}"
-    return f"{what}; {words.format(_listed(there))}"
+    return f"{what}; {words.format(_join_names(there))}"
 
 
-def _unknown(name: str, top: str) -> str:
+def _hint_for_unknown(name: str, top: str) -> str:
     if top.startswith("_"):  # an accelerator that other code tries first
         return "it is not in this sandbox"
     if top != name and (top in sys.modules or _is_there(top)):
@@ -210,7 +210,7 @@ def _unknown(name: str, top: str) -> str:
         return f"it is not in this sandbox; did you mean {near[0]}?"
     return (
         "it is not in this sandbox, and nothing can be installed; there are Python's standard library and "
-        + _listed(_packages())
+        + _join_names(_packages())
     )
 
 
@@ -221,20 +221,20 @@ def _is_there(module: str) -> bool:
         return False
 
 
-def _frozen() -> set[str]:
+def _frozen_names() -> set[str]:
     return {name.partition(".")[0] for name in _imp._frozen_module_names()}  # type: ignore[attr-defined]
 
 
 def _importable() -> list[str]:
-    return sorted(name for name in _frozen() | set(sys.builtin_module_names) if not name.startswith("_"))
+    return sorted(name for name in _frozen_names() | set(sys.builtin_module_names) if not name.startswith("_"))
 
 
 def _packages() -> list[str]:
     """The packages that are frozen beside the standard library."""
-    return sorted(name for name in _frozen() - sys.stdlib_module_names if not name.startswith("_"))
+    return sorted(name for name in _frozen_names() - sys.stdlib_module_names if not name.startswith("_"))
 
 
-def _listed(names: list[str]) -> str:
+def _join_names(names: list[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
@@ -244,7 +244,7 @@ def _find_and_load_unlocked(name: str, import_: Any) -> Any:
     except ModuleNotFoundError as error:
         if error.name == name and error.msg == f"No module named {name!r}":
             with contextlib.suppress(Exception):  # of what a cell may have put into other modules
-                error.msg = f"No module named {name!r}: {hint(name)}"
+                error.msg = f"No module named {name!r}: {hint_for(name)}"
                 error.args = (error.msg,)
         raise
 

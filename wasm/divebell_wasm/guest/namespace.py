@@ -20,7 +20,8 @@ bindings: dict[str, object] = {}
 # The modules that are bound in it from the start.
 preset: dict[str, object] = {}
 _ABSENT = object()
-# The contract's names that a cell has taken, in this sandbox, and where what it put there is kept now.
+# The contract's names that cells of this sandbox have overwritten, and the names under which what they put there is
+# kept.
 _reported: set[str] = set()
 _kept: set[str] = set()
 
@@ -68,7 +69,7 @@ def _final_value(value: object) -> str:
     return _give(value)
 
 
-def by_value(function: object) -> object:
+def find_by_value_form(function: object) -> object:
     """What `FINAL_VAR(x)` calls: the form above, or the cell's own function of that name."""
     return _final_value if function is FINAL_VAR else function
 
@@ -96,16 +97,16 @@ def SHOW_VARS() -> str:
     lines = []
     for name, kind, length in variables():
         lines.append(f"{name}: {kind}" if length is None else f"{name}: {kind}, length {length:,}")
-    shown = "\n".join(lines) or "no variables yet"
-    print(shown)
-    return Printed(shown)
+    listing = "\n".join(lines) or "no variables yet"
+    print(listing)
+    return Printed(listing)
 
 
 def variables() -> list[tuple[str, str, int | None]]:
     """Name, type and length of each variable that cells defined; no length where the type has none of its own."""
     longest = bounds.MAX_VARIABLE_NAME_CHARACTERS
-    listed = [name for name in own_names() if len(name) <= longest][: bounds.MAX_LISTED_VARIABLES]
-    return [(name, type_name(bindings[name])[:longest], length_of(bindings[name])) for name in listed]
+    short_names = [name for name in own_names() if len(name) <= longest][: bounds.MAX_LISTED_VARIABLES]
+    return [(name, type_name(bindings[name])[:longest], length_of(bindings[name])) for name in short_names]
 
 
 FUNCTIONS: tuple[Callable[..., Any], ...] = (FINAL, FINAL_VAR, SUBMIT, SHOW_VARS)
@@ -120,7 +121,7 @@ CONTRACT: dict[str, object] = {
 }
 _tools: list[str] = []  # the names in it that are tools
 # What tools may stand in for.
-_ORIGINAL = {name: CONTRACT[name] for name in (*contract.STAND_INS, *contract.AWAITED.values())}
+_REPLACEABLE = {name: CONTRACT[name] for name in (*contract.STAND_INS, *contract.AWAITED.values())}
 # For each async name, the sync one that it belongs to: the first in the list that is awaited by it.
 _SYNC_NAMES = {awaited: name for name, awaited in reversed(contract.AWAITED.items())}
 
@@ -158,14 +159,14 @@ def bind_tools(tools: list[dict[str, Any]]) -> None:
             bound[awaited] = name_async_form(tool, awaited)
     for name in _tools:
         twins.forms.pop(CONTRACT.pop(name), None)  # type: ignore[call-overload]
-        if name not in bound and name not in _ORIGINAL:
+        if name not in bound and name not in _REPLACEABLE:
             bindings.pop(name, None)
     _tools[:] = bound
-    CONTRACT.update(_ORIGINAL | bound)
+    CONTRACT.update(_REPLACEABLE | bound)
     bindings.update(CONTRACT)
 
 
-def awaitable(function: Any) -> Any:
+def find_async_form(function: Any) -> Any:
     """What `await function(...)` calls: the async form of a name above or of a tool, or the function itself."""
     return twins.forms.get(function) or function if isinstance(function, types.FunctionType) else function
 
@@ -185,13 +186,14 @@ def own_names() -> list[str]:
 
 
 def restore_contract() -> list[str]:
-    """Put back the names that a cell has taken. Returns a sentence for each that it took for the first time.
+    """Put back the names that a cell has overwritten. Returns a sentence for each that is overwritten for the
+    first time.
 
     What the cell put there is kept under another name: it may have cost money. `answer` alone stays what the code made
     of it (final.py).
     """
-    taken = [name for name, value in CONTRACT.items() if bindings.get(name, value) is not value]
-    sentences = [_keep_aside(name) for name in taken] if taken else []
+    overwritten = [name for name, value in CONTRACT.items() if bindings.get(name, value) is not value]
+    sentences = [_keep_aside(name) for name in overwritten] if overwritten else []
     bindings.update(CONTRACT)
     if "answer" not in bindings:
         bindings["answer"] = final_answer.answer

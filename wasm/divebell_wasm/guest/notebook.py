@@ -23,13 +23,13 @@ def explain(error: SyntaxError, code: str) -> None:
             "nothing can be installed in this sandbox; Python's standard library is there, and what can be imported"
         )
     elif _SHELL.match(line):
-        error.msg = f"there is no shell in this sandbox, so `{_shown(line)}` cannot run: write it in Python"
+        error.msg = f"there is no shell in this sandbox, so `{_shorten(line)}` cannot run: write it in Python"
     elif _MAGIC.match(line):
-        error.msg = f"`{_shown(line)}` is a command of notebooks, not Python: write it in Python, or leave it out"
+        error.msg = f"`{_shorten(line)}` is a command of notebooks, not Python: write it in Python, or leave it out"
     elif _HELP.match(line):
-        error.msg = f"`{_shown(line)}` is a notebook's way to ask for help: write help(thing)"
+        error.msg = f"`{_shorten(line)}` is a notebook's way to ask for help: write help(thing)"
 
 
-def _shown(line: str) -> str:
+def _shorten(line: str) -> str:
     line = line.strip()
     return line if len(line) <= MAX_SHOWN_CHARACTERS else line[:MAX_SHOWN_CHARACTERS] + "..."

@@ -13,7 +13,7 @@ from divebell_guest.fibers import PendingCalls
 from divebell_guest.tickets import Outcome, result_of
 
 
-def _many(outcomes: list[Outcome]) -> list[Any]:
+def _results_of(outcomes: list[Outcome]) -> list[Any]:
     """The results in order. A failed call does not lose the others' answers, unless all of them failed, and nothing
     came of any."""
     if outcomes and not [each for each in outcomes if "text" in each or "value" in each or "partial" in each]:
@@ -31,9 +31,9 @@ def _result_or_failure(outcome: Outcome) -> Any:
         kind, message = type(outcome["raised"]).__name__, str(outcome["raised"])
     else:
         kind, message = outcome["kind"], outcome["message"]
-    failed = FailedCall(f"[this call failed: {kind}: {message}]")
-    failed.kind, failed.text = kind, str(text)
-    return failed
+    failed_call = FailedCall(f"[this call failed: {kind}: {message}]")
+    failed_call.kind, failed_call.text = kind, str(text)
+    return failed_call
 
 
 def llm_query(prompt: str, model: str | None = None, *, schema: Any = None, images: Any = None) -> Any:
@@ -44,7 +44,7 @@ def llm_query(prompt: str, model: str | None = None, *, schema: Any = None, imag
     """
     checked = [arguments.check_text(prompt, "the prompt")]
     return result_of(
-        ask(wire.QUERY, **arguments.of_query(checked, model, schema, None if images is None else [images]))[0]
+        ask(wire.QUERY, **arguments.query_arguments(checked, model, schema, None if images is None else [images]))[0]
     )
 
 
@@ -57,18 +57,18 @@ def llm_query_batched(
     """
     checked = arguments.check_texts(prompts, "llm_query_batched")
     images_of = None if images is None else list(images)
-    return _many(ask(wire.QUERY, **arguments.of_query(checked, model, schema, images_of)))
+    return _results_of(ask(wire.QUERY, **arguments.query_arguments(checked, model, schema, images_of)))
 
 
 def rlm_query(prompt: str, context: Any = None, model: str | None = None) -> str:
     """Ask a child RLM: it gets `context` (by default this one's) in a sandbox of its own and writes code as you do."""
-    return result_of(_children([arguments.check_text(prompt, "the prompt")], [context], model)[0])  # type: ignore[no-any-return]
+    return result_of(_ask_children([arguments.check_text(prompt, "the prompt")], [context], model)[0])  # type: ignore[no-any-return]
 
 
 def rlm_query_batched(prompts: list[str], contexts: list[Any] | None = None, model: str | None = None) -> list[str]:
     """Ask many child RLMs at once, each with its own of `contexts` (by default all with this one's)."""
     checked = arguments.check_texts(prompts, "rlm_query_batched")
-    return _many(_children(checked, _contexts(checked, contexts), model))
+    return _results_of(_ask_children(checked, _one_context_each(checked, contexts), model))
 
 
 def recursive_llm(query: str, context: Any = None) -> str:
@@ -76,16 +76,16 @@ def recursive_llm(query: str, context: Any = None) -> str:
     return rlm_query(query, context)
 
 
-def _contexts(prompts: list[str], contexts: Iterable[Any] | None) -> list[Any]:
+def _one_context_each(prompts: list[str], contexts: Iterable[Any] | None) -> list[Any]:
     return [None] * len(prompts) if contexts is None else list(contexts)
 
 
-def _children(prompts: list[str], contexts: list[Any], model: Any) -> list[Outcome]:
+def _ask_children(prompts: list[str], contexts: list[Any], model: Any) -> list[Outcome]:
     try:
-        outcomes: list[Outcome] = ask(wire.CHILD, **arguments.of_children(prompts, contexts, model))
+        outcomes: list[Outcome] = ask(wire.CHILD, **arguments.child_arguments(prompts, contexts, model))
     except Refusal:
         arguments.shared.is_sent_in_full = True
-        outcomes = ask(wire.CHILD, **arguments.of_children(prompts, contexts, model))
+        outcomes = ask(wire.CHILD, **arguments.child_arguments(prompts, contexts, model))
     return outcomes
 
 
@@ -95,7 +95,7 @@ async def _queries(prompts: list[str], model: Any, schema: Any, images: "list[An
         raise ValueError(f"{len(prompts)} prompts but {len(images_of)} lists of images")
     return await PendingCalls(
         [
-            (wire.QUERY, arguments.of_query([prompt], model, schema, several))
+            (wire.QUERY, arguments.query_arguments([prompt], model, schema, several))
             for prompt, several in zip(prompts, images_of, strict=True)
         ]
     )
@@ -107,7 +107,7 @@ async def _children_async(prompts: list[str], contexts: list[Any], model: Any) -
 
     def calls() -> list[tuple[str, dict[str, object]]]:
         return [
-            (wire.CHILD, arguments.of_children([prompt], [context], model))
+            (wire.CHILD, arguments.child_arguments([prompt], [context], model))
             for prompt, context in zip(prompts, contexts, strict=True)
         ]
 
@@ -130,7 +130,7 @@ async def allm_query_batched(
 ) -> list[Any]:
     """llm_query_batched to await."""
     checked = arguments.check_texts(prompts, "allm_query_batched")
-    return _many(await _queries(checked, model, schema, None if images is None else list(images)))
+    return _results_of(await _queries(checked, model, schema, None if images is None else list(images)))
 
 
 async def arlm_query(prompt: str, context: Any = None, model: str | None = None) -> str:
@@ -144,7 +144,7 @@ async def arlm_query_batched(
 ) -> list[str]:
     """rlm_query_batched to await."""
     checked = arguments.check_texts(prompts, "arlm_query_batched")
-    return _many(await _children_async(checked, _contexts(checked, contexts), model))
+    return _results_of(await _children_async(checked, _one_context_each(checked, contexts), model))
 
 
 async def _arecursive_llm(query: str, context: Any = None) -> str:

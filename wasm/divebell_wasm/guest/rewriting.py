@@ -37,13 +37,13 @@ def rewrite(tree: ast.Module, code: str, bindings: dict[str, object]) -> ast.Mod
     if "answer" in code and ("ready" in code or "content" in code):
         _offer_answer(tree, bindings)
     if "FINAL_VAR" in code:
-        bindings[_BY_VALUE] = namespace.by_value
-        tree = _FinalValues().visit(tree)
+        bindings[_BY_VALUE] = namespace.find_by_value_form
+        tree = _FinalVarCalls().visit(tree)
     if "async" not in code and "await" not in code:
         return tree
-    bindings[_AWAITABLE] = namespace.awaitable
+    bindings[_AWAITABLE] = namespace.find_async_form
     bindings[_CALL] = twins.call
-    return _Rewriting().visit(tree)  # type: ignore[no-any-return]
+    return _AwaitableCalls().visit(tree)  # type: ignore[no-any-return]
 
 
 def _offer_answer(tree: ast.Module, bindings: dict[str, object]) -> None:
@@ -57,12 +57,12 @@ def _offer_answer(tree: ast.Module, bindings: dict[str, object]) -> None:
             keys.add(node.slice.value if isinstance(node.slice, ast.Constant) else None)
     current = bindings.get("answer")
     # A dict of the code's own may have a key "content"; only "ready" tells that the sandbox's is meant.
-    asking = {"ready"} if isinstance(current, dict) else {"ready", "content"}
-    if not keys.isdisjoint(asking):
+    own_keys = {"ready"} if isinstance(current, dict) else {"ready", "content"}
+    if not keys.isdisjoint(own_keys):
         namespace.final_answer.take_over(bindings)
 
 
-class _Rewriting(ast.NodeTransformer):
+class _AwaitableCalls(ast.NodeTransformer):
     def visit_Await(self, node: ast.Await) -> ast.AST:
         self.generic_visit(node)
         _make_awaitable(node.value)
@@ -80,12 +80,12 @@ class _Rewriting(ast.NodeTransformer):
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
         self.generic_visit(node)
-        waiting = twins.Waiting(_SYNC - _assigned(node), _assigned(node) - _declared(node))
-        node.body = [waiting.visit(statement) for statement in node.body]
+        transformer = twins.AwaitCalls(_SYNC - _bound_names(node), _bound_names(node) - _shared_names(node))
+        node.body = [transformer.visit(statement) for statement in node.body]
         return node
 
 
-class _FinalValues(ast.NodeTransformer):
+class _FinalVarCalls(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         if (
@@ -94,11 +94,11 @@ class _FinalValues(ast.NodeTransformer):
             and len(node.args) == 1
             and not isinstance(node.args[0], (ast.Constant, ast.Starred))
         ):
-            _call_form_of(node, _BY_VALUE)
+            _call_through(node, _BY_VALUE)
         return node
 
 
-def _call_form_of(node: ast.Call, chooser: str) -> None:
+def _call_through(node: ast.Call, chooser: str) -> None:
     """Make the call call `chooser(function)` instead of its function."""
     form = ast.Call(ast.Name(chooser, ast.Load()), [node.func], [])
     node.func = ast.fix_missing_locations(ast.copy_location(form, node.func))
@@ -107,10 +107,10 @@ def _call_form_of(node: ast.Call, chooser: str) -> None:
 def _make_awaitable(node: ast.AST) -> None:
     """Make a call of a name call the name's async form."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id != _CALL:
-        _call_form_of(node, _AWAITABLE)
+        _call_through(node, _AWAITABLE)
 
 
-def _assigned(node: ast.AsyncFunctionDef) -> frozenset[str]:
+def _bound_names(node: ast.AsyncFunctionDef) -> frozenset[str]:
     """Names that the function makes itself, parameters and functions inside of it included."""
     names: set[Any] = set()
     for part in ast.walk(node):
@@ -123,7 +123,7 @@ def _assigned(node: ast.AsyncFunctionDef) -> frozenset[str]:
     return frozenset(names)
 
 
-def _declared(node: ast.AsyncFunctionDef) -> frozenset[str]:
+def _shared_names(node: ast.AsyncFunctionDef) -> frozenset[str]:
     """Names that it shares with others: global and nonlocal ones."""
     return frozenset(
         name for part in ast.walk(node) if isinstance(part, (ast.Global, ast.Nonlocal)) for name in part.names

@@ -32,13 +32,13 @@ _original_getfile = inspect.getfile
 _original_setlocale = _locale.setlocale
 
 
-class _Nothing(io.BytesIO):
+class _EmptyInput(io.BytesIO):
     """What sys.stdin reads from."""
 
     name = "<stdin>"
 
 
-stdin = io.TextIOWrapper(_Nothing(), encoding="utf-8")
+stdin = io.TextIOWrapper(_EmptyInput(), encoding="utf-8")
 
 
 def _exit(status: int = 0) -> None:
@@ -88,12 +88,12 @@ def _help(*things: object) -> None:
 
 def _setlocale(category: int, name: str | None = None, /) -> str:
     # The C library here takes any name for one of its own.
-    if name is not None and not _is_here(name):
+    if name is not None and not _has_locale(name):
         raise locale.Error(f"unsupported locale setting: {name!r} is not in this sandbox, only 'C' and 'C.UTF-8' are")
     return _original_setlocale(category, name)
 
 
-def _is_here(name: str) -> bool:
+def _has_locale(name: str) -> bool:
     """Whether it is a locale of this sandbox, or some of them for categories: `C.UTF-8;C;C`, `LC_CTYPE=C;LC_TIME=C`."""
     return all(part.rpartition("=")[2] in LOCALES for part in name.split(";"))
 
@@ -122,7 +122,7 @@ def _cell_of(kind: type) -> str | None:
     return None
 
 
-def _looks_like(function: Any, original: Any) -> Any:
+def _imitate(function: Any, original: Any) -> Any:
     """The function, with the name and words of what it stands for."""
     for name in ("__module__", "__name__", "__qualname__", "__doc__"):
         setattr(function, name, getattr(original, name))
@@ -134,7 +134,7 @@ def _looks_like(function: Any, original: Any) -> Any:
 def install() -> None:
     """Put all this in the place of what it stands for."""
     vars(sys).update(stdin=stdin, __stdin__=stdin, breakpointhook=_breakpoint, __breakpointhook__=_breakpoint)
-    vars(builtins).update(help=_help, exit=sys.exit, quit=sys.exit, input=_looks_like(_input, _original_input))
+    vars(builtins).update(help=_help, exit=sys.exit, quit=sys.exit, input=_imitate(_input, _original_input))
     sys.path[:] = [""]  # a module that a cell writes into a file can be imported
     vars(os).update(_exit=_exit, system=_no_processes, popen=_no_processes)
     subprocess.Popen.__init__ = _no_processes  # type: ignore[method-assign]
@@ -142,5 +142,5 @@ def install() -> None:
     for name in ("getaddrinfo", "create_connection", "gethostbyname", "socketpair"):
         vars(socket)[name] = _no_network
     vars(socket)["gethostname"] = _gethostname
-    vars(inspect)["getfile"] = _looks_like(_getfile, _original_getfile)
-    vars(_locale)["setlocale"] = vars(locale)["_setlocale"] = _looks_like(_setlocale, _original_setlocale)
+    vars(inspect)["getfile"] = _imitate(_getfile, _original_getfile)
+    vars(_locale)["setlocale"] = vars(locale)["_setlocale"] = _imitate(_setlocale, _original_setlocale)

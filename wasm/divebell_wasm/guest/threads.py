@@ -17,7 +17,7 @@ from typing import Any
 from divebell_guest import twins
 from divebell_guest.fibers import Fiber
 from divebell_guest.interruption import ends_cell
-from divebell_guest.tickets import drive, in_flight
+from divebell_guest.tickets import in_flight, pump_until
 
 _STATE = "_divebell_state"
 
@@ -25,11 +25,11 @@ _STATE = "_divebell_state"
 class _State:
     """How far a thread has come."""
 
-    __slots__ = ("held", "is_done")
+    __slots__ = ("deferred", "is_done")
 
     def __init__(self) -> None:
         self.is_done = False
-        self.held: Callable[[], None] | None = None  # what runs it, where only a join does
+        self.deferred: Callable[[], None] | None = None  # what runs it, where only a join does
 
 
 def _start(self: threading.Thread) -> None:
@@ -51,7 +51,7 @@ def _start(self: threading.Thread) -> None:
 
     coroutine_call = twins.as_coroutine_call(function, args, kwargs)
 
-    def go() -> None:
+    def start_fiber() -> None:
         try:
             coroutine = coroutine_call.coroutine()  # type: ignore[union-attr]
         except TypeError as error:
@@ -77,11 +77,11 @@ def _start(self: threading.Thread) -> None:
         settle(None, error)
 
     if coroutine_call is not None:
-        in_flight.later(go)
+        in_flight.run_when_waiting(start_fiber)
     elif self.daemon:
-        state.held = run
+        state.deferred = run
     else:
-        in_flight.later(run)
+        in_flight.run_when_waiting(run)
 
 
 def _join(self: threading.Thread, timeout: float | None = None) -> None:
@@ -89,8 +89,8 @@ def _join(self: threading.Thread, timeout: float | None = None) -> None:
     state = self.__dict__.get(_STATE)
     if state is None:
         raise RuntimeError("cannot join thread before it is started")
-    _release(state)
-    drive(lambda: state.is_done, timeout)
+    _queue_deferred(state)
+    pump_until(lambda: state.is_done, timeout)
 
 
 def _is_alive(self: threading.Thread) -> bool:
@@ -98,16 +98,16 @@ def _is_alive(self: threading.Thread) -> bool:
     state = self.__dict__.get(_STATE)
     if state is None:
         return False
-    _release(state)
+    _queue_deferred(state)
     if not state.is_done and (in_flight.jobs or in_flight.open):
         in_flight.pump(0)
     return not state.is_done
 
 
-def _release(state: _State) -> None:
-    if state.held is not None:
-        run, state.held = state.held, None
-        in_flight.later(run)
+def _queue_deferred(state: _State) -> None:
+    if state.deferred is not None:
+        run, state.deferred = state.deferred, None
+        in_flight.run_when_waiting(run)
 
 
 def _wait(self: Any, timeout: float | None = None) -> bool:
@@ -120,7 +120,7 @@ def _wait(self: Any, timeout: float | None = None) -> bool:
     saved = self._release_save()
     is_notified = False
     try:
-        is_notified = drive(lambda: waiter.acquire(False), timeout)
+        is_notified = pump_until(lambda: waiter.acquire(False), timeout)
         return is_notified
     finally:
         self._acquire_restore(saved)

@@ -26,8 +26,8 @@ class Tickets:
     __slots__ = ("cells", "is_used", "jobs", "open", "queue")
 
     def __init__(self) -> None:
-        self.is_used = False  # by this cell; whatever waits for calls, or might leave something behind, says so
-        self.cells = 0  # that left something behind; what belongs to an earlier one will not go on
+        self.is_used = False  # by this cell: set by whatever waits for calls, or might leave something behind
+        self.cells = 0  # how many left something behind; what belongs to an earlier cell does not continue
         self.open: dict[int, OnDone] = {}  # by ticket: who receives the outcome
         self.queue: deque[tuple[str, dict[str, object], OnDone]] = deque()  # calls for which the host has no room yet
         self.jobs: deque[Callable[[], None]] = deque()  # functions that run when somebody waits
@@ -51,8 +51,8 @@ class Tickets:
         self.open[ticket] = on_done
         return ticket  # type: ignore[no-any-return]
 
-    def later(self, job: Callable[[], None]) -> None:
-        """Run the job as soon as somebody waits."""
+    def run_when_waiting(self, job: Callable[[], None]) -> None:
+        """Queue the job, to run as soon as somebody waits."""
         self.is_used = True
         self.jobs.append(job)
 
@@ -127,8 +127,8 @@ def result_of(outcome: Outcome) -> Any:
     raise error_of(outcome)
 
 
-def drive(is_done: Callable[[], bool], seconds: float | None = None) -> bool:
-    """Pump until it is done, or the seconds have passed. Returns whether it is done."""
+def pump_until(is_done: Callable[[], bool], seconds: float | None = None) -> bool:
+    """Pump until `is_done` returns True, or the seconds have passed. Returns whether it is done."""
     if is_done():
         return True
     if seconds is None:

@@ -67,11 +67,11 @@ def as_coroutine_call(function: Any, args: tuple[Any, ...], kwargs: dict[str, An
             context, function, args = function.__self__, args[0], args[1:]
         else:
             break
-    form = _form(function)
+    form = _find_form(function)
     return None if form is None else CoroutineCall(form, args, kwargs, context, function in forms)
 
 
-def _form(function: Any) -> Callable[..., Coroutine[Any, Any, Any]] | None:
+def _find_form(function: Any) -> Callable[..., Coroutine[Any, Any, Any]] | None:
     if type(function) is not types.FunctionType:
         return None
     if function in forms:
@@ -122,22 +122,22 @@ def _make_twin_code(function: types.FunctionType) -> types.CodeType | None:
     ):
         return None
     reachable = _reachable(function)
-    asking = {name for name, value in reachable.items() if _asks(value)}
+    asking = {name for name, value in reachable.items() if _may_ask(value)}
     if not asking:
         return None
     asking |= {name for name, value in reachable.items() if getattr(value, "__code__", None) in cache.being_made}
-    node = _source(code)
+    node = _find_definition(code)
     if node is None or _has_private_names(node):
         return None
     if isinstance(node, ast.Lambda):
         body: list[ast.stmt] = [ast.copy_location(ast.Return(node.body), node.body)]
     else:
         body = node.body
-    waiting = Waiting(asking, {*code.co_varnames})
-    body = [waiting.visit(statement) for statement in body]
-    if not waiting.is_changed:
+    transformer = AwaitCalls(asking, {*code.co_varnames})
+    body = [transformer.visit(statement) for statement in body]
+    if not transformer.is_changed:
         return None
-    return _compiled(code, node, body)
+    return _compile_twin(code, node, body)
 
 
 def _reachable(function: types.FunctionType) -> dict[str, object]:
@@ -152,7 +152,7 @@ def _reachable(function: types.FunctionType) -> dict[str, object]:
     return values
 
 
-def _asks(value: Any) -> bool:
+def _may_ask(value: Any) -> bool:
     """Whether a call of it may ask a model."""
     while type(value) is functools.partial:
         value = value.func
@@ -161,7 +161,7 @@ def _asks(value: Any) -> bool:
     return value in forms or (value.__code__ not in cache.being_made and _twin_code(value) is not None)
 
 
-def _source(code: types.CodeType) -> "ast.FunctionDef | ast.Lambda | None":
+def _find_definition(code: types.CodeType) -> "ast.FunctionDef | ast.Lambda | None":
     """The one definition in its cell that the code was made from."""
     entry: Any = linecache.cache.get(code.co_filename)
     if type(entry) is not tuple or len(entry) != 4:
@@ -169,7 +169,11 @@ def _source(code: types.CodeType) -> "ast.FunctionDef | ast.Lambda | None":
     definitions: list[Any] = []
     for node in ast.walk(ast.parse("".join(entry[2]))):
         if isinstance(node, ast.Lambda):
-            if code.co_name == "<lambda>" and node.lineno == code.co_firstlineno and _place(node.body) in _places(code):
+            if (
+                code.co_name == "<lambda>"
+                and node.lineno == code.co_firstlineno
+                and _place_of_node(node.body) in _places_of_code(code)
+            ):
                 definitions.append(node)
         elif isinstance(node, ast.FunctionDef):
             first = min([decorator.lineno for decorator in node.decorator_list], default=node.lineno)
@@ -184,15 +188,15 @@ def _has_private_names(node: ast.AST) -> bool:
     return any(name.startswith("__") and not name.endswith("__") for name in names)
 
 
-def _place(node: ast.expr) -> tuple[Any, ...]:
+def _place_of_node(node: ast.expr) -> tuple[Any, ...]:
     return node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
 
 
-def _places(code: types.CodeType) -> list[tuple[Any, ...]]:
+def _places_of_code(code: types.CodeType) -> list[tuple[Any, ...]]:
     return list(code.co_positions())
 
 
-class Waiting(ast.NodeTransformer):
+class AwaitCalls(ast.NodeTransformer):
     """Makes calls of the given names awaits of `call`, where that is the function's own code."""
 
     def __init__(self, names: Set[str], own: Set[str]) -> None:
@@ -222,18 +226,18 @@ class Waiting(ast.NodeTransformer):
     visit_With = _leave
 
 
-def _compiled(
+def _compile_twin(
     code: types.CodeType, node: "ast.FunctionDef | ast.Lambda", body: list[ast.stmt]
 ) -> types.CodeType | None:
     """The async function's code: compiled inside of a function that has its free variables as parameters."""
     arguments = node.args
     plain = ast.arguments(
-        [_bare(a) for a in arguments.posonlyargs],
-        [_bare(a) for a in arguments.args],
-        arguments.vararg and _bare(arguments.vararg),
-        [_bare(a) for a in arguments.kwonlyargs],
+        [_without_annotation(a) for a in arguments.posonlyargs],
+        [_without_annotation(a) for a in arguments.args],
+        arguments.vararg and _without_annotation(arguments.vararg),
+        [_without_annotation(a) for a in arguments.kwonlyargs],
         [None for _ in arguments.kw_defaults],
-        arguments.kwarg and _bare(arguments.kwarg),
+        arguments.kwarg and _without_annotation(arguments.kwarg),
         [],
     )
     name = "_lambda" if isinstance(node, ast.Lambda) else node.name
@@ -249,7 +253,7 @@ def _compiled(
     return twin_code.replace(co_name=code.co_name, co_qualname=code.co_qualname)
 
 
-def _bare(argument: ast.arg) -> ast.arg:
+def _without_annotation(argument: ast.arg) -> ast.arg:
     return ast.copy_location(ast.arg(argument.arg), argument)
 
 

@@ -45,7 +45,7 @@ def length_of(value: object) -> int | None:
 
 
 def is_modest(value: object, most: int) -> bool:
-    """Whether the value is plain data by the exact types of all its parts, and holds at most so many items and
+    """Whether the value is plain data by the exact types of all its parts, and holds at most `most` items and
     characters, all together: then its text is safe to make outside of a cell."""
     left = most
     level: list[Any] = [value]

@@ -1,1 +1,1 @@
-"""The one door: the wire format, the answers to the guest, the meter."""
+"""The one door out of the guest (`door`), and the money that model calls through it may cost (`money`)."""

@@ -19,7 +19,7 @@ from divebell_bridge.door.bounds import (
     MAX_SCHEMA_NESTING,
 )
 from divebell_bridge.door.door import Door
-from divebell_bridge.door.reading import MAX_KEYWORD_ARGUMENTS, RefusedError
+from divebell_bridge.door.reading import MAX_ARGUMENTS_OF_A_KIND, RefusedError
 from divebell_bridge.door.requests import (
     Call,
     ChildQuery,
@@ -311,8 +311,8 @@ BAD_FIELDS: list[dict[str, Any]] = [
         None, 5, "", "a b", "a.b", "__import__('os')", "x" * 101, b"x",
     )),
     *({"op": "tool", "name": "x", "arguments": arguments, "keyword_arguments": keywords} for arguments, keywords in (
-        (None, {}), ({}, {}), ("x", {}), ([], None), ([], []), ([], {1: 2}), ([1] * (MAX_KEYWORD_ARGUMENTS + 1), {}),
-        ([], {f"k{n}": 1 for n in range(MAX_KEYWORD_ARGUMENTS + 1)}),
+        (None, {}), ({}, {}), ("x", {}), ([], None), ([], []), ([], {1: 2}), ([1] * (MAX_ARGUMENTS_OF_A_KIND + 1), {}),
+        ([], {f"k{n}": 1 for n in range(MAX_ARGUMENTS_OF_A_KIND + 1)}),
     )),
     *({"op": "submit", "call": call, "prompts": ["x"], "contexts": [None]} for call in (
         None, 5, "wait", "submit", "budget", "sleep", ["query"], {"query": 1},

@@ -29,7 +29,7 @@ def cost(amount: int) -> Amounts:
 
 def test_a_charge_counts_up_to_the_first_carved_account_and_no_further() -> None:
     top, carved, leaf = account("top", dollars(100)), account("carved", dollars(50), carved=True), account("leaf")
-    escrow.place([leaf, carved, top], cost(10))
+    escrow.place_hold([leaf, carved, top], cost(10))
     assert [each.held.picodollars for each in (leaf, carved, top)] == [10, 10, 0]
 
 
@@ -94,13 +94,13 @@ def test_an_overrun_freezes_the_run_and_its_parents_but_not_its_tenant() -> None
     tenant = account("tenant", dollars(100))
     tenant.kind = "tenant"
     run, child = account("run", dollars(50), carved=True), account("child", dollars(20), carved=True, held=cost(5))
-    escrow.replace([child, run, tenant], cost(5), cost(25))
+    escrow.settle_hold([child, run, tenant], cost(5), cost(25))
     assert (child.overdrawn.picodollars, bool(child.frozen), bool(run.frozen), tenant.frozen) == (5, True, True, "")
 
 
 def test_without_a_cap_that_rests_on_the_provider_an_overrun_stops_nobody() -> None:
     run = account("run", Caps(None, None, 10), held=Amounts(5, 5, 1))
-    escrow.replace([run], Amounts(5, 5, 1), Amounts(9, 9, 1))
+    escrow.settle_hold([run], Amounts(5, 5, 1), Amounts(9, 9, 1))
     assert run.frozen == ""
     assert run.spent == Amounts(9, 9, 1)
 
@@ -169,8 +169,8 @@ def test_a_hold_that_ends_leaves_what_it_cost_and_nothing_else(
     chain: list[Account], held: Amounts, spent: Amounts
 ) -> None:
     before = deepcopy(chain)
-    escrow.place(chain, held)
-    escrow.replace(chain, held, spent)
+    escrow.place_hold(chain, held)
+    escrow.settle_hold(chain, held, spent)
     for limit in Limit:
         reached = True
         for was, now in zip(before, chain, strict=True):
@@ -194,7 +194,7 @@ def test_an_allotment_comes_back_but_for_what_was_spent_of_it(
         assert any(want and cap == 0 for want, cap in zip(wanted, parent_caps, strict=True))
         return
     child = Account("child", "child", "child", "parent", caps=child_caps, carved=carved)
-    escrow.carve([parent], child)
+    escrow.open_child([parent], child)
     most = escrow.room([child, parent], nothing_below)
     used = Amounts(
         *(
@@ -202,9 +202,9 @@ def test_an_allotment_comes_back_but_for_what_was_spent_of_it(
             for amount, cap in zip(spent, most, strict=True)
         )
     )
-    escrow.place([child, parent], used)
-    escrow.replace([child, parent], used, used)
-    escrow.give_back([parent], child)
+    escrow.place_hold([child, parent], used)
+    escrow.settle_hold([child, parent], used, used)
+    escrow.close_child([parent], child)
     assert parent.held == NOTHING
     assert parent.spent == used
     assert parent.overdrawn == NOTHING

@@ -2,8 +2,8 @@
 
 One file for both sides, as wire.py is: the host imports it as `divebell_bridge.door.bounds`, the guest as
 `divebell_guest.bounds`. It imports nothing of ours, and its functions take plain data, of exact types. How the bounds
-stand to each other is asserted below them; how they stand to those of the wire, of money and of the engine is asserted
-in divebell/bounds.py.
+relate to each other is asserted below them; how they relate to those of the wire, of money and of the engine is
+asserted in divebell/bounds.py.
 """
 
 from typing import Any
@@ -13,9 +13,9 @@ MAX_BATCH_PROMPTS = 10_000
 MAX_OPEN_CALLS = 10_000
 """Calls of one cell that are started and not collected. A batch that is started without waiting opens that many."""
 CELL_TOOL_CALLS = 10_000
-"""Calls of tools by one cell, unless the host allows it another number."""
+"""Calls of tools by one cell, unless the host sets another limit."""
 MAX_MODEL_NAME_CHARACTERS = 200
-"""A model's name that code gives; and one that a ledger keeps, where a longer name is cut."""
+"""A model's name, as code passes it and as a ledger keeps it. The ledger cuts longer names."""
 MAX_TOOL_NAME_CHARACTERS = 100
 """A tool's name."""
 MAX_WAIT_SECONDS = 1e9
@@ -26,7 +26,7 @@ request."""
 MAX_TOOL_RESULT_BYTES = 16 << 20
 """What a tool returns, encoded for the wire."""
 MAX_COLLECTED_BYTES = 16 << 20
-"""Outcomes of calls in one answer to a wait, but for one outcome that is larger by itself; the next has the rest."""
+"""Outcomes of calls in one answer to a wait; the next wait returns the rest. A larger outcome is sent by itself."""
 
 MAX_LISTED_VARIABLES = 10_000
 """Variables of a sandbox in one list of them."""
@@ -61,7 +61,7 @@ IMAGE_KINDS = {
     "image/gif": (b"GIF8", (".gif",)),
     "image/webp": (b"RIFF", (".webp",)),
 }
-"""The kinds of image that models take: with what such a file begins, and how its name ends."""
+"""The kinds of image that models take: how such a file begins, and how its name ends."""
 IMAGE_KINDS_IN_WORDS = ", ".join(IMAGE_KINDS)
 
 assert MAX_PROMPT_IMAGES <= MAX_REQUEST_IMAGES, "the images of one prompt are sent in one request"
@@ -99,7 +99,7 @@ def schema_problem(schema: object) -> "str | None":
 
 
 def image_kind(data: bytes) -> "str | None":
-    """The kind that an image's bytes begin as; None if it is not one of IMAGE_KINDS."""
+    """The kind of an image, by its first bytes; None if it is not one of IMAGE_KINDS."""
     for kind, (beginning, _) in IMAGE_KINDS.items():
         if data.startswith(beginning) and (kind != "image/webp" or data[8:12] == b"WEBP"):
             return kind

@@ -1,4 +1,4 @@
-"""The contract with the model that writes the code: each name that the guest gives it without an import, once.
+"""The contract with the model that writes the code: every name that its code has without an import, stated once.
 
 One file for both sides, as wire.py is: the host imports it as `divebell_bridge.door.contract`, and the same source is
 loaded into the guest as `divebell_guest.contract`. The guest takes from here which names it binds, the reader of
@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 
 class ContractName(NamedTuple):
-    """One name. asks_model: calling it asks a model or a child. is_batched: about many prompts at once. is_awaitable:
-    a call of it has to be awaited. awaited: the name to await in its place (of a name that is not awaitable itself).
+    """One name. asks_model: calling it asks a model or a child. is_batched: it takes many prompts at once.
+    is_awaitable: a call of it has to be awaited. awaited: the name to await instead, for a name that is not awaitable
+    itself.
     is_answering: calling it gives the answer. is_data: it is a variable. is_error: it is a class of exceptions.
-    same_as: the name that it is another word for.
+    same_as: the name that it is an alias of.
     """
 
     name: str
@@ -65,13 +66,13 @@ ANSWERING = tuple(entry.name for entry in CONTRACT if entry.is_answering)
 ASKING = tuple(entry.name for entry in CONTRACT if entry.asks_model)
 DATA = tuple(entry.name for entry in CONTRACT if entry.is_data)
 AWAITED = {entry.name: entry.awaited for entry in CONTRACT if entry.awaited}
-"""For each name whose calls wait, the one to await in its place."""
+"""For each name whose calls block, the one to await instead."""
 STAND_INS = {
     entry.name: tuple(other.name for other in CONTRACT if other.same_as == entry.name)
     for entry in CONTRACT
     if (entry.asks_model and not entry.is_awaitable) or entry.name == "budget"
 } | {"rlm_query": ("recursive_llm",)}
-"""The names that an application may answer itself, each with those for which its function then stands in too."""
+"""The names that an application's tool may replace, each with the other names that the tool then replaces too."""
 
 PRESET_MODULES = (
     "collections", "datetime", "itertools", "json", "math", "random", "re", "statistics", "string", "textwrap", "time",

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from divebell_bridge.door import reading, wire
-from divebell_bridge.door.bounds import CELL_TOOL_CALLS, MAX_ANSWER_BYTES, MAX_OPEN_CALLS
+from divebell_bridge.door.bounds import CELL_TOOL_CALLS, MAX_ANSWER_BYTES
 from divebell_bridge.door.reading import RefusedError
 from divebell_bridge.door.requests import Call, ChildQuery, Outcome, Query
 from divebell_bridge.door.tickets import Started, Tickets
@@ -65,7 +65,7 @@ class DoorClock(Protocol):
         ...
 
     def pass_time(self, seconds: float) -> None:
-        """A wait for calls has ended without any, after this time."""
+        """Note that a wait for calls timed out after this many seconds."""
         ...
 
 
@@ -115,7 +115,8 @@ class Door:
                 self.charge(time.perf_counter() - began - at_work_seconds)
 
     def carry_out(self, op: str, request: dict[str, Any], packed: bytes) -> object:
-        """Do one operation of the table, and return its result as plain data. `packed` is the request as it came."""
+        """Do one operation of the table, and return its result as plain data. `packed` is the request as it was
+        received."""
         return _OPERATIONS[op](self, request, len(packed))
 
     @property
@@ -124,12 +125,12 @@ class Door:
         return self._tickets.is_stopped
 
     def begin_cell(self) -> None:
-        """A cell is about to run: it has all its tool calls, and may wait."""
+        """Get ready for a cell: it may make all its tool calls, and wait for calls."""
         self._tool_calls_left = self._tool_calls
         self._tickets.resume()
 
     def end_cell(self) -> None:
-        """The cell is over, however it ended: what it started and did not collect is cancelled."""
+        """Cancel what the cell started and did not collect, however it ended."""
         self._tickets.clear()
 
     def stop(self) -> None:
@@ -173,7 +174,7 @@ class Door:
         return self._tickets.submit(calls, size)
 
     def _wait(self, request: dict[str, Any], _size: int) -> object:
-        numbers = None if request.get("tickets") is None else reading.read_tickets(request, MAX_OPEN_CALLS)
+        numbers = None if request.get("tickets") is None else reading.read_tickets(request)
         seconds = reading.read_seconds(request)
         ended = self._tickets.wait(numbers, seconds)
         if not ended and seconds is not None:
@@ -181,7 +182,7 @@ class Door:
         return ended
 
     def _cancel(self, request: dict[str, Any], _size: int) -> object:
-        self._tickets.cancel(reading.read_tickets(request, MAX_OPEN_CALLS))
+        self._tickets.cancel(reading.read_tickets(request))
         return None
 
     def _check_answer(self, request: dict[str, Any], size: int) -> object:

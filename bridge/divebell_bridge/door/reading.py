@@ -9,7 +9,7 @@ from typing import Any
 from divebell_bridge.door import bounds, wire
 from divebell_bridge.door.requests import ChildQuery, ContextItem, ContextReference, Image, Query, ToolCall
 
-MAX_KEYWORD_ARGUMENTS = 100
+MAX_ARGUMENTS_OF_A_KIND = 100
 _MAX_OFFSET = 1 << 40
 _TOO_MANY_BYTES = f"the images of one request have more than {bounds.MAX_IMAGE_BYTES:,} bytes: send smaller ones"
 
@@ -72,20 +72,22 @@ def read_tool_call(request: Request) -> ToolCall:
         raise RefusedError(wire.BAD_REQUEST, "name must be a tool's name")
     if not isinstance(arguments, list) or not isinstance(keywords, dict):
         raise RefusedError(wire.BAD_REQUEST, "arguments must be a list, and keyword_arguments a map")
-    if len(arguments) > MAX_KEYWORD_ARGUMENTS or len(keywords) > MAX_KEYWORD_ARGUMENTS:
-        raise RefusedError(wire.BAD_REQUEST, f"a tool takes at most {MAX_KEYWORD_ARGUMENTS} arguments of each kind")
+    if len(arguments) > MAX_ARGUMENTS_OF_A_KIND or len(keywords) > MAX_ARGUMENTS_OF_A_KIND:
+        raise RefusedError(wire.BAD_REQUEST, f"a tool takes at most {MAX_ARGUMENTS_OF_A_KIND} arguments of each kind")
     if not set(map(type, keywords)) <= {str}:
         raise RefusedError(wire.BAD_REQUEST, "the names of keyword_arguments must be str")
     return ToolCall(name, tuple(arguments), keywords)
 
 
-def read_tickets(request: Request, most: int) -> list[int]:
-    """The numbers of the calls that a request is about; at most so many."""
+def read_tickets(request: Request) -> list[int]:
+    """The numbers of the calls that a request is about."""
     numbers = request.get("tickets")
     if not isinstance(numbers, list) or not set(map(type, numbers)) <= {int}:
         raise RefusedError(wire.BAD_REQUEST, "tickets must be a list of numbers")
-    if len(numbers) > most or len(set(numbers)) != len(numbers):
-        raise RefusedError(wire.BAD_REQUEST, f"tickets must be different from each other, and at most {most:,}")
+    if len(numbers) > bounds.MAX_OPEN_CALLS or len(set(numbers)) != len(numbers):
+        raise RefusedError(
+            wire.BAD_REQUEST, f"tickets must be different from each other, and at most {bounds.MAX_OPEN_CALLS:,}"
+        )
     return numbers
 
 

@@ -1,7 +1,7 @@
 """Calls that a cell has started and not yet collected: the door's submit and wait.
 
 A guest has one thread; this is how it has many calls in flight. It starts calls and gets numbers for them, goes on, and
-waits until one of them is done. Every number is good for one cell, and for one collecting.
+waits until one of them is done. A number is valid in one cell, and is collected once.
 
 Guaranteed: at most MAX_OPEN_CALLS are open at once, with at most MAX_REQUEST_BYTES of requests and MAX_KEPT_BYTES of
 outcomes between them, whatever the guest does; `wait` ends when `stop` is called from any thread, and `clear` cancels
@@ -61,8 +61,8 @@ class Tickets:
         self._is_stopped = False
 
     def submit(self, calls: "list[Call]", request_bytes: int) -> list[int]:
-        """Start the calls; their numbers in order. `request_bytes` is what they take of the host's memory, all
-        together. RefusedError("Busy") where there is no room until some that are open have been collected."""
+        """Start the calls and return their numbers, in order. `request_bytes` is what all of them together take of the
+        host's memory. RefusedError("Busy") where there is no room before some of the open calls have been collected."""
         with self._changed:
             self._check_running()
             if len(self._open) + len(calls) > MAX_OPEN_CALLS:
@@ -145,7 +145,7 @@ class Tickets:
                 self._changed.wait(min(until, wake_at) - now)
 
     def _expire(self, now: float) -> float:
-        """Answer for calls that took too long. Returns when the next one will have."""
+        """Give each call that took too long the outcome of a timeout. Returns when the next deadline is."""
         next_at = now + threading.TIMEOUT_MAX / 2
         for number, ticket in self._timed.items():
             assert ticket.deadline is not None
@@ -177,16 +177,16 @@ class Tickets:
         """Give up calls; their outcomes are dropped. RefusedError where one is not open: then none is given up."""
         with self._changed:
             self._check_open(numbers)
-            dropped = [self._forget(number) for number in numbers]
-        _cancel(dropped)
+            forgotten = [self._forget(number) for number in numbers]
+        _cancel(forgotten)
 
     def clear(self) -> None:
         """The cell has ended: cancel what is open, and be ready for the next."""
         if not self._open:
             return
         with self._changed:
-            dropped = [self._forget(number) for number in list(self._open)]
-        _cancel(dropped)
+            forgotten = [self._forget(number) for number in list(self._open)]
+        _cancel(forgotten)
 
     def stop(self) -> None:
         """End a wait, now, and refuse all else until `resume`. From any thread."""
@@ -230,8 +230,8 @@ def is_timeout(outcome: object) -> bool:
     return isinstance(outcome, dict) and outcome.get("kind") == wire.TOOL_ERROR and outcome.get("error") == _TIMEOUT
 
 
-def _cancel(dropped: list[_Ticket]) -> None:
-    for ticket in dropped:
+def _cancel(forgotten: list[_Ticket]) -> None:
+    for ticket in forgotten:
         if ticket.started is not None and ticket.outcome is None:
             ticket.started.cancel()
 

@@ -1,7 +1,7 @@
-"""The limits of a budget, once: escrow, ledgers, reports and tables go over `Limit` instead of naming each.
+"""The limits of a budget, stated once: escrow, ledgers, reports and tables iterate `Limit` instead of naming each.
 
 A limit is something that is held before a call and counted against a cap. Amounts are whole numbers in every limit. The
-wall time and the depth of a run are bounded as well, but none of it can be set aside, so these are not limits here.
+wall time and the depth of a run are bounded as well, but neither can be set aside, so they are not limits here.
 """
 
 from decimal import Decimal
@@ -36,7 +36,7 @@ class Limit(IntEnum):
         return dollars(amount) if self is Limit.PICODOLLARS else amount
 
     def quantity(self, amount: int) -> str:
-        """An amount with its unit, as a sentence has it."""
+        """An amount with its unit, for a sentence."""
         return f"${dollars(amount):f}" if self is Limit.PICODOLLARS else f"{amount:,} {self.unit}"
 
 

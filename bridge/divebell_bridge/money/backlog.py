@@ -1,4 +1,4 @@
-"""What could not be written to a ledger at once: the ends of holds and of accounts, which are kept, and tried again.
+"""The writes to a ledger that failed for now: the ends of holds and of accounts, which are kept and tried again.
 
 When a disk is full for a moment, or another program keeps the file locked, no answer that was paid for may be lost, and
 no money may stay set aside until this process ends.
@@ -29,7 +29,7 @@ MAX_RETRY_SECONDS = 15.0
 MAX_BUSY_RETRY_SECONDS = 0.5
 """Where the only reason is that another process is writing."""
 WARN_AFTER_SECONDS = 2.0
-"""Nothing is logged before, where the only reason is that another process is writing."""
+"""How long nothing is logged, where the only reason is that another process is writing."""
 LAST_SECONDS = 5.0
 """How long a process that exits, or closes its ledger, tries to write what it keeps."""
 
@@ -46,7 +46,7 @@ class _Entry:
 
 
 class Backlog:
-    """One ledger's. Thread-safe. Must not be called with the ledger's own lock held."""
+    """The backlog of one ledger. Thread-safe. Must not be called with the ledger's own lock held."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -62,8 +62,9 @@ class Backlog:
         """Whether it waits only for another process that is writing just now."""
         return bool(self._entries) and isinstance(self._failure, LedgerBusyError)
 
-    def finish(self, description: str, operation: Callable[[], _T]) -> _T | None:
-        """Do it now, after all that is kept; or keep it, and return None. LedgerError where it is refused for good.
+    def run_or_keep(self, description: str, operation: Callable[[], _T]) -> _T | None:
+        """Do the operation now, after all that is kept; or keep it for later, and return None. LedgerError where the
+        ledger refuses it for good.
 
         description: names it in the log.
         """
@@ -75,7 +76,7 @@ class Backlog:
                 self._failure = error
                 self._entries.append(_Entry(description, operation))
                 self._warn()
-                self._start()
+                self._start_thread()
                 return None
 
     def catch_up(self) -> None:
@@ -98,7 +99,7 @@ class Backlog:
                 self._entries.popleft()
 
     def finish_all(self, seconds: float = LAST_SECONDS) -> None:
-        """Try for that long to write everything, because there is no later."""
+        """Try for that long to write everything: after that there is no other chance."""
         until = time.monotonic() + seconds
         while self._entries:
             try:
@@ -113,7 +114,7 @@ class Backlog:
                 time.sleep(FIRST_RETRY_SECONDS)
 
     def forget(self) -> None:
-        """In a forked child: what is kept is its parent's to write."""
+        """Drop everything, in a forked child: its parent writes what is kept."""
         self.__init__()  # type: ignore[misc]  # a thread that is not here may have held the lock
 
     def _warn(self) -> None:
@@ -123,14 +124,16 @@ class Backlog:
             entry.is_logged = True
             _log.warning("%s could not be written, and is tried again: %s", entry.description, self._failure)
 
-    def _start(self) -> None:
+    def _start_thread(self) -> None:
         """The lock is held."""
         if self._thread is None:
             atexit.register(self.finish_all)
-            self._thread = threading.Thread(target=self._retry, name="divebell-ledger-backlog", daemon=True)
+            self._thread = threading.Thread(
+                target=self._retry_until_written, name="divebell-ledger-backlog", daemon=True
+            )
             self._thread.start()
 
-    def _retry(self) -> None:
+    def _retry_until_written(self) -> None:
         pause = FIRST_RETRY_SECONDS
         while True:
             time.sleep(pause)

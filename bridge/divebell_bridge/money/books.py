@@ -1,6 +1,6 @@
 """The books of a ledger: the accounts and holds that a store keeps, and the steps of the transactions that change them.
 
-`Books` is what a store of accounts has to give (memory_ledger.py and sqlite/books.py do); the functions below read and
+`Books` is what a store of accounts must provide (memory_ledger.py and sqlite/books.py do); the functions below read and
 change whole chains of accounts in them by the rules of escrow.py. Atomicity is the transaction's (ledger.py).
 """
 
@@ -31,7 +31,7 @@ class Books(Protocol):
     def open_children(self, account_id: str) -> list[Account]: ...
 
     def open_below(self, account_id: str) -> list[Account]:
-        """All open accounts under one, at any depth, but for days in which nothing is open."""
+        """All open accounts under one, at any depth, except days in which nothing is open."""
         ...
 
     def add_ticket(self, root: str) -> int:
@@ -39,7 +39,7 @@ class Books(Protocol):
         ...
 
     def first_ticket(self, root: str) -> int | None:
-        """Of the tickets that are renewed, the one that was taken first."""
+        """The earliest ticket that is still renewed."""
         ...
 
     def renew_ticket(self, ticket: int) -> bool: ...
@@ -47,7 +47,7 @@ class Books(Protocol):
     def drop_ticket(self, ticket: int) -> None: ...
 
     def drop_closed(self, account: Account) -> None:
-        """A run or child has closed: forget what need not be kept."""
+        """Forget what need not be kept of a run or child that has closed."""
         ...
 
 
@@ -66,12 +66,12 @@ def chain_of(books: Books, account_id: str) -> list[Account]:
 
 def open_below_of(books: Books) -> Below:
     """What is open under accounts, with each account's read once."""
-    known: dict[str, list[Account]] = {}
+    read_already: dict[str, list[Account]] = {}
 
     def below(account: Account) -> list[Account]:
-        if account.id not in known:
-            known[account.id] = books.open_below(account.id)
-        return known[account.id]
+        if account.id not in read_already:
+            read_already[account.id] = books.open_below(account.id)
+        return read_already[account.id]
 
     return below
 
@@ -82,7 +82,7 @@ def days_with_open_runs(books: Books, tenant_id: str) -> list[Account]:
 
 
 def check_turn(books: Books, parents: list[Account], account: Account, ticket: int | None) -> None:
-    """BudgetExceeded where others wait for the same money, and came first."""
+    """Raise BudgetExceeded where others wait for the same money and came first."""
     first = books.first_ticket(parents[-1].id)
     if first is None or (ticket is not None and ticket <= first):
         return
@@ -100,26 +100,26 @@ def put_accounts(books: Books, chain: list[Account]) -> None:
 
 def decide_replacing(books: Books, chain: list[Account], bid: Bid, replacing: str | None) -> Grant:
     """What may be held, once the reserve that it replaces is free. Nothing changes if nothing may."""
-    kept = None if replacing is None else books.hold(replacing)
-    if kept is None or kept.state != "held":
+    reserve_hold = None if replacing is None else books.hold(replacing)
+    if reserve_hold is None or reserve_hold.state != "held":
         return escrow.decide(chain, bid, open_below_of(books))
-    if kept.account != chain[0].id or kept.purpose != "reserve":
+    if reserve_hold.account != chain[0].id or reserve_hold.purpose != "reserve":
         raise LedgerError(f"{replacing} was not kept back for the last call of {chain[0].label}")
-    escrow.replace(chain, kept.amounts, NOTHING, reserve=True)
+    escrow.settle_hold(chain, reserve_hold.amounts, NOTHING, reserve=True)
     try:
         grant = escrow.decide(chain, bid, open_below_of(books))
     except BaseException:
-        escrow.place(chain, kept.amounts, reserve=True)
+        escrow.place_hold(chain, reserve_hold.amounts, reserve=True)
         raise
-    kept.state = "refunded"
-    books.put_hold(kept)
+    reserve_hold.state = "refunded"
+    books.put_hold(reserve_hold)
     return grant
 
 
 def end_hold(books: Books, entry: HoldEntry, spent: Amounts, state: HoldState, overrun: bool = False) -> None:
-    """A hold ends: what it cost is spent in its accounts, and the rest is free again."""
+    """End a hold: what it cost is spent in its accounts, and the rest is free again."""
     chain = chain_of(books, entry.account)
-    escrow.replace(chain, entry.amounts, spent, reserve=entry.purpose == "reserve", overrun=overrun)
+    escrow.settle_hold(chain, entry.amounts, spent, reserve=entry.purpose == "reserve", overrun=overrun)
     entry.state, entry.spent = state, spent
     books.put_hold(entry)
     put_accounts(books, chain)
@@ -140,7 +140,7 @@ def close_open_account(books: Books, account_id: str, depth: int) -> Amounts:
     account = chain[0]
     account.is_open = False
     if account.parent is not None:
-        escrow.give_back(chain[1:], account)
+        escrow.close_child(chain[1:], account)
     put_accounts(books, chain)
     books.drop_closed(account)
     return account.spent

@@ -219,7 +219,7 @@ def decide(chain: Chain, bid: Bid, below: Below) -> Grant:
         if _find_refusal(chain, lowered, below) is None:
             return Grant(now, lowered)
     least = _find_refusal(chain, bid.amounts(bid.least_output_tokens), below)
-    if least is not None and not least.waiting_helps:  # in any limit: to wait for the others would be for ever
+    if least is not None and not least.waiting_helps:  # in any limit: waiting for the others would never end
         raise least
     refusal = least or refusal
     refusal.waiting_helps = refusal.waiting_helps or now < later >= bid.least_output_tokens
@@ -227,7 +227,7 @@ def decide(chain: Chain, bid: Bid, below: Below) -> Grant:
 
 
 def _find_refusal(chain: Chain, needed: Amounts, below: Below) -> BudgetExceeded | None:
-    """Why the amounts do not fit, or None if they do. Of several reasons the one that waiting does not help."""
+    """Why the amounts do not fit; None if they do. Of several reasons, one that waiting does not help comes first."""
     refusal: BudgetExceeded | None = None
     for limit in Limit:
         for bound in binding_caps(chain, limit, below):
@@ -260,15 +260,15 @@ def _call_refusal(bound: Bound, limit: Limit, needed: int, waiting_helps: bool) 
     )  # fmt: skip
 
 
-def place(chain: Chain, amounts: Amounts, *, reserve: bool = False) -> None:
+def place_hold(chain: Chain, amounts: Amounts, *, reserve: bool = False) -> None:
     """Hold the amounts, which `decide` has found to fit."""
     _book(chain, amounts, NOTHING, amounts if reserve else NOTHING)
 
 
-def replace(chain: Chain, held: Amounts, spent: Amounts, *, reserve: bool = False, overrun: bool = False) -> None:
-    """A hold ends: what it held is free, what it cost is spent. More than it held is booked all the same.
+def settle_hold(chain: Chain, held: Amounts, spent: Amounts, *, reserve: bool = False, overrun: bool = False) -> None:
+    """End a hold: what it held is free again, and what it cost is spent, even where that is more than it held.
 
-    `overrun` tells that the provider went over a limit that it was sent, even if the sum stayed within the hold.
+    `overrun`: the provider went over a limit that it was sent, even if the sum stayed within the hold.
     """
     given_back = Amounts(*map(neg, held))
     _book(chain, given_back, spent, given_back if reserve else NOTHING)
@@ -304,7 +304,7 @@ def count_overdrawn(account: Account) -> None:
 
 
 def _freeze(chain: Chain) -> None:
-    """No more calls for the run whose provider does not keep to what it is sent, where a cap rests on that."""
+    """Allow no more calls to a run whose provider ignored a limit that it was sent, if a cap depends on that limit."""
     if all(account.caps.picodollars is None and account.caps.tokens is None for account in chain):
         return
     for account in chain:
@@ -380,7 +380,7 @@ def _opening_refusal(chain: Chain, limit: Limit, wanted: int, below: Below, *, w
 
 
 def _holders(account: Account, limit: Limit, below: Below) -> list[Account]:
-    """Who was given a part of the account's cap: not those who were given a part of that in turn."""
+    """The accounts that have a part of the account's cap: not those that have a part of that part."""
     open_accounts = {each.id: each for each in below(account)}
 
     def is_within_another(each: Account) -> bool:
@@ -395,16 +395,16 @@ def _holders(account: Account, limit: Limit, below: Below) -> list[Account]:
     return [each for each in holders if not is_within_another(each)]
 
 
-def carve(parents: Chain, child: Account) -> None:
+def open_child(parents: Chain, child: Account) -> None:
     """Hold a new child's allotment in its parent."""
-    place(parents, _allotment(child))
+    place_hold(parents, _allotment(child))
 
 
-def give_back(parents: Chain, child: Account) -> None:
-    """A child closes: its allotment is free again, and what it spent of it is the parent's spending."""
+def close_child(parents: Chain, child: Account) -> None:
+    """Close a child: its allotment is free again, and what it spent of that counts as its parent's spending."""
     allotment = _allotment(child)
     spent = Amounts(*(child.spent[limit] if child.carved[limit] else 0 for limit in Limit))
-    replace(parents, allotment, spent)
+    settle_hold(parents, allotment, spent)
 
 
 def _allotment(child: Account) -> Amounts:

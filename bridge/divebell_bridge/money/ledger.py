@@ -55,10 +55,10 @@ class Ledger(ABC):
     later, LedgerBusyError where a moment's wait helps."""
 
     worker: int | None = None
-    """Who holds what this process holds, where several share the ledger."""
+    """The number of this process, where several share the ledger."""
 
     is_shared = False
-    """Whether others write to it, so that waiting for money to become free means looking again."""
+    """Whether other processes write to it, so that whoever waits for money has to look again by the clock."""
 
     def __init__(self) -> None:
         self.changes = Changes()
@@ -68,10 +68,10 @@ class Ledger(ABC):
 
     @abstractmethod
     def _transaction(self) -> AbstractContextManager[Books]:
-        """All or nothing, and isolated from every other transaction."""
+        """A transaction: all or nothing, and isolated from every other."""
 
     def _reading(self) -> AbstractContextManager[Books]:
-        """A look at how things are at one moment. What is put there is not kept."""
+        """The books as they are at one moment, to be read. What is put there is not kept."""
         return self._transaction()
 
     def __enter__(self) -> Self:
@@ -80,8 +80,8 @@ class Ledger(ABC):
     def __exit__(self, *_error: object) -> None:
         self.close()
 
-    def close(self) -> None:  # noqa: B027  (a ledger may have nothing to give back)
-        """Give the ledger back. What this process still holds is posted as spent."""
+    def close(self) -> None:  # noqa: B027  (a ledger may have nothing to close)
+        """Close the ledger. What this process still holds is posted as spent."""
 
     def recover(self) -> int:
         """Post the holds of dead processes as spent, and close their accounts. Returns how many holds that were."""
@@ -120,7 +120,7 @@ class Ledger(ABC):
         return account.id
 
     def _check_may_add(self, *, opening: bool = False) -> None:  # noqa: B027  (a ledger may have nothing to look at)
-        """Before anything new is set aside. LedgerError where that must not be now. opening: an account."""
+        """Raise LedgerError where nothing new may be set aside now. opening: an account is about to be opened."""
 
     def open(
         self,
@@ -157,7 +157,7 @@ class Ledger(ABC):
                 account.caps, account.carved = escrow.allot(parents, wanted, below, in_full=in_full)
                 if (in_full or ticket is not None) and any(account.carved):
                     check_turn(books, parents, account, ticket)
-                escrow.carve(parents, account)
+                escrow.open_child(parents, account)
                 put_accounts(books, parents)
             books.put_account(account)
             if ticket is not None:
@@ -188,7 +188,7 @@ class Ledger(ABC):
             return books.renew_ticket(ticket)
 
     def leave_line(self, ticket: int) -> None:
-        """Give the place up."""
+        """Give up the place in line."""
         with self._transaction() as books:
             books.drop_ticket(ticket)
         self.changes.notify()
@@ -216,7 +216,7 @@ class Ledger(ABC):
             chain = chain_of(books, account_id)
             grant = decide_replacing(books, chain, bid, replacing)
             _check_amounts(*grant.amounts)
-            escrow.place(chain, grant.amounts, reserve=reserve)
+            escrow.place_hold(chain, grant.amounts, reserve=reserve)
             purpose: HoldPurpose = "reserve" if reserve else "call"
             books.put_hold(HoldEntry(hold_id, account_id, self.worker, model, grant.amounts, purpose))
             put_accounts(books, chain)
@@ -256,18 +256,18 @@ class Ledger(ABC):
     def settle_eventually(
         self, hold_id: str, spent: Amounts, *, state: HoldState = "settled", overrun: bool = False
     ) -> HoldEntry | None:
-        """As `settle`, but where the ledger cannot be written now: then later (Backlog), and None is returned."""
-        return self.backlog.finish(
+        """As `settle`, but later, where the ledger cannot be written now (Backlog): None is returned then."""
+        return self.backlog.run_or_keep(
             f"the end of call {hold_id[:12]}", lambda: self.settle(hold_id, spent, state=state, overrun=overrun)
         )
 
     def close_eventually(self, account_id: str) -> Amounts | None:
-        """As `close_account`, but where the ledger cannot be written now: then later (Backlog), and None comes back."""
-        return self.backlog.finish(f"the closing of {account_id[:20]}", lambda: self.close_account(account_id))
+        """As `close_account`, but later, where the ledger cannot be written now (Backlog): None is returned then."""
+        return self.backlog.run_or_keep(f"the closing of {account_id[:20]}", lambda: self.close_account(account_id))
 
     def leave_line_eventually(self, ticket: int) -> None:
         """As `leave_line`, but later where the ledger cannot be written now."""
-        self.backlog.finish(f"leaving the line as number {ticket}", lambda: self.leave_line(ticket))
+        self.backlog.run_or_keep(f"leaving the line as number {ticket}", lambda: self.leave_line(ticket))
 
     def account(self, account_id: str) -> Account | None:
         """A copy of the account as it is now; None if there is none."""

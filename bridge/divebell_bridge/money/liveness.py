@@ -1,7 +1,7 @@
 """Whether a process that shares a ledger is still alive, without heartbeats: it holds a lock on a file of its own.
 
 The operating system lets go of the lock when the process dies, however it dies. Guaranteed: a process that is alive is
-never taken for dead, also from another container on the same machine, where process numbers would mislead. Not
+never taken for dead, not even from another container on the same machine, where process numbers would mislead. Not
 guaranteed: anything between machines; a ledger's file belongs on a local disk (SQLite's WAL needs that too).
 And a process whose file was deleted is taken for dead, until it notices and makes another.
 """
@@ -36,7 +36,8 @@ class ProcessLock:
             raise OSError(f"{path} is locked by another process")
 
     def is_in_place(self) -> bool:
-        """Whether others can still see it: the file may have been deleted by hand, or by what tidies folders up."""
+        """Whether others can still see it: the file may have been deleted by hand, or by a program that cleans folders
+        up."""
         return self._file is not None and is_same_file(self.path, os.fstat(self._file))
 
     def close(self) -> None:
@@ -63,7 +64,7 @@ def is_alive(path: Path) -> bool:
     except FileNotFoundError:
         return False
     except OSError:
-        return True  # it is not known, and money is not to be taken from the living
+        return True  # unknown: the money of a living process must not be posted as spent
     try:
         return not try_lock(file)
     finally:

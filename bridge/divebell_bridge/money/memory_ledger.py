@@ -29,15 +29,17 @@ class MemoryLedger(Ledger):
 
 
 class _MemoryBooks:
-    """The accounts themselves. What a transaction changes is changed at once; `put` only has to know what is new."""
+    """The accounts themselves. A transaction changes them in place, so `put_account` and `put_hold` only add what is
+    new."""
 
     def __init__(self) -> None:
         self._accounts: dict[str, Account] = {}
         self._children: dict[str, set[str]] = {}
         self._holds: dict[str, HoldEntry] = {}
-        self._of_account: dict[str, set[str]] = {}
+        self._holds_of_account: dict[str, set[str]] = {}
         self._tickets: dict[int, tuple[str, float]] = {}
-        """By number, in the order in which they were taken: for whose money, and until when it is good."""
+        """By number, in the order in which they were taken: the root account that it waits for, and until when it
+        counts."""
         self._last_ticket = 0
 
     def account(self, account_id: str) -> Account | None:
@@ -56,10 +58,10 @@ class _MemoryBooks:
     def put_hold(self, entry: HoldEntry) -> None:
         if entry.id not in self._holds:
             self._holds[entry.id] = entry
-            self._of_account.setdefault(entry.account, set()).add(entry.id)
+            self._holds_of_account.setdefault(entry.account, set()).add(entry.id)
 
     def open_holds(self, account_id: str) -> list[HoldEntry]:
-        entries = [self._holds[hold_id] for hold_id in self._of_account.get(account_id, ())]
+        entries = [self._holds[hold_id] for hold_id in self._holds_of_account.get(account_id, ())]
         return [entry for entry in entries if entry.state == "held"]
 
     def open_children(self, account_id: str) -> list[Account]:
@@ -84,7 +86,9 @@ class _MemoryBooks:
 
     def first_ticket(self, root: str) -> int | None:
         now = time.monotonic()
-        return next((number for number, (of, until) in self._tickets.items() if of == root and until >= now), None)
+        return next(
+            (number for number, (waits_for, until) in self._tickets.items() if waits_for == root and until >= now), None
+        )
 
     def renew_ticket(self, ticket: int) -> bool:
         if ticket not in self._tickets:
@@ -105,6 +109,6 @@ class _MemoryBooks:
         while below:
             each = below.pop()
             below.extend(self._children.pop(each, ()))
-            for hold_id in self._of_account.pop(each, ()):
+            for hold_id in self._holds_of_account.pop(each, ()):
                 del self._holds[hold_id]
             del self._accounts[each]

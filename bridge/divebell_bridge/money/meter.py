@@ -7,7 +7,7 @@ error, a cancellation, a reply without usage), or nothing where the call surely 
 Guaranteed: `spent + held <= cap` at every moment, for dollars, tokens and calls, over a run and all its children, from
 any number of threads (ledger.py); so that a run's cost never exceeds its cap under the rate card, given a provider that
 honours the output limit it was sent and bills by byte-level tokens. Where a provider reports more than it was allowed,
-the truth is booked, and the run takes no more calls.
+what it reports is booked, and the run takes no more calls.
 
 Not guaranteed: to use the budget up. Whoever calls `hold` waits where `waiting_helps` says so (calls/metered_calls.py).
 """
@@ -250,7 +250,7 @@ class Meter:
             meter = meter._parent
 
     def _count(self, model: str, booked: Tally) -> None:
-        """Into this run's tally, and its parents'. The lock is held."""
+        """Add it to the tally of this run, and of its parents. The lock is held."""
         meter: Meter | None = self
         while meter is not None:
             meter._total.add(booked)
@@ -258,7 +258,7 @@ class Meter:
             meter = meter._parent
 
     def note(self, model: str, booked: Tally) -> None:
-        """Count an answer that needed no call. It does not count against caps."""
+        """Count an answer that needed no call, for `summary`. It does not count against caps."""
         with self._lock:
             self._count(model, booked)
 

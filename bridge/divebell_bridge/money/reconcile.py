@@ -19,8 +19,8 @@ class Reconciled:
     """What `reconcile` did: of `processes` that had died, `calls` were posted as spent for `spent`.
 
     accounts: runs and children that were open, and are closed. released: what was kept back for their last calls.
-    left: holds that could not be closed, of processes that are gone. alive, alive_calls, alive_held: who is at work,
-    and holds money rightly.
+    left: holds that could not be closed, of processes that are gone. alive, alive_calls, alive_held: the living
+    processes, which hold money rightly.
     """
 
     processes: int

@@ -4,7 +4,7 @@ How spending is reported. A run's allotment is held in its tenant's account unti
 an account's `spent` includes what open runs and children below have spent so far, and `held` is only what is not spent
 yet; the sum of the two is the ledger's.
 
-`LedgerReports` is what a store of ledgers has to give for that; sqlite/report.py does. Nothing here opens a file.
+`LedgerReports` is what a store of ledgers must provide for that; sqlite/report.py does. Nothing here opens a file.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -65,7 +65,7 @@ class AccountReport:
 
 @dataclass(frozen=True, slots=True)
 class TenantReport:
-    """A tenant in a line. `left_today` is what its runs may still use today, under both caps; None: no limit."""
+    """A tenant in one row. `left_today` is what its runs may still use today, under both caps; None: no limit."""
 
     name: str
     spent_today: Amounts
@@ -100,7 +100,7 @@ class HoldReport:
 class Totals:
     """The ledger in a few numbers. `held` is for calls in flight, `reserved` for the last calls of open runs.
 
-    died_*: what processes hold and have open that are dead.
+    died_*: what dead processes hold and have open.
     """
 
     tenants: int
@@ -122,7 +122,7 @@ class LedgerReports(Protocol):
     """One look at a ledger, as a context manager: whatever one of them reports is of one moment. Nothing is changed.
 
     location: where the ledger is, for people. workers: the processes by their number, those at work first. is_cut:
-    whether something was left out of what was reported so far, because there was too much of it.
+    whether something was left out of the reports so far, because there was too much.
     Its methods raise LedgerError where the ledger cannot be read.
     """
 
@@ -150,7 +150,7 @@ class LedgerReports(Protocol):
         ...
 
     def tenants(self, *, today: date | None = None) -> list[TenantReport]:
-        """Each tenant in a line, by name."""
+        """Each tenant in one row, by name."""
         ...
 
     def has_tenant(self, name: str) -> bool: ...

@@ -1,4 +1,4 @@
-"""Where ledgers are kept: what each kind of store has to give, and the one place that knows which kinds there are."""
+"""Where ledgers are kept: what each kind of store must provide, and the one place that knows which kinds there are."""
 
 from pathlib import Path
 from typing import Protocol
@@ -11,11 +11,12 @@ class LedgerStore(Protocol):
     """A place where a ledger is kept, or may be."""
 
     def open(self) -> Ledger:
-        """The ledger, for its user: it is made if it is not there, and what dead processes left open is closed."""
+        """Open the ledger to use it. It is created if it does not exist, and what dead processes left open is
+        closed."""
         ...
 
     def read(self) -> LedgerReports:
-        """One look at the ledger, for people. Nothing is made or changed; LedgerError where there is no ledger."""
+        """Open the ledger to report on it. Nothing is created or changed; LedgerError where there is no ledger."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What was used, counted by model, for people to read. Caps are enforced elsewhere (escrow.py)."""
+"""What has been used, counted by model, for people to read. Caps are enforced elsewhere (escrow.py)."""
 
 from dataclasses import dataclass, fields
 
@@ -8,8 +8,8 @@ from divebell_bridge.money.dollars import dollars
 
 @dataclass(slots=True)
 class Tally:
-    """What one model used, or one run in all. `uncertain_*` is the part charged without the provider's word;
-    `memo_calls` were answered from a memo, for nothing, and are not among the `calls`.
+    """What one model used, or one run in all. `uncertain_*` is the part charged without a report from the provider;
+    `memo_calls` were answered from the memo, free of charge, and are not among the `calls`.
 
     `cached_input_tokens` and `cache_write_tokens` are parts of `input_tokens`: what the provider read from its prefix
     cache and wrote to it.

@@ -150,7 +150,7 @@ class Rate:
         )
 
     def with_surcharge(self, percent: int) -> "Rate":
-        """The rate of an endpoint that costs so many percent more, for tokens. Rounded up."""
+        """The rate of an endpoint whose tokens cost `percent` percent more. Rounded up."""
         if type(percent) is not int or not 0 <= percent <= MAX_PERCENT:
             raise ConfigurationError(
                 f"a surcharge must be a whole number of percent from 0 to {MAX_PERCENT:,}, not {percent!r}"
@@ -183,7 +183,7 @@ class Rate:
         return len(sent) + (self.max_tokens_per_byte - 1) * beyond_ascii
 
     def hold_picodollars(self, input_tokens: int, output_tokens: int) -> int:
-        """The most that a call of at most so many tokens can cost. It never falls as either number grows."""
+        """The most that a call with at most these tokens can cost. It never falls as either number grows."""
         most = 0
         for inputs, rate in self._reachable(input_tokens):
             most = max(most, inputs * rate._dearest_input_picodollars + output_tokens * rate.output_picodollars)
@@ -198,10 +198,10 @@ class Rate:
         *,
         service_tier: str = "",
     ) -> int:
-        """What a call of exactly so many tokens costs; the cached and the written ones are among `input_tokens`. In a
-        service tier that it does not know, the dearest that it knows.
+        """What a call with exactly these tokens costs; the cached and the written ones are among `input_tokens`. A
+        service tier without a price here costs as much as the dearest with one.
 
-        Where they are more than these, the numbers cannot be true, and all of the input costs the dearest it may.
+        More cached and written tokens than input cannot be true: then all of the input costs the dearest that it may.
         ConfigurationError for a number below 0.
         """
         if min(input_tokens, output_tokens, cached_input_tokens, cache_write_tokens) < 0:
@@ -224,7 +224,7 @@ class Rate:
     def output_tokens_within(self, picodollars: int, input_tokens: int) -> int | None:
         """The most output tokens for which the hold, with that input, fits into `picodollars`.
 
-        None: as many as one likes, for output is free. 0 also where not even the input fits.
+        None where output is free, and so any number fits. 0 also where not even the input fits.
         """
         most: int | None = None
         if picodollars < self.request_picodollars:
@@ -240,7 +240,8 @@ class Rate:
         return most
 
     def _reachable(self, input_tokens: int) -> "list[tuple[int, Rate]]":
-        """Each rate that a call of at most so much input may be charged at, with the most input it can have then."""
+        """Each rate that a call with at most `input_tokens` may be charged at, with the most input that it can have
+        then."""
         reachable: list[tuple[int, Rate]] = []
         rate = self
         for tier in self.long_prompts:
@@ -264,7 +265,7 @@ class Rate:
 
 
 def _percent(picodollars: int, percent: int) -> int:
-    """So many percent of it, rounded up."""
+    """That percentage of the amount, rounded up."""
     return -(-picodollars * percent // 100)
 
 

@@ -126,7 +126,7 @@ class SQLiteBooks:
         self._db.execute("DELETE FROM tickets WHERE ticket = ?", (ticket,))
 
     def drop_closed(self, account: Account) -> None:
-        """All is kept for a while; SQLiteLedger forgets it by its age."""
+        """Nothing: everything is kept for a while, and SQLiteLedger deletes it by its age."""
 
     def flush(self) -> None:
         now = now_text()
@@ -167,12 +167,12 @@ def _storable(name: str) -> str:
 
 
 def now_text() -> str:
-    """The time of UTC as the tables have it: texts that sort as the times do."""
+    """Now, in UTC, as the tables store times: texts that sort as the times do."""
     return text_of_time(datetime.now(UTC))
 
 
 def text_of_time(time: datetime) -> str:
-    """That time as the tables have it."""
+    """A time as the tables store it."""
     return time.isoformat(timespec="milliseconds")
 
 

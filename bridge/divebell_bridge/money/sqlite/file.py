@@ -1,4 +1,4 @@
-"""Opening a SQLite ledger's file: connections, the way of old files to this version's tables, errors in our words."""
+"""Opening a SQLite ledger's file: connections, migration of older files, and SQLite's errors as LedgerErrors."""
 
 import os
 import sqlite3
@@ -16,7 +16,7 @@ OPEN_BUSY_SECONDS = 10.0  # another process may be creating the file, or migrati
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """A connection to a ledger's file; a new file is for its owner alone. LedgerError where no file can be there,
+    """A connection to a ledger's file; only its owner may read a new file. LedgerError where no file can be there,
     sqlite3.Error or OSError if it cannot be opened."""
     if path.is_dir():
         raise LedgerError(f"{path} is a folder: name a file in it, such as {path / 'ledger.db'}")
@@ -65,7 +65,8 @@ def _expected_tables() -> frozenset[tuple[str, str]]:
 
 
 def _write_ahead(db: sqlite3.Connection, path: Path) -> None:
-    """Use the WAL. Others that open the file just now may be in the way, and SQLite does not wait for them here."""
+    """Switch to the WAL. Another process that opens the file now may be in the way, and SQLite does not wait for it
+    here."""
     until = time.monotonic() + OPEN_BUSY_SECONDS
     while True:
         try:
@@ -88,7 +89,7 @@ def transaction(db: sqlite3.Connection, kind: str) -> Iterator[None]:
         yield
         db.execute("COMMIT")
     except BaseException:
-        if db.in_transaction:  # a full disk, for one, has ended it already
+        if db.in_transaction:  # a full disk, for example, has ended it already
             with suppress(sqlite3.Error):
                 db.execute("ROLLBACK")
         raise
@@ -135,7 +136,7 @@ _MAY_PASS = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN"
 
 
 def _may_pass(error: sqlite3.OperationalError) -> bool:
-    """Whether the same may succeed later: a disk that is full, a drive that is away, rights that were taken."""
+    """Whether the same may succeed later: the disk is full, the drive is away, or permissions have changed."""
     return getattr(error, "sqlite_errorname", "").startswith(_MAY_PASS)
 
 

@@ -125,7 +125,7 @@ class SQLiteLedger(Ledger):
             self._forget(1)
 
     def close(self) -> None:
-        """Post what this ledger still holds as spent, and give the file back."""
+        """Post what this ledger still holds as spent, and close the file."""
         if self._process == os.getpid():
             self.backlog.finish_all()
         with self._lock:

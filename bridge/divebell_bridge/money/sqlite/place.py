@@ -6,9 +6,9 @@ run -v budgets.db:/data/budgets.db`) are then two ledgers. Each spends the whole
 other's file. Symbolic links do no harm: they are followed before anything is opened.
 
 Guaranteed, on Linux: a file with a second name, and one that is a mount point, are refused. Elsewhere only the second
-name is seen. Not guaranteed: anything of the other place, which cannot be seen from here; nor of network drives, where
-what is beside the file may be there, and the locks on it not work. Where what is beside the file is removed while it
-is open, this is seen before more is lent; by whoever opens it then, it is not.
+name is seen. Not guaranteed: anything about the other path, which cannot be seen from here, nor about network drives,
+where the files beside the ledger may be visible while locks on them do not work. If those files are removed while the
+ledger is open, a process that has it open notices before it holds more; one that opens the ledger then does not.
 """
 
 import os
@@ -23,7 +23,7 @@ _ESCAPED = re.compile(rb"\\([0-7]{3})")
 
 
 def check_place(path: Path) -> os.stat_result:
-    """What the file is. LedgerError where it is in more places than one; OSError where it is not there."""
+    """The file's status. LedgerError where it is in more places than one; OSError where it does not exist."""
     status = check_names(path)
     if os.fsencode(path) in mount_points():
         raise LedgerError(
@@ -41,7 +41,7 @@ def newest_entries(path: Path) -> dict[Path, os.stat_result]:
 
 
 def check_names(path: Path) -> os.stat_result:
-    """As `check_place`, but for mounts, which take longer to look up."""
+    """As `check_place`, but without looking at mounts, which takes longer."""
     status = path.stat()
     if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
         raise LedgerError(

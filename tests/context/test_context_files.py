@@ -47,7 +47,7 @@ def test_an_ascii_or_binary_file_is_mapped_and_not_copied(tmp_path: Path) -> Non
     path.write_text("mapped " * 10_000)
     for context in (Context.of(path), Context.from_file(path, binary=True)):
         assert context.shared is not None
-        assert context.shared.region.mapped
+        assert context.shared.region.is_mapped
         assert os.fstat(mapped_file(context)).st_ino == path.stat().st_ino
     copied = Context.from_file(path, copy=True)
     assert copied.shared is not None

@@ -21,10 +21,10 @@ PAGE = mmap.PAGESIZE
 def test_a_region_is_mapped_or_copied_as_asked(engine: Engine) -> None:
     copied = os.environ.get("DIVEBELL_COPY_PAGES") == "1"
     assert isinstance(engine.runtime, InProcessRuntime)
-    assert engine.runtime.image(is_reproducible=False).region.mapped != copied
+    assert engine.runtime.image(is_reproducible=False).region.is_mapped != copied
     context = Context.of("text")
     assert context.shared is not None
-    assert context.shared.region.mapped != copied
+    assert context.shared.region.is_mapped != copied
 
 
 def test_cells_contexts_and_answers(engine: Engine) -> None:

@@ -6,9 +6,9 @@ width that CPython itself would use (texts.py), and each sandbox maps those page
 (runtime/context_pages.py). An ASCII or binary file is not even read into memory: its own pages are mapped.
 
 Not guaranteed: that a *mapped file* stays as it is. Whoever may write the file changes it under the guest's eyes, and
-if it is cut short, the guest's cell crashes when it reads there (the cell, not the process: signals.py). `copy=True`
-reads the file into sealed memory instead. Lists, dicts, numbers and texts under 128 bytes (layout.py) are carried over
-by value, into each sandbox: there they are the guest's own, which it may change for itself.
+if it is cut short, the guest's cell crashes when it reads there (the cell, not the process: runtime/sigbus.py).
+`copy=True` reads the file into sealed memory instead. Lists, dicts, numbers and texts under 128 bytes (layout.py) are
+carried over by value, into each sandbox: there they are the guest's own, which it may change for itself.
 """
 
 from collections.abc import Callable, Sequence
@@ -207,7 +207,7 @@ class Context:
         return Context(share_skeleton(skeleton, region))
 
     def digest(self) -> str:
-        """A hash of all of it, which tells this context from others."""
+        """A hash of all of it, which distinguishes this context from others."""
         hashed = sha256(msgpack.packb(self._skeleton, unicode_errors="surrogatepass"))
         if self._region is not None:
             for at in range(0, self._region.length, _HASHED_BYTES):
@@ -215,16 +215,16 @@ class Context:
         return hashed.hexdigest()
 
     def copy_out(self) -> object:
-        """The context as plain data of the host's own: what its user gave, copied out of the shared pages."""
+        """The context as plain data of the host: what its user passed in, copied out of the shared pages."""
         return _copy_out(self._skeleton, self._region)
 
     def describe(self) -> str:
-        """One line of what a model should know of the context before it looks: its type and sizes, for documents and
-        records how many, how long and under which keys or fields. Names are bounded and escaped."""
+        """One line about the context for a model that has not looked at it yet: its type and size; for documents and
+        records how many there are, how long, and with which keys or fields. Names are bounded and escaped."""
         return describe(self._skeleton, self._region)
 
     def preview(self, characters: int = 500) -> str:
-        """The beginning of the context as text, at most so many characters, with all but plain characters escaped."""
+        """The beginning of the context as text, at most `characters` long, with all but plain characters escaped."""
         return preview(self._skeleton, self._region, max(characters, 0))
 
 

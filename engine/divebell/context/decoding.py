@@ -70,7 +70,7 @@ class ByteSource(Protocol):
 
 @dataclass(frozen=True)
 class MemoryBytes:
-    """Bytes in memory as a Source."""
+    """Bytes in memory as a ByteSource."""
 
     data: bytes
     name: str
@@ -85,7 +85,7 @@ class MemoryBytes:
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
-    """How bytes are read as text, and what was found on the way.
+    """How bytes are read as text, and what reading them once has shown.
 
     skipped_bytes: a byte order mark at the beginning. errors: "strict", or "replace" where some bytes are not of that
     encoding. characters, kind: the text's length, and the form that holds it (texts.py). notes: what its user should
@@ -116,7 +116,7 @@ def decode(data: bytes, name: str, encoding: str | None = None) -> tuple[str, tu
 
 
 def join(pieces: Iterable[str]) -> str:
-    """The text of its pieces, in memory once and a part of it: "".join would have all pieces beside the text.
+    """The text that the pieces make. It and a tenth of it are in memory: "".join would hold all pieces beside the text.
 
     CPython lets a str grow in place where nobody else holds it. It may have to move it, so it grows by a tenth or more.
     """
@@ -155,16 +155,16 @@ def choose_decoding(source: ByteSource, encoding: str | None = None) -> Decoding
         if wide is None:
             raise _binary(name)
         return _measure(source, wide, f"{name} is not UTF-8: read as {wide.upper()}")
-    tally = _Tally()
+    measurement = _Measurement()
     try:
-        return tally.of(source, "utf-8", 0, "strict")
+        return measurement.measure(source, "utf-8", 0, "strict")
     except UnicodeDecodeError:
-        at = tally.valid_bytes
+        at = measurement.valid_bytes
     start = max(at - 1024, 0)
     if _is_binary(source.slice(start, start + SAMPLE_BYTES)):
         raise _binary(name)
-    damaged = _Tally()
-    decoding = damaged.of(source, "utf-8", 0, "replace", _damage_note(name, "UTF-8"))
+    damaged = _Measurement()
+    decoding = damaged.measure(source, "utf-8", 0, "replace", _damage_note(name, "UTF-8"))
     if damaged.sampled_beyond_ascii >= 4 * damaged.replaced:
         return decoding
     guessed_encoding = _guess(source, at)
@@ -176,13 +176,13 @@ def choose_decoding(source: ByteSource, encoding: str | None = None) -> Decoding
 def _measure(source: ByteSource, encoding: str, note: str = "", *, skipped_bytes: int = 0) -> Decoding:
     notes = (note,) if note else ()
     try:
-        return _Tally().of(source, encoding, skipped_bytes, "strict", *notes)
+        return _Measurement().measure(source, encoding, skipped_bytes, "strict", *notes)
     except UnicodeDecodeError:
         damage = _damage_note(quote(source.name), _NAMES.get(encoding, encoding.upper()))
-        return _Tally().of(source, encoding, skipped_bytes, "replace", *notes, damage)
+        return _Measurement().measure(source, encoding, skipped_bytes, "replace", *notes, damage)
 
 
-class _Tally:
+class _Measurement:
     """Counts what a text has, in one pass over its source."""
 
     def __init__(self) -> None:
@@ -190,7 +190,7 @@ class _Tally:
         self.valid_bytes = 0  # how many bytes there are before the first that cannot be decoded
         self._kind = 0
 
-    def of(self, source: ByteSource, encoding: str, skipped_bytes: int, errors: str, *notes: str) -> Decoding:
+    def measure(self, source: ByteSource, encoding: str, skipped_bytes: int, errors: str, *notes: str) -> Decoding:
         """The decoding with this encoding. `{count}` in a note is the number of characters that were replaced.
         UnicodeDecodeError where `errors` is "strict" and a byte is not of the encoding."""
         for text in _decode(source, encoding, skipped_bytes, errors, self):
@@ -211,21 +211,21 @@ class _Tally:
 
 
 def _decode(
-    source: ByteSource, encoding: str, skipped_bytes: int, errors: str, tally: "_Tally | None" = None
+    source: ByteSource, encoding: str, skipped_bytes: int, errors: str, measurement: "_Measurement | None" = None
 ) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder(encoding)(errors)
     before = skipped_bytes
     for chunk in source.chunks(skipped_bytes):
-        pending = len(decoder.getstate()[0]) if tally is not None else 0
+        pending = len(decoder.getstate()[0]) if measurement is not None else 0
         try:
             yield decoder.decode(chunk)
         except UnicodeDecodeError as error:
-            if tally is not None:
-                tally.valid_bytes = before - pending + error.start
+            if measurement is not None:
+                measurement.valid_bytes = before - pending + error.start
             raise
         before += len(chunk)
-    if tally is not None:
-        tally.valid_bytes = before - len(decoder.getstate()[0])
+    if measurement is not None:
+        measurement.valid_bytes = before - len(decoder.getstate()[0])
     yield decoder.decode(b"", True)
 
 

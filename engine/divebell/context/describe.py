@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from divebell.context.layout import Reference, fields_of, type_and_length
+from divebell.context.layout import Reference, fields_of, leaves, type_and_length
 from divebell.context.texts import read
 from divebell.runtime.pages import Region
 from divebell.text import clip, printable, quote, quote_some
@@ -32,40 +32,41 @@ def describe(skeleton: Any, region: Region | None) -> str:
     if type_name in ("str", "bytes"):
         line = f"a {type_name} of {length:,} {'characters' if type_name == 'str' else 'bytes'}"
     elif type_name == "list":
-        line = _list(skeleton)
+        line = _describe_list(skeleton)
     else:
-        line = _dict(skeleton)
+        line = _describe_dict(skeleton)
     return clip(line, MAX_DESCRIPTION_CHARACTERS)
 
 
 def preview(skeleton: Any, region: Region | None, characters: int) -> str:
-    """The beginning, at most so many characters: of a text itself, of other things as Python writes them."""
+    """The beginning, at most `characters` long: of a text itself, of other things as Python writes them."""
     if type_and_length(skeleton)[0] == "str":
-        text = printable(_text(skeleton, region, characters), keep="\n")
+        text = printable(_beginning_of(skeleton, region, characters), keep="\n")
     else:
         text = _join(_write_as_python(skeleton, region, characters), characters)
     return clip(text, characters)
 
 
-def _list(items: list[Any]) -> str:
+def _describe_list(items: list[Any]) -> str:
     if not items:
         return "an empty list"
     kinds = Counter(_type_name(item) for item in items)
     if len(kinds) > 1:
         each = ", ".join(f"{count:,} {name}" for name, count in kinds.most_common(6))
-        return f"a list of {len(items):,} items ({each}){_lengths(items)}"
+        return f"a list of {len(items):,} items ({each}){_describe_lengths(items)}"
     (name,) = kinds
     if name != "dict":
-        return f"a list of {len(items):,} {_PLURAL.get(name, name + ' values')}{_lengths(items)}"
+        return f"a list of {len(items):,} {_PLURAL.get(name, name + ' values')}{_describe_lengths(items)}"
     looked_at = items[:LOOKED_AT_RECORDS]
     roles = Counter(record.get("role") for record in looked_at if isinstance(record.get("role"), str))
     if sum(roles.values()) == len(looked_at) and set(roles) <= _ROLES and all("content" in one for one in looked_at):
         counts = ", ".join(f"{count:,} {role}" for role, count in roles.most_common())
-        return f"a list of {len(items):,} chat messages (dicts with 'role' and 'content'; {counts}){_lengths(items)}"
-    return f"a list of {len(items):,} records (dicts) with {_fields(looked_at)}{_lengths(items)}"
+        lengths = _describe_lengths(items)
+        return f"a list of {len(items):,} chat messages (dicts with 'role' and 'content'; {counts}){lengths}"
+    return f"a list of {len(items):,} records (dicts) with {_describe_fields(looked_at)}{_describe_lengths(items)}"
 
 
-def _dict(entries: dict[Any, Any]) -> str:
+def _describe_dict(entries: dict[Any, Any]) -> str:
     if not entries:
         return "an empty dict"
     if set(entries) == {"media_type", "data"} and isinstance(entries["media_type"], str):
@@ -74,12 +75,12 @@ def _dict(entries: dict[Any, Any]) -> str:
     kinds = Counter(_type_name(value) for value in entries.values())
     keys = quote_some([key if isinstance(key, str) else str(key) for key in entries])
     if len(entries) <= _MAX_FIELDS and len(kinds) > 1:
-        return f"a dict with {_fields([entries])}{_lengths(entries.values())}"
+        return f"a dict with {_describe_fields([entries])}{_describe_lengths(entries.values())}"
     values = ", ".join(_PLURAL.get(name, f"{name} values") for name, _ in kinds.most_common(4))
-    return f"a dict of {len(entries):,} entries, keys {keys}, values {values}{_lengths(entries.values())}"
+    return f"a dict of {len(entries):,} entries, keys {keys}, values {values}{_describe_lengths(entries.values())}"
 
 
-def _fields(records: list[dict[Any, Any]]) -> str:
+def _describe_fields(records: list[dict[Any, Any]]) -> str:
     """The fields of records with their types, the most frequent first."""
     counts: Counter[Any] = Counter()
     types: dict[Any, dict[str, None]] = {}
@@ -96,7 +97,7 @@ def _fields(records: list[dict[Any, Any]]) -> str:
     return f"fields {', '.join(parts)}{more}" if parts else "no fields"
 
 
-def _lengths(items: Iterable[Any]) -> str:
+def _describe_lengths(items: Iterable[Any]) -> str:
     """The lengths of the texts in the items, in all; empty where there are no texts."""
     totals = [sum(_text_lengths(item)) for item in items]
     if not any(totals):
@@ -107,25 +108,18 @@ def _lengths(items: Iterable[Any]) -> str:
 
 
 def _text_lengths(item: Any) -> Iterator[int]:
-    if isinstance(item, str):
-        yield len(item)
-    elif isinstance(item, Reference):
-        name, length = type_and_length(item)
-        if name == "str":
-            yield length
-    elif isinstance(item, list):
-        for one in item:
-            yield from _text_lengths(one)
-    elif isinstance(item, dict):
-        for one in item.values():
-            yield from _text_lengths(one)
+    for leaf in leaves(item):
+        if isinstance(leaf, (str, Reference)):
+            name, length = type_and_length(leaf)
+            if name == "str":
+                yield length
 
 
 def _type_name(item: Any) -> str:
     return type_and_length(item)[0] if isinstance(item, Reference) else type(item).__name__
 
 
-def _text(item: Any, region: Region | None, characters: int) -> Any:
+def _beginning_of(item: Any, region: Region | None, characters: int) -> Any:
     """The beginning of a text or bytes."""
     if not isinstance(item, Reference):
         return item[:characters]
@@ -137,7 +131,7 @@ def _text(item: Any, region: Region | None, characters: int) -> Any:
 def _write_as_python(item: Any, region: Region | None, characters: int) -> Iterator[str]:
     """The value as Python writes it, piece by piece, so that only its beginning is made."""
     if isinstance(item, (Reference, str, bytes)):
-        text = repr(_text(item, region, characters))
+        text = repr(_beginning_of(item, region, characters))
         yield printable(text)
     elif isinstance(item, list):
         yield "["

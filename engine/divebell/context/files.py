@@ -11,7 +11,7 @@ from divebell.context.layout import check_size
 from divebell.context.texts import WIDTH, kind_of, pieces_of
 from divebell.errors import ContextError
 from divebell.runtime.pages import Region, can_map
-from divebell.runtime.signals import survive_cut_files
+from divebell.runtime.sigbus import survive_cut_files
 from divebell.text import quote
 
 

@@ -23,9 +23,9 @@ from divebell.runtime.pages import PAGE_BYTES, Region, round_up
 from divebell_bridge.door import wire
 
 MAX_CONTEXT_BYTES = (2 << 30) - (1 << 20)
-"""What one context may take in memory. CPython's lengths are 31 bits in the guest."""
+"""The memory that one context may take. Lengths are 31 bits in the guest's CPython."""
 SHARED_FROM_BYTES = 128
-"""Texts of at least so many bytes are shared; shorter ones are copied into each sandbox."""
+"""Texts of at least this size are shared; shorter ones are copied into each sandbox."""
 BYTES_SHARED_FROM_BYTES = 16 * PAGE_BYTES
 """The same for bytes, each of which costs every sandbox a page of its own."""
 MAX_SHARED_BYTES_OBJECTS = 64
@@ -73,7 +73,7 @@ def check_size(size_bytes: int, what: str) -> None:
 
 
 class _OtherContainer(Exception):
-    """There is a sequence or mapping of another kind than list, tuple and dict."""
+    """The value holds a sequence or mapping other than a list, tuple or dict."""
 
 
 class ContextLayout:
@@ -132,16 +132,16 @@ class ContextLayout:
             return None
         region = Region(self._end, "context")
         pending: list[bytes | memoryview] = []  # short texts are written many at a time
-        written_next: list[str | bytes] = []  # the texts of these pieces, which are views that do not keep them
+        pending_texts: list[str | bytes] = []  # the texts of these pieces, which are views that do not keep them
         begin = end = 0
         self._texts.reverse()
         while self._texts:  # each is let go as soon as it has been written
             offset, kind, data = self._texts.pop()
-            written_next.append(data)
+            pending_texts.append(data)
             for piece in [data] if isinstance(data, bytes) else pieces_of(data, kind):
                 if max(offset - end, end - begin, len(piece)) > _WRITTEN_AT_ONCE_BYTES:
                     _write(region, begin, pending)
-                    del written_next[:-1]
+                    del pending_texts[:-1]
                     begin = end = offset
                 if offset > end:
                     pending.append(bytes(offset - end))
@@ -182,44 +182,45 @@ def _cannot_be_carried(error: wire.WireError) -> ContextError:
     return ContextError(f"the context cannot be carried into the sandbox: {error}{hint}")
 
 
-def references(skeleton: Any) -> Iterator[Reference]:
-    """All references in a skeleton, in the order of their texts."""
-    if isinstance(skeleton, Reference):
-        yield skeleton
-    elif isinstance(skeleton, list):
+def leaves(skeleton: Any) -> Iterator[Any]:
+    """All values in a skeleton that are neither a list nor a dict, in order. Keys are not among them."""
+    if isinstance(skeleton, list):
         for item in skeleton:
-            yield from references(item)
+            yield from leaves(item)
     elif isinstance(skeleton, dict):
         for item in skeleton.values():
-            yield from references(item)
+            yield from leaves(item)
+    else:
+        yield skeleton
 
 
 def make_pages(skeleton: Any, region: Region | None) -> ContextPages:
     """What a guest maps of a skeleton: only what it refers to can be seen of the region."""
     start = end = 0
     bytes_at = []
-    for number, reference in enumerate(references(skeleton)):
+    references = (leaf for leaf in leaves(skeleton) if isinstance(leaf, Reference))
+    for number, reference in enumerate(references):
         kind, offset, length = fields_of(reference)
         start, end = offset if number == 0 else start, offset + length * WIDTH[kind]
         if kind == BYTES:
             bytes_at.append(offset)
-    seen = ContextPages(region if end else None, start=start, end=end, bytes_at=tuple(bytes_at))
-    if seen.first_page:
-        skeleton = _count_from(seen.first_page, skeleton)
+    visible = ContextPages(region if end else None, start=start, end=end, bytes_at=tuple(bytes_at))
+    if visible.first_page:
+        skeleton = _rebase(visible.first_page, skeleton)
     try:
         packed = wire.encode(skeleton, is_plain=True)  # it is; and a look at its parts would refuse the references
     except wire.WireError as error:
         raise _cannot_be_carried(error) from None
-    return replace(seen, packed=packed)
+    return replace(visible, packed=packed)
 
 
-def _count_from(first: int, skeleton: Any) -> Any:
+def _rebase(first: int, skeleton: Any) -> Any:
     """The skeleton with offsets that count from the first page that a guest has."""
     if isinstance(skeleton, Reference):
         kind, offset, length = fields_of(skeleton)
         return make_reference(kind, offset - first, length)
     if isinstance(skeleton, list):
-        return [_count_from(first, item) for item in skeleton]
+        return [_rebase(first, item) for item in skeleton]
     if isinstance(skeleton, dict):
-        return {key: _count_from(first, item) for key, item in skeleton.items()}
+        return {key: _rebase(first, item) for key, item in skeleton.items()}
     return skeleton

@@ -38,9 +38,9 @@ def load_several(paths: Iterable[Path]) -> Loaded:
     notes: tuple[str, ...] = ()
     for path in paths:
         entries = find_path_kind(path).entries(path)
-        twice = values.keys() & entries.value.keys()
-        if twice:
-            raise ContextError(f"{min(twice)} is given twice")
+        repeated_paths = values.keys() & entries.value.keys()
+        if repeated_paths:
+            raise ContextError(f"{min(repeated_paths)} is given twice")
         values |= entries.value
         notes += entries.notes
     return Loaded(values, notes)

@@ -1,7 +1,7 @@
 """How CPython keeps a str: in 1, 2 or 4 bytes a character, whichever its widest needs, on the host and in the guest.
 
-The forms are told apart by `kind`, the number that wasm/ABI.md gives them. Strings of different kinds are never equal
-to CPython, so everything here names the narrowest that fits, for a part of a text too.
+`kind`, a number from wasm/ABI.md, says which form it is. Strings of different kinds are never equal
+to CPython, so everything here uses the narrowest that fits, also for a part of a text.
 """
 
 import ctypes
@@ -76,14 +76,14 @@ def narrowest(region: Region, offset: int, kind: int, length: int) -> int:
 
 
 def _narrowest_of(data: bytes, kind: int) -> int:
-    if kind == UCS4 and (_any(data[2::4]) or _any(data[3::4])):
+    if kind == UCS4 and (_has_nonzero(data[2::4]) or _has_nonzero(data[3::4])):
         return UCS4
-    if kind != LATIN1 and _any(data[1 :: WIDTH[kind]]):
+    if kind != LATIN1 and _has_nonzero(data[1 :: WIDTH[kind]]):
         return UCS2
     return ASCII if data[:: WIDTH[kind]].isascii() else LATIN1
 
 
-def _any(data: bytes) -> bool:
+def _has_nonzero(data: bytes) -> bool:
     return data.count(0) != len(data)
 
 

@@ -7,8 +7,8 @@ page and no object of wasmtime's does.
 
 Guaranteed by every implementation: a guest answers one call at a time, and sees of the host nothing but its context and
 what the door function returns; what `call` returns is at most wire.MAX_MESSAGE_BYTES long; a guest that runs over its
-limits ends, and so does its call; after a GuestError nothing more is asked of that guest, and `close` gives back all
-that it held. Not guaranteed: that the answer is a message, or true. It is the guest's word, and guests are hostile.
+limits ends, and so does its call; after a GuestError nothing more is asked of that guest, and `close` releases all
+that it held. Not guaranteed: that the answer is a message, or true. It comes from the guest, and guests are hostile.
 """
 
 from collections.abc import Callable, Hashable
@@ -56,7 +56,7 @@ class CellTime(Protocol):
         ...
 
     def spend(self, seconds: float) -> None:
-        """Count the seconds as if the guest had computed for so long."""
+        """Count the seconds as if the guest had computed all that time."""
         ...
 
     def interrupt(self) -> None:
@@ -81,14 +81,14 @@ class Guest(Protocol):
     def call(self, request: bytes, door: DoorFunction | None = None) -> bytes:
         """Give the guest a request, and return its answer. Each call has the time and the door calls of the limits.
 
-        Raises GuestError where the guest was lost over it, and MemoryError, with the guest unharmed, where the request
-        does not fit into its memory.
+        Raises GuestError where the guest was lost over it, and MemoryError, which leaves the guest as it was, where the
+        request does not fit into its memory.
         """
         ...
 
     def take_interruption(self) -> BaseException | None:
-        """An exception that came on this thread during a call and could not be raised from it, as a KeyboardInterrupt:
-        once, for the caller to raise when the guest has been dealt with."""
+        """An exception that came on this thread during a call and could not be raised from it, such as a
+        KeyboardInterrupt. It is returned once, for the caller to raise when the guest is no longer running."""
         ...
 
     def checkpoint(self) -> Checkpoint:
@@ -100,7 +100,7 @@ class Guest(Protocol):
         ...
 
     def close(self) -> None:
-        """Give everything back. Not during a call."""
+        """Release all that the guest holds. Not during a call."""
         ...
 
 

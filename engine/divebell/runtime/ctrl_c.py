@@ -29,7 +29,7 @@ class CtrlC:
     def __init__(self, cancel: Callable[[], None]) -> None:
         self._cancel = cancel
         self._applies = threading.get_ident() == threading.main_thread().ident
-        self.came = False
+        self.was_pressed = False
 
     def defer(self) -> None:
         """From now on, only note that Ctrl-C came."""
@@ -47,7 +47,7 @@ class CtrlC:
         return self._applies and threading.get_ident() == threading.main_thread().ident
 
     def _note(self, _signal: int, _frame: FrameType | None) -> None:
-        self.came = True
+        self.was_pressed = True
         self._cancel()
 
 
@@ -60,7 +60,7 @@ def without_ctrl_c() -> Iterator[None]:
         yield
     finally:
         ctrl_c.restore()
-        if ctrl_c.came:
+        if ctrl_c.was_pressed:
             raise KeyboardInterrupt
 
 

@@ -58,7 +58,7 @@ class BootImage:
     layout: GuestLayout
     stack_pointer: int
     id: str = field(default_factory=lambda: secrets.token_hex(8))
-    """Tells it from every other image, those of other processes included."""
+    """Distinguishes it from every other image, including those of other processes."""
 
     @property
     def memory_bytes(self) -> int:

@@ -1,4 +1,4 @@
-"""The runtime that runs guests in this process: one compiled module, an image of each kind, one watchdog.
+"""The runtime that runs guests in this process: one compiled module, one image of each kind, one watchdog.
 
 Guaranteed: nothing is compiled, booted or started before the first guest needs it, and there is no thread while no
 guest runs. Not guaranteed: protection from a fault in wasmtime itself, which would be one in this process.
@@ -20,11 +20,12 @@ class InProcessRuntime:
     """A Runtime.
 
     epochs: whether the guest is compiled with checks that end a runaway cell, which make it about a third slower. By
-    default only where its memory cannot be taken away instead (Windows), or where DIVEBELL_EPOCHS=1."""
+    default only where its memory cannot be taken away instead (Windows), or where DIVEBELL_EPOCHS=1.
+    """
 
     def __init__(self, *, epochs: bool | None = None) -> None:
-        wanted = os.environ.get("DIVEBELL_EPOCHS", "") in ("1", "true", "yes") if epochs is None else epochs
-        self.epochs = wanted or not can_protect()
+        is_requested = os.environ.get("DIVEBELL_EPOCHS", "") in ("1", "true", "yes") if epochs is None else epochs
+        self.epochs = is_requested or not can_protect()
         self._lock = threading.Lock()
         self._module: native.NativeModule | None = None
         self._images: dict[bool, BootImage] = {}
@@ -37,7 +38,7 @@ class InProcessRuntime:
     def spawn(self, spec: GuestSpec, *, state: Checkpoint | None = None, random_key: bytes | None = None) -> Instance:
         """See Runtime.spawn."""
         image = self.image(is_reproducible=spec.is_reproducible)
-        instance = Instance(image, self._watch(), spec.limits, spec.context, epochs=self.epochs)
+        instance = Instance(image, self._get_watchdog(), spec.limits, spec.context, epochs=self.epochs)
         try:
             if state is not None:
                 instance.restore(state)
@@ -65,7 +66,7 @@ class InProcessRuntime:
                     self._images[is_reproducible] = boot(self._module, key)
             return self._images[is_reproducible]
 
-    def _watch(self) -> Watchdog:
+    def _get_watchdog(self) -> Watchdog:
         with self._lock:
             if self._watchdog is None:
                 assert self._module is not None, "a guest has its image first"

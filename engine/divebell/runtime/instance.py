@@ -14,7 +14,7 @@ from divebell.runtime import native
 from divebell.runtime.base import RANDOM_KEY_BYTES, Checkpoint, DoorFunction
 from divebell.runtime.context_pages import ContextPages
 from divebell.runtime.ctrl_c import CtrlC
-from divebell.runtime.pages import WASM_PAGE_BYTES, copy_runs, give_back, lay_runs, protect_nothing
+from divebell.runtime.pages import WASM_PAGE_BYTES, copy_runs, lay_runs, protect_nothing, zero_memory
 from divebell.runtime.stack import with_guest_stack
 from divebell.runtime.watchdog import Guard, State, Watchdog, set_bits, write_word
 from divebell.thread_clock import can_read_threads
@@ -96,28 +96,28 @@ class Instance:
         context = self._context
         if context is None:
             return
-        self._allow()
+        self._start_clocks()
         if context.packed is None:
-            failed = self._run_export("divebell_attach", context.kind, self._shared_from, context.length)
+            status = self._run_export("divebell_attach", context.kind, self._shared_from, context.length)
         else:
-            failed = self._attach_value(context.packed)
-        if failed & 0xFFFFFFFF == _OUT_OF_MEMORY:
+            status = self._attach_value(context.packed)
+        if status & 0xFFFFFFFF == _OUT_OF_MEMORY:
             raise MemoryError("its lists, dicts and short texts are too many")
-        if failed & 0xFFFFFFFF:
+        if status & 0xFFFFFFFF:
             raise GuestError("the guest could not attach the context", kind="ContextError")
 
     def _attach_value(self, packed: bytes) -> int:
         at = self._image.memory_bytes
         ctypes.memmove(self._native.address + at, packed, len(packed))
-        failed = self._run_export("divebell_attach_value", self._shared_from, at, len(packed))
-        give_back(self._native.address + at, self._shared_from - at)
-        return failed
+        status = self._run_export("divebell_attach_value", self._shared_from, at, len(packed))
+        zero_memory(self._native.address + at, self._shared_from - at)
+        return status
 
     def call(self, request: bytes, door: DoorFunction | None = None) -> bytes:
         """See Guest.call."""
         self._door_function = door or _no_door
         self._calls_left = self._limits.door_calls
-        self._allow()
+        self._start_clocks()
         layout = self._image.layout
         if len(request) <= layout.mailbox_bytes:
             at = layout.mailbox
@@ -127,10 +127,10 @@ class Instance:
                 raise MemoryError(f"{len(request):,} bytes do not fit into the sandbox's memory limit")
         self._check_range(at, len(request))
         ctypes.memmove(self._native.address + at, request, len(request))
-        answered = self._run_export("divebell_dispatch", at, len(request))
-        return self._read_answer(answered >> 32 & 0xFFFFFFFF, answered & 0xFFFFFFFF)
+        place_and_length = self._run_export("divebell_dispatch", at, len(request))
+        return self._read_answer(place_and_length >> 32 & 0xFFFFFFFF, place_and_length & 0xFFFFFFFF)
 
-    def _allow(self) -> None:
+    def _start_clocks(self) -> None:
         limits = self._limits
         wall_factor = limits.wall_factor if can_read_threads else 1.0
         self.time.allow(limits.cell_seconds, limits.grace_seconds, wall_factor)
@@ -163,15 +163,15 @@ class Instance:
             ctrl_c.defer()
             returned = with_guest_stack(lambda: self._enter(name, *arguments), self.time.expire)
             if not self.time.leave():
-                raise self._killed()
+                raise self._make_killed_error()
             return returned
         except native.GuestTrap as trap:
-            raise self._lost(trap) from None
+            raise self._explain_trap(trap) from None
         finally:
             ctrl_c.restore()
             self.time.leave()
             self._watchdog.remove(self.time)
-            if ctrl_c.came:
+            if ctrl_c.was_pressed:
                 self._interruption = KeyboardInterrupt()
 
     def _enter(self, name: str, *arguments: int) -> int:
@@ -183,7 +183,7 @@ class Instance:
         finally:
             self.time.leave()
 
-    def _killed(self) -> GuestError:
+    def _make_killed_error(self) -> GuestError:
         limits = self._limits
         return GuestError(
             f"the cell ran longer than its limit of {limits.time_sentence}, did not heed the interrupt, "
@@ -191,9 +191,9 @@ class Instance:
             kind="Killed",
         )
 
-    def _lost(self, trap: native.GuestTrap) -> GuestError:
+    def _explain_trap(self, trap: native.GuestTrap) -> GuestError:
         if not self.time.leave():
-            return self._killed()
+            return self._make_killed_error()
         if trap.code == "STACK_OVERFLOW":
             return GuestError("the cell used up the interpreter's stack", kind="StackOverflow")
         last_words = images.last_words(self._native, self._image.layout)
@@ -209,23 +209,23 @@ class Instance:
         """The guest calls: see wasm/ABI.md, `divebell.call`. Nothing that it passes can make this raise; if Ctrl-C
         does, the guest is killed, because its guard may be in the wrong state."""
         try:
-            return self._answered(request, length, response, capacity)
+            return self._answer_in_host_state(request, length, response, capacity)
         except BaseException as raised:
             self._interruption = raised
             self.time.expire()
             self.time.enter()
             return -1
 
-    def _answered(self, request: int, length: int, response: int, capacity: int) -> int:
+    def _answer_in_host_state(self, request: int, length: int, response: int, capacity: int) -> int:
         if not self.time.leave():
             return -1
         if not self._is_private(request, length) or not self._is_private(response, capacity):
-            answered = -1
+            answer_length = -1
         else:
-            answered = self._answer(request, length, response, capacity)
-        return answered if self.time.enter() else -1
+            answer_length = self._answer_request(request, length, response, capacity)
+        return answer_length if self.time.enter() else -1
 
-    def _answer(self, request: int, length: int, response: int, capacity: int) -> int:
+    def _answer_request(self, request: int, length: int, response: int, capacity: int) -> int:
         base = self._native.address
         self._calls_left -= 1
         if self._calls_left < 0:

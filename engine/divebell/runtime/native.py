@@ -41,7 +41,7 @@ class GuestTrap(Exception):
 
 
 def make_engine(*, epochs: bool) -> wasmtime.Engine:
-    """A wasmtime engine with every feature off that the guest does not use."""
+    """A wasmtime engine in which every feature that the guest does not use is off."""
     config = wasmtime.Config()
     ffi.wasmtime_config_async_stack_size_set(config.ptr(), 4 * WASM_STACK_BYTES)
     config.max_wasm_stack = WASM_STACK_BYTES
@@ -241,6 +241,6 @@ class NativeInstance:
         return int(values[0].i64)
 
     def close(self) -> None:
-        """Give the memory back. The instance must not be running."""
+        """Release the memory. The instance must not be running."""
         with without_ctrl_c():
             self._store.close()

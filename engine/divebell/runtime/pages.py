@@ -71,7 +71,7 @@ def can_map() -> bool:
 
 
 def protect_nothing(address: int, length: int) -> None:
-    """Take memory away: every later access faults. Only for the watchdog; POSIX only."""
+    """Make memory inaccessible: every later access faults. Only for the watchdog; POSIX only."""
     _check(_libc.mprotect(address, length, 0), "mprotect")
 
 
@@ -85,8 +85,8 @@ def protect_read_only(address: int, length: int) -> None:
         _check(_libc.mprotect(address, length, mmap.PROT_READ), "mprotect")
 
 
-def give_back(address: int, length: int) -> None:
-    """Make anonymous memory zero again; where the machine can, without keeping pages for it."""
+def zero_memory(address: int, length: int) -> None:
+    """Set anonymous memory to zeros again; on Linux, by giving its pages back to the system."""
     if sys.platform == "linux":
         _check(_libc.madvise(address, length, mmap.MADV_DONTNEED), "madvise")
     else:
@@ -124,7 +124,7 @@ class Region:
         return cls(length, "file", file=file)
 
     @property
-    def mapped(self) -> bool:
+    def is_mapped(self) -> bool:
         return self._file is not None
 
     def write(self, offset: int, data: "bytes | memoryview") -> None:
@@ -133,8 +133,8 @@ class Region:
         if self._file is not None:
             view = memoryview(data)
             while view:
-                done = os.pwrite(self._file, view[: 1 << 30], offset)
-                view, offset = view[done:], offset + done
+                written_bytes = os.pwrite(self._file, view[: 1 << 30], offset)
+                view, offset = view[written_bytes:], offset + written_bytes
         else:
             assert self._buffer is not None
             self._buffer[offset : offset + len(data)] = data
@@ -189,8 +189,8 @@ class Region:
 
     def _map(self, address: int, protection: int, flags: int, start: int = 0, length: int | None = None) -> None:
         size = round_up(max(self.length if length is None else length, 1))
-        got = _libc.mmap(address, size, protection, flags | _MAP_FIXED, self._file, start)
-        if got != address:
+        mapped_at = _libc.mmap(address, size, protection, flags | _MAP_FIXED, self._file, start)
+        if mapped_at != address:
             raise OSError(ctypes.get_errno(), f"mmap: {os.strerror(ctypes.get_errno())}")
 
     def _used_runs(self) -> Iterator[tuple[int, bytes]]:

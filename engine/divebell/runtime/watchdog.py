@@ -12,7 +12,7 @@ with). Elsewhere, or with DIVEBELL_EPOCHS=1, the module is compiled with epoch c
 Guaranteed: memory is taken away only while the guest itself runs. A `Guard` knows at each moment whether guest or host
 code is running; the host reads guest memory only in the states in which the watchdog keeps off, and a killed guard
 refuses the host's next access. This needs a guest without bulk-memory instructions, which wasmtime would carry out in
-host code (memory_operations.c of the guest). Not guaranteed: the moment. It is late by what scheduler and GIL make it.
+host code (memory_operations.c of the guest). Not guaranteed: the exact moment. The scheduler and the GIL may delay it.
 
 Which clock: the processor time of the thread that runs the guest, so that a busy machine does not end an innocent cell
 (thread_clock.py). Beside it a wider bound in wall time, `wall_factor` times as long, for a guest that does not get to
@@ -34,7 +34,7 @@ REPEAT_SECONDS = 0.02
 # A guest that shares its core has used less time than has passed, so a look may come too early. The next one is this
 # much later at the least.
 LEAST_PAUSE_SECONDS = 0.002
-# The thread ends after so long with nothing to watch.
+# The thread ends after this time with nothing to watch.
 IDLE_SECONDS = 2.0
 
 
@@ -44,7 +44,7 @@ class State(enum.Enum):
     KILLED = "killed"  # the memory is gone: nobody may touch it
 
 
-class _Left:
+class _TimeLeft:
     """The seconds that a cell has left on one clock: until the interrupt, and until the kill. `entered_at` is the
     clock's time when the guest began to run."""
 
@@ -71,8 +71,8 @@ class Guard:
         self._watchdog = watchdog
         self._interrupt = interrupt
         self._kill = kill
-        self._processor = _Left()
-        self._wall = _Left()
+        self._processor = _TimeLeft()
+        self._wall = _TimeLeft()
         self._processor_clock: Callable[[], float] = time.monotonic
 
     @property
@@ -131,7 +131,7 @@ class Guard:
         self._wall.spend(seconds)
 
     def check(self, now: float) -> float:
-        """Interrupt or kill if it is time. Returns when to look again. Called by the watchdog alone."""
+        """Interrupt or kill if it is time. Returns when to look again. Called only by the watchdog."""
         with self.lock:
             if self.state is not State.GUEST:
                 return math.inf

@@ -71,7 +71,7 @@ class Sandbox:
         self._engine = engine or default_engine()
         self.limits = limits or self._engine.limits
         self._seed = _check_seed(seed)
-        # Before the context is read: what makes mapping its files safe comes with the guest (runtime/signals.py).
+        # Before the context is read: what makes mapping its files safe comes with the guest (runtime/sigbus.py).
         self._engine.runtime.warm(is_reproducible=seed is not None)
         warn_if_a_path(context)
         self._context = None if context is None else Context.of(context)

@@ -25,7 +25,7 @@ KINDS: tuple[ContextKind, ...] = (Text(), Bytes(), *PATH_KINDS, Container())
 
 def find_kind(source: object, *, as_text: bool = False) -> ContextKind | None:
     """The kind of a source; None where a context cannot be made of it. as_text: files of any format are texts."""
-    return next((kind for kind in KINDS if _is_asked(kind, as_text=as_text) and kind.takes(source)), None)
+    return next((kind for kind in KINDS if _may_take(kind, as_text=as_text) and kind.takes(source)), None)
 
 
 def find_path_kind(path: Path) -> PathKind:
@@ -33,5 +33,5 @@ def find_path_kind(path: Path) -> PathKind:
     return next(kind for kind in PATH_KINDS if kind.takes(path))
 
 
-def _is_asked(kind: ContextKind, *, as_text: bool) -> bool:
+def _may_take(kind: ContextKind, *, as_text: bool) -> bool:
     return not (as_text and isinstance(kind, FileFormat))

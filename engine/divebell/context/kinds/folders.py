@@ -100,8 +100,8 @@ def read_folder(
         raise ContextError(f"there is no folder {root}")
     left_out, texts, read_bytes = _LeftOut(), {}, 0
     notes: list[str] = []
-    wanted = [part for part in pattern.split("/") if part not in ("", ".")]
-    paths = sorted({path for path in _walk(root, wanted, left_out) if _matches(path.split("/"), wanted)})
+    pattern_parts = [part for part in pattern.split("/") if part not in ("", ".")]
+    paths = sorted({path for path in _walk(root, pattern_parts, left_out) if _matches(path.split("/"), pattern_parts)})
     if len(paths) > bounds.max_files:
         raise ContextError(
             f"{root} has {len(paths):,} files that match {pattern}, over the limit of {bounds.max_files:,}: "

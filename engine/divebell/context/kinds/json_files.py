@@ -77,14 +77,14 @@ def parse_lines(pieces: Iterable[str], name: str) -> list[Any]:
 def _lines_of(pieces: Iterable[str]) -> Iterator[str]:
     """The lines of a text that is never whole in memory: one character outside of Latin-1 would make it four times as
     long there, while it touches one record only."""
-    begun: list[str] = []
+    line_parts: list[str] = []
     for piece in pieces:
         first, *others = piece.split("\n")
-        begun.append(first)
+        line_parts.append(first)
         for other in others:
-            yield "".join(begun)
-            begun = [other]
-    yield "".join(begun)
+            yield "".join(line_parts)
+            line_parts = [other]
+    yield "".join(line_parts)
 
 
 def parse(text: str, name: str, line: int | None = None) -> Any:
@@ -136,9 +136,9 @@ def _at(line: int | None) -> str:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise _Refused(f"an object has the key {quote(twice)} twice")
+        earlier_keys: set[str] = set()
+        repeated_key = next(key for key, _ in pairs if key in earlier_keys or earlier_keys.add(key))  # type: ignore[func-returns-value]
+        raise _Refused(f"an object has the key {quote(repeated_key)} twice")
     return fields
 
 

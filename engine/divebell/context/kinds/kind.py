@@ -1,7 +1,7 @@
 """What a kind of source is: how it is recognised, and how it becomes plain data that guests share.
 
-A kind decides nothing about what a model is told: that follows from the plain data (describe.py), so that a journal,
-which keeps the data, repeats the same words.
+A kind does not decide what a model reads about the context: that follows from the plain data (describe.py), so that a
+journal, which keeps the data, repeats the same words.
 """
 
 from abc import ABC, abstractmethod
@@ -38,7 +38,7 @@ class ContextKind(ABC):
     def prepare(self, source: Any, notes: Notes = ()) -> Prepared:
         """The source, ready for guests. ContextError where it cannot be read or shared.
 
-        notes: what the caller, who has read the source, has to say of it. A kind that reads by itself has its own.
+        notes: those of a caller that has read the source itself. A kind that reads its source adds its own.
         """
 
 

@@ -3,7 +3,7 @@
 Reading a mapped page beyond a file's end raises SIGBUS. wasmtime turns SIGSEGV inside guest code into a trap, but on
 Linux it leaves SIGBUS alone, and its default is the death of the process: whoever may truncate a context file could end
 every tenant. wasmtime's handler does the right thing for both signals, so it is installed for SIGBUS too. Outside guest
-code the handler falls through to what was there before, as it does for SIGSEGV.
+code it calls the handler that was installed before, as it does for SIGSEGV.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ _installed_in: int | None = None
 
 
 def survive_cut_files() -> bool:
-    """Install the handler, once a process. False where that cannot be done; files are then copied."""
+    """Install the handler, once in each process. False where that cannot be done: files are then copied."""
     global _installed_in
     if not sys.platform.startswith("linux"):
         return False

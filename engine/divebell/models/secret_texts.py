@@ -129,21 +129,21 @@ def _forms(secret: str) -> Iterable[str]:
 
 
 def _without_beginnings(text: str, secret: str, seed: int, instead: str) -> str:
-    """The text without beginnings of the secret that have so many characters or more."""
+    """The text without beginnings of the secret that are at least `seed` characters long."""
     begins = secret[:seed]
     at = text.find(begins)
     if at < 0:
         return text
-    kept: list[str] = []
-    done = 0
+    parts: list[str] = []
+    copied_to = 0
     while at >= 0:
         end = at + seed
         while end < len(text) and end - at < len(secret) and text[end] == secret[end - at]:
             end += 1
-        kept += [text[done:at], instead]
-        done = end
-        at = text.find(begins, done)
-    return "".join([*kept, text[done:]])
+        parts += [text[copied_to:at], instead]
+        copied_to = end
+        at = text.find(begins, copied_to)
+    return "".join([*parts, text[copied_to:]])
 
 
 def _without_masked(text: str, secret: str, instead: str) -> str:
@@ -174,36 +174,36 @@ def _beginning_shown(before: str, secret: str, instead: str) -> int:
 
 
 def _without_pieces(text: str, secret: str, seed: int, instead: str) -> str:
-    """The text without pieces of the secret, from wherever in it, that have so many characters or more. Such a piece
-    has a whole block in it, if the secret is cut into blocks of half that length."""
+    """The text without pieces of the secret, from wherever in it, that are at least `seed` characters long. Such a
+    piece has a whole block in it, if the secret is cut into blocks of half that length."""
     block = max((seed + 1) // 2, -(-len(secret) // MAX_BLOCKS))
     least = max(seed, 2 * block - 1)
     spans: list[tuple[int, int]] = []
     for offset in range(0, len(secret) - block + 1, block):
         spans += _pieces_around(text, secret, (offset, offset + block), least)
-    kept: list[str] = []
-    done = 0
+    parts: list[str] = []
+    copied_to = 0
     for start, end in sorted(spans):
-        if start >= done:
-            kept += [text[done:start], instead]
-        done = max(done, end)
-    return "".join([*kept, text[done:]]) if spans else text
+        if start >= copied_to:
+            parts += [text[copied_to:start], instead]
+        copied_to = max(copied_to, end)
+    return "".join([*parts, text[copied_to:]]) if spans else text
 
 
 def _pieces_around(text: str, secret: str, block: tuple[int, int], least: int) -> Iterable[tuple[int, int]]:
-    """Where in the text that block of the secret is, with so much around it as is the secret's, too."""
-    known = secret[block[0] : block[1]]
-    done = 0
-    at = text.find(known)
+    """Where in the text that block of the secret is, extended by the characters around it that are the secret's too."""
+    block_text = secret[block[0] : block[1]]
+    searched_to = 0
+    at = text.find(block_text)
     while at >= 0:
-        start, end = at, at + len(known)
+        start, end = at, at + len(block_text)
         before, after = block
-        while start > done and before > 0 and text[start - 1] == secret[before - 1]:
+        while start > searched_to and before > 0 and text[start - 1] == secret[before - 1]:
             start, before = start - 1, before - 1
         while end < len(text) and after < len(secret) and text[end] == secret[after]:
             end, after = end + 1, after + 1
         is_piece = end - start >= least
         if is_piece:
             yield start, end
-            done = end
-        at = text.find(known, end if is_piece else at + 1)
+            searched_to = end
+        at = text.find(block_text, end if is_piece else at + 1)

@@ -1,7 +1,7 @@
-"""What a model may say of itself beside the protocol, and what counts where it says nothing.
+"""What a model may say about itself in addition to the protocol, and the defaults where it says nothing.
 
-Each of these protocols is one attribute or method that a Model may have. None is demanded: a model without a key has no
-`secrets`. What a model says here is an adapter's word, so a value of another type counts as if it were not there.
+Each of these protocols is one attribute or method that a Model may have. None is required: a model without a key has no
+`secrets`. These values come from adapters, so a value of another type is ignored.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,8 +28,8 @@ class HasIdentity(Protocol):
 
     @property
     def identity(self) -> str:
-        """What tells it from these: its endpoint, for example. A memo and the limits that an endpoint names go by
-        it. Without one, models are told apart by name."""
+        """What distinguishes it from these: its endpoint, for example. The memo and the limits that an endpoint names
+        are kept by identity. Without one, models are distinguished by name."""
         ...
 
 
@@ -66,7 +66,7 @@ def secrets_of(models: Iterable[object]) -> tuple[str, ...]:
 
 
 def identity_of(model: Model) -> str:
-    """What tells the model from others."""
+    """What distinguishes the model from others."""
     identity = model.identity if isinstance(model, HasIdentity) else None
     return identity if isinstance(identity, str) else model.name
 

@@ -1,4 +1,4 @@
-"""The first messages of a run: what its model has to know, and nothing else."""
+"""The first messages of a run: what its model has to know, and nothing more."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -162,10 +162,14 @@ def _preview(preview: str | None) -> str:
 
 def _remove_gaps(text: str) -> str:
     """The text without the empty lines that unused parts leave: inside of a list none, elsewhere one at most."""
-    kept: list[str] = []
+    kept_lines: list[str] = []
     lines = text.split("\n")
     for number, line in enumerate(lines):
         following = next((later for later in lines[number + 1 :] if later), "")
-        if line or (kept and kept[-1] and not (following.startswith("- ") and kept[-1].startswith(("- ", "  ")))):
-            kept.append(line)
-    return "\n".join(kept).strip()
+        if line or (
+            kept_lines
+            and kept_lines[-1]
+            and not (following.startswith("- ") and kept_lines[-1].startswith(("- ", "  ")))
+        ):
+            kept_lines.append(line)
+    return "\n".join(kept_lines).strip()

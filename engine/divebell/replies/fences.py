@@ -66,20 +66,20 @@ def opening_on(text: str, start: int, end: int) -> Opening | FencedBlock | None:
     if not is_only_markup and not (
         languages.is_code(language) and _ATTRIBUTES.match(match[2]) if language else before.rstrip(" *_").endswith(":")
     ):
-        return None  # words that speak of a block
+        return None  # prose that mentions a block
     quotation = _QUOTED.match(before)
     first_line = _code_behind(match[2]) if languages.is_code(language) else ""
     return Opening(at, min(end + 1, len(text)), match[1], language, first_line, quotation[0] if quotation else "")
 
 
 def _code_behind(info: str) -> str:
-    """```repl print(context): the code. Attributes, as `title=a.py`, are none."""
+    """```repl print(context): the code. Attributes such as `title=a.py` are not code."""
     code = info.strip().partition(" ")[2].strip()
     return code if "(" in code and does_more_than_name(code) else ""
 
 
 def fence_on(line: str) -> tuple[str, str] | None:
-    """The fence that the line consists of, and its info string; None if it is no fence."""
+    """The fence that the line consists of, and its info string; None if it is not a fence."""
     match = _OPENING.match(line.strip(" \t"))
     return (match[1], match[2].strip()) if match else None
 
@@ -93,26 +93,27 @@ def block_at(text: str, opening: Opening) -> FencedBlock:
     while at < len(text) and tries < MAX_FENCE_TRIES:
         end = line_end(text, at)
         line = text[at:end]
-        closing = _closing(line, opening, is_code=is_code)
+        closing = _find_closing(line, opening, is_code=is_code)
         if closing is None:
             at = end + 1
             continue
         body_end, after, is_fence_alone = closing
         if not is_code:
-            return _block(text, opening, at, min(end + 1, len(text)))
-        if compiles(_code(text, opening, at + body_end)):
-            return _block(text, opening, at + body_end, min(at + after, len(text)))
+            return _closed_block(text, opening, at, min(end + 1, len(text)))
+        if compiles(_code_until(text, opening, at + body_end)):
+            return _closed_block(text, opening, at + body_end, min(at + after, len(text)))
         tries += 1
         if is_fence_alone and first is None:
             first = (at, min(end + 1, len(text)))
         at = end + 1
     if first is not None:
-        return _block(text, opening, *first)
-    return FencedBlock(opening.language, _code(text, opening, len(text)), len(text), is_closed=False)
+        return _closed_block(text, opening, *first)
+    return FencedBlock(opening.language, _code_until(text, opening, len(text)), len(text), is_closed=False)
 
 
-def _closing(line: str, opening: Opening, *, is_code: bool) -> tuple[int, int, bool] | None:
-    """How the line may end the block: where in it the body ends, where to read on, and whether it is a fence alone."""
+def _find_closing(line: str, opening: Opening, *, is_code: bool) -> tuple[int, int, bool] | None:
+    """How the line may end the block: where in it the body ends, where to read on, and whether the line is only a
+    fence."""
     strip_invisible = line.strip(" \t")
     if opening.fence[0] * 3 not in strip_invisible:
         return None
@@ -135,11 +136,11 @@ def _closing(line: str, opening: Opening, *, is_code: bool) -> tuple[int, int, b
     return 0, line.index(fence) + len(fence), False  # words after the fence
 
 
-def _block(text: str, opening: Opening, body_end: int, end: int) -> FencedBlock:
-    return FencedBlock(opening.language, _code(text, opening, body_end), end, is_closed=True)
+def _closed_block(text: str, opening: Opening, body_end: int, end: int) -> FencedBlock:
+    return FencedBlock(opening.language, _code_until(text, opening, body_end), end, is_closed=True)
 
 
-def _code(text: str, opening: Opening, end: int) -> str:
+def _code_until(text: str, opening: Opening, end: int) -> str:
     code = textwrap.dedent(text[opening.body : end].removesuffix("\n"))
     return f"{opening.first_line}\n{code}".removesuffix("\n") if opening.first_line else code
 

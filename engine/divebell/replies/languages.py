@@ -45,14 +45,14 @@ def strip_prompts(code: str) -> str:
     first = next((line for line in lines if line.strip()), "")
     if not _PROMPT.match(first):
         return code
-    kept: list[str] = []
+    code_lines: list[str] = []
     is_input = False
     for line in lines:
         if prompt := _PROMPT.match(line):
-            kept.append(line[prompt.end() :])
+            code_lines.append(line[prompt.end() :])
             is_input = True
         elif is_input and (more := _CONTINUED.match(line)):
-            kept.append(line[more.end() :])
+            code_lines.append(line[more.end() :])
         else:
             is_input = False
-    return "\n".join(kept)
+    return "\n".join(code_lines)

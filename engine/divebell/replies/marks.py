@@ -114,7 +114,7 @@ def end_of(mark: "re.Match[str]", kind: str) -> "re.Pattern[str]":
     return _END_OF[kind]
 
 
-def holds_its_marks(kind: str) -> bool:
+def includes_its_marks(kind: str) -> bool:
     """Whether the mark and its end are part of what is read."""
     return kind in ("function", "invoke")
 

@@ -231,7 +231,7 @@ class _Walk:
     def _take_call(self, mark: "re.Match[str]", kind: str, start: int) -> int | None:
         """A tool's call in the family's own form."""
         ending = self._finder.find(marks.end_of(mark, kind), mark.end())
-        holds = marks.holds_its_marks(kind)
+        holds = marks.includes_its_marks(kind)
         begin = mark.start() if holds else mark.end()
         end = len(self._text) if ending is None else ending.end() if holds else ending.start()
         if self._scan.left <= 0:

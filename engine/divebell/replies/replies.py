@@ -1,4 +1,4 @@
-"""Reading a root model's reply: its code blocks, its answer if it gives one, and what to say of what was not taken.
+"""Reading a root model's reply: its code blocks, its answer if it gives one, and notes on what was not taken.
 
 Pure functions, linear in the reply's length. They never raise: any text has a reading.
 
@@ -54,8 +54,8 @@ class Reply:
 
     The answer counts only if all of the code runs without an error; the run checks that.
 
-    notes: what was seen and not taken as it stands, in the reply's order. TurnMessages.notes tells the model,
-    after the output of its code, or in place of "no code" where there was neither code nor an answer.
+    notes: on what was seen and not taken as it stands, in the reply's order. TurnMessages.notes puts them into words
+    for the model, after the output of its code, or in place of "no code" where there was neither code nor an answer.
     """
 
     code_blocks: tuple[str, ...]
@@ -72,7 +72,7 @@ def parse_reply(text: str, *, is_cut: bool = False, tool_calls: Sequence[Mapping
     """A Reply for any text; never raises.
 
     is_cut: the output limit ended the reply, so its end is not reliable: an answer or a block that is not closed does
-    not count. tool_calls: Completion.tool_calls, which the endpoint passed on beside the text.
+    not count. tool_calls: Completion.tool_calls, which the endpoint sent separately from the text.
     """
     text = text[:MAX_PARSED_REPLY_CHARACTERS].replace("\r\n", "\n")
     pieces = split_reply(mark_announced_thought(restore_channel_tokens(text)))
@@ -124,13 +124,13 @@ class _Reading:
         code: list[Block] = []
         for block in self._blocks:
             if languages.is_code(block.language):
-                alone = None if block.form or compiles(block.code) else only_final(block.code)
-                if alone is None:
+                answer = None if block.form or compiles(block.code) else only_final(block.code)
+                if answer is None:
                     code.append(block)
                 else:
-                    self._finals.append((block.place, alone))
-        called = self._code_in_field([block.code for block in code])
-        code = [*code, *called] or self._unmarked_code() or self._bare_code()
+                    self._finals.append((block.place, answer))
+        field_blocks = self._code_in_field([block.code for block in code])
+        code = [*code, *field_blocks] or self._unmarked_code() or self._bare_code()
         forms = [block.form for block in code if block.form]
         if forms:
             self._notes.append(Note("other_form", forms[0]))
@@ -138,15 +138,15 @@ class _Reading:
             self._notes.append(Note("too_many_blocks", str(len(code) - MAX_CODE_BLOCKS)))
         return code
 
-    def _code_in_field(self, already: list[str]) -> list[Block]:
-        """The code in the field `tool_calls`, without what the endpoint left in the text, too."""
+    def _code_in_field(self, codes_in_text: list[str]) -> list[Block]:
+        """The code in the field `tool_calls`, except for code that the endpoint also left in the text."""
         blocks: list[Block] = []
         for call in calls_in_field(self._tool_calls):
             arguments = data_in(call.arguments) if isinstance(call.arguments, str) else call.arguments
             code = None if self._is_cut and arguments is None else code_of(call)
             if code is None:
                 self._notes.append(Note("call_not_run", call.name))
-            elif code not in already:
+            elif code not in codes_in_text:
                 blocks.append(Block("repl", code, len(self._prose) + 1, form="the call of a tool"))
         return blocks
 

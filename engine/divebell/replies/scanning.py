@@ -21,9 +21,9 @@ class Finder:
 
     def find(self, pattern: "re.Pattern[str]", at: int) -> "re.Match[str] | None":
         """The first match that begins at `at` or later."""
-        known = self._next.get(pattern, self)
-        if known is None or (isinstance(known, re.Match) and known.start() >= at):
-            return known
+        next_match = self._next.get(pattern, self)
+        if next_match is None or (isinstance(next_match, re.Match) and next_match.start() >= at):
+            return next_match
         match = self._next[pattern] = pattern.search(self._text, at)
         return match
 

@@ -2,7 +2,7 @@
 
 The application wrote the schema, so it is trusted; a model wrote the answer, so it is not. For any answer, `validate`
 returns the typed object or raises AnswerError with lines that a model can repair it from, in bounded time and memory
-(values.py and checking.py say which bounds), as far as the application's own validators are.
+(values.py and checking.py say which bounds). The application's own validators have no bounds here.
 """
 
 import sys

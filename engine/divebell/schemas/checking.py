@@ -35,7 +35,7 @@ _SINGLE = (
 
 
 def subschemas(schema: Mapping[str, Any]) -> Iterator[object]:
-    """The schemas directly inside of this one."""
+    """The schemas directly inside this one."""
     for name in _MAPS:
         if isinstance(schema.get(name), dict):
             yield from schema[name].values()
@@ -48,7 +48,7 @@ def subschemas(schema: Mapping[str, Any]) -> Iterator[object]:
 
 
 def walk(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The schema and all that are inside of it."""
+    """The schema and all schemas inside it."""
     waiting: list[object] = [schema]
     while waiting:
         one = waiting.pop()
@@ -104,7 +104,7 @@ class Checker:
                 yield ValidationError("does not match")
 
     def check(self, value: object) -> object:
-        """The value as JSON has it. Raises AnswerError where it does not fit the schema."""
+        """The value as plain JSON. Raises AnswerError where it does not fit the schema."""
         size = measure(value)
         if (size.parts + size.characters // 200) * self._parts > self._max_steps:
             raise AnswerError(("the answer is too large to be checked against its schema: give a shorter one",))
@@ -162,13 +162,13 @@ def _unique_items(_validator: object, wanted: object, value: object, _schema: ob
 
     if not wanted or not isinstance(value, list):
         return
-    seen: set[str] = set()
+    earlier_items: set[str] = set()
     for number, item in enumerate(value):
         key = json.dumps(item, sort_keys=True)
-        if key in seen:
+        if key in earlier_items:
             yield ValidationError(f"item {number} is there twice")
             return
-        seen.add(key)
+        earlier_items.add(key)
 
 
 def _describe_error(error: "ValidationError") -> str:
@@ -193,25 +193,26 @@ def _join_types(value: object) -> str:
 
 
 def _describe_problem(error: "ValidationError") -> str:
-    rule, wanted, value = str(error.validator), error.validator_value, error.instance
+    rule, expected, value = str(error.validator), error.validator_value, error.instance
     if rule == "type":
-        return f"expected {_join_types(wanted)}, given {quote_value(value)}"
+        return f"expected {_join_types(expected)}, given {quote_value(value)}"
     if rule == "required":
         # Each missing name is an error of its own; this line is for all of them.
-        missing = [quote_value(name) for name in wanted if name not in value]
+        missing = [quote_value(name) for name in expected if name not in value]
         return f"missing: {', '.join(missing[:MAX_LISTED])}"
     if rule in ("additionalProperties", "unevaluatedProperties") and isinstance(value, dict):
-        known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
-        unknown = [quote_value(name) for name in value if name not in known]
+        fields = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
+        unknown = [quote_value(name) for name in value if name not in fields]
         return f"not a field of it: {', '.join(unknown[:MAX_LISTED])}"
     if rule == "enum":
         return (
-            f"expected one of {', '.join(quote_value(one) for one in wanted[:MAX_LISTED])}, given {quote_value(value)}"
+            f"expected one of {', '.join(quote_value(one) for one in expected[:MAX_LISTED])}, given "
+            f"{quote_value(value)}"
         )
     if rule == "const":
-        return f"expected {quote_value(wanted)}, given {quote_value(value)}"
-    if isinstance(wanted, (int, float, str)) and rule != "uniqueItems":
-        return f"must have {rule} {quote_value(wanted)}, given {_measure_for_rule(rule, value)}"
+        return f"expected {quote_value(expected)}, given {quote_value(value)}"
+    if isinstance(expected, (int, float, str)) and rule != "uniqueItems":
+        return f"must have {rule} {quote_value(expected)}, given {_measure_for_rule(rule, value)}"
     return printable(error.message[:200])
 
 

@@ -13,8 +13,8 @@ MAX_DESCRIPTION_CHARACTERS = 3_000
 MAX_FIELD_CHARACTERS = 300
 MAX_NESTING = 4
 CUT = "..."
-"""What stands in the place of what is left out, in words that models read."""
-_MANY = 12
+"""Stands for what is left out, in words that models read."""
+_MAX_LISTED_PARTS = 12
 
 
 def resolve(schema: object, root: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -63,18 +63,18 @@ def _type_of(schema: object, root: Mapping[str, Any], depth: int) -> str:
     if "const" in one:
         return quote_value(one["const"])
     if isinstance(one.get("enum"), list):
-        values = " or ".join(quote_value(value) for value in one["enum"][:_MANY])
-        return values + (" or ..." if len(one["enum"]) > _MANY else "")
+        values = " or ".join(quote_value(value) for value in one["enum"][:_MAX_LISTED_PARTS])
+        return values + (" or ..." if len(one["enum"]) > _MAX_LISTED_PARTS else "")
     for name in ("anyOf", "oneOf"):
         if isinstance(one.get(name), list):
-            return " or ".join(dict.fromkeys(_type_of(part, root, depth + 1) for part in one[name][:_MANY]))
+            return " or ".join(dict.fromkeys(_type_of(part, root, depth + 1) for part in one[name][:_MAX_LISTED_PARTS]))
     kind = one.get("type", "any value")
     if isinstance(kind, list):
         return " or ".join(map(str, kind))
     if kind == "array":
         prefix = one.get("prefixItems")
         if isinstance(prefix, list):
-            return f"list of {', '.join(_type_of(part, root, depth + 1) for part in prefix[:_MANY])}"
+            return f"list of {', '.join(_type_of(part, root, depth + 1) for part in prefix[:_MAX_LISTED_PARTS])}"
         return f"list of {_type_of(one['items'], root, depth + 1)}" if isinstance(one.get("items"), dict) else "list"
     if kind == "object":
         return _object_of(one, root, depth)
@@ -85,7 +85,9 @@ def _object_of(one: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> s
     properties = one.get("properties")
     if isinstance(properties, dict) and properties:
         inside = [f"`{printable(name)}` ({_type_of(part, root, depth + 1)})" for name, part in properties.items()]
-        return f"object with {', '.join(inside[:_MANY])}{', ...' if len(inside) > _MANY else ''}"
+        return (
+            f"object with {', '.join(inside[:_MAX_LISTED_PARTS])}{', ...' if len(inside) > _MAX_LISTED_PARTS else ''}"
+        )
     values = one.get("additionalProperties")
     return (
         f"object of name and {_type_of(values, root, depth + 1)}" if isinstance(values, dict) and values else "object"

@@ -60,7 +60,7 @@ AGENT = "divebell"
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class _QueryStarted(RunStarted):
-    """The query's own run begins, at this time of the wall's clock: all other times of its events follow from it."""
+    """The start of the query's own run, with the wall-clock time that all other times of its events are relative to."""
 
     began_ns: int
 
@@ -72,7 +72,7 @@ class OpenTelemetryListener:
     tracer_provider, meter_provider: the application's global ones by default.
     content: whether bodies are sent, too. secrets: strings that are never sent.
 
-    Concurrent runs need a listener each: their events cannot be told apart.
+    Concurrent runs need a listener each, because their events do not say which run they belong to.
     """
 
     def __init__(
@@ -221,7 +221,7 @@ class OpenTelemetryListener:
         if event.status == "failed":
             self._set_error(span, labels, event.error_type, event.error)
         span.end(self._ns(event.seconds))
-        self._took("invoke_agent", event.seconds - began, labels)
+        self._record_duration("invoke_agent", event.seconds - began, labels)
 
     def _set_error(self, span: Span, labels: dict[str, str], error_type: str | None, error: str | None) -> None:
         """Mark the span, and the labels of its metric, as failed."""
@@ -259,7 +259,7 @@ class OpenTelemetryListener:
         if isinstance(event, CallEnded) and event.error is not None:
             self._set_error(span, labels, event.error_type, event.error)
         span.end(self._ns(event.seconds))
-        self._took("chat", event.call_seconds, labels)
+        self._record_duration("chat", event.call_seconds, labels)
 
     def _count_tokens(self, usage: CallUsage | None, labels: Mapping[str, str]) -> None:
         if usage is None:
@@ -268,7 +268,7 @@ class OpenTelemetryListener:
         self._tokens.record(usage.input_tokens, {**common, "gen_ai.token.type": "input"})
         self._tokens.record(usage.output_tokens, {**common, "gen_ai.token.type": "output"})
 
-    def _took(self, operation: str, seconds: float, labels: Mapping[str, str]) -> None:
+    def _record_duration(self, operation: str, seconds: float, labels: Mapping[str, str]) -> None:
         common = {"gen_ai.operation.name": operation, "gen_ai.provider.name": self._provider}
         self._seconds.record(seconds, {**common, **labels})
 
@@ -297,7 +297,7 @@ class OpenTelemetryListener:
         if error is not None:  # the guest chose the name: only a well-known one is a label
             self._set_error(span, labels, error.kind if error.kind in ERROR_KINDS else None, None)
         span.end(self._ns(event.seconds))
-        self._took("execute_tool", event.seconds - began, labels)
+        self._record_duration("execute_tool", event.seconds - began, labels)
 
     def _add_tool(self, event: ToolEnded) -> None:
         name = event.name[:MAX_NAME_CHARACTERS]
@@ -310,7 +310,7 @@ class OpenTelemetryListener:
             if result is not None:
                 span.set_attribute("gen_ai.tool.call.result", result)
         span.end(self._ns(event.seconds))
-        self._took("execute_tool", event.tool_seconds, labels)
+        self._record_duration("execute_tool", event.tool_seconds, labels)
 
     def _tool_span(self, event: Event, name: str, start: float, arguments: Any) -> Span:
         attributes = {

@@ -12,8 +12,8 @@ redacted: a body is {"length", "hmac"}: a keyed hash, under a random key that is
     reveal something, too.
 off: bodies are left out.
 
-What is not known to be a fact counts as a body, so that a new field is never written by accident. No event carries a
-key; if `secrets` are given, they are replaced in every string, whatever the level.
+Anything that is not known to be a fact counts as a body, so that a new field is never written by accident. No event
+carries a key; if `secrets` are given, they are replaced in every string, whatever the level.
 """
 
 import builtins
@@ -85,25 +85,25 @@ class Recorder:
     def data(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """The data of a line: an event's record, with its bodies as the level has them."""
         self._left = MAX_EVENT_CHARACTERS
-        kept = self._mapping(record, 0)
+        line_data = self._mapping(record, 0)
         if record.get("error"):
-            kept["ok"] = False
+            line_data["ok"] = False
         described = record.get("context")
         if isinstance(described, str) and (sizes := _SIZES.match(described)):
-            kept["context_type"] = sizes[0]
-        return kept
+            line_data["context_type"] = sizes[0]
+        return line_data
 
     def _mapping(self, values: Mapping[str, Any], nesting: int) -> dict[str, Any]:
-        kept: dict[str, Any] = {}
+        fields_kept: dict[str, Any] = {}
         for key, value in islice(values.items(), MAX_ITEMS):
             name = self._fact(str(key))
             if type(value) is int and name.endswith("picodollars"):
-                kept[name.replace("picodollars", "dollars")] = f"{dollars(value):f}"
+                fields_kept[name.replace("picodollars", "dollars")] = f"{dollars(value):f}"
             elif isinstance(value, Cell):
-                kept.update(self._cell(value))
+                fields_kept.update(self._cell(value))
             elif (plain := self._value(name, value, nesting)) is not _LEFT_OUT:
-                kept[name] = plain
-        return kept
+                fields_kept[name] = plain
+        return fields_kept
 
     def _value(self, name: str, value: Any, nesting: int) -> Any:
         if name in _BODIES and nesting == 0:
@@ -135,7 +135,7 @@ class Recorder:
 
     def _cell(self, cell: Cell) -> dict[str, Any]:
         error = cell.error
-        kept: dict[str, Any] = {
+        cell_data: dict[str, Any] = {
             "cell_seconds": cell.seconds,
             "truncated": cell.truncated,
             "restored": cell.restored,
@@ -152,12 +152,12 @@ class Recorder:
         }
         for name, text in bodies.items():
             if text and (body := self._body(text)) is not _LEFT_OUT:
-                kept[name] = body
+                cell_data[name] = body
         if error is not None:  # the guest chose the name: only a well-known one is a fact
             kind = error.kind if error.kind in ERROR_KINDS else self._body(error.kind)
             if kind is not _LEFT_OUT:
-                kept["error_kind"] = kind
-        return kept
+                cell_data["error_kind"] = kind
+        return cell_data
 
     def _fact(self, text: str) -> str:
         if self._secrets:

@@ -129,9 +129,9 @@ def _end_span(event: TraceEvent, spans: dict[int, Span], runs: dict[str, Span]) 
 
 def _new_span(event: TraceEvent) -> Span:
     data = event.data
-    took = data.get("call_seconds") or data.get("tool_seconds") or 0.0
+    seconds = data.get("call_seconds") or data.get("tool_seconds") or 0.0
     if event.kind == "cell":
-        took = data.get("cell_seconds") or 0.0
+        seconds = data.get("cell_seconds") or 0.0
     own = SpanTotals(errors=int(bool(data.get("error"))))
     if event.kind in ("reply", "call"):
         own.calls = 1
@@ -145,7 +145,7 @@ def _new_span(event: TraceEvent) -> Span:
         kind=KINDS.get(event.kind, event.kind),
         path=event.path,
         turn=event.turn,
-        start=max(event.seconds - took, 0.0),
+        start=max(event.seconds - seconds, 0.0),
         end=event.seconds,
         data=data,
         is_open=event.kind in ("run", "code"),

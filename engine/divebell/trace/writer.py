@@ -39,7 +39,7 @@ class TraceWriter:
     settings: facts about the run for the header: models' names, budget, seed.
     secrets: strings that must not be in the file, whoever wrote them: the keys that the application uses.
 
-    Thread-safe. Use one file per run: the events of concurrent runs cannot be told apart.
+    Thread-safe. Use one file per run: events do not say which of several concurrent runs they belong to.
     """
 
     def __init__(

@@ -35,7 +35,7 @@ class ErrorBody:
 
     @property
     def usage_reply(self) -> dict[str, Any] | None:
-        """The layer that has a usage, as a reply would have it."""
+        """The layer that has a usage, which is laid out as in a reply."""
         return next((layer for layer in self.layers if isinstance(layer.get("usage"), dict)), None)
 
     def number(self, name: str) -> int | None:
@@ -44,7 +44,7 @@ class ErrorBody:
 
 
 def read_error(body: object) -> ErrorBody:
-    """What is in it. body: decoded JSON; or a text where it is none, because it is no JSON, or was cut."""
+    """Read an error's body. body: decoded JSON; or a text, where it is not JSON or was cut."""
     if isinstance(body, str):
         decoded = _decode(body)
         if isinstance(decoded, str):
@@ -87,7 +87,7 @@ def _layers(body: object) -> Iterator[dict[str, Any]]:
 
 
 def _decode(text: str) -> "dict[str, Any] | list[Any] | str | None":
-    """The JSON in the text, where that is what it is."""
+    """The JSON in the text; None if it is not JSON."""
     if text.lstrip()[:1] not in ("{", "[", '"') or len(text) > MAX_NESTED_CHARACTERS:
         return None
     try:
@@ -106,7 +106,7 @@ def _codes(layers: tuple[dict[str, Any], ...]) -> Iterator[str]:
 
 
 def _sentence(body: object) -> str:
-    """The sentence, wherever its dialect puts it."""
+    """The sentence, wherever the endpoint's dialect puts it."""
     for _ in range(4):
         if isinstance(body, list):
             body = body[0] if body else ""

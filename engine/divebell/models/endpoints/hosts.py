@@ -1,4 +1,4 @@
-"""What is known of an endpoint by its URL: whether it is OpenAI's own, what it may bill, and whether it can be one."""
+"""What an endpoint's URL says about it: whether it is OpenAI's own, what it may bill, and whether the URL is valid."""
 
 import re
 from urllib.parse import urlsplit
@@ -20,7 +20,7 @@ _REGIONAL_HOST = re.compile(
 
 
 def endpoint_at(base_url: str, *, model: str, key: str) -> Endpoint:
-    """The endpoint at a URL, with what its host says of it."""
+    """The endpoint at a URL, with what is known about its host."""
     parts = urlsplit(base_url)
     host = parts.hostname or ""
     return Endpoint(

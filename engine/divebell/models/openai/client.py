@@ -44,12 +44,12 @@ async def post(
     """Send one request once, and return the answer's body. Raises what openai and httpx2 raise, and ReplyTooLong.
 
     progress: says "sent" from the moment on when something of the request may have left, if the client is one of
-    LoopClients; of others it cannot be told.
+    LoopClients; for other clients that is not known.
     """
     timeout = httpx2.Timeout(timeout_seconds, connect=min(timeout_seconds * CONNECT_SHARE, CONNECT_SECONDS))
     resource: Any = client.chat.completions if api == "chat" else client.responses
     body = bytearray()
-    watched = _progress.set(progress)
+    progress_token = _progress.set(progress)
     try:
         async with resource.with_streaming_response.create(**fields, timeout=timeout) as response:
             async for piece in response.iter_bytes():  # decompressed, so that a small body cannot become a large one
@@ -57,7 +57,7 @@ async def post(
                 if len(body) > MAX_BODY_BYTES:
                     raise ReplyTooLong(MAX_BODY_BYTES)
     finally:
-        _progress.reset(watched)
+        _progress.reset(progress_token)
     return bytes(body)
 
 
@@ -146,7 +146,7 @@ async def _close_with_its_loop(client: AsyncOpenAI) -> AsyncGenerator[None, None
 
 
 async def _watch(request: httpx2.Request) -> None:
-    """Have the transport say when it begins to send the request, which is what decides about its money."""
+    """Note when the transport begins to send the request: from then on it may have been billed."""
     progress = _progress.get()
 
     async def traced(event: str, info: dict[str, Any]) -> None:
@@ -159,7 +159,7 @@ async def _watch(request: httpx2.Request) -> None:
 
 
 async def _bound_errors(response: httpx2.Response) -> None:
-    """The openai client reads an error's body whole, however long it is. Now it ends after MAX_ERROR_BYTES."""
+    """End an error's body after MAX_ERROR_BYTES: the openai client reads all of it, however long it is."""
     if not response.is_success:
         assert isinstance(response.stream, httpx2.AsyncByteStream)
         response.stream = _Bounded(response.stream)

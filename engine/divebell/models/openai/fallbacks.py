@@ -83,27 +83,27 @@ def _messages(fields: Fields) -> list[dict[str, Any]]:
 def _merge_system_messages(fields: Fields) -> None:
     """Move each system message into the user's message after it: the templates of some models let only user and
     assistant take turns, beginning with the user."""
-    kept: list[dict[str, Any]] = []
-    waiting: list[str] = []
+    merged: list[dict[str, Any]] = []
+    system_texts: list[str] = []
     for message in _messages(fields):
         if message["role"] == "system":
-            waiting.append(_text(message["content"]))
-        elif message["role"] == "user" and waiting:
+            system_texts.append(_text(message["content"]))
+        elif message["role"] == "user" and system_texts:
             content = message["content"]
-            kept.append({**message, "content": _prepend_text(waiting, content, fields)})
-            waiting = []
+            merged.append({**message, "content": _prepend_text(system_texts, content, fields)})
+            system_texts = []
         else:
-            kept.append(message)
-    if waiting:
-        kept.append({"role": "user", "content": "\n\n".join(waiting)})
-    fields["messages" if "messages" in fields else "input"] = kept
+            merged.append(message)
+    if system_texts:
+        merged.append({"role": "user", "content": "\n\n".join(system_texts)})
+    fields["messages" if "messages" in fields else "input"] = merged
 
 
-def _prepend_text(waiting: list[str], content: "str | list[Any]", fields: Fields) -> "str | list[Any]":
+def _prepend_text(system_texts: list[str], content: "str | list[Any]", fields: Fields) -> "str | list[Any]":
     if isinstance(content, str):
-        return "\n\n".join([*waiting, content])
+        return "\n\n".join([*system_texts, content])
     kind = "text" if "messages" in fields else "input_text"
-    return [{"type": kind, "text": "\n\n".join(waiting)}, *content]
+    return [{"type": kind, "text": "\n\n".join(system_texts)}, *content]
 
 
 def _text(content: object) -> str:
@@ -155,7 +155,7 @@ MAX_FALLBACKS = len(_FALLBACKS) - 1  # of the two names for the output limit one
 
 
 def next_fallback(body: ErrorBody, fields: Fields, tried: tuple[str, ...]) -> str | None:
-    """The change that answers this complaint, None where there is none (any more)."""
+    """The next change to try after this complaint; None where no change is left."""
     named = [str(layer.get("param") or layer.get("loc") or "") for layer in body.layers]
     words = " ".join([body.sentence, *named]).lower()
     for fallback in _FALLBACKS:
@@ -175,8 +175,9 @@ def apply_fallbacks(fields: Fields, names: tuple[str, ...]) -> Fields:
     return fields
 
 
-class Remembered:
-    """What helped, by endpoint and model. Thread-safe; of more than MAX_REMEMBERED the oldest goes."""
+class HelpfulFallbacks:
+    """The fallbacks that helped, by endpoint and model. Thread-safe. Beyond MAX_REMEMBERED the oldest entry is
+    dropped."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -187,16 +188,18 @@ class Remembered:
             return self._names.get(key, ())
 
     def add(self, key: tuple[str, ...], names: tuple[str, ...]) -> None:
-        """Remember these beside what another call may have found meanwhile."""
+        """Remember these, in addition to what other calls have added meanwhile."""
         with self._lock:
-            known = self._names.get(key, ())
-            fresh = tuple(name for name in names if name not in known and _OPPOSITE.get(name) not in known)
+            names_before = self._names.get(key, ())
+            fresh = tuple(
+                name for name in names if name not in names_before and _OPPOSITE.get(name) not in names_before
+            )
             if not fresh:
                 return
-            self._names[key] = known + fresh
+            self._names[key] = names_before + fresh
             if len(self._names) > MAX_REMEMBERED:
                 self._names.popitem(last=False)
         _log.warning("%s at %s does not take what is sent to it: from now on: %s", key[2], key[1], ", ".join(fresh))
 
 
-REMEMBERED = Remembered()
+REMEMBERED = HelpfulFallbacks()

@@ -1,4 +1,4 @@
-"""Reading what a reply says it used, believing as little as possible of it. Pure.
+"""Reading the usage that a reply reports, and believing as little of it as possible. Pure.
 
 Usage that is missing, negative, absurd or contradictory becomes None, so that the meter charges the whole hold; so does
 usage at a price that no rate has: of audio, of a longer-lived cache. A service tier is handed on, for the rate to know.
@@ -58,7 +58,8 @@ _NATIVE_NAMES = (("tokens_evaluated", "tokens_predicted"), ("prompt_eval_count",
 
 
 def usage_of(reply: dict[str, Any], endpoint: Endpoint, names: UsageNames, *, has_text: bool) -> Usage | None:
-    """What the reply says it used, or None. has_text: whether it holds any text, which cannot have taken no tokens."""
+    """The usage that the reply reports, or None. has_text: whether it holds any text, which cannot have taken no
+    tokens."""
     usage = _usage_fields(reply, names)
     if usage is None:
         return None
@@ -119,7 +120,7 @@ def _output_tokens(
 
 
 def _cached_tokens(usage: dict[str, Any], of_input: dict[str, Any], sent: int | None) -> int | None:
-    """The least of what is reported under several names, because it is cheaper than other input."""
+    """The smallest number reported under several names, because cached input is cheaper than other input."""
     hits, misses = usage.get("prompt_cache_hit_tokens"), usage.get("prompt_cache_miss_tokens")
     if hits is not None and misses is not None and (_count(hits) is None or _sum(hits, misses) != sent):
         return None
@@ -163,10 +164,10 @@ def _reported_picodollars(usage: dict[str, Any]) -> int | None:
     if usage.get("is_byok") and isinstance(details, dict):  # the provider sends a bill of its own
         upstream = details.get("upstream_inference_cost")
         amounts.append(0 if upstream is None else _picodollars(upstream))
-    known = [amount for amount in amounts if amount is not None]
-    if len(known) < len(amounts) or (ticks is not None and (type(ticks) is not int or ticks < 0)):
+    true_amounts = [amount for amount in amounts if amount is not None]
+    if len(true_amounts) < len(amounts) or (ticks is not None and (type(ticks) is not int or ticks < 0)):
         return None
-    most = max(sum(known), (ticks or 0) * _PICODOLLARS_PER_TICK)
+    most = max(sum(true_amounts), (ticks or 0) * _PICODOLLARS_PER_TICK)
     return most if most <= MAX_COST_DOLLARS * _PICODOLLARS else None
 
 
@@ -196,7 +197,7 @@ def _has_any(reported: Iterable[object]) -> bool:
 
 
 def _largest(*reported: object) -> int | None:
-    """The dearest of what is reported under several names, 0 for nothing, None where one cannot be a count."""
+    """The largest number reported under several names; 0 where there is none, None where one cannot be a count."""
     counts = _counts(reported)
     return None if counts is None else max(counts, default=0)
 

@@ -132,12 +132,12 @@ def possible_prices(model: ModelInfo, day: date) -> list[ModelPrice]:
             moments |= {_utc(constraint.start_time), _utc(constraint.end_time)}
         elif constraint is not None:
             raise LeftOut(f"a price depends on {type(constraint).__name__}")
-    found: list[ModelPrice] = []
+    distinct_prices: list[ModelPrice] = []
     for moment in (datetime.combine(each, clock, UTC) for each in sorted(days) for clock in sorted(moments)):
         price = model.get_prices(moment)
-        if price not in found:
-            found.append(price)
-    return found
+        if price not in distinct_prices:
+            distinct_prices.append(price)
+    return distinct_prices
 
 
 def _utc(clock: time) -> time:
@@ -155,7 +155,7 @@ def _at(price: Decimal | TieredPrices | None, over_input_tokens: int) -> Decimal
 
 def _text(price: Decimal) -> str:
     if price * 1_000_000 % 1:
-        raise LeftOut("a price is no whole number of pico-dollars per token")
+        raise LeftOut("a price is not a whole number of pico-dollars per token")
     return format(price.normalize(), "f")
 
 
@@ -166,10 +166,10 @@ def _dearest(prices: list[ModelPrice], over_input_tokens: int) -> dict[str, str]
         amounts = [_at(getattr(price, key), over_input_tokens) for price in prices]
         if any(amount is not None for amount in amounts):
             others = [_at(price.input_mtok, over_input_tokens) for price in prices]
-            known = [other if amount is None else amount for amount, other in zip(amounts, others, strict=True)]
-            if any(amount is None for amount in known):
+            all_amounts = [other if amount is None else amount for amount, other in zip(amounts, others, strict=True)]
+            if any(amount is None for amount in all_amounts):
                 raise LeftOut(f"no price for {name}")
-            dearest[name] = _text(max(amount for amount in known if amount is not None))
+            dearest[name] = _text(max(amount for amount in all_amounts if amount is not None))
     for name in ("input", "output"):
         if name not in dearest or dearest[name] == "0":
             raise LeftOut("no price for input or output, or a price of 0")
@@ -251,7 +251,7 @@ def models_on(day: date) -> tuple[dict[str, dict[str, object]], dict[str, list[s
     return models, left_out
 
 
-def rendered(day: date) -> tuple[str, dict[str, list[str]]]:
+def render_card(day: date) -> tuple[str, dict[str, list[str]]]:
     """The card as text, a line a model, and the names left out by reason."""
     models, left_out = models_on(day)
     head = {"card_date": day.isoformat(), "source": f"genai-prices {version('genai-prices')}"}
@@ -267,12 +267,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.check:
         committed = CARD.read_text("utf-8")
-        text, _ = rendered(options.date or date.fromisoformat(json.loads(committed)["card_date"]))
+        text, _ = render_card(options.date or date.fromisoformat(json.loads(committed)["card_date"]))
         if text == committed:
             return 0
         print(f"{CARD.name} is not what genai-prices {version('genai-prices')} gives: run {Path(__file__).name}")
         return 1
-    text, left_out = rendered(options.date or datetime.now(UTC).date())
+    text, left_out = render_card(options.date or datetime.now(UTC).date())
     CARD.write_text(text, "utf-8", newline="\n")
     for reason, names in sorted(left_out.items()):
         print(f"left out, {reason} ({len(names)}):\n  {', '.join(sorted(names))}")

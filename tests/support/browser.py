@@ -17,13 +17,13 @@ ARGUMENTS = [
 
 def chromium() -> str:
     """The browser's path. Without one the test is skipped; where CI=true it fails, so that it is never left out there."""
-    found = os.environ.get("DIVEBELL_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
+    path = os.environ.get("DIVEBELL_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
         reason = "there is no Chromium: install it (apt-get install chromium), or name it with DIVEBELL_CHROMIUM=..."
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    return found
+    return path
 
 
 @contextmanager

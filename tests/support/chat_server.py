@@ -54,8 +54,8 @@ class Reply:
 
 def error(status: int, message: str, *, code: str | None = None, **more: Any) -> Reply:
     """An error as the API reports them."""
-    said = {"message": message, "type": "error", "param": None, "code": code}
-    return Reply(status=status, body={"error": said}, **more)
+    fields = {"message": message, "type": "error", "param": None, "code": code}
+    return Reply(status=status, body={"error": fields}, **more)
 
 
 Policy = Callable[[dict[str, Any]], "str | Reply"]
@@ -206,22 +206,22 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _body(request: Received, reply: Reply) -> bytes:
-    given = reply.body
-    if isinstance(given, bytes):
-        return given
-    if isinstance(given, str):
-        return given.encode()
-    if given is None:
-        given = (_response if request.path == "/v1/responses" else _completion)(request.json, reply)
-    return json.dumps(given).encode()
+    body = reply.body
+    if isinstance(body, bytes):
+        return body
+    if isinstance(body, str):
+        return body.encode()
+    if body is None:
+        body = (_response if request.path == "/v1/responses" else _completion)(request.json, reply)
+    return json.dumps(body).encode()
 
 
 def _messages(request: dict[str, Any]) -> list[dict[str, Any]]:
-    found = request["messages"] if "messages" in request else request["input"]
-    return list(found)
+    messages = request["messages"] if "messages" in request else request["input"]
+    return list(messages)
 
 
-def _kept_to_the_limit(request: dict[str, Any], reply: Reply) -> tuple[str | None, bool]:
+def _cut_to_limit(request: dict[str, Any], reply: Reply) -> tuple[str | None, bool]:
     """The text as far as the output limit lets it, as providers do, and whether it was cut."""
     limits = ("max_completion_tokens", "max_tokens", "max_output_tokens")
     limit = next((request[name] for name in limits if name in request), None)
@@ -242,7 +242,7 @@ def _counts(request: dict[str, Any], text: str | None) -> tuple[int, int]:
 
 def _completion(request: dict[str, Any], reply: Reply) -> dict[str, Any]:
     """A completion as the Chat Completions API writes it."""
-    text, cut = _kept_to_the_limit(request, reply)
+    text, cut = _cut_to_limit(request, reply)
     completion: dict[str, Any] = {
         "id": "chatcmpl-1",
         "object": "chat.completion",
@@ -265,12 +265,12 @@ def _completion(request: dict[str, Any], reply: Reply) -> dict[str, Any]:
             "total_tokens": sent + received,
             "prompt_tokens_details": {"cached_tokens": 0},
         }
-    return _finished(completion, reply)
+    return _complete_body(completion, reply)
 
 
 def _response(request: dict[str, Any], reply: Reply) -> dict[str, Any]:
     """A response as the Responses API writes it. Reasoning comes first, as reasoning models have it."""
-    text, cut = _kept_to_the_limit(request, reply)
+    text, cut = _cut_to_limit(request, reply)
     part = {"type": "output_text", "text": text, "annotations": [], **reply.message}
     message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [part]}
     response: dict[str, Any] = {
@@ -292,10 +292,10 @@ def _response(request: dict[str, Any], reply: Reply) -> dict[str, Any]:
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": sent + received,
         }
-    return _finished(response, reply)
+    return _complete_body(response, reply)
 
 
-def _finished(body: dict[str, Any], reply: Reply) -> dict[str, Any]:
+def _complete_body(body: dict[str, Any], reply: Reply) -> dict[str, Any]:
     if reply.service_tier is not None:
         body["service_tier"] = reply.service_tier
     if reply.usage is not HONEST and reply.usage is not None:

@@ -11,7 +11,7 @@ COMMAND = Path(sys.executable).with_name("divebell")
 SECONDS = 600.0
 
 # What would change what the commands do or how they print.
-_UNWANTED = ("OPENAI_", "DIVEBELL_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "FORCE_COLOR", "TTY_", "COLUMNS")
+_REMOVED_PREFIXES = ("OPENAI_", "DIVEBELL_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "FORCE_COLOR", "TTY_", "COLUMNS")
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Done:
     def sentence(self) -> str:
         """The one sentence that a failed command says; progress may come before it, nothing after it."""
         lines = self.stderr.splitlines()
-        said = [line for line in lines if line.startswith("divebell: ")]
-        assert said == lines[-1:], self.stderr
-        return said[0].removeprefix("divebell: ")
+        sentences = [line for line in lines if line.startswith("divebell: ")]
+        assert sentences == lines[-1:], self.stderr
+        return sentences[0].removeprefix("divebell: ")
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -36,12 +36,12 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
 
     The cache of compiled modules stays where it is, or each command would compile for seconds.
     """
-    kept = {
+    inherited = {
         name: value
         for name, value in os.environ.items()
-        if name == "DIVEBELL_CACHE" or not name.upper().startswith(_UNWANTED)
+        if name == "DIVEBELL_CACHE" or not name.upper().startswith(_REMOVED_PREFIXES)
     }
-    return {**kept, **(more or {})}
+    return {**inherited, **(more or {})}
 
 
 def start(*arguments: str, env: Mapping[str, str] | None = None) -> "subprocess.Popen[str]":
@@ -59,7 +59,7 @@ def start(*arguments: str, env: Mapping[str, str] | None = None) -> "subprocess.
 
 def run(*arguments: str, stdin: str | bytes = "", env: Mapping[str, str] | None = None) -> Done:
     """The command, ended. It never shows a traceback of the host's."""
-    done = subprocess.run(
+    process = subprocess.run(
         [COMMAND, *arguments],
         env=environment(env),
         input=stdin.encode() if isinstance(stdin, str) else stdin,
@@ -67,4 +67,4 @@ def run(*arguments: str, stdin: str | bytes = "", env: Mapping[str, str] | None 
         timeout=SECONDS,
         check=False,
     )
-    return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+    return Done(process.returncode, process.stdout.decode(), process.stderr.decode())

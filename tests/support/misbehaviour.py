@@ -100,7 +100,7 @@ def _refusal(status: int, charge: Charge = GIVEN_BACK, **more: Any) -> Misbehavi
     )
 
 
-def _told(name: str, answer: Reply, charge: Charge = GIVEN_BACK, **more: Any) -> Misbehaviour:
+def _refusal_with(name: str, answer: Reply, charge: Charge = GIVEN_BACK, **more: Any) -> Misbehaviour:
     return Misbehaviour(name=name, answer=answer, charge=charge, error=more.pop("error", ModelRefusedError), **more)
 
 
@@ -120,7 +120,7 @@ def _failure(status: int, *, may_retry: bool = True, kind: type[ModelError] = Mo
     )
 
 
-def _broken(name: str, answer: Reply, **more: Any) -> Misbehaviour:
+def _broken_reply(name: str, answer: Reply, **more: Any) -> Misbehaviour:
     return Misbehaviour(name=name, answer=answer, charge=WHOLE_HOLD, error=ModelUnavailableError, **more)
 
 
@@ -134,15 +134,15 @@ def _unreadable(
     return Misbehaviour(name=name, answer=answer, charge=WHOLE_HOLD, error=kind, may_retry=may_retry)
 
 
-def _absurd(name: str, usage: object, **more: Any) -> Misbehaviour:
+def _absurd_usage(name: str, usage: object, **more: Any) -> Misbehaviour:
     return Misbehaviour(name=f"usage: {name}", answer=Reply(text="4", usage=usage), charge=WHOLE_HOLD, **more)
 
 
-def _believed(name: str, usage: object, meant: Usage, **more: Any) -> Misbehaviour:
-    return Misbehaviour(name=f"usage: {name}", answer=Reply(text="4", usage=usage), charge=Settled(meant), **more)
+def _settled_usage(name: str, usage: object, expected: Usage, **more: Any) -> Misbehaviour:
+    return Misbehaviour(name=f"usage: {name}", answer=Reply(text="4", usage=usage), charge=Settled(expected), **more)
 
 
-def _counted(name: str, answer: Reply, **more: Any) -> Misbehaviour:
+def _without_text(name: str, answer: Reply, **more: Any) -> Misbehaviour:
     """No text to pass on, but honest usage."""
     usage = Usage(input_tokens=7, output_tokens=50)
     return Misbehaviour(name=name, answer=answer, charge=Settled(usage), error=ModelError, **more)
@@ -218,79 +218,79 @@ _NESTED = json.dumps({"error": {"message": "No such model", "code": "model_not_f
 _WINDOW = "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens."
 
 BEFORE_IT_RAN: list[Misbehaviour] = [
-    _told("400 of a parameter that is not supported", error(400, "No", code="unsupported_parameter")),
-    _told("400 of a value that is not supported", error(400, "No", code="unsupported_value")),
-    _told("400 of a model that is not known", error(400, "No", code="model_not_found")),
-    _told("400 of a field in words", error(400, "Unrecognized request argument supplied: top_k")),
-    _told("400 of a value in words", error(400, "'detail' does not support auto")),
-    _told("400 of Gemini", Reply(status=400, body=[{"error": {"code": 400, "message": "No", "status": "INVALID_ARGUMENT"}}])),
-    _told("400 of a window in words", error(400, _WINDOW)),
-    _told("400 of llama.cpp", Reply(status=400, body={"error": {"type": "exceed_context_size_error", "n_ctx": 8192}})),
-    _told("400 of an output limit", error(400, "max_tokens is too large: 100. This model supports at most 50 output tokens")),
-    _told("400 of a gateway, whose provider's is inside", Reply(
+    _refusal_with("400 of a parameter that is not supported", error(400, "No", code="unsupported_parameter")),
+    _refusal_with("400 of a value that is not supported", error(400, "No", code="unsupported_value")),
+    _refusal_with("400 of a model that is not known", error(400, "No", code="model_not_found")),
+    _refusal_with("400 of a field in words", error(400, "Unrecognized request argument supplied: top_k")),
+    _refusal_with("400 of a value in words", error(400, "'detail' does not support auto")),
+    _refusal_with("400 of Gemini", Reply(status=400, body=[{"error": {"code": 400, "message": "No", "status": "INVALID_ARGUMENT"}}])),
+    _refusal_with("400 of a window in words", error(400, _WINDOW)),
+    _refusal_with("400 of llama.cpp", Reply(status=400, body={"error": {"type": "exceed_context_size_error", "n_ctx": 8192}})),
+    _refusal_with("400 of an output limit", error(400, "max_tokens is too large: 100. This model supports at most 50 output tokens")),
+    _refusal_with("400 of a gateway, whose provider's is inside", Reply(
         status=400, body={"error": {"message": "Provider returned error", "metadata": {"raw": _NESTED}}},
     )),
-    _told("403 of a permission", error(403, "No", code="insufficient_permissions")),
-    _told("422 of FastAPI", _detail(type="extra_forbidden", loc=["body", "top_k"], msg="Extra inputs are not permitted")),
-    _told("422 of FastAPI with no input", _detail(type="missing", loc=["body", "messages"], msg="Field required")),
-    _told("400 of Azure for a field, which it bills nothing for", error(400, "No", code="unknown_parameter"), azure=True),
-    _told("429 that asks for more than a minute's tokens", error(
+    _refusal_with("403 of a permission", error(403, "No", code="insufficient_permissions")),
+    _refusal_with("422 of FastAPI", _detail(type="extra_forbidden", loc=["body", "top_k"], msg="Extra inputs are not permitted")),
+    _refusal_with("422 of FastAPI with no input", _detail(type="missing", loc=["body", "messages"], msg="Field required")),
+    _refusal_with("400 of Azure for a field, which it bills nothing for", error(400, "No", code="unknown_parameter"), azure=True),
+    _refusal_with("429 that asks for more than a minute's tokens", error(
         429, "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 45000.", code="rate_limit_exceeded",
     )),
 ]  # fmt: skip
 
 
-def _generated(**more: object) -> dict[str, object]:
+def _invalid_request(**more: object) -> dict[str, object]:
     return {"message": "No", "type": "invalid_request_error", **more}
 
 
 _CUT = '{"error": {"message": "No", "code": "unsupported_parameter", "failed_generation": "' + "x" * (80 << 10) + '"}}'
 
 MAY_HAVE_RUN: list[Misbehaviour] = [
-    _told("400 of a limit that was used up", error(
+    _refusal_with("400 of a limit that was used up", error(
         400, "Could not finish the message because max_tokens or model output limit was reached.",
     ), WHOLE_HOLD),
-    _told("400 of a prompt that a policy flags", error(400, "Invalid prompt", code="invalid_prompt"), WHOLE_HOLD),
-    _told("400 of a policy in words", error(400, "This violates our usage policy", code="unsupported_value"), WHOLE_HOLD),
-    _told("400 of JSON that fails", error(400, "Failed to generate JSON", code="json_validate_failed"), WHOLE_HOLD),
-    _told("400 of a tool call that fails", Reply(
-        status=400, body={"error": _generated(code="tool_use_failed", failed_generation="<function=x>")},
+    _refusal_with("400 of a prompt that a policy flags", error(400, "Invalid prompt", code="invalid_prompt"), WHOLE_HOLD),
+    _refusal_with("400 of a policy in words", error(400, "This violates our usage policy", code="unsupported_value"), WHOLE_HOLD),
+    _refusal_with("400 of JSON that fails", error(400, "Failed to generate JSON", code="json_validate_failed"), WHOLE_HOLD),
+    _refusal_with("400 of a tool call that fails", Reply(
+        status=400, body={"error": _invalid_request(code="tool_use_failed", failed_generation="<function=x>")},
     ), WHOLE_HOLD),
-    _told("400 with what was generated and a code of the list", Reply(
-        status=400, body={"error": _generated(code="unsupported_parameter", failed_generation="Well,")},
+    _refusal_with("400 with what was generated and a code of the list", Reply(
+        status=400, body={"error": _invalid_request(code="unsupported_parameter", failed_generation="Well,")},
     ), WHOLE_HOLD),
-    _told("400 with what was generated beyond what is read", Reply(status=400, body=_CUT), WHOLE_HOLD),
-    _told("400 with a completion in it", Reply(
-        status=400, body={"error": _generated(code="unknown_parameter"), "choices": [{"message": {"content": "4"}}]},
+    _refusal_with("400 with what was generated beyond what is read", Reply(status=400, body=_CUT), WHOLE_HOLD),
+    _refusal_with("400 with a completion in it", Reply(
+        status=400, body={"error": _invalid_request(code="unknown_parameter"), "choices": [{"message": {"content": "4"}}]},
     ), WHOLE_HOLD),
-    _told("400 with usage", Reply(
-        status=400, body={"error": _generated(code="unknown_parameter"), "usage": COUNTED},
+    _refusal_with("400 with usage", Reply(
+        status=400, body={"error": _invalid_request(code="unknown_parameter"), "usage": COUNTED},
     ), Settled(Usage(input_tokens=7, output_tokens=50))),
-    _told("400 with usage inside of the error", Reply(
-        status=400, body={"error": _generated(usage=COUNTED)},
+    _refusal_with("400 with usage inside of the error", Reply(
+        status=400, body={"error": _invalid_request(usage=COUNTED)},
     ), Settled(Usage(input_tokens=7, output_tokens=50))),
-    _told("400 with usage of the other API", Reply(
-        status=400, body={"error": _generated(), "usage": {"input_tokens": 7, "output_tokens": 50, "total_tokens": 57}},
+    _refusal_with("400 with usage of the other API", Reply(
+        status=400, body={"error": _invalid_request(), "usage": {"input_tokens": 7, "output_tokens": 50, "total_tokens": 57}},
     ), Settled(Usage(input_tokens=7, output_tokens=50))),
-    _told("400 with usage that nobody believes", Reply(
-        status=400, body={"error": _generated(code="unknown_parameter"), "usage": _chat_usage(-7, 50)},
+    _refusal_with("400 with usage that nobody believes", Reply(
+        status=400, body={"error": _invalid_request(code="unknown_parameter"), "usage": _chat_usage(-7, 50)},
     ), WHOLE_HOLD),
-    _told("400 with usage of nothing and a code of the list", Reply(
-        status=400, body={"error": _generated(code="unknown_parameter"), "usage": _chat_usage(0, 0)},
+    _refusal_with("400 with usage of nothing and a code of the list", Reply(
+        status=400, body={"error": _invalid_request(code="unknown_parameter"), "usage": _chat_usage(0, 0)},
     )),
-    _told("400 of Azure for a prompt that is too long, which it bills", error(400, _WINDOW), WHOLE_HOLD, azure=True),
-    _told("400 with a page of HTML", Reply(status=400, body="<html>context length</html>"), WHOLE_HOLD),
-    _told("400 with half of some JSON", Reply(status=400, body='{"error": {"message": "' + _WINDOW), WHOLE_HOLD),
-    _told("400 of an output that does not fit, which names a field", error(
+    _refusal_with("400 of Azure for a prompt that is too long, which it bills", error(400, _WINDOW), WHOLE_HOLD, azure=True),
+    _refusal_with("400 with a page of HTML", Reply(status=400, body="<html>context length</html>"), WHOLE_HOLD),
+    _refusal_with("400 with half of some JSON", Reply(status=400, body='{"error": {"message": "' + _WINDOW), WHOLE_HOLD),
+    _refusal_with("400 of an output that does not fit, which names a field", error(
         400, "The output of the model was not supported by response_format",
     ), WHOLE_HOLD),
-    _told("400 of a stop, which names a field", error(400, "Repetition, stopped. max_tokens not supported"), WHOLE_HOLD),
-    _told("400 that names a field far from what it says", error(
+    _refusal_with("400 of a stop, which names a field", error(400, "Repetition, stopped. max_tokens not supported"), WHOLE_HOLD),
+    _refusal_with("400 that names a field far from what it says", error(
         400, f"Parameter 'n' was fine. {'We looked at all of it. ' * 5}It is not supported.",
     ), WHOLE_HOLD),
-    _told("400 with nothing", Reply(status=400, body=""), WHOLE_HOLD),
-    _told("404 with usage", Reply(
-        status=404, body={"error": _generated(), "usage": COUNTED},
+    _refusal_with("400 with nothing", Reply(status=400, body=""), WHOLE_HOLD),
+    _refusal_with("404 with usage", Reply(
+        status=404, body={"error": _invalid_request(), "usage": COUNTED},
     ), Settled(Usage(input_tokens=7, output_tokens=50))),
 ]  # fmt: skip
 
@@ -300,17 +300,17 @@ FAILED: list[Misbehaviour] = [
     _failure(418, kind=ModelRefusedError, may_retry=False),
     _failure(501, may_retry=False),
     _failure(505, may_retry=False),
-    _broken(
+    _broken_reply(
         "503 with Retry-After", error(503, "Overloaded", headers={"Retry-After": "30"}), may_retry=True,
         retry_after_seconds=(30.0, 30.0),
     ),
-    _broken("500 cut off", Reply(text=LONG, status=500, cut_off=True), may_retry=True),
-    _broken("closes the connection before the reply", Reply(hang_up=True), may_retry=True),
-    _broken("resets the connection before the reply", Reply(hang_up=True, reset=True), may_retry=True),
-    _broken("closes the connection in the middle of the reply", Reply(text=LONG, cut_off=True), may_retry=True),
-    _broken("resets the connection in the middle of the reply", Reply(text=LONG, cut_off=True, reset=True), may_retry=True),
-    _broken("stalls before the reply", Reply(delay_seconds=30), timeout_seconds=SHORT_SECONDS),
-    _broken("stalls in the middle of the reply", Reply(text=LONG, stall=True), timeout_seconds=SHORT_SECONDS),
+    _broken_reply("500 cut off", Reply(text=LONG, status=500, cut_off=True), may_retry=True),
+    _broken_reply("closes the connection before the reply", Reply(hang_up=True), may_retry=True),
+    _broken_reply("resets the connection before the reply", Reply(hang_up=True, reset=True), may_retry=True),
+    _broken_reply("closes the connection in the middle of the reply", Reply(text=LONG, cut_off=True), may_retry=True),
+    _broken_reply("resets the connection in the middle of the reply", Reply(text=LONG, cut_off=True, reset=True), may_retry=True),
+    _broken_reply("stalls before the reply", Reply(delay_seconds=30), timeout_seconds=SHORT_SECONDS),
+    _broken_reply("stalls in the middle of the reply", Reply(text=LONG, stall=True), timeout_seconds=SHORT_SECONDS),
     Misbehaviour(
         name="nobody listens", answer=Reply(), charge=GIVEN_BACK, error=ModelUnavailableError, may_retry=True,
         url=_free_port_url, is_reached=False,
@@ -347,11 +347,11 @@ UNREADABLE: list[Misbehaviour] = [
         name="a failure with status 200", answer=Reply(body={"error": {"message": "Overloaded", "code": 503}}),
         charge=WHOLE_HOLD, error=ModelUnavailableError, may_retry=True,
     ),
-    _counted("a refusal that is billed", Reply(text=None, message={"refusal": "I will not."}, usage=COUNTED)),
-    _counted("withheld by a content filter", Reply(text=None, finish_reason="content_filter", usage=COUNTED)),
-    _counted("no choice, but billed", Reply(usage=COUNTED, more={"choices": []}), may_retry=True),
-    _counted("a number where text belongs", Reply(message={"content": 7}, usage=COUNTED)),
-    _counted("text beyond the bound", Reply(message={"content": "x" * ((16 << 20) + 1)}, usage=COUNTED)),
+    _without_text("a refusal that is billed", Reply(text=None, message={"refusal": "I will not."}, usage=COUNTED)),
+    _without_text("withheld by a content filter", Reply(text=None, finish_reason="content_filter", usage=COUNTED)),
+    _without_text("no choice, but billed", Reply(usage=COUNTED, more={"choices": []}), may_retry=True),
+    _without_text("a number where text belongs", Reply(message={"content": 7}, usage=COUNTED)),
+    _without_text("text beyond the bound", Reply(message={"content": "x" * ((16 << 20) + 1)}, usage=COUNTED)),
 ]  # fmt: skip
 
 USAGE: list[Misbehaviour] = [
@@ -360,55 +360,55 @@ USAGE: list[Misbehaviour] = [
         name="a wrong content type", answer=Reply(text="4", headers={"Content-Type": "text/plain"}),
         charge=Settled(HONEST_USAGE),
     ),
-    _believed("more output than was asked for", _chat_usage(7, 5_000), Usage(input_tokens=7, output_tokens=5_000)),
-    _believed("more input than was sent", _chat_usage(10**8, 1), Usage(input_tokens=10**8, output_tokens=1)),
+    _settled_usage("more output than was asked for", _chat_usage(7, 5_000), Usage(input_tokens=7, output_tokens=5_000)),
+    _settled_usage("more input than was sent", _chat_usage(10**8, 1), Usage(input_tokens=10**8, output_tokens=1)),
     Misbehaviour(
         name="two choices where one was asked for", charge=Settled(Usage(input_tokens=7, output_tokens=50)),
         answer=Reply(usage=COUNTED, more={"choices": [{"message": {"content": text}} for text in ("4", "5")]}),
     ),
-    _believed(
+    _settled_usage(
         "with tokens from the cache and into it",
         _chat_usage(100, 9, total_tokens=109, prompt_tokens_details={"cached_tokens": 60, "cache_write_tokens": 30}),
         Usage(input_tokens=100, output_tokens=9, cached_input_tokens=60, cache_write_tokens=30),
     ),
-    _believed(
+    _settled_usage(
         "with cache writes as gateways name them",
         _chat_usage(100, 9, cache_creation_input_tokens=30, prompt_tokens_details={"cached_tokens": 60}),
         Usage(input_tokens=100, output_tokens=9, cached_input_tokens=60, cache_write_tokens=30),
     ),
-    _believed(
+    _settled_usage(
         "with cache writes told twice: the dearer counts",
         _chat_usage(100, 9, cache_creation_input_tokens=30, prompt_tokens_details={"cache_creation_tokens": 40}),
         Usage(input_tokens=100, output_tokens=9, cache_write_tokens=40),
     ),
-    _absurd("absent", None),
-    _absurd("a text", "many"),
-    _absurd("a list", []),
-    _absurd("empty", {}),
-    _absurd("no output", {"prompt_tokens": 5}),
-    _absurd("negative input", _chat_usage(-1, 1)),
-    _absurd("negative output", _chat_usage(1, -1)),
-    _absurd("no input at all", _chat_usage(0, 1)),
-    _absurd("text out of no tokens", _chat_usage(7, 0)),
-    _absurd("bool", _chat_usage(True, True)),
-    _absurd("floats", _chat_usage(7.0, 1.0)),
-    _absurd("texts", _chat_usage("7", "1")),
-    _absurd("huge", _chat_usage(10**30, 1)),
-    _absurd("infinite", _chat_usage(7, float("inf"))),
-    _absurd("not a number", _chat_usage(float("nan"), 1)),
-    _absurd("a total that is not the sum", _chat_usage(7, 1, total_tokens=50)),
-    _absurd("more reasoning than output", _chat_usage(7, 1, completion_tokens_details={"reasoning_tokens": 40})),
-    _absurd("more cached than input", _chat_usage(7, 1, prompt_tokens_details={"cached_tokens": 8})),
-    _absurd("negative cached", _chat_usage(7, 1, prompt_tokens_details={"cached_tokens": -1})),
-    _absurd("cached as a text", _chat_usage(7, 1, prompt_tokens_details={"cached_tokens": "7"})),
-    _absurd("more written than input", _chat_usage(7, 1, prompt_tokens_details={"cache_write_tokens": 8})),
-    _absurd("writes as a bool", _chat_usage(7, 1, prompt_tokens_details={"cache_write_tokens": True})),
-    _absurd(
+    _absurd_usage("absent", None),
+    _absurd_usage("a text", "many"),
+    _absurd_usage("a list", []),
+    _absurd_usage("empty", {}),
+    _absurd_usage("no output", {"prompt_tokens": 5}),
+    _absurd_usage("negative input", _chat_usage(-1, 1)),
+    _absurd_usage("negative output", _chat_usage(1, -1)),
+    _absurd_usage("no input at all", _chat_usage(0, 1)),
+    _absurd_usage("text out of no tokens", _chat_usage(7, 0)),
+    _absurd_usage("bool", _chat_usage(True, True)),
+    _absurd_usage("floats", _chat_usage(7.0, 1.0)),
+    _absurd_usage("texts", _chat_usage("7", "1")),
+    _absurd_usage("huge", _chat_usage(10**30, 1)),
+    _absurd_usage("infinite", _chat_usage(7, float("inf"))),
+    _absurd_usage("not a number", _chat_usage(float("nan"), 1)),
+    _absurd_usage("a total that is not the sum", _chat_usage(7, 1, total_tokens=50)),
+    _absurd_usage("more reasoning than output", _chat_usage(7, 1, completion_tokens_details={"reasoning_tokens": 40})),
+    _absurd_usage("more cached than input", _chat_usage(7, 1, prompt_tokens_details={"cached_tokens": 8})),
+    _absurd_usage("negative cached", _chat_usage(7, 1, prompt_tokens_details={"cached_tokens": -1})),
+    _absurd_usage("cached as a text", _chat_usage(7, 1, prompt_tokens_details={"cached_tokens": "7"})),
+    _absurd_usage("more written than input", _chat_usage(7, 1, prompt_tokens_details={"cache_write_tokens": 8})),
+    _absurd_usage("writes as a bool", _chat_usage(7, 1, prompt_tokens_details={"cache_write_tokens": True})),
+    _absurd_usage(
         "cached and written more than input",
         _chat_usage(7, 1, prompt_tokens_details={"cached_tokens": 4, "cache_write_tokens": 4}),
     ),
-    _absurd("audio, which has another price", _chat_usage(7, 1, prompt_tokens_details={"audio_tokens": 2})),
-    _absurd(
+    _absurd_usage("audio, which has another price", _chat_usage(7, 1, prompt_tokens_details={"audio_tokens": 2})),
+    _absurd_usage(
         "a longer-lived cache, which has another price",
         _chat_usage(7, 1, prompt_tokens_details={
             "cache_write_tokens": 4, "cache_write_tokens_details": {"ttl_12h_tokens": 4, "ttl_30m_tokens": 0},
@@ -435,7 +435,7 @@ def _responses_usage(sent: object, received: object, **more: object) -> dict[str
 _R_COUNTED = _responses_usage(7, 50)
 
 
-def _said(**part: object) -> list[dict[str, object]]:
+def _message_output(**part: object) -> list[dict[str, object]]:
     return [{"type": "message", "content": [part]}]
 
 
@@ -444,11 +444,11 @@ RESPONSES: list[Misbehaviour] = [
     for row in [
         Misbehaviour(name="none: a good reply", answer=Reply(text="4"), charge=Settled(HONEST_USAGE)),
         _refusal(400, WHOLE_HOLD),
-        _told("400 of a field that is not known", error(400, "No", code="unknown_parameter")),
+        _refusal_with("400 of a field that is not known", error(400, "No", code="unknown_parameter")),
         _too_many("with seconds", {"Retry-After": "7"}, 7.0),
         _failure(500),
-        _broken("resets the connection in the middle", Reply(text=LONG, cut_off=True, reset=True), may_retry=True),
-        _broken("stalls", Reply(text=LONG, stall=True), timeout_seconds=SHORT_SECONDS),
+        _broken_reply("resets the connection in the middle", Reply(text=LONG, cut_off=True, reset=True), may_retry=True),
+        _broken_reply("stalls", Reply(text=LONG, stall=True), timeout_seconds=SHORT_SECONDS),
         _unreadable("truncated JSON", Reply(body='{"output": ['), may_retry=True),
         _unreadable("nothing in it", Reply(body={}), may_retry=True),
         Misbehaviour(
@@ -464,27 +464,27 @@ RESPONSES: list[Misbehaviour] = [
         _unreadable("still going on", Reply(text="4", more={"status": "in_progress"}), ModelError),
         _unreadable("cancelled", Reply(text="4", more={"status": "cancelled"}), ModelError),
         _unreadable("a status that nobody knows", Reply(text="4", more={"status": ["new"]}), ModelError),
-        _counted("no output", Reply(usage=_R_COUNTED, more={"output": None}), may_retry=True),
-        _counted("a refusal", Reply(usage=_R_COUNTED, more={"output": _said(type="refusal", refusal="No.")})),
-        _counted(
+        _without_text("no output", Reply(usage=_R_COUNTED, more={"output": None}), may_retry=True),
+        _without_text("a refusal", Reply(usage=_R_COUNTED, more={"output": _message_output(type="refusal", refusal="No.")})),
+        _without_text(
             "withheld",
             Reply(usage=_R_COUNTED, more={
                 "output": [], "status": "incomplete", "incomplete_details": {"reason": "content_filter"},
             }),
         ),
-        _believed(
+        _settled_usage(
             "with tokens from the cache and into it",
             _responses_usage(
                 100, 9, total_tokens=109, input_tokens_details={"cached_tokens": 60, "cache_write_tokens": 30}
             ),
             Usage(input_tokens=100, output_tokens=9, cached_input_tokens=60, cache_write_tokens=30),
         ),
-        _believed("more output than asked", _responses_usage(7, 5_000), Usage(input_tokens=7, output_tokens=5_000)),
-        _absurd("absent", None),
-        _absurd("by the other API's names", COUNTED),
-        _absurd("negative", _responses_usage(-7, 1)),
-        _absurd("more cached than input", _responses_usage(7, 1, input_tokens_details={"cached_tokens": 8})),
-        _absurd("more reasoning than output", _responses_usage(7, 1, output_tokens_details={"reasoning_tokens": 2})),
+        _settled_usage("more output than asked", _responses_usage(7, 5_000), Usage(input_tokens=7, output_tokens=5_000)),
+        _absurd_usage("absent", None),
+        _absurd_usage("by the other API's names", COUNTED),
+        _absurd_usage("negative", _responses_usage(-7, 1)),
+        _absurd_usage("more cached than input", _responses_usage(7, 1, input_tokens_details={"cached_tokens": 8})),
+        _absurd_usage("more reasoning than output", _responses_usage(7, 1, output_tokens_details={"reasoning_tokens": 2})),
         Misbehaviour(
             name="a dearer tier", answer=Reply(text="4", service_tier="priority"), official=True, charge=WHOLE_HOLD
         ),

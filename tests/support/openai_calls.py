@@ -23,14 +23,14 @@ def model_at(server: ChatServer, name: str = "local") -> OpenAIChatModel:
     return OpenAIChatModel(name, base_url=server.url, api_key=server.key)
 
 
-def complete(model: OpenAIChatModel, asked: ModelRequest | None = None) -> Completion:
-    return asyncio.run(model.complete(asked or request()))
+def complete(model: OpenAIChatModel, model_request: ModelRequest | None = None) -> Completion:
+    return asyncio.run(model.complete(model_request or request()))
 
 
-def failure(model: OpenAIChatModel, asked: ModelRequest | None = None) -> ModelError:
+def failure(model: OpenAIChatModel, model_request: ModelRequest | None = None) -> ModelError:
     """The error of a call that fails, which must be one clean sentence without the key, wherever one looks."""
     with pytest.raises(ModelError) as caught:
-        complete(model, asked)
+        complete(model, model_request)
     error = caught.value
     message = str(error)
     assert message

@@ -75,18 +75,18 @@ async def outcomes(
     calls: MeteredCalls, meter: Meter, model: Played, requests: list[ModelRequest], **options: Any
 ) -> list[object]:
     """All at once, each one's Call or error."""
-    found: list[object] = [None] * len(requests)
+    results: list[object] = [None] * len(requests)
 
     async def one(index: int) -> None:
         try:
-            found[index] = await calls(meter, model, requests[index], **options)
+            results[index] = await calls(meter, model, requests[index], **options)
         except Exception as error:
-            found[index] = error
+            results[index] = error
 
     async with anyio.create_task_group() as group:
         for index in range(len(requests)):
             group.start_soon(one, index)
-    return found
+    return results
 
 
 def nothing_is_left_over(calls: MeteredCalls, meter: Meter, concurrency: int) -> None:

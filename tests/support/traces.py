@@ -49,17 +49,17 @@ class Novelty(Event):
     status: str = ""
 
 
-def make_event(kind: str, *, path: str = "0", turn: int = 1, seconds: float = 1.0, **given: Any) -> Event:
-    """An event of this kind with what is given; what else it must have is empty. A call is answered, and so has its
+def make_event(kind: str, *, path: str = "0", turn: int = 1, seconds: float = 1.0, **values: Any) -> Event:
+    """An event of this kind with these values; what else it must have is empty. A call is answered, and so has its
     usage, unless it has an error."""
-    made = BY_KIND[kind]
-    own = {name: value for name, value in given.items() if name in {field.name for field in fields(made)}}
-    usage = {name: value for name, value in given.items() if name not in own}
-    if made in (RootReplied, CallEnded) and "error" not in own:
+    event_class = BY_KIND[kind]
+    own = {name: value for name, value in values.items() if name in {field.name for field in fields(event_class)}}
+    usage = {name: value for name, value in values.items() if name not in own}
+    if event_class in (RootReplied, CallEnded) and "error" not in own:
         own["usage"] = CallUsage(**{**LEAST_USAGE, **usage})
     else:
         assert not usage, usage
-    return made(path=path, turn=turn, seconds=seconds, **{**LEAST[made], **own})
+    return event_class(path=path, turn=turn, seconds=seconds, **{**LEAST[event_class], **own})
 
 
 CODE = """# Read every contract in parts, and ask about each.
@@ -71,8 +71,8 @@ print(len(parts), "parts,", len(found), "contracts")"""
 REPLY = f"I split the context into parts and ask a sub-model about each of them.\n\n```repl\n{CODE}\n```\n\nThen I merge what they found."
 
 
-class Told:
-    """Makes events with a clock that only goes on when told."""
+class EventMaker:
+    """Makes events, with a clock that `event` moves on."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -94,11 +94,11 @@ def with_facts(event: Event, fact: str) -> Event:
 
 def small() -> list[Event]:
     """A run that has just begun to work: three events."""
-    told = Told()
+    maker = EventMaker()
     return [
-        told.event("run", "0", 0, query="Which contracts end before 2027?", context="a str of 9 characters", depth=0),
-        told.event("reply", "0", 1, 1.4, reply="FINAL(none)", **facts("root", 1.4, 900, 12, 1_150_000_000)),
-        told.event("answer", "0", 1, 0.01, answer="none", status="answered", stopped_by=None, spend={}),
+        maker.event("run", "0", 0, query="Which contracts end before 2027?", context="a str of 9 characters", depth=0),
+        maker.event("reply", "0", 1, 1.4, reply="FINAL(none)", **facts("root", 1.4, 900, 12, 1_150_000_000)),
+        maker.event("answer", "0", 1, 0.01, answer="none", status="answered", stopped_by=None, spend={}),
     ]
 
 
@@ -111,14 +111,14 @@ def facts(model: str, seconds: float, tokens_in: int, tokens_out: int, picodolla
 
 def lively(calls: int, turns: int = 4) -> Iterator[Event]:
     """A run of some turns, with children, failures and about so many calls."""
-    told = Told()
-    yield told.event(
+    maker = EventMaker()
+    yield maker.event(
         "run", "0", 0, query="Which contracts end before 2027, and what does leaving each of them early cost?",
         context="a dict of 1,204 entries", depth=0, model="gpt-5",
     )  # fmt: skip
     number = 0
     for turn in range(1, turns + 1):
-        yield told.event(
+        yield maker.event(
             "reply",
             "0",
             turn,
@@ -127,13 +127,13 @@ def lively(calls: int, turns: int = 4) -> Iterator[Event]:
             **facts("gpt-5", 2.0 + turn / 5, 3_200 * turn, 420, 9_870_000_000 * turn),
         )
         code = CODE if turn % 2 else f"{CODE}\nraise KeyError('no such contract')"
-        yield told.event("code", "0", turn, 0.002, code=code)
+        yield maker.event("code", "0", turn, 0.002, code=code)
         for at in range(calls // turns):
             number += 1
             took = 0.4 + at % 7 / 10
             prompt = f"Which contracts in this text end before 2027?\n\nCONTRACT {number:06}. The term ends on 2026-{1 + at % 12:02}-28 unless renewed; either party may end it with {at % 9 + 1} months' notice."
             if at % 97 == 13:
-                yield told.event(
+                yield maker.event(
                     "call",
                     "0",
                     turn,
@@ -144,7 +144,7 @@ def lively(calls: int, turns: int = 4) -> Iterator[Event]:
                     error="gpt-5-mini did not answer within 60 s",
                 )
             else:
-                yield told.event(
+                yield maker.event(
                     "call",
                     "0",
                     turn,
@@ -156,7 +156,7 @@ def lively(calls: int, turns: int = 4) -> Iterator[Event]:
                     **facts("gpt-5-mini", took, 1_240, 9, 328_000_000),
                 )
         if turn == 2:
-            yield from child(told, "0.1", turn)
+            yield from child(maker, "0.1", turn)
         failed = turn % 2 == 0
         error = CellError(
             kind="KeyError",
@@ -164,11 +164,11 @@ def lively(calls: int, turns: int = 4) -> Iterator[Event]:
             traceback="Traceback (most recent call last):\n  File \"<cell 2>\", line 7, in <module>\nKeyError: 'no such contract'\n",
         )
         cell = Cell(stdout=f"{calls // turns} parts, 31 contracts\n", seconds=1.0, error=error if failed else None)
-        yield told.event("cell", "0", turn, 0.01, code=code, cell=cell)
-    yield told.event(
+        yield maker.event("cell", "0", turn, 0.01, code=code, cell=cell)
+    yield maker.event(
         "reply", "0", turns + 1, 1.9, reply="FINAL_VAR(found)", **facts("gpt-5", 1.9, 19_000, 12, 24_100_000_000)
     )
-    yield told.event(
+    yield maker.event(
         "answer",
         "0",
         turns + 1,
@@ -180,8 +180,8 @@ def lively(calls: int, turns: int = 4) -> Iterator[Event]:
     )
 
 
-def child(told: Told, path: str, turn: int) -> Iterator[Event]:
-    yield told.event(
+def child(maker: EventMaker, path: str, turn: int) -> Iterator[Event]:
+    yield maker.event(
         "run",
         path,
         0,
@@ -190,7 +190,7 @@ def child(told: Told, path: str, turn: int) -> Iterator[Event]:
         depth=1,
         model="gpt-5-mini",
     )
-    yield told.event(
+    yield maker.event(
         "reply",
         path,
         1,
@@ -198,8 +198,8 @@ def child(told: Told, path: str, turn: int) -> Iterator[Event]:
         reply="```repl\nprint(re.findall(r'fee of ([\\d,]+)', context))\n```",
         **facts("gpt-5-mini", 0.9, 1_900, 40, 555_000_000),
     )
-    yield told.event("code", path, 1, 0.001, code="print(re.findall(r'fee of ([\\d,]+)', context))")
-    yield told.event(
+    yield maker.event("code", path, 1, 0.001, code="print(re.findall(r'fee of ([\\d,]+)', context))")
+    yield maker.event(
         "cell",
         path,
         1,
@@ -207,11 +207,11 @@ def child(told: Told, path: str, turn: int) -> Iterator[Event]:
         code="print(re.findall(r'fee of ([\\d,]+)', context))",
         cell=Cell(stdout="['12,400']\n", seconds=0.02),
     )
-    yield told.event(
+    yield maker.event(
         "reply", path, 2, 0.7, reply="FINAL(12,400 euros)", **facts("gpt-5-mini", 0.7, 2_100, 8, 541_000_000)
     )
-    yield told.event("answer", path, 2, 0.01, answer="12,400 euros", status="answered", stopped_by=None, spend={})
-    yield told.event(
+    yield maker.event("answer", path, 2, 0.01, answer="12,400 euros", status="answered", stopped_by=None, spend={})
+    yield maker.event(
         "child",
         "0",
         turn,
@@ -224,13 +224,13 @@ def child(told: Told, path: str, turn: int) -> Iterator[Event]:
 
 def hostile(text: str) -> list[Event]:
     """A run in which every text that a model, a guest or a context writes is `text`."""
-    told = Told()
+    maker = EventMaker()
     cell = Cell(
         stdout=text, stderr=text, repr=text, final=text, error=CellError(kind=text, message=text, traceback=text)
     )
     return [
-        told.event("run", "0", 0, query=text, context="a str of 9 characters", depth=0),
-        told.event(
+        maker.event("run", "0", 0, query=text, context="a str of 9 characters", depth=0),
+        maker.event(
             "reply",
             "0",
             1,
@@ -240,14 +240,14 @@ def hostile(text: str) -> list[Event]:
             finish_reason=text,
             **facts(text, 0.1, 1, 1, 1),
         ),
-        told.event("code", "0", 1, 0.1, code=text),
-        told.event("call", "0", 1, 0.1, number=1, prompt=text, reply=text, **facts(text, 0.1, 1, 1, 1)),
-        told.event("call", "0", 1, 0.1, number=2, prompt=text, error=text, model=text),
-        told.event("tool", "0", 1, 0.1, number=1, name=text, keyword_arguments={text: text}, result=[text]),
-        told.event("cell", "0", 1, 0.1, code=text, cell=cell),
-        told.event("limit", "0", 1, 0.1, limit=text, cap=text, spent=text, held=text, account=text),
-        Novelty(turn=1, seconds=told.seconds, novelty=text, status=text),
-        told.event(
+        maker.event("code", "0", 1, 0.1, code=text),
+        maker.event("call", "0", 1, 0.1, number=1, prompt=text, reply=text, **facts(text, 0.1, 1, 1, 1)),
+        maker.event("call", "0", 1, 0.1, number=2, prompt=text, error=text, model=text),
+        maker.event("tool", "0", 1, 0.1, number=1, name=text, keyword_arguments={text: text}, result=[text]),
+        maker.event("cell", "0", 1, 0.1, code=text, cell=cell),
+        maker.event("limit", "0", 1, 0.1, limit=text, cap=text, spent=text, held=text, account=text),
+        Novelty(turn=1, seconds=maker.seconds, novelty=text, status=text),
+        maker.event(
             "answer", "0", 1, 0.1, answer=text, status=text, stopped_by={"limit": text, "cap": text}, spend={text: text}
         ),
     ]

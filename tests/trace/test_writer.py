@@ -19,8 +19,7 @@ from divebell.trace import TraceWriter, read_trace
 from divebell.trace.buffer import Buffer
 from divebell.trace.pump import Pump
 from divebell.trace.schema import MAX_BODY_CHARACTERS, MAX_EVENT_CHARACTERS
-from tests.support.traces import Novelty, facts, hostile, lively, with_facts, write
-from tests.support.traces import make_event as told
+from tests.support.traces import Novelty, facts, hostile, lively, make_event, with_facts, write
 
 SECRET_TEXT = "the patient's name is Ada"
 
@@ -76,9 +75,9 @@ def test_a_real_run_is_written_with_its_parents_and_its_costs(file: Path) -> Non
 def test_money_is_an_exact_decimal_string(file: Path) -> None:
     call, spend, none = written(
         file,
-        told("call", **facts("m", 0.1, 1, 1, 1_234_500_000_000_000_001)),
-        told("answer", spend={"dollars": Decimal("0.000000000001")}),
-        told("call", picodollars=0),
+        make_event("call", **facts("m", 0.1, 1, 1, 1_234_500_000_000_000_001)),
+        make_event("answer", spend={"dollars": Decimal("0.000000000001")}),
+        make_event("call", picodollars=0),
     )
     assert call["data"]["dollars"] == "1234500.000000000001"
     assert spend["data"]["spend"] == {"dollars": "0.000000000001"}
@@ -102,7 +101,7 @@ def test_a_field_and_a_kind_that_are_new_are_carried_along(file: Path) -> None:
 
 def test_an_event_with_nothing_in_it_is_fine(file: Path) -> None:
     events = written(
-        file, *(told(kind) for kind in ("reply", "code", "cell", "call", "child", "limit", "answer", "run"))
+        file, *(make_event(kind) for kind in ("reply", "code", "cell", "call", "child", "limit", "answer", "run"))
     )
     assert [event["kind"] for event in events][-2:] == ["answer", "run"]
     assert len(read_trace(file).events) == 9
@@ -112,8 +111,8 @@ def test_objects_that_the_loop_tells_are_written_as_data(file: Path) -> None:
     error = CellError(kind="ValueError", message="no", traceback="Traceback\nValueError: no")
     (cell, answer) = written(
         file,
-        told("cell", cell=Cell(stdout="out", stderr="err", repr="1", error=error, seconds=0.5)),
-        told("answer", stopped_by=Stop(limit="dollars", cap=Decimal("0.3"), spent=Decimal("0.2"), path="run")),
+        make_event("cell", cell=Cell(stdout="out", stderr="err", repr="1", error=error, seconds=0.5)),
+        make_event("answer", stopped_by=Stop(limit="dollars", cap=Decimal("0.3"), spent=Decimal("0.2"), path="run")),
     )
     data = cell["data"]
     assert (data["stdout"], data["stderr"], data["repr"], data["traceback"]) == ("out", "err", "1", error.traceback)
@@ -123,7 +122,7 @@ def test_objects_that_the_loop_tells_are_written_as_data(file: Path) -> None:
 
 def test_images_are_noted_not_copied(file: Path) -> None:
     part = {"type": "image", "media_type": "image/png", "data": b"\x89PNG" * 1000}
-    (event,) = written(file, told("reply", messages=[{"role": "user", "content": [part]}]))
+    (event,) = written(file, make_event("reply", messages=[{"role": "user", "content": [part]}]))
     assert event["data"]["messages"][0]["content"][0]["data"] == "[4,000 bytes]"
 
 
@@ -141,12 +140,12 @@ def test_no_body_is_in_a_redacted_trace(file: Path, level: str) -> None:
 def test_redacted_bodies_can_be_compared_within_a_file_but_not_guessed(tmp_path: Path) -> None:
     first = written(
         tmp_path / "1",
-        told("call", prompt="yes"),
-        told("call", prompt="yes"),
-        told("call", prompt="no"),
+        make_event("call", prompt="yes"),
+        make_event("call", prompt="yes"),
+        make_event("call", prompt="no"),
         level="redacted",
     )
-    second = written(tmp_path / "2", told("call", prompt="yes"), level="redacted")
+    second = written(tmp_path / "2", make_event("call", prompt="yes"), level="redacted")
     marks = [event["data"]["prompt"]["hmac"] for event in [*first, *second]]
     assert marks[0] == marks[1]
     assert len(set(marks)) == 3, "the same guess has another mark in another file: no table of hashes helps"
@@ -155,7 +154,7 @@ def test_redacted_bodies_can_be_compared_within_a_file_but_not_guessed(tmp_path:
 
 def test_off_keeps_times_tokens_and_money(file: Path) -> None:
     (event,) = written(
-        file, told("call", prompt="p", reply="r", number=3, **facts("m", 0.25, 7, 5, 10**12)), level="off"
+        file, make_event("call", prompt="p", reply="r", number=3, **facts("m", 0.25, 7, 5, 10**12)), level="off"
     )
     assert event["data"] == {
         "number": 3, "model": "m", "call_seconds": 0.25, "input_tokens": 7, "output_tokens": 5, "dollars": "1",
@@ -169,7 +168,11 @@ def test_a_key_that_a_model_repeats_is_not_written(file: Path, level: str) -> No
     key = "sk-0123456789abcdef"
     long = "x" * (MAX_BODY_CHARACTERS - 5) + key  # the cut goes through the key
     write(
-        file, [*hostile(f"my key is {key}"), told("call", prompt=long)], level=level, secrets=[key], settings={"k": key}
+        file,
+        [*hostile(f"my key is {key}"), make_event("call", prompt=long)],
+        level=level,
+        secrets=[key],
+        settings={"k": key},
     )
     text = file.read_text()
     assert key not in text
@@ -185,7 +188,7 @@ def test_secrets_that_would_wipe_out_everything_are_refused(file: Path, secrets:
 
 def test_an_error_class_that_the_guest_named_is_a_body(file: Path) -> None:
     error = CellError(kind=SECRET_TEXT, message="", traceback="")
-    assert "Ada" not in json.dumps(written(file, told("cell", cell=Cell(error=error)), level="redacted"))
+    assert "Ada" not in json.dumps(written(file, make_event("cell", cell=Cell(error=error)), level="redacted"))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX's")
@@ -218,13 +221,13 @@ def test_a_path_that_cannot_be_is_said_at_once(tmp_path: Path) -> None:
 
 
 def test_a_long_body_is_cut_and_says_so(file: Path) -> None:
-    (event,) = written(file, told("call", prompt="p" * (MAX_BODY_CHARACTERS + 7)))
+    (event,) = written(file, make_event("call", prompt="p" * (MAX_BODY_CHARACTERS + 7)))
     assert event["data"]["prompt"] == {"text": "p" * MAX_BODY_CHARACTERS, "missing": 7}
 
 
 def test_all_bodies_of_an_event_share_a_bound(file: Path) -> None:
     messages = [{"role": "user", "content": "m" * MAX_BODY_CHARACTERS} for _ in range(9)]
-    (event,) = written(file, told("reply", messages=messages, reply="r" * 10))
+    (event,) = written(file, make_event("reply", messages=messages, reply="r" * 10))
     kept = [message["content"] for message in event["data"]["messages"]]
     assert sum(len(body) for body in kept if isinstance(body, str)) == MAX_EVENT_CHARACTERS
     assert event["data"]["reply"] == {"text": "", "missing": 10}
@@ -242,13 +245,15 @@ def test_data_nested_without_end_and_odd_values_are_written_somehow(file: Path) 
         big: int
         o: object
 
-    events = written(file, told("answer", spend=loop), Odd(arguments=loop, n=float("nan"), big=10**40, o=object()))
+    events = written(
+        file, make_event("answer", spend=loop), Odd(arguments=loop, n=float("nan"), big=10**40, o=object())
+    )
     assert events[1]["data"] == {"arguments": "[dict]", "n": None, "big": str(10**40), "o": '"[object]"'}
 
 
 def test_text_that_is_no_valid_unicode_survives(file: Path) -> None:
     texts = ["\ud800 alone", "line\u2028separator\nand\r\x00\x1b[2J", "\U0001f52d"]
-    events = written(file, *(told("call", prompt=text) for text in texts))
+    events = written(file, *(make_event("call", prompt=text) for text in texts))
     assert [event["data"]["prompt"] for event in events] == texts
     assert [event.data.get("prompt") for event in read_trace(file).events[:-1]] == texts
 
@@ -256,7 +261,7 @@ def test_text_that_is_no_valid_unicode_survives(file: Path) -> None:
 def test_a_file_at_its_bound_leaves_out_bodies_then_events(file: Path) -> None:
     with TraceWriter(file, max_bytes=3_000) as writer:
         for number in range(100):
-            writer(told("call", prompt="p" * 400, number=number))
+            writer(make_event("call", prompt="p" * 400, number=number))
     kinds = [entry.get("kind") for entry in lines(file)]
     assert kinds.count("bodies_left_out") == 1
     assert file.stat().st_size < 2 * 3_000 + 1_000
@@ -280,14 +285,14 @@ class Stuck:
 def test_a_stuck_disk_holds_up_nobody_and_loses_calls_first() -> None:
     stuck = Stuck()
     pump = Pump(stuck, name="stuck", buffer=Buffer(max_events=100))
-    pump.put(told("run"))
+    pump.put(make_event("run"))
     deadline = time.monotonic() + 300
     while len(pump._buffer) and time.monotonic() < deadline:
         time.sleep(0.005)
     for _ in range(1_000):
-        pump.put(told("call"))
+        pump.put(make_event("call"))
     for _ in range(60):
-        pump.put(told("reply"))
+        pump.put(make_event("reply"))
     assert pump.dropped == 1_000 - 50 + 10
     stuck.go.set()
     assert pump.close()
@@ -298,7 +303,7 @@ def test_closing_does_not_wait_for_ever_for_a_stuck_disk(file: Path, monkeypatch
     go = threading.Event()
     writer = TraceWriter(file)
     monkeypatch.setattr(writer, "_append", lambda made: go.wait(300))
-    writer(told("run"))
+    writer(make_event("run"))
     writer.close(seconds=0.05)
     go.set()
     writer.close()
@@ -307,7 +312,7 @@ def test_closing_does_not_wait_for_ever_for_a_stuck_disk(file: Path, monkeypatch
 def test_queued_text_is_bounded_too() -> None:
     buffer = Buffer(max_characters=1_150)
     for _ in range(10):
-        buffer.put(told("reply", reply="r" * 300))
+        buffer.put(make_event("reply", reply="r" * 300))
     assert (len(buffer), buffer.dropped) == (3, 7)
 
 
@@ -316,8 +321,8 @@ def test_lost_events_are_told_in_the_file(file: Path) -> None:
     writer._pump._buffer = Buffer(max_events=4)
     with writer._pump._condition:  # the thread cannot take any
         for number in range(6):
-            writer._pump._buffer.put(told("reply", turn=number))
-    writer(told("reply"))
+            writer._pump._buffer.put(make_event("reply", turn=number))
+    writer(make_event("reply"))
     writer.close()
     assert [entry["data"] for entry in lines(file) if entry.get("kind") == "dropped"] == [{"events": 3}]
     assert read_trace(file).dropped == 3
@@ -350,7 +355,7 @@ def test_an_idle_engine_has_no_thread(file: Path, monkeypatch: pytest.MonkeyPatc
     with TraceWriter(file) as writer:
         assert threads() == []
         for number in range(3):
-            writer(told("call", number=number))
+            writer(make_event("call", number=number))
             deadline = time.monotonic() + 300
             while threads() and time.monotonic() < deadline:
                 time.sleep(0.005)
@@ -362,7 +367,7 @@ def test_events_of_many_threads_all_arrive(file: Path) -> None:
     with TraceWriter(file) as writer:
         workers = [
             threading.Thread(
-                target=lambda name=name: [writer(told("call", number=name * 1000 + at)) for at in range(300)]
+                target=lambda name=name: [writer(make_event("call", number=name * 1000 + at)) for at in range(300)]
             )
             for name in range(8)
         ]
@@ -386,7 +391,7 @@ def test_an_event_after_the_end_is_counted_not_written(file: Path) -> None:
     writer = TraceWriter(file)
     writer.close()
     size = file.stat().st_size
-    writer(told("run"))
+    writer(make_event("run"))
     writer.close()
     assert (writer.dropped, file.stat().st_size) == (1, size)
 
@@ -402,7 +407,7 @@ def test_what_came_of_a_tool_is_its_result_or_its_error(file: Path) -> None:
     outcomes: list[dict[str, Any]] = [
         {"result": {"price": 3}}, {"result": "three"}, {"error": "no such item", "error_type": "tool_error"},
     ]  # fmt: skip
-    events = [told("tool", number=1, name="lookup", arguments=["a"], **each) for each in outcomes]
+    events = [make_event("tool", number=1, name="lookup", arguments=["a"], **each) for each in outcomes]
     made = written(file, *events)
     assert [event["data"].get("result") for event in made] == ['{"price": 3}', "three", None]
     assert made[2]["data"] | {"error": "no such item", "error_type": "tool_error", "ok": False} == made[2]["data"]
@@ -410,13 +415,13 @@ def test_what_came_of_a_tool_is_its_result_or_its_error(file: Path) -> None:
 
 
 def test_a_failure_is_seen_without_its_text(file: Path) -> None:
-    (event,) = written(file, told("call", error=SECRET_TEXT), level="off")
+    (event,) = written(file, make_event("call", error=SECRET_TEXT), level="off")
     assert event["data"]["ok"] is False
     assert SECRET_TEXT not in json.dumps(event)
 
 
 def test_a_context_is_described_by_its_sizes_without_its_names(file: Path) -> None:
     described = "a dict of 1,204 entries: text under 'Ada', ..."
-    (event,) = written(file, told("run", context=described), level="redacted")
+    (event,) = written(file, make_event("run", context=described), level="redacted")
     assert event["data"]["context_type"] == "a dict of 1,204 entries"
     assert "Ada" not in json.dumps(event)

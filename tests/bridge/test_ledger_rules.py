@@ -333,7 +333,7 @@ def test_a_memory_ledger_forgets_what_has_closed() -> None:
         ledger.close_account("run")
     books = ledger._books
     assert len(books._accounts) == 3
-    assert len(books._holds) + len(books._of_account) + sum(map(len, books._children.values())) == 2
+    assert len(books._holds) + len(books._holds_of_account) + sum(map(len, books._children.values())) == 2
     assert ledger.account("run") is None
     tenant = ledger.account("tenant:acme")
     assert tenant is not None

@@ -101,7 +101,7 @@ class ChatServer:
         self.open: set[socket.socket] = set()
 
     def __enter__(self) -> Self:
-        server = self
+        server: ChatServer = self
 
         class Handler(_Handler):
             chat = server

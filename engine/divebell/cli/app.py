@@ -72,8 +72,8 @@ def ctrl_c_raises() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(is_wanted: bool) -> None:
+    if is_wanted:
         typer.echo(f"divebell {__version__}")
         raise typer.Exit
 
@@ -96,9 +96,9 @@ def demo(
     budget: Annotated[str, typer.Option(help="The cap in dollars, at the demo's invented prices.")] = "0.30",
 ) -> None:
     """Find a magic number in a million lines, offline, with a real sandbox and scripted models."""
-    from divebell.cli.demo import demo as work
+    from divebell.cli.demo import run_demo
 
-    work(Console(soft_wrap=True), lines=lines, seed=seed, budget=budget)
+    run_demo(Console(soft_wrap=True), lines=lines, seed=seed, budget=budget)
 
 
 app.command("ask")(ask)
@@ -121,9 +121,9 @@ def replay(
 
     Exit status: 1 if the run differs, with the first difference; 2 for bad input.
     """
-    from divebell.cli.replay import replay as work
+    from divebell.cli.replay import print_replay
 
-    work(Console(stderr=True, soft_wrap=True), file, context or [], live=live, quiet=quiet, as_json=as_json)
+    print_replay(Console(stderr=True, soft_wrap=True), file, context or [], live=live, quiet=quiet, as_json=as_json)
 
 
 @app.command("exec")
@@ -146,10 +146,10 @@ def execute(
     seed: Annotated[int | None, typer.Option(help="Make randomness, hash order and clock reproducible.")] = None,
 ) -> None:
     """Run a Python file in a sandbox, without access to your files or the network. Exit status 1 if it fails."""
-    from divebell.cli.execute import execute as work
+    from divebell.cli.execute import execute_file
     from divebell.limits import Limits
 
-    work(file, context or [], Limits(cell_seconds=seconds, memory_bytes=memory_mib << 20), seed)
+    execute_file(file, context or [], Limits(cell_seconds=seconds, memory_bytes=memory_mib << 20), seed)
 
 
 @app.command()
@@ -158,10 +158,10 @@ def prices(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print the rate card: prices per million tokens. Exit status 2 for a model that is not on it."""
-    from divebell.cli.prices import prices as work
+    from divebell.cli.prices import print_prices
 
     console = Console(soft_wrap=True)
-    work(console if console.is_terminal else Console(width=240), model, as_json=as_json)
+    print_prices(console if console.is_terminal else Console(width=240), model, as_json=as_json)
 
 
 @app.command()
@@ -187,10 +187,10 @@ def prompts(
     ] = None,
 ) -> None:
     """Print the messages that a model receives at the beginning of a run. Nothing is sent."""
-    from divebell.cli.inputs import read_words
-    from divebell.cli.prompts import prompts as work
+    from divebell.cli.inputs import read_text_option
+    from divebell.cli.prompts import print_prompts
 
-    work(
+    print_prompts(
         question,
         context or [],
         depth=depth,
@@ -199,17 +199,17 @@ def prompts(
         schema=schema,
         prompt=prompt,
         show_preview=show_preview,
-        instructions=read_words("--instructions", instructions),
+        instructions=read_text_option("--instructions", instructions),
     )
 
 
 @app.command()
 def doctor() -> None:
     """Check this machine, report which fast paths are available, and fill the caches."""
-    from divebell.cli.doctor import doctor as work
+    from divebell.cli.doctor import print_diagnosis
 
     console = Console()
-    work(console if console.is_terminal else Console(width=240))
+    print_diagnosis(console if console.is_terminal else Console(width=240))
 
 
 @app.command()
@@ -219,7 +219,7 @@ def trace(
     full: Annotated[bool, typer.Option("--full", help="Show prompts, code, output and replies in full.")] = False,
 ) -> None:
     """Show what happened in a run: turns, cells, calls and children, with their tokens, cost and time."""
-    from divebell.cli.trace import trace as work
+    from divebell.cli.trace import show_trace
 
     console = Console(soft_wrap=True)
-    work(console if console.is_terminal else Console(width=1_000_000), file, html=html, full=full)
+    show_trace(console if console.is_terminal else Console(width=1_000_000), file, html=html, full=full)

@@ -14,14 +14,14 @@ from divebell.cli.amounts import parse_budget, parse_cap
 from divebell.cli.display import MAX_ERROR_CHARACTERS, Display, one_line, summary_line
 from divebell.cli.exits import USAGE, Exit, status_of
 from divebell.cli.inputs import (
-    Reading,
+    ReadingOptions,
     parse_limits,
     parse_metadata,
     parse_rates,
     parse_retries,
     read_context,
     read_schema,
-    read_words,
+    read_text_option,
     show_notes,
 )
 from divebell.cli.options import (
@@ -47,7 +47,7 @@ from divebell.text import replace_controls
 from divebell.trace.writer import TraceWriter
 
 
-def ask(
+def run_ask(
     console: Console,
     question: str,
     *,
@@ -60,17 +60,17 @@ def ask(
     output: OutputOptions,
 ) -> None:
     """Print the answer on stdout and everything else on stderr."""
-    options = _rlm_options(context, models, limits, sandbox, files)
-    reading = Reading(as_text=context.as_text, binary=context.binary, encoding=context.encoding)
+    options = _collect_rlm_options(context, models, limits, sandbox, files)
+    reading_options = ReadingOptions(as_text=context.as_text, binary=context.binary, encoding=context.encoding)
     quiet = output.quiet or output.as_json
     check_stdout()
     if not question.strip():
         raise Exit(USAGE, "the question is empty")
     display = Display(console, quiet=quiet)
-    # Errors in the command come before the trace is created: its file would be in the way the next time.
+    # Report errors in the command before the trace file exists: it would be in the way the next time.
     schema = None if output.schema is None else read_schema(output.schema)
-    source = read_context(context.context or [], reading)
-    with _open_engine(money) as (engine, tenant), _tracing(files.trace) as writer:
+    source = read_context(context.context or [], reading_options)
+    with _open_engine(money) as (engine, tenant), _open_trace(files.trace) as writer:
         rlm = RLM(
             models.model,
             models.sub_model,
@@ -92,24 +92,24 @@ def ask(
     if not quiet:
         console.print(f"\n{summary_line(result)}", highlight=False, markup=False)
         if result.stopped_by is not None:
-            console.print(_note(result.stopped_by), highlight=False, markup=False)
+            console.print(_describe_stop(result.stopped_by), highlight=False, markup=False)
         if result.error is not None:
             console.print("this is a draft: what the run had when it failed", highlight=False, markup=False)
         elif result.is_cut:
             console.print("the answer was cut off at its output limit", highlight=False, markup=False)
-    _end(result)
+    _exit_if_failed(result)
 
 
-def _rlm_options(
+def _collect_rlm_options(
     context: ContextOptions, models: ModelOptions, limits: LimitOptions, sandbox: SandboxOptions, files: FileOptions
 ) -> dict[str, Any]:
-    """The options of RLM that were given; the others are as RLM has them."""
+    """The options of RLM that were typed; RLM has defaults for the others."""
     names = [option.name for option in fields(Options)]
     groups = (context, models, limits, sandbox, files)
     options = {name: getattr(group, name) for group in groups for name in names if hasattr(group, name)}
     options |= {
-        "instructions": read_words("--instructions", models.instructions),
-        "child_instructions": read_words("--child-instructions", models.child_instructions),
+        "instructions": read_text_option("--instructions", models.instructions),
+        "child_instructions": read_text_option("--child-instructions", models.child_instructions),
         "memo": models.memo,
         "base_url": models.base_url,
         "retries": parse_retries(limits.attempts),
@@ -129,26 +129,26 @@ def _open_engine(money: BudgetOptions) -> Iterator[tuple[EngineResources, Tenant
         yield default_engine(), None
         return
     try:
-        opened = Engine(ledger=money.ledger)
+        opened_engine = Engine(ledger=money.ledger)
     except LedgerBusyError:
         raise
     except LedgerError as error:
         raise Exit(USAGE, f"--ledger: {one_line(str(error), MAX_ERROR_CHARACTERS)}") from None
-    with opened as engine:
+    with opened_engine as engine:
         yield engine, None if money.tenant is None else engine.tenant(money.tenant, per_day=per_day, total=total)
 
 
-def _end(result: Result) -> None:
+def _exit_if_failed(result: Result) -> None:
     """A draft is not an answer: the exit status says what failed."""
     if result.error is not None:
         raise Exit(status_of(result.error), one_line(str(result.error), MAX_ERROR_CHARACTERS))
 
 
-def _tracing(path: Path | None) -> AbstractContextManager[TraceWriter | None]:
+def _open_trace(path: Path | None) -> AbstractContextManager[TraceWriter | None]:
     return nullcontext() if path is None else TraceWriter(path, secrets=collect_secrets())
 
 
-def _note(stop: Stop) -> str:
+def _describe_stop(stop: Stop) -> str:
     """Why the answer is only the best so far."""
     if stop.limit == "repairs":
         return f"{stop.cap} answers did not fit the schema before this one"

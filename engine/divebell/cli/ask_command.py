@@ -1,4 +1,4 @@
-"""How `divebell ask` is typed; ask.py does the work."""
+"""The command `divebell ask`: its arguments and options. ask.py carries it out, and is imported only then."""
 
 from typing import Annotated
 
@@ -32,9 +32,9 @@ def ask(
 
     The API key is read from OPENAI_API_KEY. Exit status: 1 if the model failed, 2 for bad input, 3 if over budget.
     """
-    from divebell.cli.ask import ask as work
+    from divebell.cli.ask import run_ask
 
-    work(
+    run_ask(
         Console(stderr=True, soft_wrap=True),
         question,
         context=context,

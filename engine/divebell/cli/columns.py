@@ -1,7 +1,7 @@
-"""Tables of names and figures that fit where they are printed: a terminal of any width, or a pipe.
+"""Tables of names and numbers that fit where they are printed: a terminal of any width, or a pipe.
 
-Names are cut short to fit, figures never are. All cells are text, not rich's markup: a name may be hostile. rich draws
-the tables, but its own widths would shorten figures as well as names, and it fills lines with blanks in a pipe.
+Names are cut short to fit, numbers never are. All cells are text, not rich's markup: a name may be hostile. rich draws
+the tables, but its own widths would shorten numbers as well as names, and it pads lines with blanks in a pipe.
 """
 
 from collections.abc import Sequence
@@ -22,22 +22,22 @@ Row = list[str | Text]
 
 @dataclass(frozen=True)
 class Column:
-    """One of names may be cut short. One of numbers is aligned to the right."""
+    """A column of a table. Names may be cut short to fit; numbers are aligned to the right."""
 
     title: str
     holds_names: bool = False
     is_number: bool = False
 
 
-def names(*titles: str) -> list[Column]:
+def name_columns(*titles: str) -> list[Column]:
     return [Column(title, holds_names=True) for title in titles]
 
 
-def numbers(*titles: str) -> list[Column]:
+def number_columns(*titles: str) -> list[Column]:
     return [Column(title, is_number=True) for title in titles]
 
 
-def words(*titles: str) -> list[Column]:
+def word_columns(*titles: str) -> list[Column]:
     return [Column(title) for title in titles]
 
 
@@ -56,8 +56,8 @@ class Page:
 
     def table(self, columns: Sequence[Column], rows: Sequence[Row]) -> None:
         table = Table(box=None, padding=(0, GAP_COLUMNS, 0, 0), pad_edge=False, header_style="bold")
-        shown = [[Text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
-        for column, width in zip(columns, _widths(self.console.width, columns, shown), strict=True):
+        text_rows = [[Text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+        for column, width in zip(columns, _find_widths(self.console.width, columns, text_rows), strict=True):
             table.add_column(
                 Text(column.title),
                 justify="right" if column.is_number else "left",
@@ -66,24 +66,25 @@ class Page:
                 min_width=width,
                 max_width=width,
             )
-        for row in shown:
+        for row in text_rows:
             table.add_row(*row)
         self._print(table)
 
-    def _print(self, what: "Table | Text") -> None:
+    def _print(self, content: "Table | Text") -> None:
         """In a pipe without the blanks with which a table fills its lines, and no line is wrapped there."""
         if self.is_terminal:
-            self.console.print(what, crop=False)
-        elif isinstance(what, Text):
-            print(what.plain)
+            self.console.print(content, crop=False)
+        elif isinstance(content, Text):
+            print(content.plain)
         else:
             with self.console.capture() as captured:
-                self.console.print(what)
+                self.console.print(content)
             print("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
-def _widths(available: int, columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> list[int]:
-    """Figures and words get what they need, and names share the rest. Where even that is too much, lines wrap."""
+def _find_widths(available: int, columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> list[int]:
+    """The width of each column: numbers and words get what they need, and names share the rest. If even that is too
+    wide, lines wrap."""
     cells = [[cell_len(column.title), *(row[at].cell_len for row in rows)] for at, column in enumerate(columns)]
     widths = [max(column) for column in cells]
     shared = sorted((at for at, column in enumerate(columns) if column.holds_names), key=widths.__getitem__)

@@ -112,7 +112,7 @@ def reader_policy(request: ModelRequest) -> str:
     return f"YES {stated[1]}" if stated else "NO"
 
 
-def demo(console: Console, *, lines: int, seed: int, budget: str) -> None:
+def run_demo(console: Console, *, lines: int, seed: int, budget: str) -> None:
     """Build the lines, hide the number, find it, compare."""
     console.print(f"building {lines:,} lines and hiding a magic number in one of them ...", highlight=False)
     began = time.perf_counter()

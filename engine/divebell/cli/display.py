@@ -105,13 +105,13 @@ class Display:
         self._console = console
         self._quiet = quiet
         self._live: Status | None = None
-        self._now = _StatusLine()
+        self._status = _StatusLine()
         self._turn_calls = 0
 
     def __enter__(self) -> "Display":
         if self._console.is_terminal and not self._quiet:
-            self._now = _StatusLine()
-            self._live = self._console.status(self._now)
+            self._status = _StatusLine()
+            self._live = self._console.status(self._status)
             self._live.start()
         return self
 
@@ -123,15 +123,15 @@ class Display:
             self._live = None
 
     def on_event(self, event: Event) -> None:
-        self._now.follow(event)
+        self._status.follow(event)
         if not self._quiet:
             self._show(event)
 
     def _show(self, event: Event) -> None:
         match event:
             case RunStarted():
-                who = "query" if event.path == "0" else f"child {event.path}"
-                self._line("run", f"{who}: {one_line(event.query)} ({event.context})", "bold", event)
+                subject = "query" if event.path == "0" else f"child {event.path}"
+                self._line("run", f"{subject}: {one_line(event.query)} ({event.context})", "bold", event)
             case RootReplied():
                 self._show_reply(event)
             case CellStarted():
@@ -141,8 +141,8 @@ class Display:
             case CallEnded():
                 self._show_call(event)
             case LimitReached():
-                asks = f"{event.limit} ({event.account}): asking for the best answer so far"
-                self._line("limit", asks, "yellow", event)
+                sentence = f"{event.limit} ({event.account}): asking for the best answer so far"
+                self._line("limit", sentence, "yellow", event)
             case ChildEnded(error=None):
                 self._line("child", f"{event.number} answered: {one_line(event.answer)}", "blue", event)
             case ChildEnded(error=str(error)):
@@ -167,11 +167,11 @@ class Display:
 
     def _show_code(self, event: CellStarted) -> None:
         indent = 2 + 2 * event.path.count(".")
-        shown = clip_middle(replace_controls(event.code).strip("\n"), CODE_CHARACTERS)
+        code = clip_middle(replace_controls(event.code).strip("\n"), CODE_CHARACTERS)
         if self._console.is_terminal:
-            self._print(Padding(Syntax(shown, "python", theme="ansi_dark", word_wrap=True), (0, 0, 0, indent)))
+            self._print(Padding(Syntax(code, "python", theme="ansi_dark", word_wrap=True), (0, 0, 0, indent)))
         else:
-            self._block("\n".join(f">>> {line}" for line in shown.splitlines()), "", indent)
+            self._block("\n".join(f">>> {line}" for line in code.splitlines()), "", indent)
 
     def _show_cell(self, event: CellEnded) -> None:
         cell = event.cell

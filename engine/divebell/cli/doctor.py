@@ -94,7 +94,7 @@ def _guest() -> list[Row]:
     return rows
 
 
-def doctor(console: Console) -> None:
+def print_diagnosis(console: Console) -> None:
     """Print the report; exit 1 if a sandbox does not work here."""
     rows = [*_machine(), *_abilities(), _cache()]
     try:

@@ -36,7 +36,7 @@ def read_code(path: Path) -> str:
         raise Exit(USAGE, f"{what} is not UTF-8 text") from None
 
 
-def execute(path: Path, contexts: list[Path], limits: Limits, seed: int | None) -> None:
+def execute_file(path: Path, contexts: list[Path], limits: Limits, seed: int | None) -> None:
     """Print the code's stdout on stdout, its stderr and error on stderr; exit 1 if it failed."""
     code = read_code(path)
     if Path("-") in contexts and str(path) == "-":

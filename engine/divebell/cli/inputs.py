@@ -1,4 +1,5 @@
-"""Reads what options name: contexts, prices, schemas. What cannot be used is one clear sentence."""
+"""Reads and parses the values of options: contexts, prices, schemas. A value that cannot be used is an Exit with one
+clear sentence."""
 
 import json
 import sys
@@ -21,12 +22,12 @@ from divebell_bridge.money.rates import Rate
 
 STDIN = Path("-")
 MAX_STDIN_BYTES = 2 << 30
-MAX_WORDS_BYTES = 1 << 20
+MAX_TEXT_OPTION_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
-    """How files are read, if not by their own format."""
+class ReadingOptions:
+    """How to read files, if not by their own format."""
 
     as_text: bool = False
     binary: bool = False
@@ -37,13 +38,13 @@ class Reading:
             raise Exit(USAGE, "--binary reads bytes: leave out --as-text and --encoding")
 
     @property
-    def is_named(self) -> bool:
-        """Whether any of it was given."""
+    def is_set(self) -> bool:
+        """Whether any of them was typed."""
         return self.as_text or self.binary or self.encoding is not None
 
     def context_of(self, path: Path) -> Context:
         """The content of one file. Exit for a folder, whose files are text of any encoding."""
-        if not self.is_named:
+        if not self.is_set:
             return Context.from_paths([path])
         if is_folder(path) or is_glob(str(path)):
             option = "--binary" if self.binary else "--encoding" if self.encoding is not None else "--as-text"
@@ -63,19 +64,19 @@ class Reading:
         return Context.of(text, notes=notes)
 
 
-def read_context(paths: list[Path], reading: Reading = Reading()) -> Context:
-    """One file, folder or pattern as it is; several as a dict by path; "-" as standard input."""
+def read_context(paths: list[Path], reading_options: ReadingOptions = ReadingOptions()) -> Context:
+    """Read the context: one file, folder or pattern as it is; several as a dict by path; "-" is standard input."""
     if not paths:
         raise Exit(USAGE, "there is no context: name a file with --context FILE (or --context - for standard input)")
     if paths.count(STDIN) > 1:
         raise Exit(USAGE, "standard input can be the context only once")
     if len(paths) == 1:
-        return reading.context_of_stdin() if paths[0] == STDIN else reading.context_of(paths[0])
-    if STDIN not in paths and not reading.is_named:
+        return reading_options.context_of_stdin() if paths[0] == STDIN else reading_options.context_of(paths[0])
+    if STDIN not in paths and not reading_options.is_set:
         return Context.from_paths(paths)
     others = [path for path in paths if path != STDIN]
-    if reading.is_named:
-        loaded = [(path.as_posix(), reading.context_of(path)) for path in others]
+    if reading_options.is_set:
+        loaded = [(path.as_posix(), reading_options.context_of(path)) for path in others]
         values = {name: context.copy_out() for name, context in loaded}
         notes = tuple(note for _, context in loaded for note in context.notes)
         if len(values) < len(loaded):
@@ -84,7 +85,7 @@ def read_context(paths: list[Path], reading: Reading = Reading()) -> Context:
         several = load_several(others)
         values, notes = several.value, several.notes
     if STDIN in paths:
-        context = reading.context_of_stdin()
+        context = reading_options.context_of_stdin()
         values, notes = {**values, "-": context.copy_out()}, notes + context.notes
     return Context.of(values, notes=notes)
 
@@ -126,18 +127,18 @@ def read_schema(path: Path) -> AnswerSchema:
         raise Exit(USAGE, f"{path} is not JSON: {error}") from None
 
 
-def read_words(option: str, typed: str | None) -> str | None:
+def read_text_option(option: str, typed: str | None) -> str | None:
     """What was typed, or the content of the file that `@FILE` names."""
     if typed is None or not typed.startswith("@"):
         return typed
     path = Path(typed[1:])
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_WORDS_BYTES + 1)
+            data = file.read(MAX_TEXT_OPTION_BYTES + 1)
     except OSError as error:
         raise Exit(USAGE, f"{option}: cannot read {path}: {error.strerror}") from None
-    if len(data) > MAX_WORDS_BYTES:
-        raise Exit(USAGE, f"{option}: {path} is over {MAX_WORDS_BYTES:,} bytes")
+    if len(data) > MAX_TEXT_OPTION_BYTES:
+        raise Exit(USAGE, f"{option}: {path} is over {MAX_TEXT_OPTION_BYTES:,} bytes")
     return decode(data, str(path))[0]
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from rich.text import Text
 
-from divebell.cli.columns import Page, Row, names, numbers, words
+from divebell.cli.columns import Page, Row, name_columns, number_columns, word_columns
 from divebell.cli.display import money, one_line
 from divebell_bridge.money.amounts import NO_CAPS, Amounts, Caps, Limit
 from divebell_bridge.money.reconcile import Reconciled
@@ -36,7 +36,7 @@ def amount(value: int | None, limit: Limit = Limit.PICODOLLARS, absent: str = "n
     return "<$0.000001" if 0 < value < 10**6 else money(value)
 
 
-def _counted(number: int, one: str, more: str | None = None) -> str:
+def _count(number: int, one: str, more: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else more or one + 's'}"
 
 
@@ -62,8 +62,9 @@ def _bar(page: Page, spent: int, held: int, cap: int | None) -> Text:
     return bar.append(free * (BAR_CHARACTERS - to_spent - to_held), style="dim")
 
 
-def _lines(caps: Sequence[Caps], amounts: Sequence[Amounts]) -> list[Limit]:
-    """The limits that get a line: dollars, those with a cap, and those that are used if no dollars are."""
+def _limits_to_show(caps: Sequence[Caps], amounts: Sequence[Amounts]) -> list[Limit]:
+    """The limits that get a line: dollars, limits with a cap, and, if no dollars are used or capped, limits with any
+    use."""
     without_dollars = not any(each.picodollars for each in amounts) and all(cap.picodollars is None for cap in caps)
     return [
         limit
@@ -79,8 +80,8 @@ def show(reports: LedgerReports, accounts: Sequence[AccountReport], totals: Tota
     page = Page()
     page.line(f"Ledger {one_line(reports.location, 200)}", "bold")
     if accounts:
-        columns = [*names("account"), *numbers("spent", "held", "cap", "left")]
-        columns += words(*([""] if page.has_bars else []), "state", *(["process"] if page.is_wide else []))
+        columns = [*name_columns("account"), *number_columns("spent", "held", "cap", "left")]
+        columns += word_columns(*([""] if page.has_bars else []), "state", *(["process"] if page.is_wide else []))
         rows = [row for depth, report in _walk(accounts) for row in _account_rows(page, depth, report)]
         page.table(columns, rows)
         _print_notes(page, accounts)
@@ -98,10 +99,10 @@ def _account_rows(page: Page, depth: int, report: AccountReport) -> Iterator[Row
     account = report.account
     label = account.label.rpartition(", ")[2] if account.kind in ("day", "child") else account.label
     style = "dim" if not account.is_open else "bold" if depth == 0 else ""
-    for limit in _lines([account.caps], [report.spent, report.held]):
-        first = limit is Limit.PICODOLLARS
+    for limit in _limits_to_show([account.caps], [report.spent, report.held]):
+        is_first = limit is Limit.PICODOLLARS
         cells: Row = [
-            _name(label, depth, style) if first else _name(f"({limit.unit})", depth + 1, "dim"),
+            _name(label, depth, style) if is_first else _name(f"({limit.unit})", depth + 1, "dim"),
             amount(report.spent[limit], limit),
             amount(report.held[limit], limit),
             amount(account.caps[limit], limit),
@@ -110,14 +111,14 @@ def _account_rows(page: Page, depth: int, report: AccountReport) -> Iterator[Row
         if page.has_bars:
             cap = account.caps[limit] if account.is_open else None
             cells.append(_bar(page, report.spent[limit], report.held[limit], cap))
-        cells.append(Text(report.state, style=_STATE_STYLES[report.state]) if first else "")
+        cells.append(Text(report.state, style=_STATE_STYLES[report.state]) if is_first else "")
         if page.is_wide:
-            cells.append(_process(report.worker) if first and account.is_open else "")
+            cells.append(_process(report.worker) if is_first and account.is_open else "")
         yield cells
 
 
 def _print_notes(page: Page, accounts: Sequence[AccountReport]) -> None:
-    """Why accounts are frozen, and where a provider went over: the latter is what a cap could not stop."""
+    """Why accounts are frozen, and where a provider went over a cap, which no hold can prevent."""
     notes = []
     for _, report in _walk(accounts):
         account = report.account
@@ -139,37 +140,37 @@ def _print_notes(page: Page, accounts: Sequence[AccountReport]) -> None:
 
 def _print_totals(page: Page, totals: Totals) -> None:
     page.line(
-        f"{_counted(totals.tenants, 'tenant')}, {_counted(totals.open_runs, 'open run')}, "
-        f"{_counted(totals.open_children, 'open child', 'open children')}, "
-        f"{_counted(totals.closed_runs, 'closed run')}; {_processes(totals.alive)} at work"
+        f"{_count(totals.tenants, 'tenant')}, {_count(totals.open_runs, 'open run')}, "
+        f"{_count(totals.open_children, 'open child', 'open children')}, "
+        f"{_count(totals.closed_runs, 'closed run')}; {_processes(totals.alive)} at work"
     )
-    page.line(f"spent in all: {_sum(totals.spent)}")
+    page.line(f"spent in all: {_describe_amounts(totals.spent)}")
     kept = f"; {amount(totals.reserved.picodollars)} kept back for last calls" if any(totals.reserved) else ""
-    page.line(f"{_counted(totals.open_calls, 'open hold')}: {amount(totals.held.picodollars)} for calls{kept}")
+    page.line(f"{_count(totals.open_calls, 'open hold')}: {amount(totals.held.picodollars)} for calls{kept}")
     if totals.died:
         page.line(
             f"{_processes(totals.died)} died holding {amount(totals.died_held.picodollars)} "
-            f"({_counted(totals.died_calls, 'call')}, {_accounts(totals.died_accounts)}): "
+            f"({_count(totals.died_calls, 'call')}, {_accounts(totals.died_accounts)}): "
             "run `divebell ledger reconcile`",
             "bold yellow",
         )
 
 
 def _processes(number: int) -> str:
-    return _counted(number, "process", "processes")
+    return _count(number, "process", "processes")
 
 
 def _accounts(number: int) -> str:
-    return _counted(number, "open run or child", "open runs and children")
+    return _count(number, "open run or child", "open runs and children")
 
 
-def _sum(amounts: Amounts) -> str:
-    counted = [
-        _counted(value, limit.unit.removesuffix("s"))
+def _describe_amounts(amounts: Amounts) -> str:
+    counts = [
+        _count(value, limit.unit.removesuffix("s"))
         for limit, value in zip(Limit, amounts, strict=True)
         if limit is not Limit.PICODOLLARS
     ]
-    return ", ".join([amount(amounts.picodollars), *counted])
+    return ", ".join([amount(amounts.picodollars), *counts])
 
 
 def _print_cut(page: Page, reports: LedgerReports) -> None:
@@ -183,14 +184,14 @@ def tenants(reports: LedgerReports, entries: Sequence[TenantReport]) -> None:
     if not entries:
         page.line("the ledger has no tenants")
         return
-    columns = [*names("tenant"), *numbers("today", "per day", "left today", "in all", "cap", "left")]
-    columns += [*words(*([""] if page.has_bars else [])), *words(*(["open"] if page.is_wide else []))]
+    columns = [*name_columns("tenant"), *number_columns("today", "per day", "left today", "in all", "cap", "left")]
+    columns += [*word_columns(*([""] if page.has_bars else [])), *word_columns(*(["open"] if page.is_wide else []))]
     rows: list[Row] = []
     for each in entries:
-        for limit in _lines([each.per_day, each.total], [each.spent, each.held]):
-            first = limit is Limit.PICODOLLARS
+        for limit in _limits_to_show([each.per_day, each.total], [each.spent, each.held]):
+            is_first = limit is Limit.PICODOLLARS
             cells: Row = [
-                _name(each.name, 0, "bold") if first else _name(f"({limit.unit})", 1, "dim"),
+                _name(each.name, 0, "bold") if is_first else _name(f"({limit.unit})", 1, "dim"),
                 amount(each.spent_today[limit], limit),
                 amount(each.per_day[limit], limit),
                 amount(each.left_today[limit], limit, "no limit"),
@@ -201,7 +202,7 @@ def tenants(reports: LedgerReports, entries: Sequence[TenantReport]) -> None:
             if page.has_bars:
                 cells.append(_bar(page, each.spent[limit], each.held[limit], each.total[limit]))
             if page.is_wide:
-                cells.append(_counted(each.open_runs, "run") if first else "")
+                cells.append(_count(each.open_runs, "run") if is_first else "")
             rows.append(cells)
     page.table(columns, rows)
     _print_cut(page, reports)
@@ -214,9 +215,9 @@ def holds(reports: LedgerReports, entries: Sequence[HoldReport], state: str) -> 
         page.line(f"no call is {state}")
         return
     ended = state != "held"
-    columns = [*words("since"), *names("run", "model", *(["tenant"] if page.is_wide else []))]
-    columns += numbers("held", *(["spent"] if ended else []), *(["tokens"] if page.is_wide else []))
-    columns += words("process", "state")
+    columns = [*word_columns("since"), *name_columns("run", "model", *(["tenant"] if page.is_wide else []))]
+    columns += number_columns("held", *(["spent"] if ended else []), *(["tokens"] if page.is_wide else []))
+    columns += word_columns("process", "state")
     rows: list[Row] = []
     now = datetime.now(UTC)
     for each in entries:
@@ -254,7 +255,7 @@ def reconciled(done: Reconciled) -> None:
     page = Page()
     if done.processes:
         page.line(
-            f"{_processes(done.processes)} had died: {_counted(done.calls, 'call')} in flight posted as spent, "
+            f"{_processes(done.processes)} had died: {_count(done.calls, 'call')} in flight posted as spent, "
             f"{amount(done.spent.picodollars)}; {_accounts(done.accounts)} closed"
         )
         if any(done.released):
@@ -263,7 +264,7 @@ def reconciled(done: Reconciled) -> None:
         page.line("nothing to reconcile: no process died with the ledger open")
     if done.left:
         page.line(
-            f"{_counted(len(done.left), 'hold')} could not be closed: the run belongs to a process that is "
+            f"{_count(len(done.left), 'hold')} could not be closed: the run belongs to a process that is "
             "still alive, or it is not known to whom",
             "bold yellow",
         )
@@ -271,7 +272,7 @@ def reconciled(done: Reconciled) -> None:
             page.line(f"  {one_line(entry.account, NAME_CHARACTERS)}: {amount(entry.held.picodollars)}")
     if done.alive:
         page.line(
-            f"{_processes(done.alive)} at work, with {_counted(done.alive_calls, 'call')} in flight holding "
+            f"{_processes(done.alive)} at work, with {_count(done.alive_calls, 'call')} in flight holding "
             f"{amount(done.alive_held.picodollars)}: left alone"
         )
     sys.stdout.flush()

@@ -95,7 +95,7 @@ def _details(model: str, rate: Rate) -> list[str]:
     return lines
 
 
-def prices(console: Console, model: str | None, *, as_json: bool) -> None:
+def print_prices(console: Console, model: str | None, *, as_json: bool) -> None:
     """Print the card, or one model of it. Exit 2 for a name that is not on it."""
     card = RateCard()
     rate = None if model is None else card.rate(model)

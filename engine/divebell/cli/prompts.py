@@ -24,7 +24,7 @@ def parse_tool(text: str) -> ToolFacts:
     return ToolFacts(name=parts[1], signature=parts[2].strip(), doc=parts[3] or "")
 
 
-def prompts(
+def print_prompts(
     question: str,
     paths: list[Path],
     *,

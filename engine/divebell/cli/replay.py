@@ -17,15 +17,15 @@ from divebell.errors import BudgetExceeded, JournalError, ModelError, ReplayDive
 from divebell.events import CallEnded, CellEnded, Event, RootReplied
 from divebell.models.adapter import ModelAccess
 from divebell.models.registry import ModelFinder
-from divebell.replay import replay as run_again
+from divebell.replay import replay
 from divebell.resources import default_engine
 from divebell.run.result import Result
 from divebell.text import replace_controls
 from divebell_bridge.money.rates import RateCard
 
 
-class _Watch:
-    """Shows what happens, and counts it."""
+class _EventCounter:
+    """Passes events on to the display, and counts turns, cells and calls."""
 
     def __init__(self, display: Display) -> None:
         self._display = display
@@ -39,7 +39,7 @@ class _Watch:
         self._display.on_event(event)
 
 
-def replay(
+def print_replay(
     console: Console,
     file: Path,
     paths: list[Path],
@@ -52,17 +52,17 @@ def replay(
     does."""
     context = read_context(paths) if paths else None
     display = Display(console, quiet=quiet or as_json)
-    watch = _Watch(display)
+    counter = _EventCounter(display)
     budget = parse_budget(live.budget, live.tokens, live.calls, live.seconds, 1)
     if live.from_turn is None and live.model is None:
-        _prove(file, context, watch, display, as_json=as_json)
+        _check_identical(file, context, counter, display, as_json=as_json)
         return
     if live.from_turn is None or live.model is None:
         raise Exit(USAGE, "continuing with a model takes both: --from-turn N --model M")
     card: RateCard = default_engine().rates.with_overrides(parse_rates(live.rate or []))
     models = ModelFinder(ModelAccess(base_url=live.base_url))
     with display:
-        result = run_again(
+        result = replay(
             file,
             context,
             live_from_turn=live.from_turn,
@@ -70,7 +70,7 @@ def replay(
             sub_model=None if live.sub_model is None else models.find(live.sub_model),
             budget=budget,
             rates=card,
-            on_event=watch.on_event,
+            on_event=counter.on_event,
         )
     if as_json:
         print(json.dumps({"answer": result.answer, "status": result.status, "spend": result.spend}, default=str))
@@ -80,13 +80,14 @@ def replay(
     print(replace_controls(result.answer) if sys.stdout.isatty() else result.answer)
 
 
-def _prove(file: Path, context: object, watch: _Watch, display: Display, *, as_json: bool) -> None:
+def _check_identical(file: Path, context: object, counter: _EventCounter, display: Display, *, as_json: bool) -> None:
+    """Replay the whole run, and print whether it was identical. Exit with status 1 if it was not."""
     began = time.monotonic()
     result: Result | None = None
-    failed = ""
+    failure_sentence = ""
     try:
         with display:
-            result = run_again(file, context, on_event=watch.on_event)  # type: ignore[arg-type]
+            result = replay(file, context, on_event=counter.on_event)  # type: ignore[arg-type]
     except ReplayDivergedError as difference:
         if as_json:
             print(json.dumps({"identical": False, "difference": str(difference)}))
@@ -94,27 +95,25 @@ def _prove(file: Path, context: object, watch: _Watch, display: Display, *, as_j
         raise Exit(FAILED, f"not identical: {one_line(str(difference), 2_000)}") from None
     except JournalError as error:
         raise Exit(USAGE, one_line(str(error), 2_000)) from None
-    except (
-        BudgetExceeded,
-        ModelError,
-        RunError,
-    ) as error:  # as it did the first time
-        failed = str(error)
+    except (BudgetExceeded, ModelError, RunError) as error:  # the recorded failure
+        failure_sentence = str(error)
     seconds = time.monotonic() - began
     spend = None if result is None else result.spend
-    calls = watch.calls if spend is None else spend["calls"]
+    calls = counter.calls if spend is None else spend["calls"]
     facts = {
-        "turns": watch.turns if result is None else result.iterations,
-        "cells": watch.cells,
+        "turns": counter.turns if result is None else result.iterations,
+        "cells": counter.cells,
         "calls": calls,
         "dollars": None if spend is None else str(spend["dollars"]),
         "unpriced_calls": None if spend is None else spend["unpriced_calls"],
         "seconds": round(seconds, 3),
     }
     if as_json:
-        end = {"failed": failed} if result is None else {"answer": result.answer, "status": result.status}
+        end = {"failed": failure_sentence} if result is None else {"answer": result.answer, "status": result.status}
         print(json.dumps({"identical": True, **facts, **end}))
         return
     cost = "" if spend is None else f"{cost_text(format(spend['dollars'], '.6f'), spend['unpriced_calls'])}, "
     line = f"identical: {facts['turns']} turns, {facts['cells']} cells, {calls:,} calls, {cost}in {seconds:.2f} s"
-    print(line if result is not None else f"{line}; it failed as it did the first time: {one_line(failed, 500)}")
+    print(
+        line if result is not None else f"{line}; it failed as it did the first time: {one_line(failure_sentence, 500)}"
+    )

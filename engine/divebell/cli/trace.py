@@ -31,39 +31,39 @@ _STYLES = {
 }  # fmt: skip
 
 
-def trace(console: Console, file: Path, *, html: Path | None, full: bool) -> None:
-    """Show the tree, or write the page."""
-    read = read_trace(file)
+def show_trace(console: Console, file: Path, *, html: Path | None, full: bool) -> None:
+    """Print the trace as a tree, or write it as a page."""
+    run_trace = read_trace(file)
     if html is not None:
         if html.exists() and file.exists() and html.samefile(file):
             raise Exit(USAGE, "--html would overwrite the trace itself: name another file")
-        write_page(read, file.name, html)
+        write_page(run_trace, file.name, html)
         print(f"wrote {html}", file=sys.stderr)
         return
-    roots = build_tree(read.events)
-    for note in _notes(read, roots):
+    roots = build_tree(run_trace.events)
+    for note in _describe_gaps(run_trace, roots):
         console.print(Text(note, style="yellow"))
     for root in roots:
         tree = Tree(_line(root), guide_style="dim")
         _add_bodies(tree, root, full=full)
-        _add(tree, root, full=full)
+        _add_children(tree, root, full=full)
         console.print(tree, highlight=False)
 
 
-def _notes(read: Trace, roots: list[Span]) -> list[str]:
+def _describe_gaps(run_trace: Trace, roots: list[Span]) -> list[str]:
     notes = []
-    if read.torn:
+    if run_trace.torn:
         notes.append("the last line of the trace was broken off and is left out")
-    elif not read.complete:
+    elif not run_trace.complete:
         notes.append("the trace has no end: the run was still in progress, or was cut off")
-    if read.dropped:
-        notes.append(f"{read.dropped:,} events are missing: they came faster than the disk took them")
+    if run_trace.dropped:
+        notes.append(f"{run_trace.dropped:,} events are missing: they came faster than the disk took them")
     if not roots:
         notes.append("the trace has no events")
     return notes
 
 
-def _add(tree: Tree, span: Span, *, full: bool) -> None:
+def _add_children(tree: Tree, span: Span, *, full: bool) -> None:
     """Add the children of a span; many calls become one line. Recursive, as deep as read_trace allows."""
     calls = [child for child in span.children if child.kind in ("call", "tool")]
     grouped = {id(call) for call in calls[MAX_SHOWN_CALLS:]} if len(calls) > MAX_SHOWN_CALLS + 1 and not full else set()
@@ -76,7 +76,7 @@ def _add(tree: Tree, span: Span, *, full: bool) -> None:
             continue
         branch = tree.add(_line(child))
         _add_bodies(branch, child, full=full)
-        _add(branch, child, full=full)
+        _add_children(branch, child, full=full)
     ending = "error" if span.data.get("status") == "failed" else "answer"
     answer = body_text(span.data.get(ending)) if span.kind == "run" else None
     if answer is not None:
@@ -98,11 +98,11 @@ def _add_bodies(tree: Tree, span: Span, *, full: bool) -> None:
         if code:
             lines = clip_middle(replace_controls(code).strip("\n"), CODE_CHARACTERS).split("\n")
             more = len(lines) - MAX_CODE_LINES
-            shown = [one_line_kept(line) for line in lines[:MAX_CODE_LINES]]
+            shown = [clip_code_line(line) for line in lines[:MAX_CODE_LINES]]
             tree.add(Text("\n".join([*shown, *([f"… and {more:,} more"] if more > 0 else [])]), style="dim"))
 
 
-def one_line_kept(line: str) -> str:
+def clip_code_line(line: str) -> str:
     """A line of code, its indentation kept."""
     return clip(line, LINE_CHARACTERS)
 
@@ -124,12 +124,12 @@ def _line(span: Span) -> Text:
 
 def _title(span: Span) -> str:
     number = span.data.get("number")
-    counted = f" {number}" if type(number) is int else ""
+    number_suffix = f" {number}" if type(number) is int else ""
     return {
         "run": "run" if "." not in span.path else f"child {span.path}",
         "turn": f"turn {span.turn}",
-        "call": f"call{counted}",
-        "tool": f"tool{counted}",
+        "call": f"call{number_suffix}",
+        "tool": f"tool{number_suffix}",
     }.get(span.kind, span.kind.replace("_", " "))
 
 
@@ -160,15 +160,15 @@ def _facts(span: Span) -> str:
         facts.append(one_line(model, 40))
     totals = span.totals
     if totals.calls:
-        facts += _spent(totals, counted=span.kind not in ("call", "tool"))
+        facts += _spent(totals, with_calls=span.kind not in ("call", "tool"))
     if span.kind != "limit":
         facts.append(_time(span.end - span.start))
     return ", ".join(facts)
 
 
-def _spent(totals: SpanTotals, *, counted: bool) -> list[str]:
+def _spent(totals: SpanTotals, *, with_calls: bool) -> list[str]:
     facts = []
-    if counted and totals.calls > 1:
+    if with_calls and totals.calls > 1:
         facts.append(f"{totals.calls:,} calls")
     cached = f" ({totals.cached_input_tokens:,} cached)" if totals.cached_input_tokens else ""
     facts.append(f"{totals.input_tokens:,}{cached} + {totals.output_tokens:,} tokens")
@@ -184,7 +184,7 @@ def _group_line(calls: list[Span]) -> Text:
     totals = SpanTotals()
     for call in calls:
         totals.add(call.totals)
-    facts: list[Any] = [*_spent(totals, counted=False)]
+    facts: list[Any] = [*_spent(totals, with_calls=False)]
     seconds = max(call.end for call in calls) - min(call.start for call in calls)
     failed = f", {totals.errors:,} failed" if totals.errors else ""
     return Text.assemble(

@@ -14,7 +14,7 @@ from divebell.resources import default_engine
 from divebell.rlm import RLM
 from divebell.runtime import compiled, native
 from divebell.runtime.image import boot as boot_image
-from divebell.sandbox.requests import request
+from divebell.sandbox.guest_requests import ask_guest
 from divebell.sandbox.sandbox import Sandbox
 from divebell.testing import ScriptedModel
 from divebell_bridge.door import wire
@@ -116,7 +116,7 @@ def cell(effort: Effort) -> Iterator[Row]:
             runs.append(_milliseconds(lambda: box.run("1 + 1")))
             guest = box._guest.revive()
             started = time.perf_counter()
-            request(guest, wire.RUN, code="1 + 1", number=number + 2, output_characters=1000, limit="10 s")
+            ask_guest(guest, wire.RUN, code="1 + 1", number=number + 2, output_characters=1000, limit="10 s")
             requests.append((time.perf_counter() - started) * 1000)
     yield Row("warm cell", runs, aim="<= 0.1", note="box.run, with the state save that makes it a transaction")
     yield Row("warm cell, request alone", requests, note="the guest's part, without the save")
@@ -278,7 +278,7 @@ def run(effort: Effort) -> Iterator[Row]:
         cell = f"prompts = [str(n) for n in range({calls})]\n{code}\nFINAL(replies == prompts)"
         for _ in range(effort.times(5)):
             sub = ScriptedModel(
-                "sub", lambda request: str(request.messages[-1]["content"]), delay_seconds=delay_seconds
+                "sub", lambda ask_guest: str(ask_guest.messages[-1]["content"]), delay_seconds=delay_seconds
             )
             rlm = RLM(
                 ScriptedModel("root", [f"```repl\n{cell}\n```"]),

@@ -128,7 +128,7 @@ def test_a_journal_may_end_after_any_line_or_within_it(whole: bytes, tmp_path: P
     for kept in range(1, len(lines) + 1):
         path.write_bytes(b"".join(lines[:kept]) + (lines[kept][:-1] if kept < len(lines) else b""))
         recorded = read_journal(path)
-        assert recorded.whole_bytes == sum(map(len, lines[:kept]))
+        assert recorded.complete_bytes == sum(map(len, lines[:kept]))
 
 
 def test_a_run_that_is_resumed_goes_on_with_the_checks(whole: bytes, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_run_that_is_resumed_goes_on_with_the_checks(whole: bytes, tmp_path: P
     reader = SealReader()
     for number, line in enumerate(written, 1):
         reader.check(line, number)
-    assert reader.last == read_journal(path).last_check != BEGIN
+    assert reader.last == read_journal(path).last_seal != BEGIN
     assert len(written) >= len(lines)
 
 
@@ -152,7 +152,7 @@ def test_a_journal_without_checks_is_gone_on_with_as_it_is(whole: bytes, tmp_pat
     assert has_begun(path)
     answer = rlm_of(Provider(None, seconds=0.0)).run(CONTEXT, QUERY, resume=path).answer
     assert replay(path).answer == answer
-    assert read_journal(path).last_check is None
+    assert read_journal(path).last_seal is None
     assert b'"sum":"' not in path.read_bytes()
 
 

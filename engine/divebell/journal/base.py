@@ -1,6 +1,6 @@
-"""What a run asks of its journal; and the answer of a run that keeps none.
+"""`Journal`: what a run reads from its journal and writes into it. `NoJournal`: that of a run without one.
 
-A journal is everything that a run cannot recompute, written down before the guest sees it. Why that is enough: a guest
+A journal has everything that a run cannot recompute, recorded before the guest sees it. That is enough, because a guest
 is deterministic. Its clock, its randomness and its hash order follow from the run's seed, and it learns everything else
 at the door. So a run that receives the same answers in the same order does the same again, byte for byte, whatever
 order concurrent calls finished in the first time. Calls, children and tools are numbered in the order in which the code
@@ -56,12 +56,14 @@ class Journal(Protocol):
 
     @property
     def id(self) -> str | None:
-        """What calls are named by, so that a provider recognises one that is made again; None for the run's own id."""
+        """The prefix of the calls' ids, by which a provider recognises a call that is made again; None for the run's
+        id."""
         ...
 
     @property
     def is_by_older_rules(self) -> bool:
-        """Whether an older version made the run, which never took a repeated reply as the answer, and had no drafts."""
+        """Whether the run is one of an older version, which never took a repeated reply as the answer, and had no
+        drafts."""
         ...
 
     def check(self) -> None:
@@ -69,7 +71,7 @@ class Journal(Protocol):
         ...
 
     def write(self, entry: Entry) -> None:
-        """Write an entry down."""
+        """Append an entry."""
         ...
 
     def add_recorded_costs(self, path: str, summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,9 +83,9 @@ class Journal(Protocol):
         before it, raises what ended them."""
         ...
 
-    def find_child(self, path: str, *asked: object) -> RecordedChild | None:
-        """The child, if it has an answer already; None if it is to be run. Raises its failure, if it failed. `asked` is
-        what the child is asked: texts and numbers."""
+    def find_child(self, path: str, *facts: object) -> RecordedChild | None:
+        """The child, if it has an answer already; None if it is to be run. Raises its failure, if it failed. `facts`
+        are what tells this child from others: texts and numbers."""
         ...
 
     def find_tool_outcome(self, path: str, number: int) -> dict[str, object] | None:
@@ -101,24 +103,25 @@ class Journal(Protocol):
     def keep_door_answer(
         self, path: str, op: str, request: bytes, answer: object, recorded: RecordedAnswer | None
     ) -> None:
-        """Write down what the guest is about to be answered. With `recorded`, which it is answered in its place,
-        compare the two."""
+        """Record the answer that the guest is about to receive. If there is a `recorded` one, which the guest receives
+        instead, compare the two."""
         ...
 
     def keep_fact(self, path: str, name: str, value: str | None) -> str | None:
-        """The fact recorded under that name, or else this value."""
+        """The value recorded under that name. If there is none, record this value and return it."""
         ...
 
     def keep_check(self, path: str, number: int, errors: Sequence[str]) -> Sequence[str]:
-        """The recorded errors of the run's answer of that number, or else these; none where it fits the schema."""
+        """The recorded errors of the run's answer of that number. If there are none, record these and return them. An
+        answer that fits the schema has no errors."""
         ...
 
     def keep_stop(self, path: str, refusal: BudgetExceeded) -> None:
-        """Why the run's turns ended."""
+        """Record why the run's turns ended."""
         ...
 
     def keep_failure(self, path: str, error: DivebellError) -> None:
-        """How a run, or a child, failed as a whole."""
+        """Record how a run, or a child, failed as a whole."""
         ...
 
     def begin_cell(self, path: str) -> None:
@@ -126,11 +129,11 @@ class Journal(Protocol):
         ...
 
     def keep_cell(self, path: str, code: str, cell: Cell) -> None:
-        """The outcome of the run's next cell."""
+        """Record the outcome of the run's next cell, or compare it with the recorded one."""
         ...
 
     def keep_answer(self, path: str, text: str) -> None:
-        """The answer of a run, or of a child."""
+        """Record the answer of a run or a child, or compare it with the recorded one."""
         ...
 
 
@@ -152,7 +155,7 @@ class NoJournal:
     def find_call(self, path: str, name: str, model: str, request: ModelRequest) -> RecordedCall | None:
         return None
 
-    def find_child(self, path: str, *asked: object) -> RecordedChild | None:
+    def find_child(self, path: str, *facts: object) -> RecordedChild | None:
         return None
 
     def find_tool_outcome(self, path: str, number: int) -> dict[str, object] | None:

@@ -53,7 +53,7 @@ class JournalFile:
     @classmethod
     def resume(cls, path: Path, read: Callable[[], tuple[int, str | None]]) -> "JournalFile":
         """A file with a journal, to be continued. `read` is called once nobody else can write to the file, and returns
-        where its last complete line ends, in bytes, and that line's check. JournalError where another process uses the
+        where its last complete line ends, in bytes, and that line's seal. JournalError where another process uses the
         file."""
         file = cls._open_again(path)
 
@@ -93,7 +93,7 @@ class JournalFile:
             raise JournalError(f"another process is writing the journal {self._path}: wait until it has ended")
 
     def append(self, line: bytes) -> None:
-        """Write a record's line, with its check; once the file is closed, nothing. JournalError where it cannot be
+        """Write a record's line, with its seal; does nothing once the file is closed. JournalError if it cannot be
         written, or an earlier line could not."""
         with self._lock:
             if self._file is None:

@@ -38,7 +38,7 @@ def open_journal(journal: Path | None, resume: Path | None, header: Record) -> R
         nonlocal contents
         contents = read_journal(resume)
         _check_same_run(resume, contents.header, header)
-        return contents.whole_bytes, contents.last_check
+        return contents.complete_bytes, contents.last_seal
 
     file = JournalFile.resume(resume, read_again)
     assert contents is not None
@@ -48,19 +48,19 @@ def open_journal(journal: Path | None, resume: Path | None, header: Record) -> R
 def _check_same_run(path: Path, recorded: Record, header: Record) -> None:
     """ConfigurationError where the journal is of another run. What its requests do not depend on may differ."""
     check_header(recorded)
-    for name, what in (("query", "question"), ("context", "context"), ("models", "set of models")):
+    for name, difference in (("query", "question"), ("context", "context"), ("models", "set of models")):
         if recorded[name] != header[name]:
-            raise ConfigurationError(f"the journal {path} is of a run with another {what}: name another file")
+            raise ConfigurationError(f"the journal {path} is of a run with another {difference}: name another file")
     for name, value in header["settings"].items():
         if name not in FREE_TO_CHANGE and recorded["settings"].get(name) != _as_json_reads(value):
-            what = _NAMES_IN_ERRORS.get(name) or RENAMED.get(name, name)
+            difference = _NAMES_IN_ERRORS.get(name) or RENAMED.get(name, name)
             raise ConfigurationError(
-                f"the journal {path} is of a run with another {what}: give the same, or name another file"
+                f"the journal {path} is of a run with another {difference}: give the same, or name another file"
             )
 
 
 def _as_json_reads(value: Any) -> Any:
-    """The value as it is after JSON has written and read it."""
+    """The value as it is after being written as JSON and read again."""
     if isinstance(value, dict):
         return {str(key): _as_json_reads(each) for key, each in value.items()}
     return [_as_json_reads(each) for each in value] if isinstance(value, (list, tuple)) else value

@@ -89,23 +89,23 @@ class Player:
     def write(self, entry: Entry) -> None:
         """A replay writes nothing."""
 
-    def _fail(self, failure: JournalError) -> JournalError:
-        """Remember the first error, which makes the rest of the run worthless. Returns this one, to be raised."""
+    def _remember_failure(self, failure: JournalError) -> JournalError:
+        """Remember the first error, which ends the run. Returns this error, to be raised."""
         self._failure = self._failure or failure
         return failure
 
     def _diverge(self, sentence: str) -> JournalError:
         """A difference between this run and the recorded one."""
-        made_by = self._contents.header.get("divebell")
-        other = "" if made_by == __version__ else f" (the journal is by Divebell {made_by}, this is {__version__})"
-        return self._fail(ReplayDivergedError(sentence + other))
+        writer = self._contents.header.get("divebell")
+        other = "" if writer == __version__ else f" (the journal is by Divebell {writer}, this is {__version__})"
+        return self._remember_failure(ReplayDivergedError(sentence + other))
 
-    def _read(self, read: Callable[[Any], _T], value: object) -> _T:
-        """What `read` makes of a recorded value. A damaged one fails the run, whoever reads it first."""
+    def _read_or_fail(self, read: Callable[[Any], _T], value: object) -> _T:
+        """Read a recorded value with `read`. A damaged value fails the whole run."""
         try:
             return read(value)
         except JournalError as error:
-            raise self._fail(error) from None
+            raise self._remember_failure(error) from None
 
     def add_recorded_costs(self, path: str, summary: Mapping[str, Any]) -> dict[str, Any]:
         """As Journal says. A call that was in flight when its process died counts in full, as an uncertain one."""
@@ -123,18 +123,20 @@ class Player:
                 raise failure
             self._check_may_call(path, name)
             return None
-        is_ours = not name.startswith("sub-call ") or request.schema is not None  # in our words, not only the code's
+        has_our_words = (
+            not name.startswith("sub-call ") or request.schema is not None
+        )  # in our words, not only the code's
         is_same = record.get("request") in [request_digest(each, request) for each in self._models or (model,)]
-        if not is_same and not (is_ours and self._has_other_prompts):
+        if not is_same and not (has_our_words and self._has_other_prompts):
             raise self._diverge(f"{name} of run {path} asks {model!r} something other than what is recorded")
         cost = self._cost_by_call.get((path, name)) or Tally()
         outcome: Completion | DivebellError
         limit: int | None = None
         if "error" in record:
-            outcome = self._read(error_of, record["error"])
+            outcome = self._read_or_fail(error_of, record["error"])
         else:
-            limit = self._read(output_limit_of, record)
-            outcome = self._read(completion_of, record)
+            limit = self._read_or_fail(output_limit_of, record)
+            outcome = self._read_or_fail(completion_of, record)
             if limit is None:  # an older version took every reply as complete, and the run went on so
                 outcome = replace(outcome, finish_reason=STOPPED)
         return RecordedCall(outcome, cost, request.max_output_tokens if limit is None else limit)
@@ -147,8 +149,8 @@ class Player:
             raise self._diverge(sentence)
         raise ModelError(sentence)
 
-    def find_child(self, path: str, *asked: object) -> RecordedChild | None:
-        if self.keep_fact(path, "asked", digest(*asked)) != digest(*asked):
+    def find_child(self, path: str, *facts: object) -> RecordedChild | None:
+        if self.keep_fact(path, "asked", digest(*facts)) != digest(*facts):
             raise self._diverge(f"child {path} is asked something other than what is recorded")
         return None
 
@@ -157,9 +159,11 @@ class Player:
         record = self._contents.tools.get((path, number))
         if record is None:
             return self._outcome_of_missing_tool(path, number)
-        outcome = self._read(unpack, record.get("outcome"))
+        outcome = self._read_or_fail(unpack, record.get("outcome"))
         if not isinstance(outcome, dict):
-            raise self._fail(JournalError(f"the journal has a malformed outcome of tool call {number} of run {path}"))
+            raise self._remember_failure(
+                JournalError(f"the journal has a malformed outcome of tool call {number} of run {path}")
+            )
         return outcome
 
     def _outcome_of_missing_tool(self, path: str, number: int) -> dict[str, object] | None:
@@ -178,7 +182,7 @@ class Player:
         if record.get("op") != op or record.get("request") != digest(request):
             raise self._diverge(f"request {answered + 1} at the door of run {path} is {op}, and another is recorded")
         self._requests_at_door[path] = answered + 1
-        return RecordedAnswer(self._read(unpack, record.get("answer")))
+        return RecordedAnswer(self._read_or_fail(unpack, record.get("answer")))
 
     def keep_door_answer(
         self, path: str, op: str, request: bytes, answer: object, recorded: RecordedAnswer | None
@@ -188,26 +192,26 @@ class Player:
 
     def keep_fact(self, path: str, name: str, value: str | None) -> str | None:
         if (path, name) in self._contents.facts:
-            return self._read(_check_text, self._contents.facts[path, name])
+            return self._read_or_fail(_check_text, self._contents.facts[path, name])
         self.write(FactEntry(path, name, value))
         return value
 
     def keep_check(self, path: str, number: int, errors: Sequence[str]) -> Sequence[str]:
         key = (path, check_name(number))
         if key in self._contents.facts:
-            return self._read(_check_texts, self._contents.facts[key])
+            return self._read_or_fail(_check_texts, self._contents.facts[key])
         self.write(FactEntry.of_check(path, number, errors))
         return errors
 
     def _find_stop(self, path: str) -> DivebellError | None:
         """The refusal that ended the run's turns, if one did."""
         fact = self._contents.facts.get((path, STOP), _NOTHING)
-        return None if fact is _NOTHING else self._read(error_of, fact)
+        return None if fact is _NOTHING else self._read_or_fail(error_of, fact)
 
     def _find_failure(self, path: str) -> DivebellError | None:
         """How the run failed as a whole, if it did."""
         fact = self._contents.facts.get((path, FAILED), _NOTHING)
-        return None if fact is _NOTHING else self._read(error_of, fact)
+        return None if fact is _NOTHING else self._read_or_fail(error_of, fact)
 
     def keep_stop(self, path: str, refusal: BudgetExceeded) -> None:
         """As Journal says, and after how many cells: the last reply may have code too, and in a replay the cell that
@@ -222,7 +226,8 @@ class Player:
             self.write(FactEntry.of_failure(path, error))
 
     def compare_failure(self, error: DivebellError) -> None:
-        """The replayed run has failed. Raises the recorded failure where it stands for this one, or the difference."""
+        """Compare the failure of the replayed run with the recorded one. Raises the recorded failure if they are
+        the same, or else ReplayDivergedError."""
         recorded = self._find_failure(QUERY_PATH)
         if recorded is None:
             raise self._diverge(f"the run fails now: {error}")
@@ -244,9 +249,9 @@ class Player:
     def begin_cell(self, path: str) -> None:
         if self._has_next_cell(path) and not self._is_past_stop(path):
             return
-        ended_by = self._find_stop(path) or self._find_failure(path)
-        if ended_by is not None:
-            raise ended_by
+        ending = self._find_stop(path) or self._find_failure(path)
+        if ending is not None:
+            raise ending
 
     def keep_cell(self, path: str, code: str, cell: Cell) -> None:
         self._cells[path] = number = self._cells.get(path, 0) + 1
@@ -262,18 +267,18 @@ class Player:
             self._diverge(f"the journal ends before cell {entry.number} of run {entry.path}")
 
     def _compare_cell(self, recorded: Record, entry: CellEntry) -> None:
-        now, which = entry.to_record(), f"cell {entry.number} of run {entry.path}"
+        now, cell_name = entry.to_record(), f"cell {entry.number} of run {entry.path}"
         if recorded.get("code") != now["code"]:
-            self._diverge(f"{which} has other code than is recorded")
+            self._diverge(f"{cell_name} has other code than is recorded")
         errors = [error for error in (recorded.get("error"), now["error"]) if error is not None]
         kinds = [error[0] for error in errors if isinstance(error, list) and error]
         is_by_time = any(kind == each for kind in kinds for each in _ENDED_BY_TIME)
-        why = " (its time limit ended it, and where that happens is not repeatable)" if is_by_time else ""
+        reason = " (its time limit ended it, and where that happens is not repeatable)" if is_by_time else ""
         for name in CellEntry.COMPARED:
             if name == "error" and self.is_by_older_rules and len(kinds) == 2 and kinds[0] == kinds[1]:
                 continue  # the same error, which had other words then
             if recorded.get(name) != now[name]:
-                self._diverge(f"{name} of {which}{why}: {first_difference(recorded.get(name), now[name])}")
+                self._diverge(f"{name} of {cell_name}{reason}: {first_difference(recorded.get(name), now[name])}")
 
     def keep_answer(self, path: str, text: str) -> None:
         recorded = self._contents.answers.get(path)

@@ -1,4 +1,4 @@
-"""The journal of a run that goes on where its journal ends: what is recorded is served, and what follows is written.
+"""The journal of a run that continues where its journal ends: what is recorded is served, what follows is appended.
 
 A new journal ends after its header, so a run that begins and a run that is resumed are the same thing here.
 
@@ -24,10 +24,10 @@ from divebell_bridge.money.tally import Tally
 
 
 class Recorder(Player):
-    """A player that does not end with what is recorded. Thread-safe.
+    """A Player that continues after what is recorded, and records what follows. Thread-safe.
 
-    file: what new lines are appended to, and the recorder's own from now on; None for a run that repeats a part of a
-        journal and then goes on with other models: its journal is not kept.
+    file: new lines are appended to it, and the recorder closes it. None for a run that repeats a part of a journal and
+        then continues with other models: nothing of it is recorded.
     """
 
     def __init__(self, contents: JournalContents, file: JournalFile | None, *, other_models: bool = False) -> None:
@@ -79,13 +79,13 @@ class Recorder(Player):
         try:
             self._file.append(to_line(entry.to_record()))
         except JournalError as error:
-            raise self._fail(error) from None
+            raise self._remember_failure(error) from None
 
     def _check_may_call(self, path: str, name: str) -> None:
-        """It may: it is made, and written down."""
+        """Any call may be made: it is recorded."""
 
-    def find_child(self, path: str, *asked: object) -> RecordedChild | None:
-        super().find_child(path, *asked)
+    def find_child(self, path: str, *facts: object) -> RecordedChild | None:
+        super().find_child(path, *facts)
         failure = self._find_failure(path)
         if failure is not None:
             raise failure
@@ -120,10 +120,10 @@ class Recorder(Player):
         return None if path == QUERY_PATH else super()._find_failure(path)
 
     def compare_failure(self, error: DivebellError) -> None:
-        """A run that goes on may fail in its own way."""
+        """A resumed run may fail in another way than before."""
 
     def _keep_new_cell(self, entry: CellEntry) -> None:
         self.write(entry)
 
     def _check_has_no_more_cells(self, path: str) -> None:
-        """A run that goes on with more to spend may take another way than the recorded end."""
+        """A resumed run may have more to spend, and then it continues past the recorded end."""

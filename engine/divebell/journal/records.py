@@ -11,7 +11,7 @@
 - `cell`: the outcome of a cell, to compare with.
 - `answer`: the answer of a run, or of a child.
 
-Each line ends with a check of itself and of the lines before it (seals.py). An incomplete last line was written by a
+Each line ends with a seal over itself and the lines before it (seals.py). An incomplete last line was written by a
 process that died, and is left out. Any other fault is an error that names its line. Writing is entries.py's.
 
 Bounds: MAX_JOURNAL_BYTES for the file; MAX_LINE_BYTES and MAX_LINE_ITEMS (lists' elements and maps' entries) for a
@@ -124,8 +124,8 @@ class Cost:
 class JournalContents:
     """What a journal holds. `costs` are by the hold's id, the other maps by path, or by path and name or number.
 
-    whole_bytes: where its last complete line ends.
-    last_check: that line's check; None where the journal has no checks.
+    complete_bytes: where its last complete line ends.
+    last_seal: that line's seal; None if the journal has no seals.
     """
 
     header: Record
@@ -137,8 +137,8 @@ class JournalContents:
     doors: dict[str, list[Record]] = field(default_factory=dict)
     cells: dict[tuple[str, int], Record] = field(default_factory=dict)
     answers: dict[str, str] = field(default_factory=dict)
-    whole_bytes: int = 0
-    last_check: str | None = None
+    complete_bytes: int = 0
+    last_seal: str | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -181,8 +181,8 @@ class JournalContents:
             if "hold" in record:
                 self._add_cost(record)
             elif "memo" in record:
-                remembered = Cost(path, record["name"], text_of(record, "memo"), Tally(memo_calls=1), is_open=False)
-                self.costs[f"memo: {path}, {record['name']}"] = remembered
+                memo_cost = Cost(path, record["name"], text_of(record, "memo"), Tally(memo_calls=1), is_open=False)
+                self.costs[f"memo: {path}, {record['name']}"] = memo_cost
         else:
             self.facts[path, text_of(record, "name")] = record.get("value")
 
@@ -202,19 +202,19 @@ def read_journal(path: Path, *, until_turn: int | None = None) -> JournalContent
     contents: JournalContents | None = None
     seals = SealReader()
     try:
-        for number, line, end in _lines(path):
+        for number, line, end in _read_lines(path):
             record = _parse_line(line, number)
             if contents is None:
-                _check_is_header(record, path)  # first: another version may have other checks
+                _check_is_header(record, path)  # first: another version may have other seals
             seals.check(line, number)
             record.pop("sum", None)
             if contents is None:
                 contents = JournalContents(record)
-            elif _is_after(record, until_turn):
+            elif _is_past_turn(record, until_turn):
                 break
             else:
                 _add(contents, record, number)
-            contents.whole_bytes, contents.last_check = end, seals.last
+            contents.complete_bytes, contents.last_seal = end, seals.last
     except OSError as error:
         raise JournalError(f"cannot read the journal {path}: {error.strerror}") from None
     if contents is None:
@@ -244,7 +244,7 @@ def _add(contents: JournalContents, record: Record, number: int) -> None:
         raise JournalError(f"line {number} of the journal: {error}") from None
 
 
-def _is_after(record: Record, until_turn: int | None) -> bool:
+def _is_past_turn(record: Record, until_turn: int | None) -> bool:
     if until_turn is None or record["kind"] not in ("call", "sent") or record.get("path") != QUERY_PATH:
         return False
     name = str(record.get("name"))
@@ -252,7 +252,7 @@ def _is_after(record: Record, until_turn: int | None) -> bool:
 
 
 def _open_to_read(path: Path) -> BinaryIO:
-    """The file, opened for reading without blocking: opening a pipe would wait for its other end."""
+    """Open the file for reading, without blocking: opening a pipe would wait for its other end."""
     not_blocking = getattr(os, "O_NONBLOCK", 0)
     file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | not_blocking))  # noqa: SIM115 (returned)
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -261,7 +261,7 @@ def _open_to_read(path: Path) -> BinaryIO:
     return file
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes, int]]:
+def _read_lines(path: Path) -> Iterator[tuple[int, bytes, int]]:
     """The complete lines, each with its number and where it ends."""
     end = 0
     with _open_to_read(path) as file:

@@ -30,10 +30,10 @@ from divebell.context.paths import warn_if_a_path
 from divebell.errors import ConfigurationError, ContextError, DivebellError
 from divebell.events import EventListener
 from divebell.journal.base import Journal, NoJournal
+from divebell.journal.earlier_spending import find_earlier_spending
 from divebell.journal.entries import RunEntry
 from divebell.journal.opening import open_journal
 from divebell.journal.records import QUERY_PATH
-from divebell.journal.spent import already_spent
 from divebell.metadata import merge_metadata
 from divebell.run.listeners import Tracing, combine_listeners
 from divebell.run.result import Result
@@ -173,7 +173,7 @@ async def _open_journal(
     opened = await anyio.to_thread.run_sync(open_journal, journal, resume, header)
     try:
         setup = setup.with_seed(opened.seed)
-        used = await aretry_while_busy(lambda: already_spent(opened, parts.funding.ledger))
+        used = await aretry_while_busy(lambda: find_earlier_spending(opened, parts.funding.ledger))
         yield opened, setup, budget.less(used)
     except DivebellError as error:
         opened.check()  # a difference says more than what it led to

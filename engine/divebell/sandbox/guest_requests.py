@@ -7,8 +7,9 @@ from divebell.runtime.base import DoorFunction, Guest
 from divebell_bridge.door import wire
 
 
-def request(guest: Guest, op: str, door: DoorFunction | None = None, **arguments: Any) -> dict[str, Any]:
-    """Ask the guest to do `op`. Returns its answer, which has "ok" or "error". `door` answers what it asks meanwhile.
+def ask_guest(guest: Guest, op: str, door: DoorFunction | None = None, **arguments: Any) -> dict[str, Any]:
+    """Have the guest carry out `op`. Returns its answer, which has "ok" or "error". `door` answers its own requests
+    meanwhile.
 
     Raises WireError where the arguments are not plain data, MemoryError where they do not fit into the guest's memory,
     and GuestError where the guest was lost over it or its answer has another form.

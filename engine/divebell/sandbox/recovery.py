@@ -13,12 +13,12 @@ from typing import Any
 from divebell.cell import CellError
 from divebell.errors import ContextError, GuestError, SandboxError
 from divebell.runtime.base import RANDOM_KEY_BYTES, CellTime, Checkpoint, DoorFunction, Guest, GuestSpec, Runtime
-from divebell.sandbox.requests import request
+from divebell.sandbox.guest_requests import ask_guest
 from divebell.sandbox.variables import kind_of, reason_of
 from divebell_bridge.door import wire
 
-_CHANGING = frozenset({wire.RUN, wire.SET, wire.BIND, wire.APPEND, wire.TOOLS, wire.RESEED})
-"""Operations after which the state is another one than was saved."""
+_OPERATIONS_THAT_CHANGE_STATE = frozenset({wire.RUN, wire.SET, wire.BIND, wire.APPEND, wire.TOOLS, wire.RESEED})
+"""After these operations, the saved state is out of date."""
 
 
 class Restored(Exception):
@@ -79,11 +79,11 @@ class RecoverableGuest:
     def _furnish(self, guest: Guest) -> None:
         """Give a fresh guest the bound names and the tools."""
         for name, value in self.bound.items():
-            answer = request(guest, wire.BIND, name=name, value=value)
+            answer = ask_guest(guest, wire.BIND, name=name, value=value)
             if "ok" not in answer:
                 raise ContextError(f"{name} does not fit into the sandbox: {reason_of(answer)}")
         if self.tools:
-            answer = request(guest, wire.TOOLS, tools=self.tools)
+            answer = ask_guest(guest, wire.TOOLS, tools=self.tools)
             if "ok" not in answer:
                 raise ContextError(f"the tools do not fit into the sandbox: {reason_of(answer)}")
 
@@ -104,12 +104,12 @@ class RecoverableGuest:
         return self.revive().time
 
     def ask(self, op: str, door: DoorFunction | None = None, **arguments: Any) -> dict[str, Any]:
-        """As `request`; a guest that is lost over it is replaced by one with the saved state, and Restored raised."""
+        """As `ask_guest`; a guest that is lost over it is replaced by one with the saved state, and Restored raised."""
         guest = self.revive()
-        if op in _CHANGING:
+        if op in _OPERATIONS_THAT_CHANGE_STATE:
             self._has_changed = True  # now, because Ctrl-C may come before the answer is here
         try:
-            return request(guest, op, door, **arguments)
+            return ask_guest(guest, op, door, **arguments)
         except GuestError as lost:
             raise self._restore(lost.kind, f"{lost}; the sandbox is back in its state before this cell") from None
         finally:
@@ -159,7 +159,7 @@ class RecoverableGuest:
         for state in (self._saved, self._saved_before, None):
             self._saved = state
             restored = self._restore(kind, reason)
-            if self._works():
+            if self._can_run_cells():
                 break
         self._bind_again()
         return restored
@@ -168,26 +168,26 @@ class RecoverableGuest:
         """An older state has older values of the bound names. A guest that cannot take them counts as broken."""
         guest = self.revive()
         with suppress(GuestError, MemoryError):
-            request(guest, wire.TOOLS, tools=self.tools)
+            ask_guest(guest, wire.TOOLS, tools=self.tools)
             for name, value in self.bound.items():
-                request(guest, wire.BIND, name=name, value=value)
+                ask_guest(guest, wire.BIND, name=name, value=value)
                 self._has_changed = True
 
-    def _works(self) -> bool:
+    def _can_run_cells(self) -> bool:
         """Whether the guest runs an empty cell."""
         try:
-            outcome = request(self.revive(), wire.RUN, code="", number=0, output_characters=1, limit="").get("ok")
+            outcome = ask_guest(self.revive(), wire.RUN, code="", number=0, output_characters=1, limit="").get("ok")
         except GuestError:
             return False
         return isinstance(outcome, dict) and outcome.get("error") is None
 
     def go_to(self, state: Checkpoint) -> None:
         """Replace the guest by one in another guest's state. Unless they are seeded, its randomness is fresh."""
-        before = self._guest
+        former_guest = self._guest
         key = self._random_key() if self._seed is None else None
         self._guest = self._spawn(state, key)
-        if before is not None:
-            before.close()
+        if former_guest is not None:
+            former_guest.close()
         self._saved, self._has_changed = state, False
         if self._seed is None:
             self.ask_or_raise(wire.RESEED)

@@ -94,8 +94,8 @@ class Sandbox:
         )
 
     def __repr__(self) -> str:
-        about = "no context" if self._context is None else repr(self._context)
-        return f"<Sandbox {about}, cells={self._cells}, {'closed' if self._closed else 'open'}>"
+        context_text = "no context" if self._context is None else repr(self._context)
+        return f"<Sandbox {context_text}, cells={self._cells}, {'closed' if self._closed else 'open'}>"
 
     def run(self, code: str) -> Cell:
         """Run Python code. Never raises for anything the code does: the Cell reports the outcome.
@@ -107,14 +107,14 @@ class Sandbox:
         if len(code) > MAX_CODE_CHARACTERS:
             message = f"the code has {len(code):,} characters; a cell may have {MAX_CODE_CHARACTERS:,}"
             return Cell(error=CellError(kind="ValueError", message=message, traceback=f"ValueError: {message}"))
-        with self._alone():
+        with self._exclusively():
             self._guest.save()
             self._cells += 1
             started = time.perf_counter()
             try:
-                answer = self._ask_cell(code)
-            except Restored as lost:
-                return Cell(error=lost.error, seconds=time.perf_counter() - started, restored=True)
+                answer = self._run_cell(code)
+            except Restored as loss:
+                return Cell(error=loss.error, seconds=time.perf_counter() - started, restored=True)
             except MemoryError as error:
                 failure = CellError(kind="MemoryError", message=str(error), traceback=f"MemoryError: {error}")
                 return Cell(error=failure, seconds=time.perf_counter() - started)
@@ -122,8 +122,8 @@ class Sandbox:
                 self._pass_on_interruption()
             return cell_from_guest(answer["ok"], self.limits, time.perf_counter() - started)
 
-    def _ask_cell(self, code: str) -> dict[str, Any]:
-        with self._door_open():
+    def _run_cell(self, code: str) -> dict[str, Any]:
+        with self._opened_door():
             answer = self._guest.ask(
                 wire.RUN,
                 self._door.answer,
@@ -138,7 +138,7 @@ class Sandbox:
 
     def __getitem__(self, name: str) -> Any:
         """A variable's value, as plain data. KeyError if there is none, NotPlainDataError if it is something else."""
-        with self._alone():
+        with self._exclusively():
             self._guest.save()
             answer = self._ask(wire.GET, name=check_name(name))
             if "ok" in answer:
@@ -147,7 +147,7 @@ class Sandbox:
 
     def __setitem__(self, name: str, value: object) -> None:
         """Set a variable to plain data: None, bool, int, float, str, bytes, list, tuple, dict."""
-        with self._alone():
+        with self._exclusively():
             self._guest.save()
             try:
                 answer = self._ask(wire.SET, name=check_name(name), value=value)
@@ -157,8 +157,8 @@ class Sandbox:
                 raise variable_error(name, answer)
 
     def bind(self, name: str, value: object) -> None:
-        """Set a name to plain data, which is restored whenever a cell overwrites it, as `context` is. `history` is
-        one."""
+        """Set a name, such as `history`, to plain data that is restored whenever a cell overwrites it, as `context`
+        is."""
         self._bind(wire.BIND, name, {"value": value})
         self._guest.bound[name] = value
 
@@ -172,7 +172,7 @@ class Sandbox:
         self._guest.bound[name] = [*bound, *items]
 
     def _bind(self, op: str, name: str, arguments: dict[str, object]) -> None:
-        with self._alone():
+        with self._exclusively():
             self._guest.save()
             try:
                 answer = self._ask(op, name=check_name(name), **arguments)
@@ -184,7 +184,7 @@ class Sandbox:
     def final_variable(self, name: str) -> str:
         """A variable as text, at full length, as FINAL_VAR(name) gives it. KeyError, which lists the names that
         exist."""
-        with self._alone():
+        with self._exclusively():
             self._guest.save()
             answer = self._ask(wire.FINAL_VARIABLE, name=str(name)[:1000])
             if "ok" in answer and type(answer["ok"]) is str:
@@ -193,14 +193,14 @@ class Sandbox:
 
     def variables(self) -> tuple[Variable, ...]:
         """The variables that code has made so far (and `box["x"] = ...`), in order; at most 10,000."""
-        with self._alone():
+        with self._exclusively():
             self._guest.save()
             return read_variables(self._ask(wire.VARIABLES).get("ok"))
 
     def draft(self) -> str | None:
         """What `answer` holds at this moment, as text: an answer that was not given yet. A list or dict is JSON.
         None if it is empty, or not plain data."""
-        with self._alone():
+        with self._exclusively():
             self._guest.save()
             draft = self._ask(wire.DRAFT).get("ok")
             return draft if type(draft) is str and draft else None
@@ -211,9 +211,9 @@ class Sandbox:
         *,
         replace: "Mapping[str, Callable[..., Any]] | None" = None,
     ) -> None:
-        """Give code other tools from the next cell on: these and no others. Forks that were made before keep theirs."""
+        """Replace the tools from the next cell on. Earlier forks keep theirs."""
         new_tools = Tools.of(tools, replace)
-        with self._alone():
+        with self._exclusively():
             self._guest.save()
             self._send_tools(new_tools.descriptions)
             self._host.set_tools(new_tools)
@@ -227,13 +227,13 @@ class Sandbox:
     def is_set_on_purpose(self, name: str) -> bool:
         """Whether the latest cell that bound the variable did so by an assignment: not as a loop's variable, and not as
         a function, a class or a module. The guest reports this, and its code can change that."""
-        with self._alone():
+        with self._exclusively():
             self._guest.save()
             return self._ask(wire.ON_PURPOSE, name=str(name)[:1000]).get("ok") is True
 
     def serve(self, host: SandboxHost) -> None:
-        """Have another host answer at the door from the next cell on, with its tools."""
-        with self._alone():
+        """Let another host answer at the door from the next cell on, with its own tools."""
+        with self._exclusively():
             if host.tool_descriptions() != self._guest.tools:
                 self._guest.save()
                 self._send_tools(host.tool_descriptions())
@@ -241,8 +241,8 @@ class Sandbox:
             self._door = host.open_door(self._clock, tool_calls=self.limits.tool_calls)
 
     def snapshot(self) -> Snapshot:
-        """The state now. It can be given to `restore` any number of times."""
-        with self._alone():
+        """Save the current state. `restore` can use it any number of times."""
+        with self._exclusively():
             return Snapshot(
                 self._guest.save(),
                 self._guest.image_id,
@@ -288,7 +288,7 @@ class Sandbox:
     def fork(self) -> "Sandbox":
         """A twin with the same state, context and door, independent from now on. Its randomness is fresh, unless the
         sandbox is seeded."""
-        with self._alone():
+        with self._exclusively():
             twin = Sandbox.restore(self.snapshot(), self._context, engine=self._engine, host=copy.copy(self._host))
             twin._clock.continue_from(self._clock)
             return twin
@@ -313,7 +313,7 @@ class Sandbox:
         self._door.stop()
 
     def close(self) -> None:
-        """Give everything back. A running cell is ended first."""
+        """End a running cell, and release the guest."""
         self._refuse_from_inside()
         self.cancel()
         with self._lock:
@@ -333,9 +333,9 @@ class Sandbox:
             raise SandboxError("a sandbox cannot be used by its own llm function while its cell waits; fork it before")
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Hold the sandbox, alive, for one operation. Other threads wait; its own llm function is refused, because
-        it would wait for ever."""
+    def _exclusively(self) -> Iterator[None]:
+        """Lock the sandbox for one operation, with a living guest. Other threads wait; the sandbox's own llm function
+        is refused, because it would wait for ever."""
         self._refuse_from_inside()
         with self._lock:
             if self._closed:
@@ -344,8 +344,8 @@ class Sandbox:
             yield
 
     @contextmanager
-    def _door_open(self) -> Iterator[None]:
-        """The guest may ask at the door, and pays for its waiting there with its time."""
+    def _opened_door(self) -> Iterator[None]:
+        """Open the door for the guest. The time that it waits there is charged to its cell."""
         cell_time = self._guest.time
         self._door.charge = cell_time.spend
         self._clock.cell_time = cell_time
@@ -362,7 +362,7 @@ class Sandbox:
 
     def _ask(self, op: str, **arguments: Any) -> dict[str, Any]:
         """Ask the guest for anything but a cell. SandboxError if it could not answer."""
-        with self._door_open():
+        with self._opened_door():
             return self._guest.ask_or_raise(op, self._door.answer, **arguments)
 
     def _pass_on_interruption(self) -> None:

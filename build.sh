@@ -35,7 +35,7 @@ find_python() {
     exit 1
 }
 
-# .venv holds an editable install and the development tools; it is made anew when pyproject.toml changes.
+# .venv holds an editable install and the development tools; it is built again when pyproject.toml changes.
 setup() {
     local stamp=.venv/divebell-stamp
     local wanted
@@ -62,8 +62,8 @@ check_types() {
         --python-version 3.13 -p divebell_guest)
 }
 
-# The types that an application sees, by the other checker that applications use; mypy has read the same files among the
-# tests. tests/typing/wrong_uses.py has what both must refuse: an ignore that nothing needs is an error there.
+# The types that an application sees, by the other checker that applications use; mypy reads the same files as part
+# of the tests. tests/typing/wrong_uses.py has what both must refuse: an ignore that is not needed is an error there.
 check_application_types() {
     .venv/bin/basedpyright --project tests/typing/pyrightconfig.json
 }
@@ -84,7 +84,7 @@ test)
     fi
     if [ "${1:-}" = --fast ]; then
         shift
-        say "running the tests, but for the slow ones"
+        say "running the tests except the slow ones"
         exec .venv/bin/python -m pytest -m "not slow" --numprocesses auto --dist loadfile "$@"
     fi
     say "running the tests"

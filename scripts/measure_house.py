@@ -77,7 +77,7 @@ class Endpoint(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def endpoint() -> Iterator[str]:
+def serve_endpoint() -> Iterator[str]:
     """The endpoint's address while it serves."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
     server.daemon_threads = True
@@ -90,7 +90,7 @@ def endpoint() -> Iterator[str]:
 
 
 class Recorder:
-    """Counts the calls of our functions in every thread that begins after `install`, while `is_on`."""
+    """While `is_on`, counts the calls of our functions in every thread that began after `install`."""
 
     def __init__(self, modules: Modules) -> None:
         self._ours = {str(path): name for name, path in modules.items()}
@@ -159,7 +159,8 @@ def record(recorder: Recorder, base_url: str, cell: str) -> Counter[tuple[str, s
 
 
 def find_circles(modules: Modules) -> list[list[str]]:
-    """The sets of modules that import each other, lazily or for types alone included; the largest first."""
+    """The sets of modules that import each other, lazy imports and those only for types included; the largest
+    first."""
     arrows = {name: set(_imports(name, path, modules)) for name, path in modules.items()}
     reached = {name: _reach(name, arrows) for name in arrows}
     circles = {tuple(sorted(other for other in reached[name] if name in reached[other])) for name in arrows}
@@ -168,12 +169,12 @@ def find_circles(modules: Modules) -> list[list[str]]:
 
 def _imports(name: str, path: Path, modules: Modules) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        wanted: list[str] = []
+        targets: list[str] = []
         if isinstance(node, ast.Import):
-            wanted = [alias.name for alias in node.names]
+            targets = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            wanted = [f"{node.module}.{alias.name}" for alias in node.names]
-        for target in wanted:
+            targets = [f"{node.module}.{alias.name}" for alias in node.names]
+        for target in targets:
             while target and target not in modules:
                 target = target.rpartition(".")[0]
             if target and target != name:
@@ -202,24 +203,25 @@ def main() -> None:
     modules = find_modules()
     recorder = Recorder(modules)
     recorder.install()
-    with endpoint() as base_url:
+    with serve_endpoint() as base_url:
         for cell in (WITH, WITHOUT):  # what is made once in a process is made here
             record(recorder, base_url, cell)
         pairs = [(record(recorder, base_url, WITH), record(recorder, base_url, WITHOUT)) for _ in range(ROUNDS)]
     sys.setprofile(None)
     threading.setprofile(None)
-    asked, quiet = pairs[-1]
-    added = asked - quiet
+    with_query, without_query = pairs[-1]
+    llm_query_calls = statistics.median((one - other).total() for one, other in pairs)
+    added = with_query - without_query
     circles = find_circles(modules)
     print(f"host files: {len(modules)}")
-    print(f"one question: {statistics.median(asked.total() for asked, _ in pairs):,.0f} calls", end="")
-    print(f" in {len({module for module, _ in asked})} files")
+    print(f"one question: {statistics.median(one.total() for one, _ in pairs):,.0f} calls", end="")
+    print(f" in {len({module for module, _ in with_query})} files")
     if names_files:
-        _print_names(sorted({module for module, _ in asked}))
+        _print_names(sorted({module for module, _ in with_query}))
     print(f"coroutines on the stack at the root model's request: {len(recorder.awaiting)}")
     if names_files:
         _print_names(recorder.awaiting)
-    print(f"one llm_query: {statistics.median((asked - quiet).total() for asked, quiet in pairs):,.0f} calls", end="")
+    print(f"one llm_query: {llm_query_calls:,.0f} calls", end="")
     print(f" in {len({module for module, _ in added})} files")
     if names_files:
         _print_names(sorted({module for module, _ in added}))

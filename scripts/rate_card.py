@@ -3,7 +3,8 @@
     python scripts/rate_card.py [--date YYYY-MM-DD]   write the card for that day, by default today
     python scripts/rate_card.py --check               exit 1 if the committed card is not what this would write
 
-To move to newer prices: raise genai-prices in pyproject.toml, run this, read the diff (a line a model), run the tests.
+To move to newer prices: raise genai-prices in pyproject.toml, run this, read the diff (one line per model), run the
+tests.
 
 Whose names. A name on the card is what is sent as `model`, and it has one price. So:
 - Makers sell their own models: their names are theirs where genai-prices itself takes a bare name for that maker's
@@ -14,13 +15,13 @@ Whose names. A name on the card is what is sent as `model`, and it has one price
   what is paid there depends on route, region, deployment or plan.
 
 Which names. Those that genai-prices matches by equality, and finds that very model for; and the snapshots of SNAPSHOTS.
-No name that moves ("latest"), for it may come to mean a dearer model; none in a gateway's spelling.
+No name that moves ("latest"), because it may come to mean a dearer model; none in a gateway's spelling.
 
 Which prices. Those of a plain request for text at the standard service tier: input, output, cached input, cache write
 (the default duration), and their long-prompt tiers. Searches, sound in, batches and other tiers, which Divebell never
 asks for, are passed over; a model that makes something else than text, or does more than it is asked, is left out. Of
 prices that depend on the time of day, or begin after the card's date, the dearest is taken. A price of 0, one that is
-missing, and one that is no whole number of pico-dollars per token leave the model out: fail closed.
+missing, and one that is not a whole number of pico-dollars per token leave the model out: fail closed.
 """
 
 import argparse
@@ -145,31 +146,31 @@ def _utc(clock: time) -> time:
     return (datetime.combine(date(2000, 1, 2), clock.replace(tzinfo=None)) - offset).time()
 
 
-def _at(price: Decimal | TieredPrices | None, over_input_tokens: int) -> Decimal | None:
+def _price_at(price: Decimal | TieredPrices | None, over_input_tokens: int) -> Decimal | None:
     """The price of a call with one token of input more than that."""
     if not isinstance(price, TieredPrices):
         return price
-    reached = [tier.price for tier in price.tiers if over_input_tokens >= tier.start]
-    return reached[-1] if reached else price.base
+    tiers_reached = [tier.price for tier in price.tiers if over_input_tokens >= tier.start]
+    return tiers_reached[-1] if tiers_reached else price.base
 
 
-def _text(price: Decimal) -> str:
+def _format_price(price: Decimal) -> str:
     if price * 1_000_000 % 1:
         raise LeftOut("a price is not a whole number of pico-dollars per token")
     return format(price.normalize(), "f")
 
 
-def _dearest(prices: list[ModelPrice], over_input_tokens: int) -> dict[str, str]:
+def _dearest_prices(prices: list[ModelPrice], over_input_tokens: int) -> dict[str, str]:
     """The dearest of each price there, in dollars per million tokens. A price that is absent is that of other input."""
     dearest: dict[str, str] = {}
     for name, key in PRICES.items():
-        amounts = [_at(getattr(price, key), over_input_tokens) for price in prices]
+        amounts = [_price_at(getattr(price, key), over_input_tokens) for price in prices]
         if any(amount is not None for amount in amounts):
-            others = [_at(price.input_mtok, over_input_tokens) for price in prices]
+            others = [_price_at(price.input_mtok, over_input_tokens) for price in prices]
             all_amounts = [other if amount is None else amount for amount, other in zip(amounts, others, strict=True)]
             if any(amount is None for amount in all_amounts):
                 raise LeftOut(f"no price for {name}")
-            dearest[name] = _text(max(amount for amount in all_amounts if amount is not None))
+            dearest[name] = _format_price(max(amount for amount in all_amounts if amount is not None))
     for name in ("input", "output"):
         if name not in dearest or dearest[name] == "0":
             raise LeftOut("no price for input or output, or a price of 0")
@@ -177,15 +178,15 @@ def _dearest(prices: list[ModelPrice], over_input_tokens: int) -> dict[str, str]
 
 
 def text_prices(model: ModelInfo, day: date) -> dict[str, object]:
-    """What a plain request for text costs, in the words of the card. LeftOut where they cannot say it exactly."""
+    """What a plain request for text costs, as the card states it. LeftOut where the card cannot state it exactly."""
     prices = possible_prices(model, day)
     tiered = [price for each in prices for price in (getattr(each, key) for key in PRICES.values())]
     starts = {tier.start for price in tiered if isinstance(price, TieredPrices) for tier in price.tiers}
-    tiers = [{"over_input_tokens": start, **_dearest(prices, start)} for start in sorted(starts)]
-    return {**_dearest(prices, -1), **({"long_prompts": tiers} if tiers else {})}
+    tiers = [{"over_input_tokens": start, **_dearest_prices(prices, start)} for start in sorted(starts)]
+    return {**_dearest_prices(prices, -1), **({"long_prompts": tiers} if tiers else {})}
 
 
-def _entry(provider: Provider, model: ModelInfo, name: str, day: date) -> dict[str, object]:
+def _make_entry(provider: Provider, model: ModelInfo, name: str, day: date) -> dict[str, object]:
     _check_name(provider, name)
     for price in possible_prices(model, day):
         stated = {key for key, value in vars(price).items() if value is not None}
@@ -243,7 +244,7 @@ def models_on(day: date) -> tuple[dict[str, dict[str, object]], dict[str, list[s
             if provider.id not in MAKERS + HOSTS:
                 continue
             try:
-                entry = _entry(provider, model, name, day)
+                entry = _make_entry(provider, model, name, day)
                 _check_rivals(provider, model, name, sellers, day)
                 models[name] = entry
             except LeftOut as why:
@@ -252,7 +253,7 @@ def models_on(day: date) -> tuple[dict[str, dict[str, object]], dict[str, list[s
 
 
 def render_card(day: date) -> tuple[str, dict[str, list[str]]]:
-    """The card as text, a line a model, and the names left out by reason."""
+    """The card as text, one line per model, and the names that are left out, by reason."""
     models, left_out = models_on(day)
     head = {"card_date": day.isoformat(), "source": f"genai-prices {version('genai-prices')}"}
     lines = [f"  {json.dumps(name)}: {json.dumps(entry)}" for name, entry in models.items()]

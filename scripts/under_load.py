@@ -32,8 +32,8 @@ _BURN = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    fo
 
 
 @contextmanager
-def burning(count: int) -> Iterator[None]:
-    """So many processes that compute without a pause. Each ends by itself if this process dies."""
+def burn_cores(count: int) -> Iterator[None]:
+    """Run `count` processes that compute without a pause. Each ends by itself if this process dies."""
     burners = [subprocess.Popen([sys.executable, "-c", _BURN]) for _ in range(count)]
     try:
         yield
@@ -56,7 +56,7 @@ def main() -> int:
     if options.short:
         options.rounds = 1
         pytest_arguments += TIMED_TESTS
-    with burning(options.burners):
+    with burn_cores(options.burners):
         for number in range(1, options.rounds + 1):
             print(f"round {number} of {options.rounds}, with {options.burners} burners", flush=True)
             status = subprocess.run([sys.executable, "-m", "pytest", *pytest_arguments], check=False).returncode

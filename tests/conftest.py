@@ -105,16 +105,18 @@ def alone() -> Callable[..., str]:
 
     def run(script: str, *, seconds: float = 600, **environment: str) -> str:
         try:
-            done = subprocess.run(
+            process = subprocess.run(
                 [sys.executable, "-X", "faulthandler", "-c", script],
                 env={**os.environ, **environment}, capture_output=True, text=True, timeout=seconds,
             )  # fmt: skip
         except subprocess.TimeoutExpired as stuck:
             pytest.fail(f"the process did not end within {seconds} s; it said: {stuck.stdout!r} {stuck.stderr!r}")
-        if done.returncode < 0:
-            pytest.fail(f"the process died of signal {-done.returncode}: {done.stdout[-1000:]}{done.stderr[-2000:]}")
-        assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
-        return done.stdout
+        if process.returncode < 0:
+            pytest.fail(
+                f"the process died of signal {-process.returncode}: {process.stdout[-1000:]}{process.stderr[-2000:]}"
+            )
+        assert process.returncode == 0, process.stdout[-1000:] + process.stderr[-3000:]
+        return process.stdout
 
     return run
 

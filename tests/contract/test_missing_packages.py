@@ -120,13 +120,13 @@ def test_how_a_module_is_looked_for_is_not_shown(box: Sandbox) -> None:
 
 def test_the_table_is_right_about_this_guest(box: Sandbox) -> None:
     code = """
-from divebell_guest import missing
-names = [name for _, _, names in missing._KINDS for name in names.split()]
-there = [name for _, modules, _ in missing._KINDS for name in modules.split() if name not in missing._NO_MODULES]
+from divebell_guest import import_hints
+names = [name for _, _, names in import_hints._KINDS for name in names.split()]
+there = [name for _, modules, _ in import_hints._KINDS for name in modules.split() if name not in import_hints._NO_MODULES]
 (
     sorted({name for name in names if names.count(name) > 1}),
-    [name for name in names if missing._is_there(name)],
-    sorted({name for name in there if not missing._is_there(name)}),
+    [name for name in names if import_hints._is_there(name)],
+    sorted({name for name in there if not import_hints._is_there(name)}),
 )
 """
     assert value_of(box.run(code)) == [[], [], []]

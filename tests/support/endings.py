@@ -15,7 +15,7 @@ def cut(text: str, *, finish_reason: str = "length", output_tokens: int = 10) ->
 def scripted(
     *replies: "str | Completion", last: "str | Completion | Exception | None" = None, name: str = "root"
 ) -> ScriptedModel:
-    """Plays the replies, the last of them for ever; `last` where it is asked for its best answer."""
+    """Plays the replies, and repeats the final one; plays `last` where it is asked for its best answer."""
     waiting = list(replies)
 
     def play(request: ModelRequest) -> "str | Completion":
@@ -44,6 +44,6 @@ def strict_problem(messages: Sequence[Message]) -> str:
 
 
 def all_are_strict(model: ScriptedModel) -> None:
-    """Assert it of all that was sent."""
+    """Assert that strict endpoints would take all that was sent."""
     for request in model.requests:
         assert not strict_problem(request.messages), strict_problem(request.messages)

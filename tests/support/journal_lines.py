@@ -12,5 +12,5 @@ def without_checks(journal: bytes) -> bytes:
 
 
 def drop_checks(path: Path) -> None:
-    """Make the file one without checks."""
+    """Remove the checks from the lines of the file."""
     path.write_bytes(without_checks(path.read_bytes()))

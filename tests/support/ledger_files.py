@@ -39,9 +39,9 @@ def open_run(ledger: Ledger, tenant: str | None, *, dollars: str | None, tokens:
     """A run of the tenant, which gets $1 in all and $0.50 a day if it has no caps yet."""
     day = None
     if tenant is not None:
-        known = ledger.account(f"tenant:{tenant}") is not None
+        has_caps = ledger.account(f"tenant:{tenant}") is not None
         caps: dict[str, Caps] = (
-            {} if known else {"total": Caps(DOLLAR, None, None), "per_day": Caps(DOLLAR // 2, None, None)}
+            {} if has_caps else {"total": Caps(DOLLAR, None, None), "per_day": Caps(DOLLAR // 2, None, None)}
         )
         day = ledger.tenant(tenant, total=caps.get("total"), per_day=caps.get("per_day"))
     return Meter(Budget(dollars=dollars, tokens=tokens), CARD, ledger=ledger, parent_account=day)
@@ -65,7 +65,7 @@ def worker(path: Path, tenant: str) -> Iterator["subprocess.Popen[str]"]:
 
 
 def die(path: Path, tenant: str) -> int:
-    """Let such a process die without a word. Returns its number."""
+    """Kill such a process without warning. Returns its process id."""
     with worker(path, tenant) as process:
         return process.pid
 

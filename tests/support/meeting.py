@@ -4,7 +4,7 @@ import threading
 
 
 class Meeting:
-    """Answers with the prompt in capitals, once so many calls are in flight as `party` says (or 5 s have passed)."""
+    """Answers with the prompt in capitals, once `party` calls are in flight (or 5 s have passed)."""
 
     def __init__(self) -> None:
         self.party = 1

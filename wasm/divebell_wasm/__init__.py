@@ -18,8 +18,8 @@ GUEST_PACKAGE = "divebell_guest"
 
 GUEST_MODULES = (
     "interruption", "output", "values", "door", "arguments", "tickets", "fibers", "twins", "queries", "tools",
-    "answerable", "final", "namespace", "hints", "rewriting", "executors", "threads", "pools", "event_loop", "missing",
-    "surroundings", "files", "notebook", "cell", "purpose", "boot",
+    "answerable", "final", "namespace", "hints", "rewriting", "executors", "threads", "pools", "event_loop",
+    "import_hints", "surroundings", "files", "notebook_hints", "cell", "purpose", "boot",
 )  # fmt: skip
 """The modules of that package, in the order in which the guest runs their sources: imports come first."""
 

@@ -75,15 +75,15 @@ def system_prompt(facts: PromptFacts) -> str:
         "look": render(_LOOKS.get(facts.context_type, "look_str")),
         "context": ". ".join(part.rstrip(".") for part in (facts.context_description, *facts.context_notes)),
         "sub_characters": f"{facts.options.max_sub_call_characters:,}",
-        "children": _children(facts),
-        "models": _models(facts.models),
-        "tools": _tools(facts.tools),
+        "children": _render_children(facts),
+        "models": _render_models(facts.models),
+        "tools": _render_tools(facts.tools),
         "budget": f" {facts.budget_line}" if facts.budget_line else "",
         "answer": render("answer_schema", call=call, schema=_indent(facts.schema_text or ""))
         if typed
         else render("answer_text"),
         "finish": render("finish_schema", call=call) if typed else render("finish_text"),
-        "preview": _preview(facts.context_preview),
+        "preview": _render_preview(facts.context_preview),
         "observation_characters": f"{facts.options.max_shown_characters:,}",
     }
     if facts.prompt == "small":
@@ -118,20 +118,20 @@ def budget_line(left: Mapping[str, object]) -> str | None:
     return f"This run may spend {', '.join(limits)}: plan for it, and look at `budget()` before a large batch."
 
 
-def _children(facts: PromptFacts) -> str:
+def _render_children(facts: PromptFacts) -> str:
     if facts.can_have_children:
         return render("children")
     return "" if facts.prompt == "small" else render("no_children")
 
 
-def _models(names: Sequence[str]) -> str:
+def _render_models(names: Sequence[str]) -> str:
     if len(names) < 2:
         return ""
     listed = ", ".join(f'"{name}"' for name in names[:MAX_MODELS])
     return render("models", models=listed + (", ..." if len(names) > MAX_MODELS else ""))
 
 
-def _tools(tools: Sequence[ToolFacts]) -> str:
+def _render_tools(tools: Sequence[ToolFacts]) -> str:
     if not tools:
         return ""
     lines = [f"  - `{tool.name}{tool.signature}`{_first_doc_line(tool.doc)}" for tool in tools[:MAX_TOOL_LINES]]
@@ -151,7 +151,7 @@ def _indent(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines())
 
 
-def _preview(preview: str | None) -> str:
+def _render_preview(preview: str | None) -> str:
     """The preview with a mark before each line, so that no line can look like one of the prompt's or end a block."""
     if not preview:
         return ""

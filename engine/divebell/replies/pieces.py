@@ -19,7 +19,7 @@ from divebell.replies.thoughts import CLOSING, closes_thought, is_quoted, opens_
 from divebell.replies.tool_calls import WrittenCall, calls_in_data, calls_in_text, code_of, data_in
 
 MAX_MARKS_ON_A_LINE = 100
-"""After so many the rest of the line is prose: each costs the reading of its line."""
+"""Beyond these the rest of the line is prose: each costs one reading of its line."""
 
 _ACTS = re.compile(rf"```|~~~|\b(?:{ANSWERING_NAMES})\s*\(")
 _THOUGHT_END_LINE = re.compile(rf"^[ \t]*(?:{CLOSING})", re.IGNORECASE | re.MULTILINE)
@@ -205,9 +205,9 @@ class _Walk:
         if self._had_thought and not self._text[mark.end() : mark.end() + 100].strip():
             return mark.end()
         thought = "\n".join((*self._prose, self._text[start : mark.start()]))
-        acted = bool(self._blocks) or _ACTS.search(thought) is not None
+        has_code_or_answer = bool(self._blocks) or _ACTS.search(thought) is not None
         self._prose, self._blocks, self._notes, self._length = [], [], [], 0
-        if acted:
+        if has_code_or_answer:
             self._notes.append(Note("in_thought"))
         return mark.end()
 
@@ -231,9 +231,9 @@ class _Walk:
     def _take_call(self, mark: "re.Match[str]", kind: str, start: int) -> int | None:
         """A tool's call in the family's own form."""
         ending = self._finder.find(marks.end_of(mark, kind), mark.end())
-        holds = marks.includes_its_marks(kind)
-        begin = mark.start() if holds else mark.end()
-        end = len(self._text) if ending is None else ending.end() if holds else ending.start()
+        includes_marks = marks.includes_its_marks(kind)
+        begin = mark.start() if includes_marks else mark.end()
+        end = len(self._text) if ending is None else ending.end() if includes_marks else ending.start()
         if self._scan.left <= 0:
             return None
         self._scan.left -= end - begin
@@ -245,7 +245,7 @@ class _Walk:
         return len(self._text) if ending is None else ending.end()
 
     def _take_calls(self, calls: list[WrittenCall], is_closed: bool) -> bool:
-        """Whether there were any."""
+        """Take each call as a block, or note that it is not run. Whether there were any."""
         for call in calls:
             code = code_of(call)
             if code is None:
@@ -256,7 +256,7 @@ class _Walk:
         return bool(calls)
 
     def _take_tag(self, mark: "re.Match[str]", kind: str, start: int) -> int | None:
-        """`<python>...</python>` and the like. With a fence in it, the block counts and the tag is nothing."""
+        """`<python>...</python>` and the like. With a fence in it, the block counts and the tag is ignored."""
         text = self._text
         if _PRE.sub("", text[start : mark.start()]).strip(" \t*_>#-"):
             return None

@@ -37,7 +37,7 @@ def parse_python(code: str) -> ast.Module | None:
 
 
 def parse_expression(source: str) -> ast.expr | None:
-    """The tree of one expression, which may go over several lines; None if the source is no single expression."""
+    """The tree of one expression, which may go over several lines; None if the source is not a single expression."""
     module = parse_python(f"(\n{source}\n)")
     if module is None or len(module.body) != 1:
         return None
@@ -66,13 +66,14 @@ def stated_values(code: str) -> str | None:
         return None
     nodes = list(ast.walk(tree))
     names = [node for node in nodes if isinstance(node, ast.Name)]
-    known = {node.id for node in names if not isinstance(node.ctx, ast.Load)} | _READS_NOTHING
+    names_it_may_read = {node.id for node in names if not isinstance(node.ctx, ast.Load)} | _READS_NOTHING
     if any(isinstance(node, (ast.Import, ast.ImportFrom)) for node in nodes) or any(
-        node.id not in known for node in names
+        node.id not in names_it_may_read for node in names
     ):
         return None
     return " ".join(str(node.value) for node in nodes if isinstance(node, ast.Constant))
 
 
 def compiles(code: str) -> bool:
+    """Whether the code is Python, as far as its syntax tells."""
     return parse_python(code) is not None

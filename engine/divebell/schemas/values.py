@@ -72,7 +72,7 @@ def _parts_inside(part: object) -> "list[object] | tuple[object, ...]":
 
 
 def as_json(value: object) -> object:
-    """The value as JSON has it: tuples are lists. Raises AnswerError for what JSON cannot hold. `measure` it before."""
+    """The value as plain JSON: tuples are lists. Raises AnswerError for what JSON cannot hold. `measure` it first."""
     if isinstance(value, (list, tuple)):
         return [as_json(part) for part in value]
     if isinstance(value, dict):

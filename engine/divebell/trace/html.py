@@ -64,13 +64,13 @@ def write_page(trace: Trace, name: str, path: Path) -> None:
     """Write the page to a file that only this user can read; an older page there is replaced. TraceError if it cannot
     be written."""
     text = page(trace, name)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with open(beside, "x", encoding="ascii", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        with open(temporary, "x", encoding="ascii", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             file.write(text)
-        beside.replace(path)
+        temporary.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise TraceError(f"the page {path} cannot be written: {error.strerror or error}") from None
 
 

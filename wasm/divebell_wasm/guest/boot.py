@@ -23,8 +23,8 @@ from divebell_guest import (
     executors,
     files,
     final,
+    import_hints,
     interruption,
-    missing,
     namespace,
     output,
     pools,
@@ -144,7 +144,7 @@ def _boot() -> None:
     namespace.preset.update({name: sys.modules[name] for name in PRESET_MODULES})
     namespace.bindings.update(namespace.preset)
     namespace.restore_contract()
-    for module in (event_loop, executors, threads, pools, surroundings, missing, files):
+    for module in (event_loop, executors, threads, pools, surroundings, import_hints, files):
         module.install()
     _use_streams(cell.stdout, cell.stderr)
     sys.argv = [""]

@@ -10,7 +10,18 @@ import traceback
 import types
 from builtins import BaseException, MemoryError, SystemExit, compile, eval, exec, isinstance, len, repr, str, type  # noqa: UP029
 
-from divebell_guest import bounds, event_loop, files, hints, interruption, namespace, notebook, rewriting, twins, wire
+from divebell_guest import (
+    bounds,
+    event_loop,
+    files,
+    hints,
+    interruption,
+    namespace,
+    notebook_hints,
+    rewriting,
+    twins,
+    wire,
+)
 from divebell_guest.fibers import current
 from divebell_guest.final import Submitted
 from divebell_guest.output import Output
@@ -40,7 +51,7 @@ def _compile(code: str, filename: str) -> tuple[types.CodeType, bool]:
     try:
         tree: ast.Module = compile(code, filename, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)  # type: ignore[assignment]
     except SyntaxError as error:
-        notebook.explain(error, code)
+        notebook_hints.explain(error, code)
         raise
     last = tree.body[-1] if tree.body else None
     has_value = isinstance(last, ast.Expr)

@@ -46,7 +46,7 @@ class Cell:
     """The answer that the code gave, as text: with FINAL, FINAL_VAR, `answer` or SUBMIT."""
     final_value: object = None
     """The data of what FINAL, FINAL_VAR or `answer` was given, of up to 16 MB, as the guest's answerable.py says; a
-    text of up to 1 MB. None where there is none."""
+    text of up to 1 MB. None if there is none."""
     has_final_value: bool = False
     """Whether `final_value` is there: None may be the value."""
     submitted: dict[str, Any] | None = None

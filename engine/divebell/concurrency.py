@@ -25,7 +25,7 @@ MAX_PLACES = 1_000_000
 
 
 def check_places(what: str, places: object) -> None:
-    """ConfigurationError where that is not a number of places."""
+    """ConfigurationError if that is not a number of places."""
     if type(places) is not int or not 1 <= places <= MAX_PLACES:
         raise ConfigurationError(f"{what} must be a whole number above 0, at most {MAX_PLACES:,}, not {quote(places)}")
 
@@ -209,7 +209,7 @@ class FairLimit:
 class ConcurrencyLimit:
     """At most `places` holders at once, each for the length of `async with limit:`. First come, first served.
 
-    ConfigurationError where `places` is not a number above 0.
+    ConfigurationError if `places` is not a number above 0.
     """
 
     def __init__(self, places: int) -> None:

@@ -18,7 +18,7 @@ def _limit(default: Number, *, most: float) -> Number:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The limits of one sandbox. Raises ConfigurationError where a value is out of its range."""
+    """The limits of one sandbox. Raises ConfigurationError if a value is out of its range."""
 
     memory_bytes: int = _limit(256 << 20, most=3 << 30)
     """The memory that the guest may allocate beyond the booted interpreter and the context. Over it: MemoryError."""

@@ -15,7 +15,7 @@ MAX_VALUE_CHARACTERS = 512
 
 
 def check_metadata(metadata: object) -> None:
-    """ConfigurationError where it is not a dict of short texts, or has too many of them."""
+    """ConfigurationError if it is not a dict of short texts, or has too many of them."""
     if metadata is None:
         return
     if not isinstance(metadata, Mapping):

@@ -131,7 +131,7 @@ def explain_renamed(name: str) -> str | None:
 
 
 def refuse_unknown(function: str, names: Iterable[str]) -> None:
-    """Raise TypeError where a caller named options that `function` does not have."""
+    """Raise TypeError if a caller named options that `function` does not have."""
     for name in names:
         raise TypeError(f"{function}: {explain_renamed(name) or f'there is no option {name!r}'}")
 
@@ -144,7 +144,7 @@ def use_current_names(sentence: str) -> str:
 
 
 def check_instructions(name: str, instructions: object) -> None:
-    """ConfigurationError where this is not a text that a prompt can contain."""
+    """ConfigurationError if this is not a text that a prompt can contain."""
     if instructions is not None and not isinstance(instructions, str):
         raise ConfigurationError(f"{name} must be a text, or None, not {type(instructions).__name__}")
     if isinstance(instructions, str) and len(instructions) > MAX_INSTRUCTIONS_CHARACTERS:
@@ -155,7 +155,7 @@ def check_instructions(name: str, instructions: object) -> None:
 
 
 def check_temperature(temperature: object) -> None:
-    """ConfigurationError where this is not a temperature, nor None."""
+    """ConfigurationError if this is not a temperature, nor None."""
     if temperature is not None and (
         isinstance(temperature, bool)
         or not isinstance(temperature, (int, float))

@@ -23,7 +23,7 @@ def to_plain(value: Any, nesting: int = 0) -> Any:
     A Decimal is its exact text, an integer of over MAX_INTEGER_BITS hexadecimal text, a float that is no number None,
     bytes are base64, a dataclass and a pydantic model a dict of its fields, an enumeration its value, an error its
     sentence, sets are lists. What pydantic can put into JSON (dates, times, UUIDs, URLs) is as pydantic writes it, and
-    everything else its text. ValueError where it nests more than MAX_NESTING deep.
+    everything else its text. ValueError if it nests more than MAX_NESTING deep.
     """
     if nesting > MAX_NESTING:
         raise ValueError(f"the value nests more than {MAX_NESTING} deep")

@@ -54,8 +54,8 @@ def replay(
 
     A run that failed fails again with the same words, as the same BudgetExceeded, RunError or ModelError.
 
-    Raises ReplayDivergedError with the first difference, JournalError where the journal cannot be read or is not
-    complete, ConfigurationError where the context is a different one.
+    Raises ReplayDivergedError with the first difference, JournalError if the journal cannot be read or is not
+    complete, ConfigurationError if the context is a different one.
     """
     if (live_from_turn is None) != (model is None):
         raise ConfigurationError("give both model and live_from_turn, the turn from which it is asked, or neither")
@@ -90,17 +90,17 @@ def replay(
 
 
 def _read_to_turn(path: Path, live_from_turn: int | None) -> JournalContents:
-    """The journal, up to the turn that is asked of a real model. JournalError, or ConfigurationError, where it does not
+    """The journal, up to the turn that is asked of a real model. JournalError, or ConfigurationError, if it does not
     go so far."""
     contents = read_journal(path, until_turn=None if live_from_turn is None else live_from_turn - 1)
     check_header(contents.header)
     if live_from_turn is not None and contents.turns < live_from_turn - 1:
         raise ConfigurationError(
-            f"the run of {path} had {contents.turns} turns: it cannot go on from turn {live_from_turn}"
+            f"the run of {path} had {contents.turns} turns: it cannot continue from turn {live_from_turn}"
         )
     if live_from_turn is None and not contents.has_ended:
         raise JournalError(
-            f"the run of {path} did not end: resume it, or replay it up to a turn and go on with a model"
+            f"the run of {path} did not end: resume it, or replay it up to a turn and continue with a model"
         )
     return contents
 
@@ -144,7 +144,7 @@ async def _rerun(
 
 
 def _make_context(contents: JournalContents, source: "Source | None", path: Path) -> Context:
-    """The run's context, of the source or of what the journal has. ConfigurationError where it is not the same."""
+    """The run's context, of the source or of what the journal has. ConfigurationError if it is not the same."""
     embedded = contents.header.get("embedded")
     if source is None:
         if embedded is None:
@@ -161,6 +161,6 @@ def _make_context(contents: JournalContents, source: "Source | None", path: Path
 
 
 def _recorded_run_id(contents: JournalContents) -> str:
-    """The id of the recorded run: a replay is the same run. Empty where the journal has no well-formed id."""
+    """The id of the recorded run: a replay is the same run. Empty if the journal has no well-formed id."""
     last = contents.runs[-1] if contents.runs else ""
     return last if re.fullmatch("[0-9a-f]{32}", last) else ""

@@ -271,7 +271,7 @@ def _make_setup(
     engine: EngineResources,
     budget: Budget,
 ) -> Setup:
-    """Make the setup that every run of the RLM shares. ConfigurationError where the options do not go together."""
+    """Make the setup that every run of the RLM shares. ConfigurationError if the options do not go together."""
     access = ModelAccess(api_key=wiring.api_key, base_url=wiring.base_url, clients=engine.clients)
     levels = resolve_levels(
         *models, wiring.models, find=ModelFinder(access).find, tools=wiring.tools or {}, options=options

@@ -76,7 +76,7 @@ class RLMOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class Wiring:
-    """The options of RLM that are objects. Raises ConfigurationError where one of them makes no sense by itself."""
+    """The options of RLM that are objects. Raises ConfigurationError if one of them makes no sense by itself."""
 
     models: Mapping[str, str | Model] | Sequence[str | Model | Level] | None = None
     tools: Tools | Mapping[str, Callable[..., Any]] | None = None
@@ -108,7 +108,7 @@ class Wiring:
             raise ConfigurationError("memo='tenant' needs a tenant: engine.tenant(...).rlm(...)")
 
     def find_engine(self) -> EngineResources:
-        """The engine to run with. ConfigurationError where engine, tenant and ledger do not belong together."""
+        """The engine to run with. ConfigurationError if engine, tenant and ledger do not belong together."""
         engine, tenant, ledger = self.engine, self.tenant, self.ledger
         _check_kind("engine", engine, EngineResources, "divebell.Engine(...)")
         _check_kind("tenant", tenant, TenantAccount, "engine.tenant(NAME)")

@@ -174,7 +174,7 @@ class Tickets:
         return outcomes
 
     def cancel(self, numbers: list[int]) -> None:
-        """Give up calls; their outcomes are dropped. RefusedError where one is not open: then none is given up."""
+        """Give up calls; their outcomes are dropped. RefusedError if one is not open: then none is given up."""
         with self._changed:
             self._check_open(numbers)
             forgotten = [self._forget(number) for number in numbers]
@@ -237,6 +237,6 @@ def _cancel(forgotten: list[_Ticket]) -> None:
 
 
 def _size(outcome: Outcome) -> int:
-    """Its size, in characters or bytes. WireError where it is not plain data that can be sent to the guest."""
+    """Its size, in characters or bytes. WireError if it is not plain data that can be sent to the guest."""
     text = outcome.get("text")
     return len(text) if isinstance(text, str) else len(wire.encode(outcome))

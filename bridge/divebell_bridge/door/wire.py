@@ -94,7 +94,7 @@ def _decode_extension(code: int, data: bytes) -> int:
 
 
 def encode(message: object, limit_bytes: int = MAX_VALUE_BYTES, *, is_plain: bool = False) -> bytes:
-    """Encode plain data. Raises WireError where the data is not plain, too deep, or over `limit_bytes` encoded.
+    """Encode plain data. Raises WireError if the data is not plain, too deep, or over `limit_bytes` encoded.
 
     `is_plain` says that the message is known to be plain, and leaves out the look at each of its parts.
     """
@@ -168,7 +168,7 @@ def decode_bounded(packed: bytes, limit_bytes: int = MAX_MESSAGE_BYTES) -> objec
 
 
 def check_plain(message: object) -> None:
-    """Raise WireError where lists and maps nest deeper than MAX_DEPTH, or hold msgpack's own types."""
+    """Raise WireError if lists and maps nest deeper than MAX_DEPTH, or hold msgpack's own types."""
     level: list[object] = [message]
     for _ in range(MAX_DEPTH):
         below: list[object] = []
@@ -191,7 +191,7 @@ def check_plain(message: object) -> None:
 
 
 def check_keys(keys: list[object]) -> None:
-    """Raise WireError where a map's keys are not plain, or are numbers that could keep a dict busy for hours.
+    """Raise WireError if a map's keys are not plain, or are numbers that could keep a dict busy for hours.
 
     Hashes of str and bytes are secret in each process. Those of numbers are not: big ones can be chosen to collide, and
     many small ones to follow each other's path through the table.

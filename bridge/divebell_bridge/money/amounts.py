@@ -49,7 +49,7 @@ class Amounts(NamedTuple):
 
 
 class Caps(NamedTuple):
-    """A cap in each limit, or None where there is none."""
+    """A cap in each limit, or None if there is none."""
 
     picodollars: int | None = None
     tokens: int | None = None

@@ -63,7 +63,7 @@ class Backlog:
         return bool(self._entries) and isinstance(self._failure, LedgerBusyError)
 
     def run_or_keep(self, description: str, operation: Callable[[], _T]) -> _T | None:
-        """Do the operation now, after all that is kept; or keep it for later, and return None. LedgerError where the
+        """Do the operation now, after all that is kept; or keep it for later, and return None. LedgerError if the
         ledger refuses it for good.
 
         description: names it in the log.
@@ -80,7 +80,7 @@ class Backlog:
                 return None
 
     def catch_up(self) -> None:
-        """Write what is kept. LedgerUnavailableError where that is not possible yet."""
+        """Write what is kept. LedgerUnavailableError if that is not possible yet."""
         if not self._entries:
             return
         with self._lock:

@@ -52,7 +52,7 @@ class Books(Protocol):
 
 
 def chain_of(books: Books, account_id: str) -> list[Account]:
-    """The account, its parent, and so on up to the root. LedgerError where one is not there."""
+    """The account, its parent, and so on up to the root. LedgerError if one is not there."""
     chain: list[Account] = []
     following: str | None = account_id
     while following is not None:
@@ -82,7 +82,7 @@ def days_with_open_runs(books: Books, tenant_id: str) -> list[Account]:
 
 
 def check_turn(books: Books, parents: list[Account], account: Account, ticket: int | None) -> None:
-    """Raise BudgetExceeded where others wait for the same money and came first."""
+    """Raise BudgetExceeded if others wait for the same money and came first."""
     first = books.first_ticket(parents[-1].id)
     if first is None or (ticket is not None and ticket <= first):
         return

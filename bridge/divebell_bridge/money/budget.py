@@ -95,7 +95,7 @@ class Budget:
 
 
 def check_budget(value: object, what: str = "budget") -> Budget | None:
-    """The value, if it is a Budget or None. ConfigurationError where it is an amount, or anything else."""
+    """The value, if it is a Budget or None. ConfigurationError if it is an amount, or anything else."""
     if value is None or isinstance(value, Budget):
         return value
     raise ConfigurationError(f'{what} must be a Budget, as Budget(dollars="0.30"), not {quote(value)}')

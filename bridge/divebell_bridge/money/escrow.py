@@ -169,7 +169,7 @@ def in_use(account: Account, cap: int, limit: Limit, below: Below) -> Bound:
 
 
 def room(chain: Chain, below: Below) -> Caps:
-    """What is free for the first account now, in each limit; None where nothing limits it."""
+    """What is free for the first account now, in each limit; None if nothing limits it."""
     return Caps(*(_least(bound.free for bound in binding_caps(chain, limit, below)) for limit in Limit))
 
 
@@ -195,7 +195,7 @@ def _least(free: Iterable[int]) -> int | None:
 
 
 def decide(chain: Chain, bid: Bid, below: Below) -> Grant:
-    """The output limit with which the bid may be held now, and what is held with it. BudgetExceeded where it may not.
+    """The output limit with which the bid may be held now, and what is held with it. BudgetExceeded if it may not.
 
     In full if that fits. If it could fit in full once calls in flight have settled, it is better to wait for them
     (`waiting_helps`). If it never could, the output limit is lowered to fit, down to the bid's least; but not to less
@@ -319,7 +319,7 @@ def allot(chain: Chain, wanted: Caps, below: Below, *, in_full: bool = False) ->
     """What a child that wants these caps gets out of the chain's first account, and which of them are carved.
 
     No more than is free. Where the parent is unlimited, the child has its own cap and there is nothing to carve; where
-    the child wants no cap of its own, its charges count in the parent. Raises BudgetExceeded where nothing is free.
+    the child wants no cap of its own, its charges count in the parent. Raises BudgetExceeded if nothing is free.
 
     in_full: also where more could be had once others have closed, up to all that is wanted; so whoever waits for that
     gets the same budget whoever else is at work. What is spent already is never waited for: where the rest of a cap is
@@ -336,7 +336,7 @@ def allot(chain: Chain, wanted: Caps, below: Below, *, in_full: bool = False) ->
 
 
 def _check_worth(chain: Chain, wanted: Caps, free: Caps, below: Below, in_full: bool) -> None:
-    """BudgetExceeded where a child cannot, or should not yet, be opened with what is free."""
+    """BudgetExceeded if a child cannot, or should not yet, be opened with what is free."""
     later = room_once_closed(chain, below)
     too_early: Limit | None = None
     for limit in Limit:

@@ -51,8 +51,8 @@ MAX_TENANT_NAME = 100
 
 
 class Ledger(ABC):
-    """Keeps the accounts. Thread-safe. Operations may raise LedgerError: LedgerUnavailableError where they may succeed
-    later, LedgerBusyError where a moment's wait helps."""
+    """Keeps the accounts. Thread-safe. Operations may raise LedgerError: LedgerUnavailableError if they may succeed
+    later, LedgerBusyError if a moment's wait helps."""
 
     worker: int | None = None
     """The number of this process, where several share the ledger."""
@@ -120,7 +120,7 @@ class Ledger(ABC):
         return account.id
 
     def _check_may_add(self, *, opening: bool = False) -> None:  # noqa: B027  (a ledger may have nothing to look at)
-        """Raise LedgerError where nothing new may be set aside now. opening: an account is about to be opened."""
+        """Raise LedgerError if nothing new may be set aside now. opening: an account is about to be opened."""
 
     def open(
         self,
@@ -138,7 +138,7 @@ class Ledger(ABC):
         label: names the account for people.
         in_full: refuse, with `waiting_helps`, where more could be had once others have closed (escrow.allot), or
             where others wait in line. ticket: the place in that line (`stand_in_line`), which is given up by opening.
-        Raises BudgetExceeded where the parent has nothing free, LedgerError where the id was used before.
+        Raises BudgetExceeded if the parent has nothing free, LedgerError if the id was used before.
         """
         _check_amounts(*(cap for cap in wanted if cap is not None))
         self.backlog.catch_up()
@@ -206,7 +206,7 @@ class Ledger(ABC):
         """Hold the worst case of a call. Returns what is held, and its output limit, which may be lower than the bid's.
 
         reserve: kept back for the run's last call, which takes its place by `replacing` it, in the same transaction.
-        Raises BudgetExceeded where it does not fit, LedgerError where the id was used before.
+        Raises BudgetExceeded if it does not fit, LedgerError if the id was used before.
         """
         self.backlog.catch_up()
         self._check_may_add()

@@ -18,7 +18,7 @@ _NAME = re.compile(r"[0-9a-f]{1,64}")
 
 
 def lock_path(ledger: Path, name: str) -> Path:
-    """The lock file of the process of that name, beside the ledger. LedgerError where the name could lead to another
+    """The lock file of the process of that name, beside the ledger. LedgerError if the name could lead to another
     place: whoever wrote it into the ledger, it was not Divebell."""
     if not isinstance(name, str) or _NAME.fullmatch(name) is None:
         raise LedgerError(f"the ledger {ledger} is damaged: it has a process under a name that no ledger gives")

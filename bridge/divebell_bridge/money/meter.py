@@ -41,7 +41,7 @@ class Meter:
     parent_account: the tenant's account for today, in that ledger.
     deadline: when the budget's seconds are over, by time.monotonic; by default they begin now.
     in_full, ticket: as in Ledger.open.
-    Raises BudgetExceeded where the tenant has nothing left.
+    Raises BudgetExceeded if the tenant has nothing left.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class Meter:
         is_last: this is the call that `keep_back` kept something back for.
         surcharge_percent: how much more than the list price the model's endpoint may cost.
 
-        Raises BudgetExceeded where it does not fit, with `waiting_helps` where it may once calls in flight have ended.
+        Raises BudgetExceeded if it does not fit, with `waiting_helps` where it may once calls in flight have ended.
         """
         if max_output_tokens < 1:
             raise ConfigurationError(f"a call needs an output limit of 1 token or more, not {max_output_tokens}")
@@ -299,7 +299,7 @@ class Meter:
         return own + sum(child._held_picodollars() for child in self._children)
 
     def left(self) -> dict[str, object]:
-        """What is free now, None where there is no limit: for `budget()` in a cell. Plain data."""
+        """What is free now, None if there is no limit: for `budget()` in a cell. Plain data."""
         free = self.ledger.room(self._account_id)
         left: dict[str, object] = {limit.unit: free[limit] for limit in Limit}
         money = None if free.picodollars is None else float(dollars(free.picodollars))

@@ -31,7 +31,7 @@ class RateCard:
         return RateCard({**self._own, **RateCard(own)._own})
 
     def rate(self, model: str, surcharge_percent: int = 0) -> Rate | None:
-        """The model's rate; None where it is not known. Exact names only: a near miss could cost ten times as much.
+        """The model's rate; None if it is not known. Exact names only: a near miss could cost ten times as much.
 
         surcharge_percent: how much more than the maker's list price the endpoint may cost. An own rate is as it is.
         """

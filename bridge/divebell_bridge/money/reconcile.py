@@ -35,7 +35,7 @@ class Reconciled:
 
 
 def reconcile(store: LedgerStore) -> Reconciled:
-    """Post the holds of dead processes as spent. LedgerError where there is no ledger, or it cannot be written."""
+    """Post the holds of dead processes as spent. LedgerError if there is no ledger, or it cannot be written."""
     with store.read() as before:
         before_totals = before.totals()
         died = [worker.id for worker in before.workers.values() if worker.has_died]

@@ -123,7 +123,7 @@ class LedgerReports(Protocol):
 
     location: where the ledger is, for people. workers: the processes by their number, those at work first. is_cut:
     whether something was left out of the reports so far, because there was too much.
-    Its methods raise LedgerError where the ledger cannot be read.
+    Its methods raise LedgerError if the ledger cannot be read.
     """
 
     @property

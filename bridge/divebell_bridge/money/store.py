@@ -16,7 +16,7 @@ class LedgerStore(Protocol):
         ...
 
     def read(self) -> LedgerReports:
-        """Open the ledger to report on it. Nothing is created or changed; LedgerError where there is no ledger."""
+        """Open the ledger to report on it. Nothing is created or changed; LedgerError if there is no ledger."""
         ...
 
 

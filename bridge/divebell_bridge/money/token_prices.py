@@ -224,7 +224,7 @@ class Rate:
     def output_tokens_within(self, picodollars: int, input_tokens: int) -> int | None:
         """The most output tokens for which the hold, with that input, fits into `picodollars`.
 
-        None where output is free, and so any number fits. 0 also where not even the input fits.
+        None if output is free, and so any number fits. 0 also where not even the input fits.
         """
         most: int | None = None
         if picodollars < self.request_picodollars:

@@ -1,4 +1,4 @@
-"""What an adapter did, as the rest of the run may rely on: a whole Completion in time, or a ModelError."""
+"""Checks what an adapter does: every call ends in time, with a complete Completion or a ModelError."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ def timeout_seconds_of(request: ModelRequest, call_seconds: float, seconds_left:
 
 @contextmanager
 def mapping_adapter_errors(model: Model, meter: Meter, timeout_seconds: float) -> Iterator[None]:
-    """Whatever ends the call becomes a ModelError; BudgetExceeded where the budget's seconds end first."""
+    """Whatever ends the call becomes a ModelError; BudgetExceeded if the budget's seconds end first."""
     try:
         with anyio.fail_after(timeout_seconds + ADAPTER_GRACE_SECONDS):
             yield
@@ -42,7 +42,7 @@ def mapping_adapter_errors(model: Model, meter: Meter, timeout_seconds: float) -
 
 
 def check_completion(completion: object, model: Model) -> Completion:
-    """The completion, with a `finish_reason` of ours and a `usage` that can be read. ModelError where it is not one, or
+    """The completion, with a `finish_reason` of ours and a `usage` that can be read. ModelError if it is not one, or
     not complete."""
     if not isinstance(completion, Completion) or not isinstance(completion.text, str):
         raise ModelError(f"{model.name} replied with {type(completion).__name__}, not a Completion", model=model.name)
@@ -58,5 +58,5 @@ def check_completion(completion: object, model: Model) -> Completion:
 
 
 def readable_usage(usage: object) -> Usage | None:
-    """What an adapter says was used, if it is of the right types: an answer is not lost to what is not."""
+    """The usage that an adapter reported, if its types are right. None if not: that must not lose the answer."""
     return usage if isinstance(usage, Usage) and isinstance(usage.service_tier, str) else None

@@ -23,7 +23,7 @@ class Allotments:
 
     @asynccontextmanager
     async def next(self, path: str) -> AsyncIterator[Meter]:
-        """A child's meter, open for as long as the context. BudgetExceeded where nothing is free for it."""
+        """A child's meter, open for as long as the context. BudgetExceeded if nothing is free for it."""
         self._waiting += 1
         try:
             await self._places.acquire()

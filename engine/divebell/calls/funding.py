@@ -59,7 +59,8 @@ def mark_running_for(ledger: Ledger, tenant: str) -> Iterator[None]:
 
 @dataclass(frozen=True, kw_only=True)
 class Funding:
-    """Whose money the runs of one RLM spend, at which prices, and at most how much of it each."""
+    """The money of the runs of one RLM: the budget of each run, the prices, and the ledger and tenant that it comes
+    from."""
 
     budget: Budget
     rates: RateCard
@@ -68,13 +69,13 @@ class Funding:
 
     @property
     def tenant_name(self) -> str:
-        """The tenant's name; empty where the runs are nobody's."""
+        """The tenant's name; empty if the runs are nobody's."""
         return "" if self.tenant is None else self.tenant.name
 
     async def open_account(self, budget: Budget, run_id: str) -> Meter:
         """The meter of a run, with an account of its own for this budget.
 
-        BudgetExceeded where the ledger does not allow it; with `waiting_helps` if the run has waited in vain.
+        BudgetExceeded if the ledger does not allow it; with `waiting_helps` if the run has waited in vain.
         """
         parent = None if self.tenant is None else await aretry_while_busy(self.tenant.account_for_today)
         began, seconds = time.monotonic(), budget.seconds

@@ -78,7 +78,7 @@ class HoldQueue:
         self._places.release()
 
     def pause(self, model: str, seconds: float) -> None:
-        """Start no call of this model for so long."""
+        """Start no call of this model for this many seconds."""
         until = time.monotonic() + seconds
         self._paused_until[model] = max(until, self._paused_until.get(model, until))
 
@@ -88,7 +88,7 @@ class HoldQueue:
         self._settled = anyio.Event()
 
     async def _acquire_in_turn(self, meter: Meter, model: str, open_hold: Callable[[], Hold]) -> Hold | None:
-        """The hold, as the first in line of this meter; None where the model has been paused meanwhile."""
+        """The hold, as the first in line of this meter; None if the model has been paused meanwhile."""
         last_recovery = began = time.monotonic()
         has_waited = False
         while True:

@@ -146,12 +146,12 @@ class MeteredCalls:
         The output limit of the request may be lowered to `least_output_tokens` where the budget has no room for more,
         or the model's window; and to what the endpoint allows. What was sent is `CallRecord.output_limit_tokens`.
         name: tells the call from the run's others, and is the same when the run is repeated; by default a number.
-        is_sub_call: whether the guest asked: then the journal keeps a failure too, because the guest goes on with it,
+        is_sub_call: whether the guest asked: then the journal keeps a failure too, because the guest continues with it,
             and the memo may answer.
         may_shorten: whether the caller asks again with less, under another name, where the prompt is too long: then the
-            journal keeps that refusal, because the run goes on with it.
-        Raises BudgetExceeded where the call may not be made, ModelError where it was made and failed:
-        ContextTooLongError where the prompt does not fit into the model's window.
+            journal keeps that refusal, because the run continues with it.
+        Raises BudgetExceeded if the call may not be made, ModelError if it was made and failed:
+        ContextTooLongError if the prompt does not fit into the model's window.
         """
         journal = self._journal
         name = name or f"call {next(self._unnamed)}"
@@ -293,7 +293,7 @@ class MeteredCalls:
 
 
 def _charge_of(hold: Hold, usage: Usage | None) -> Charge:
-    """What the call is charged: what the endpoint reported, or the whole hold where it did not."""
+    """The charge for a call: the usage that the endpoint reported, or the whole hold if it reported none."""
     if usage is None:
         return hold.charge_in_full()
     return hold.charge(

@@ -26,7 +26,7 @@ _warned: set[str] = set()
 
 
 def cost_text(amount: str, unpriced_calls: int) -> str:
-    """What was spent, in words: `amount` is dollars in digits; unpriced_calls are not in it, because their price is
+    """The cost in words. `amount` is in dollars, as digits; it does not include `unpriced_calls`, whose price is
     unknown."""
     if not unpriced_calls:
         return f"${amount}"

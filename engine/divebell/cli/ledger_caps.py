@@ -12,7 +12,7 @@ STOPPED = Caps(*(0 for _ in Limit))
 def change_caps(store: LedgerStore, tenant: str, *, total: str | None, per_day: str | None, stop: bool) -> None:
     """Write the caps. Those in tokens and calls stay, but for what `stop` set, which ends with another cap in dollars.
 
-    ConfigurationError for what is not an amount, LedgerError where the ledger cannot be written.
+    ConfigurationError for what is not an amount, LedgerError if the ledger cannot be written.
     """
     new_total, new_day = _amount(total, "--total"), _amount(per_day, "--per-day")
     with store.open() as ledger:

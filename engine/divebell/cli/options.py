@@ -51,7 +51,7 @@ class ContextOptions(OptionGroup):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions(OptionGroup):
-    """Who answers, and what they are told."""
+    """The models, and their prompts and limits."""
 
     panel = "Models"
     model: Annotated[
@@ -151,7 +151,7 @@ class LimitOptions(OptionGroup):
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetOptions(OptionGroup):
-    """Whose money it is, and where it is counted."""
+    """The tenant that pays, and the ledger that counts it."""
 
     panel = "Money of a tenant"
     ledger: Annotated[
@@ -223,7 +223,7 @@ class FileOptions(OptionGroup):
 
     def __post_init__(self) -> None:
         if self.journal is not None and self.resume is not None:
-            raise Exit(USAGE, "give --journal FILE to begin a journal, or --resume FILE to go on from one, not both")
+            raise Exit(USAGE, "give --journal FILE to begin a journal, or --resume FILE to continue one, not both")
 
 
 @dataclass(frozen=True, kw_only=True)

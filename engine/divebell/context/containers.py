@@ -17,7 +17,7 @@ def is_container(value: object) -> bool:
 
 
 def as_plain(value: Any, nesting: int = 0) -> Any:
-    """The value with every container in it a list or a dict. ContextError where it is too large or nests too deep."""
+    """The value with every container in it a list or a dict. ContextError if it is too large or nests too deep."""
     if nesting > wire.MAX_DEPTH:
         raise ContextError(f"the context cannot be carried into the sandbox: nested more than {wire.MAX_DEPTH} deep")
     if isinstance(value, UserString):

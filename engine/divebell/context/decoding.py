@@ -192,7 +192,7 @@ class _Measurement:
 
     def measure(self, source: ByteSource, encoding: str, skipped_bytes: int, errors: str, *notes: str) -> Decoding:
         """The decoding with this encoding. `{count}` in a note is the number of characters that were replaced.
-        UnicodeDecodeError where `errors` is "strict" and a byte is not of the encoding."""
+        UnicodeDecodeError if `errors` is "strict" and a byte is not of the encoding."""
         for text in _decode(source, encoding, skipped_bytes, errors, self):
             if not text.isascii():
                 self.replaced += text.count("\ufffd")

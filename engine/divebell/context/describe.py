@@ -98,7 +98,7 @@ def _describe_fields(records: list[dict[Any, Any]]) -> str:
 
 
 def _describe_lengths(items: Iterable[Any]) -> str:
-    """The lengths of the texts in the items, in all; empty where there are no texts."""
+    """The lengths of the texts in the items, in all; empty if there are no texts."""
     totals = [sum(_text_lengths(item)) for item in items]
     if not any(totals):
         return ""

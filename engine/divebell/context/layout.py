@@ -85,7 +85,7 @@ class ContextLayout:
         self._shared_bytes = 0
 
     def skeleton(self, value: Any) -> Any:
-        """The value with references in it. Raises ContextError where it is not plain data."""
+        """The value with references in it. Raises ContextError if it is not plain data."""
         if isinstance(value, str):
             return self._text(value if type(value) is str else str.__str__(value))
         if isinstance(value, (bytes, bytearray, memoryview)):
@@ -127,7 +127,7 @@ class ContextLayout:
         check_size(self._end, "the context")
 
     def write(self) -> Region | None:
-        """The sealed region with all texts in it; None where there is none."""
+        """The sealed region with all texts in it; None if there is none."""
         if not self._texts:
             return None
         region = Region(self._end, "context")
@@ -158,7 +158,7 @@ def _write(region: Region, offset: int, pending: "list[bytes | memoryview]") -> 
 
 
 def lay_out(value: Any, *, consume: bool = False) -> tuple[Any, Region | None]:
-    """The skeleton and the region of plain data. Raises ContextError where it is not plain data.
+    """The skeleton and the region of plain data. Raises ContextError if it is not plain data.
 
     consume: the value is a list or dict of the caller's own, which is emptied before its texts are copied, so that they
     are in memory twice only one by one.

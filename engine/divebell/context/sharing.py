@@ -17,7 +17,7 @@ class Prepared:
     """A context, ready for guests.
 
     skeleton: str, bytes, list or dict, with references into the region in place of what lies there (layout.py).
-    pages: what a guest maps; None where there is nothing to share, for an empty text or bytes.
+    pages: what a guest maps; None if there is nothing to share, for an empty text or bytes.
     region: the sealed memory, if there is any.
     """
 
@@ -63,7 +63,7 @@ def share_region(region: Region, kind: int, length: int, notes: Notes = ()) -> P
 def share_value(
     value: "list[Any] | tuple[Any, ...] | dict[Any, Any]", notes: Notes = (), *, consume: bool = False
 ) -> Prepared:
-    """A list or dict of plain data. ContextError where it is not plain data.
+    """A list or dict of plain data. ContextError if it is not plain data.
 
     consume: nobody else has the value. It is emptied, so that no text is in memory twice for long.
     """

@@ -27,7 +27,7 @@ class Entry(Protocol):
 
 @dataclass(frozen=True)
 class RunEntry:
-    """A process begins the run, or goes on with it. The ledger knows this process's part by the id."""
+    """A process begins the run, or continues it. The ledger knows this process's part by the id."""
 
     run_id: str
 
@@ -58,7 +58,7 @@ class SentEntry:
 
 @dataclass(frozen=True)
 class PaidEntry:
-    """What a call cost of which no completion is kept."""
+    """The cost of a call that has no recorded completion."""
 
     path: str
     hold_id: str
@@ -70,7 +70,7 @@ class PaidEntry:
 
 @dataclass(frozen=True)
 class CallEntry:
-    """A completion, written down before anybody sees it. `output_limit_tokens` is the limit that was sent."""
+    """A completion, recorded before anything else sees it. `output_limit_tokens` is the limit that was sent."""
 
     path: str
     name: str
@@ -118,7 +118,7 @@ class MemoEntry:
 
 @dataclass(frozen=True)
 class FailureEntry:
-    """How a call failed, where the run goes on with the failure."""
+    """How a call failed, if the run continues with the failure."""
 
     path: str
     name: str
@@ -138,7 +138,7 @@ class FailureEntry:
 
 @dataclass(frozen=True)
 class ToolEntry:
-    """What came of a tool call, written down before the guest sees it."""
+    """The outcome of a tool call, recorded before the guest sees it."""
 
     path: str
     number: int
@@ -164,7 +164,7 @@ class DoorEntry:
 
 @dataclass(frozen=True)
 class CellEntry:
-    """What came of a cell. `number` is from 1, by path."""
+    """The outcome of a cell. `number` is from 1, by path."""
 
     path: str
     number: int
@@ -203,7 +203,7 @@ class AnswerEntry:
 
 @dataclass(frozen=True)
 class FactEntry:
-    """Something else that the run cannot work out again."""
+    """Anything else that the run cannot recompute."""
 
     path: str
     name: str

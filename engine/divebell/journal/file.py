@@ -40,7 +40,7 @@ class JournalFile:
 
     @classmethod
     def begin_anew(cls, path: Path, has_begun: Callable[[], bool]) -> "JournalFile":
-        """A file that exists and holds no journal: it is empty, or its header is incomplete. JournalError where another
+        """A file that exists and holds no journal: it is empty, or its header is incomplete. JournalError if another
         process uses it, or has begun a journal in it."""
 
         def find_end() -> int:
@@ -53,7 +53,7 @@ class JournalFile:
     @classmethod
     def resume(cls, path: Path, read: Callable[[], tuple[int, str | None]]) -> "JournalFile":
         """A file with a journal, to be continued. `read` is called once nobody else can write to the file, and returns
-        where its last complete line ends, in bytes, and that line's seal. JournalError where another process uses the
+        where its last complete line ends, in bytes, and that line's seal. JournalError if another process uses the
         file."""
         file = cls._open_again(path)
 

@@ -45,7 +45,7 @@ def make_header(
 
 
 def _embed(context: Context) -> str | None:
-    """The context as text for the header; None where it is too large."""
+    """The context as text for the header; None if it is too large."""
     if max(context.length, context.shared_bytes) > EMBEDDED_BYTES:
         return None
     packed = pack(context.copy_out())
@@ -53,7 +53,7 @@ def _embed(context: Context) -> str | None:
 
 
 def check_header(header: Record) -> None:
-    """JournalError where a field is missing or malformed. A journal is a file: whoever replays it may not have written
+    """JournalError if a field is missing or malformed. A journal is a file: whoever replays it may not have written
     it."""
     settings, models, context = header.get("settings"), header.get("models"), header.get("context")
     if not (isinstance(settings, dict) and isinstance(models, dict) and isinstance(context, dict)):

@@ -21,7 +21,7 @@ def open_journal(journal: Path | None, resume: Path | None, header: Record) -> R
     """The journal that a run was asked to begin (`journal`), or to resume (`resume`), which is begun if it does not
     exist.
 
-    ConfigurationError where it is another run's, JournalError where it cannot be read or written.
+    ConfigurationError if it is another run's, JournalError if it cannot be read or written.
     """
     if journal is not None and resume is not None:
         raise ConfigurationError("give a journal to begin, or one to resume, not both")
@@ -46,7 +46,7 @@ def open_journal(journal: Path | None, resume: Path | None, header: Record) -> R
 
 
 def _check_same_run(path: Path, recorded: Record, header: Record) -> None:
-    """ConfigurationError where the journal is of another run. What its requests do not depend on may differ."""
+    """ConfigurationError if the journal is of another run. What its requests do not depend on may differ."""
     check_header(recorded)
     for name, difference in (("query", "question"), ("context", "context"), ("models", "set of models")):
         if recorded[name] != header[name]:

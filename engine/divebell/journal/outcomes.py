@@ -28,7 +28,7 @@ def completion_as_record(completion: Completion) -> Record:
 
 
 def completion_of(record: Record) -> Completion:
-    """The completion in a call's record. JournalError where it is malformed."""
+    """The completion in a call's record. JournalError if it is malformed."""
     usage = record.get("usage")
     if usage is not None and not (
         isinstance(usage, dict)
@@ -48,7 +48,7 @@ def completion_of(record: Record) -> Completion:
 
 
 def output_limit_of(record: Record) -> int | None:
-    """The output limit that was sent, in tokens; None where the record does not say. JournalError where it is
+    """The output limit that was sent, in tokens; None if the record does not say. JournalError if it is
     malformed."""
     limit = record.get("limit")
     if limit is not None and not (type(limit) is int and 0 < limit <= MAX_COUNT):
@@ -57,7 +57,7 @@ def output_limit_of(record: Record) -> int | None:
 
 
 def error_as_record(error: DivebellError) -> Record:
-    """A failure as plain data: its message, and what decides how a run goes on after it."""
+    """A failure as plain data: its message, and what decides how a run continues after it."""
     if isinstance(error, ContextTooLongError):
         limits = {"limit_tokens": error.limit_tokens, "requested_tokens": error.requested_tokens}
         return {"class": "ContextTooLong", "message": str(error), "counts_output": error.counts_output, **limits}
@@ -83,7 +83,7 @@ def are_same(recorded: object, repeated: object) -> bool:
 
 
 def error_of(record: object) -> DivebellError:
-    """The failure that a record holds: the class that decides how the run goes on, and its message. JournalError where
+    """The recorded failure: the class that decides how the run continues, and its message. JournalError where
     it is malformed."""
     if not isinstance(record, dict) or not isinstance(record.get("message"), str):
         raise JournalError("the journal has a malformed error record")

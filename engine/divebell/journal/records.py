@@ -71,7 +71,7 @@ def pack(value: object) -> str:
 
 
 def unpack(text: object) -> Any:
-    """The plain data again. JournalError where the text does not hold plain data."""
+    """The plain data again. JournalError if the text does not hold plain data."""
     try:
         if not isinstance(text, str):
             raise ValueError("it is not text")
@@ -92,7 +92,7 @@ def numbers_of(tally: Tally) -> dict[str, int]:
 
 
 def tally_of(numbers: object) -> Tally:
-    """The tally again. JournalError where a count is malformed, or negative and so would add to the budget."""
+    """The tally again. JournalError if a count is malformed, or negative and so would add to the budget."""
     if not isinstance(numbers, dict) or not all(
         name in Tally.__slots__ and type(value) is int and 0 <= value <= MAX_COUNT for name, value in numbers.items()
     ):
@@ -101,7 +101,7 @@ def tally_of(numbers: object) -> Tally:
 
 
 def text_of(record: Record, name: str) -> str:
-    """A record's field that must be text. JournalError where it is missing, or is something else."""
+    """A record's field that must be text. JournalError if it is missing, or is something else."""
     text = record.get(name)
     if not isinstance(text, str):
         raise JournalError(f"a {record.get('kind')} record in the journal has no {name}")
@@ -154,7 +154,7 @@ class JournalContents:
         return turn - 1
 
     def add(self, record: Record) -> None:
-        """Add a record. JournalError where it is malformed."""
+        """Add a record. JournalError if it is malformed."""
         kind = record["kind"]
         if kind == "header":
             raise JournalError("it is a second header")
@@ -197,7 +197,7 @@ class JournalContents:
 def read_journal(path: Path, *, until_turn: int | None = None) -> JournalContents:
     """Read a journal; with `until_turn`, only up to the end of that turn of the query's own run.
 
-    Raises JournalError where the file cannot be read, is not a journal, or has a newer version.
+    Raises JournalError if the file cannot be read, is not a journal, or has a newer version.
     """
     contents: JournalContents | None = None
     seals = SealReader()

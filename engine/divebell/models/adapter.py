@@ -28,7 +28,7 @@ class ModelAdapter:
     """Makes the models of one prefix.
 
     provider: whose API keys it takes, for example "OpenAI". A key is given to the models of one provider only.
-    make: the model of a name, without the prefix. Raises ConfigurationError where there can be none. It is called on
+    make: the model of a name, without the prefix. Raises ConfigurationError if there can be none. It is called on
         whatever thread makes an RLM, so the provider's library is best imported at the first call.
     """
 

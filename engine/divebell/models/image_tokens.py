@@ -34,7 +34,7 @@ _USUAL = re.compile(r"(gpt-5|gpt-4\.1|gpt-4o(?!-mini)|o[134])(?![0-9])[a-z0-9.-]
 
 def worst_case_image_tokens(image: ImagePart, model_name: str = "") -> int:
     """At most how many input tokens the image is billed as. Without the name of one of OpenAI's models, as by the
-    dearest of them. RequestError where the image cannot be sent."""
+    dearest of them. RequestError if the image cannot be sent."""
     width, height = image_size(image)
     low = detail_of(image) == "low"
     patches = min(-(-width // PATCH_PIXELS) * -(-height // PATCH_PIXELS), MAX_PATCHES)

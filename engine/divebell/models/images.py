@@ -12,7 +12,7 @@ MAX_SIDE_PIXELS = 65_535
 
 
 def image_size(image: ImagePart) -> tuple[int, int]:
-    """Width and height in pixels, as the image's header states them. RequestError where it cannot be sent."""
+    """Width and height in pixels, as the image's header states them. RequestError if it cannot be sent."""
     if not isinstance(image, Mapping):
         raise RequestError(f"an image must be a dict with a media_type and data, not a {type(image).__name__}")
     kind, data = image.get("media_type"), image.get("data")
@@ -34,7 +34,7 @@ def image_size(image: ImagePart) -> tuple[int, int]:
 
 
 def detail_of(image: ImagePart) -> Detail:
-    """How closely the model looks. RequestError where it is neither "high" nor "low"."""
+    """How closely the model looks. RequestError if it is neither "high" nor "low"."""
     detail = image.get("detail", "high")
     if detail not in ("high", "low"):
         raise RequestError(f"an image's detail must be 'high' or 'low', not {str(detail)[:100]!r}")
@@ -42,6 +42,6 @@ def detail_of(image: ImagePart) -> Detail:
 
 
 def data_url(image: ImagePart) -> str:
-    """The image as a data: URL. RequestError where it cannot be sent."""
+    """The image as a data: URL. RequestError if it cannot be sent."""
     image_size(image)
     return f"data:{image['media_type']};base64,{b64encode(image['data']).decode('ascii')}"

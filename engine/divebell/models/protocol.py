@@ -61,7 +61,7 @@ def images_of(message: Message) -> list[ImagePart]:
 
 @dataclass(frozen=True, kw_only=True)
 class Completion:
-    """One reply. `usage` is None where the provider reported none; the meter then charges the worst case."""
+    """One reply. `usage` is None if the provider reported none; the meter then charges the worst case."""
 
     text: str
     usage: Usage | None = None
@@ -98,7 +98,7 @@ class ModelRequest:
 
     def sent_texts(self) -> list[str]:
         """Every text that is sent and billed as input: those of the messages and the schema, without images, roles and
-        framing. RequestError where the schema cannot be sent."""
+        framing. RequestError if the schema cannot be sent."""
         texts: list[str] = []
         for message in self.messages:
             texts += texts_of(message)

@@ -45,7 +45,7 @@ class ModelFinder:
         self._providers: list[str] = []
 
     def find(self, name: str) -> Model:
-        """The model of that name. ConfigurationError where its adapter cannot make it, or where a key or a URL was
+        """The model of that name. ConfigurationError if its adapter cannot make it, or if a key or a URL was
         given and the names are of several providers."""
         adapter, own_name = _adapter_of(name)
         self._check_provider(adapter.provider)

@@ -28,7 +28,7 @@ _STRICT_KEYWORDS = frozenset(
 def schema_text(schema: Mapping[str, object]) -> str:
     """The schema as JSON, with everything escaped and spaced: no shorter than what an endpoint shows its model.
 
-    RequestError where it cannot be JSON, or is too long.
+    RequestError if it cannot be JSON, or is too long.
     """
     try:
         text = json.dumps(schema, allow_nan=False)
@@ -59,7 +59,7 @@ def is_strict(schema: object) -> bool:
 
 
 def _strict_children(node: object) -> list[object] | None:
-    """The schemas inside of this one, or None where it is outside of the subset."""
+    """The schemas inside of this one, or None if it is outside of the subset."""
     if not isinstance(node, Mapping) or not _STRICT_KEYWORDS.issuperset(node):
         return None
     inner: list[object] = []

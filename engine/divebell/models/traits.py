@@ -48,7 +48,7 @@ class CountsImages(Protocol):
     """A model that knows what its provider bills for an image."""
 
     def image_tokens(self, image: ImagePart) -> int:
-        """At most how many input tokens the image is billed as: the hold depends on it. RequestError where the image
+        """At most how many input tokens the image is billed as: the hold depends on it. RequestError if the image
         cannot be sent. Without this method, OpenAI's rules count, by the dearest reading (image_tokens.py)."""
         ...
 
@@ -78,7 +78,7 @@ def surcharge_percent_of(model: Model) -> int:
 
 
 def image_tokens_of(model: Model, images: Iterable[ImagePart]) -> int:
-    """At most how many input tokens the images are billed as. RequestError where one of them cannot be sent."""
+    """At most how many input tokens the images are billed as. RequestError if one of them cannot be sent."""
     return sum(_tokens_of_image(model, image) for image in images)
 
 

@@ -32,9 +32,9 @@ class PromptFacts:
     context_type: "str", "bytes", "list" or "dict". context_description: its size and shape in a line, without a stop.
     context_preview: its beginning, escaped (Context.preview); None to show nothing of it.
     context_notes: sentences about it for the model.
-    schema_text, schema_fields: AnswerSchema.describe() and .field_names; None where any text is an answer.
+    schema_text, schema_fields: AnswerSchema.describe() and .field_names; None if any text is an answer.
     can_have_children: whether rlm_query has another level. depth: 0 for the query's own run.
-    budget_line: see `budget_line`; None where nothing is limited.
+    budget_line: see `budget_line`; None if nothing is limited.
     models: the names that code may give as `model=`; more than one, or they are not mentioned.
     prompt: "small" has fewer words and a worked example, for weak models.
     options: the numbers that the prompt names, and what the application adds in its own words.
@@ -104,7 +104,7 @@ def submit_call(fields: Sequence[str]) -> str:
 
 
 def budget_line(left: Mapping[str, object]) -> str | None:
-    """What a run may spend, in a sentence; `left` is Meter.left(). None where nothing is limited."""
+    """What a run may spend, in a sentence; `left` is Meter.left(). None if nothing is limited."""
     dollars, tokens, calls, seconds = (left.get(name) for name in ("dollars", "tokens", "calls", "seconds"))
     parts = [
         f"${dollars:.{2 if dollars >= 0.1 else 4}f}" if isinstance(dollars, (int, float)) else "",

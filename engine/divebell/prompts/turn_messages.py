@@ -36,7 +36,7 @@ class TurnMessages:
     def notes(
         self, notes: Sequence[Note], *, output_tokens: int | None = None, wanted_tokens: int | None = None
     ) -> str:
-        """What a reply's notes say, a sentence or two each; empty where there are none. output_tokens: the output limit
+        """What a reply's notes say, a sentence or two each; empty if there are none. output_tokens: the output limit
         that the call had, for a reply that was cut; wanted_tokens: the one that it would have had with more money or a
         larger window."""
         limit = output_limit(output_tokens, wanted_tokens)

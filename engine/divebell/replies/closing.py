@@ -47,7 +47,7 @@ NEVER_CLOSED = End(-1, -1, is_certain=False)
 
 
 def end_of_call(text: str, begin: int, boundary: "re.Pattern[str]", scan: Scan) -> End | None:
-    """The end of the call whose content begins at `begin`; NEVER_CLOSED, or None where more text follows on its line.
+    """The end of the call whose content begins at `begin`; NEVER_CLOSED, or None if more text follows on its line.
 
     boundary: how the next call or block begins; what follows a pair's end is looked at so far.
     """
@@ -138,7 +138,7 @@ def _opens_literal(text: str, at: int, begin: int) -> bool:
 
 
 def _end_of_literal(text: str, at: int) -> int | None:
-    """The position after the literal that opens at `at`; None where it does not close."""
+    """The position after the literal that opens at `at`; None if it does not close."""
     quote = text[at]
     mark = quote * 3 if text.startswith(quote * 3, at) else quote
     position = at + len(mark)

@@ -147,7 +147,7 @@ def _code_until(text: str, opening: Opening, end: int) -> str:
 
 def quotation_at(text: str, opening: Opening) -> tuple[str, int] | None:
     """The rest of the quotation in which the block was opened, from its fence on and without the marks, and where it
-    ends; None where the block is in none."""
+    ends; None if the block is in none."""
     if not opening.quotation or not _QUOTED.match(text, opening.body):
         return None
     lines = [text[opening.start : line_end(text, opening.start)]]

@@ -127,7 +127,7 @@ def find_call_at(text: str, line: int, scan: Scan, *, may_be_open: bool, is_cut:
 
 
 def note_on_mention(prose: str) -> Note | None:
-    """A note on a call that a text without an answer mentions; None where it mentions none."""
+    """A note on a call that a text without an answer mentions; None if it mentions none."""
     mentions = deque(_MENTION.finditer(prose), maxlen=1)
     if not mentions:
         return None

@@ -52,7 +52,7 @@ class Final:
 
     @property
     def code(self) -> str:
-        """The cell that gives this answer; empty where none is needed."""
+        """The cell that gives this answer; empty if none is needed."""
         if self.kind == "expression":
             return f"FINAL((\n{self.value}\n))"
         return self.value if self.kind == "submit" else ""

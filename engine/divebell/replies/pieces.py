@@ -159,7 +159,7 @@ class _Walk:
         return max(block.end, at + 1)
 
     def _take_mark(self, mark: "re.Match[str]", start: int) -> int | None:
-        """The position after what the mark begins; None where it is prose."""
+        """The position after what the mark begins; None if it is prose."""
         kind = marks.kind_of(mark)
         if is_quoted(self._text, mark, start):
             return None

@@ -52,7 +52,7 @@ _BEFORE_CODE_OR_ANSWER = re.compile(rf"[ \t]*+(?:```|~~~|[*_`]{{0,3}}(?:{ANSWERI
 
 
 def thought_end(text: str, opening: "re.Match[str]", finder: Finder) -> int | None:
-    """The position after the thought that this mark opens, thoughts of the same name in it included; None where it is
+    """The position after the thought that this mark opens, thoughts of the same name in it included; None if it is
     never closed."""
     mark = opening[0].lower()
     if mark in _CLOSING_OF:
@@ -112,7 +112,7 @@ def is_quoted(text: str, mark: "re.Match[str]", start: int) -> bool:
 
 def opens_thought(text: str, mark: "re.Match[str]", start: int, end: int | None) -> bool:
     """Whether the mark opens a thought, and is not only spoken of. start: where its line begins; end: of the thought,
-    None where it is not closed."""
+    None if it is not closed."""
     begins_line = not text[start : mark.start()].strip(" \t*_>#-")
     ends_line = not text[mark.end() : line_end(text, mark.end())].strip()
     return begins_line or ends_line or end is not None

@@ -137,7 +137,7 @@ def calls_in_python(text: str) -> list[WrittenCall]:
 
 
 def data_in(text: str) -> object:
-    """The value of a text that is JSON or a Python literal; None where it is neither."""
+    """The value of a text that is JSON or a Python literal; None if it is neither."""
     text = text.strip()
     if len(text) > MAX_TOOL_CALL_CHARACTERS or text[:1] not in ("{", "["):
         return None
@@ -153,7 +153,7 @@ def data_in(text: str) -> object:
 
 
 def code_of(call: WrittenCall) -> str | None:
-    """The code that the call stands for; None where it calls something that does not exist here."""
+    """The code that the call stands for; None if it calls something that does not exist here."""
     name = re.sub(r":\d+$", "", call.name.strip()).rpartition(".")[2]
     if name in contract.FUNCTIONS:
         return _call_of_contract(name, call.arguments)

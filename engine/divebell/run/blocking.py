@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 
 
 def run_blocking(function: Callable[[], Awaitable[_T]], *, instead: str) -> _T:
-    """Run it in an event loop of its own. ConfigurationError where one is running already, with what to write
+    """Run it in an event loop of its own. ConfigurationError if one is running already, with what to write
     instead."""
     if _is_in_a_loop():
         raise ConfigurationError(f"an event loop is running here: use `{instead}`")

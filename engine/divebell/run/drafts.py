@@ -1,4 +1,4 @@
-"""What a run returns where it has no answer: the draft in `answer`, or the output of its last turns.
+"""The draft that a run returns if it has no answer: the value of `answer`, or the output of its last turns.
 
 A draft is not an answer: nobody has said that it is right or complete. Result.status "failed" and the error beside it
 say so.
@@ -19,7 +19,8 @@ MAX_SHOWN_CHARACTERS = 20_000
 
 
 async def read_draft(box: Sandbox, seconds_left: float | None = None) -> str:
-    """What code has put into `answer` without declaring it ready. Empty where there is nothing, or no time to ask."""
+    """The value that code has put into `answer` without declaring it ready. Empty if there is none, or no time to
+    ask."""
     draft: str | None = None
     seconds = MAX_READ_SECONDS if seconds_left is None else min(seconds_left / 2, MAX_READ_SECONDS)
     try:
@@ -31,7 +32,8 @@ async def read_draft(box: Sandbox, seconds_left: float | None = None) -> str:
 
 
 def draft_of_turns(turns: Sequence[Turn]) -> str:
-    """A draft from the last turns: an answer that was given and not accepted, or else what they printed or said."""
+    """A draft from the last turns: an answer that was not accepted, else the output of their cells, else the last
+    reply."""
     for turn in reversed(turns):
         finals = [cell.final for cell in turn.cells if cell.final]
         if finals:

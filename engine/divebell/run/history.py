@@ -88,7 +88,7 @@ class History:
 
     @property
     def messages(self) -> list[Message]:
-        """What to send to the model. A list of its own, so that it stays as it is."""
+        """The messages to send to the model. A copy, so that later messages do not change it."""
         return list(self._sent)
 
     @property
@@ -121,7 +121,8 @@ class History:
         return self._observed_tokens + sum(self._bytes[self._observed_messages :])
 
     def observe(self, input_tokens: int) -> None:
-        """What the provider reported for a call with all of `messages`. Call it before anything is appended."""
+        """Note the input tokens that the provider reported for a call with all of `messages`. Call it before appending
+        anything."""
         if 0 < input_tokens <= sum(self._bytes):
             self._observed_messages, self._observed_tokens = len(self._sent), input_tokens
 
@@ -143,7 +144,7 @@ class History:
     def compact_if_needed(self, limit_tokens: int) -> bool:
         """Leave out the oldest turns if `messages` are over the limit; whether it was so.
 
-        limit_tokens: the model's window less the output limit. Raises ConfigurationError where it is not over 0.
+        limit_tokens: the model's window less the output limit. Raises ConfigurationError if it is not over 0.
         """
         if limit_tokens <= 0:
             raise ConfigurationError(f"the model's window has no room for messages: {limit_tokens:,} tokens")

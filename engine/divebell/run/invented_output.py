@@ -74,7 +74,7 @@ _IGNORED_WORDS = frozenset(
 
 
 def find_invented_output(reply: str, cells: Sequence[Cell], final: Final, *, earlier: Sequence[str] = ()) -> str | None:
-    """The output that the reply made up and answers from; None where it did not.
+    """The output that the reply made up and answers from; None if it did not.
 
     cells: of this reply, all of them run without an error. earlier: what the cells of earlier turns printed.
     """
@@ -95,7 +95,7 @@ def find_invented_output(reply: str, cells: Sequence[Cell], final: Final, *, ear
 
 
 def _stated_answer(final: Final) -> str | None:
-    """The answer, where it stands in the reply itself; None where code or a variable gives it."""
+    """The answer, where it stands in the reply itself; None if code or a variable gives it."""
     if final.kind == "submit":
         return stated_values(final.value)
     if final.kind not in ("text", "text_or_variable"):

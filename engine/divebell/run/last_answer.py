@@ -111,7 +111,7 @@ class LastAnswer:
 
     async def _attempt(self, parsed: Reply) -> Answer | NoAnswer | None:
         """The answer that the last reply gives by a call of FINAL, FINAL_VAR or SUBMIT, in its text or in code, which
-        is run; None where it calls none of them."""
+        is run; None if it calls none of them."""
         blocks = parsed.code_blocks if any(map(answers_in_code, parsed.code_blocks)) else ()
         if any(map(asks_in_code, blocks)) and not self._journal.is_by_older_rules:
             return NoAnswer("its code asks a model, and the run has ended.")  # the reply would be in no journal

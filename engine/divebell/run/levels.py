@@ -1,4 +1,4 @@
-"""Who answers at which depth: from the models that RLM was given to one ResolvedLevel for each depth."""
+"""The model of each depth: resolves the models given to RLM into one ResolvedLevel for each depth."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from divebell.sandbox.tools import Tools
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """One depth of the recursion: who answers there, and how.
+    """One depth of the recursion: its model, and how that is called.
 
     model: the root model of runs at this depth, and what answers llm_query of the depth above. In RLM(models=[...]) a
         name is looked up as RLM's `model` is.
@@ -72,7 +72,7 @@ def resolve_levels(
 ) -> Levels:
     """The levels of RLM(model, sub_model, models=models). `find` makes a Model of a name, once for each name.
 
-    Raises ConfigurationError where the arguments do not go together.
+    Raises ConfigurationError if the arguments do not go together.
     """
     in_order, by_name = _arrange(model, sub_model, models)
     resolved: dict[str, Model] = {}
@@ -109,7 +109,7 @@ def resolve_levels(
 
 
 def _arrange(model: object, sub_model: object, models: object) -> "tuple[list[Any], Mapping[str, Any]]":
-    """The models by depth, and those by name."""
+    """Split RLM's models into those by depth and those by name."""
     if isinstance(models, (list, tuple)):
         if model is not None or sub_model is not None:
             raise ConfigurationError("models=[...] names the model of each depth: leave out model and sub_model")

@@ -1,4 +1,4 @@
-"""Who receives a run's events: the application, a trace file, a stream."""
+"""The listeners that receive a run's events: the application's, a trace file's, a stream's."""
 
 import logging
 import os
@@ -37,7 +37,7 @@ class _GuardedListener:
             if not self._has_failed:
                 self._has_failed = True
                 _log.warning(
-                    "run %s: the listener %r failed at the event %r; the run goes on, and it is not said again",
+                    "run %s: the listener %r failed at the event %r; the run continues, and this is logged once",
                     event.run_id,
                     self._listener,
                     event.kind,
@@ -46,7 +46,7 @@ class _GuardedListener:
 
 
 def guard_listener(listener: EventListener | None) -> EventListener | None:
-    """The listener, made so that what it raises breaks nothing; see RLM(on_event=...). ConfigurationError where it
+    """The listener, made so that what it raises breaks nothing; see RLM(on_event=...). ConfigurationError if it
     cannot be called, or would have to be awaited."""
     if listener is not None and not callable(listener):
         raise ConfigurationError(f"on_event must be a function of an Event, not {listener!r:.50}")

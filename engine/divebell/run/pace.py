@@ -16,7 +16,7 @@ class Pace:
     """The pace of a run's root calls. `above` is the pace of the run that it is a child of: a child ends before the
     time that its parent needs begins.
 
-    seconds: the budget's; None where it has none. changed: called when the reserve has grown.
+    seconds: the budget's; None if it has none. changed: called when the reserve has grown.
     """
 
     def __init__(self, seconds: float | None, above: "Pace | None" = None) -> None:

@@ -51,7 +51,7 @@ UNWRITTEN = (
 
 
 def check_query(query: str) -> None:
-    """ConfigurationError where this is not a question."""
+    """ConfigurationError if this is not a question."""
     if not isinstance(query, str) or not query.strip():
         raise ConfigurationError("the query is empty: say what is to be answered")
     if len(query) > MAX_QUERY_CHARACTERS:
@@ -142,7 +142,7 @@ async def answer_question(
 
 
 def _result_of_timeout(run: Run, meter: Meter, budget: Budget) -> Result:
-    """The draft of a run whose seconds ended. Raises BudgetExceeded where there is none."""
+    """The draft of a run whose seconds ended. Raises BudgetExceeded if there is none."""
     sentence = f"the run took longer than its budget of {budget.seconds:g} s"
     error = BudgetExceeded(sentence, limit="seconds", cap=budget.seconds, spent=budget.seconds, account=meter.account)
     result = run.result_of_failure(error)

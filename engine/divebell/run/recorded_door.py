@@ -83,7 +83,7 @@ class RecordedDoor(Door):
         return ended
 
     def _keep(self, op: str, packed: bytes, answer: object, recorded: RecordedAnswer | None = None) -> None:
-        """RefusedError where the answer comes of the end of the cell or the run: it is not to be repeated."""
+        """RefusedError if the answer comes of the end of the cell or the run: it is not to be repeated."""
         if self.is_stopped:
             raise RefusedError(wire.UNAVAILABLE, "the cell was cancelled")
         if self._tasks.is_closed:

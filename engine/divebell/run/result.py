@@ -1,4 +1,4 @@
-"""What a run gives back."""
+"""`Result`: what a run returns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -42,12 +42,12 @@ class Result(Generic[Answer_co]):
     status: "answered" (the model gave its answer), "exhausted" (a limit ended its turns, and the answer is what the
     model said when it was asked for its best one, or said again and again), or "failed" (the model or the money failed
     for good, and `answer` is only a draft: what the run had so far, which the model has not declared an answer).
-    error: why it failed; None where it did not.
+    error: why it failed; None if it did not.
     stopped_by: the limit that ended the turns; None for an answer that came by itself.
     is_cut: whether the answer ends before its end, because the last reply's output limit cut it off.
     value: the answer as the type that RLM(output=...) asked for; without one, the text. None of a draft, whatever type
     checkers are told: where drafts would do harm, ask for `rlm.run(...).raise_if_failed().value`.
-    spend: as RLM.cost_summary(), for this run and its children.
+    spend: calls, tokens and dollars of this run and its children, as in RLM.cost_summary().
     notes: anything else to know about the run, a sentence each, such as that the ledger could not be written.
     """
 
@@ -66,7 +66,7 @@ class Result(Generic[Answer_co]):
     run_id: str = ""
     """Names the run in its events, its trace, its journal, the ledger (in the ids of its accounts) and the log."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """The application's own words: RLM(metadata=...), and over it run(metadata=...)."""
+    """The application's own labels: RLM(metadata=...), and in addition run(metadata=...)."""
     notes: tuple[str, ...] = ()
 
     if not TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Result(Generic[Answer_co]):
 
         `value` is as JSON has it: objects of classes are dicts, dates ISO texts, bytes base64 (see divebell.plain).
         turns: whether to include `turns`, with the replies and cells of each; it may be megabytes.
-        ValueError where the value nests too deep for JSON.
+        ValueError if the value nests too deep for JSON.
         """
         names = [field.name for field in fields(self) if turns or field.name != "turns"]
         return {name: to_plain(getattr(self, name)) for name in names}

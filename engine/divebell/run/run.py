@@ -41,9 +41,9 @@ __all__ = ["Run", "SessionState"]
 class Run:
     """One RLM at work. `depth` is its level: 0 for the query's own; its meter knows its place in the tree.
 
-    level: who its root model is; by default as the setup has it for this depth.
-    session: the sandbox and the history to go on with; by default the run has its own, and they end with it.
-    pace_above: of the run that it is a child of.
+    level: its root model and tools; by default those of the setup for this depth.
+    session: the sandbox and the history to continue with; by default the run has its own, and they end with it.
+    pace_above: the pace of its parent, if it is a child.
     """
 
     def __init__(
@@ -88,11 +88,11 @@ class Run:
         )
 
     def report(self, event: Event) -> None:
-        """Give the event to whoever listens, with where and when it happened."""
+        """Complete the event with its run, turn and time, and pass it to the listener."""
         listener = self.scope.listener
         if listener is None:
             return
-        placed = replace(
+        complete_event = replace(
             event,
             path=self.meter.path,
             turn=self._loop.turn,
@@ -101,12 +101,12 @@ class Run:
             metadata=self.scope.metadata,
         )
         with contextlib.suppress(Exception):
-            listener(placed)
+            listener(complete_event)
 
     async def answer(self) -> Result:
-        """Run to the end. Raises BudgetExceeded, ModelError or RunError where there is nothing to give.
+        """Run to the end. Raises BudgetExceeded, ModelError or RunError if there is neither an answer nor a draft.
 
-        Whatever ends it, cancellation too, the last event that it reports is RunEnded."""
+        However it ends, even by cancellation, the last event that it reports is RunEnded."""
         self._began = time.monotonic()
         self.report(
             RunStarted(
@@ -153,7 +153,7 @@ class Run:
         return await child.answer()
 
     def result_of_failure(self, error: DivebellError) -> Result | None:
-        """What there is of a run that was ended from outside with this error; None where there is nothing, or where the
+        """What there is of a run that was ended from outside with this error; None if there is nothing, or if the
         error is to be raised."""
         draft = self._find_draft()
         return self._make_result(Ending(answer=Answer(draft, None), error=error)) if draft else None
@@ -193,7 +193,7 @@ class Run:
 
     @contextlib.asynccontextmanager
     async def _open_sandbox(self) -> AsyncIterator[RunHost]:
-        """The sandbox, with the history in it, and the host behind its door. Afterwards all that it had at work has
+        """Open the sandbox, with the history in it and a host behind its door. On leaving, everything in flight has
         ended."""
         setup, journal = self.scope.setup, self.scope.journal
         tools = Tools.of(self._level.tools)

@@ -15,9 +15,9 @@ from divebell.schemas import AnswerSchema
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What RLM was given, checked and resolved: the same for every query.
+    """RLM's arguments, checked and resolved: the same for every query.
 
-    max_depth, seconds: of the budget.
+    max_depth, seconds: those of the budget.
     """
 
     options: Options
@@ -41,10 +41,10 @@ class Setup:
 
 @dataclass(frozen=True, kw_only=True)
 class QueryScope:
-    """One query: its calls, its journal, who listens to it, and its names.
+    """One query: its model calls, its journal, its listener and its labels.
 
-    metadata: what the application says of it: in events, trace, journal and Result, never in a request.
-    tenant, cache_key: sent with requests, for the provider's bookkeeping; empty where there is none.
+    metadata: the application's own labels: in events, trace, journal and Result, never in a request.
+    tenant, cache_key: sent with requests, for the provider's bookkeeping; empty if there is none.
     started: when the query began, by time.monotonic().
     """
 

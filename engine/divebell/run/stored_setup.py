@@ -60,7 +60,7 @@ def restore_setup(
     """The setup of the run that has this header, which was checked (journal/header.py). `model` answers as its root
     models and `sub_model` as all others; None for models that are not there.
 
-    KeyError, TypeError, ValueError or AttributeError where the header is damaged in a way that its check does not see.
+    KeyError, TypeError, ValueError or AttributeError if the header is damaged in a way that its check does not see.
     """
     stored: Mapping[str, Any] = header["settings"]
     names: Mapping[str, Any] = header["models"]

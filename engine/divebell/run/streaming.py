@@ -1,4 +1,4 @@
-"""`RunStream`: a run at work, as an async iterator of its events."""
+"""`RunStream`: a run in progress, as an async iterator of its events."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine

@@ -1,4 +1,4 @@
-"""What a run's code requests through the door: plain calls of a model, and children.
+"""The sub-calls that a run's code makes through the door: plain model calls, and children.
 
 Guaranteed: nothing is deeper than the budget's depth, whatever the code asks: at the limit a child is a plain call. A
 child has a sandbox, a history and an allotment of its own; it shares nothing with its siblings but the pages of the
@@ -61,7 +61,7 @@ class ParentRun(Protocol):
     depth: int
 
     def report(self, event: Event) -> None:
-        """Give an event to whoever listens."""
+        """Pass an event to the listener."""
         ...
 
     async def run_child(self, meter: Meter, context: Context, query: str, level: ResolvedLevel) -> Result:

@@ -52,7 +52,7 @@ class RunTasks:
         self.is_closed = False
 
     def close(self) -> None:
-        """Cancel what is in flight and refuse what comes: the run has ended. On the run's event loop."""
+        """End the run's work: cancel what is in flight, and refuse new tasks. Call it on the run's event loop."""
         self.is_closed = True
         for scope in self._scopes:
             scope.cancel()
@@ -103,7 +103,7 @@ class RunTasks:
     async def run_in_scope(
         self, function: Callable[[], Coroutine[Any, Any, Outcome]], scope: anyio.CancelScope
     ) -> Outcome | None:
-        """The function's outcome; None where the run, or the scope, has ended first."""
+        """The function's outcome; None if the run, or the scope, has ended first."""
         with scope:
             if self.is_closed:
                 return None
@@ -118,7 +118,7 @@ class RunTasks:
         self, function: Callable[[], Coroutine[Any, Any, Outcome]], done: Callable[[Outcome], None]
     ) -> Callable[[], None]:
         """Run the function as a task on the loop, and return a function that cancels it. Whatever becomes of the task,
-        `done` receives an outcome. RefusedError where the run has ended."""
+        `done` receives an outcome. RefusedError if the run has ended."""
         task = _Task(self, function, done)
         if not self.call_soon(task.begin):
             raise RefusedError(wire.UNAVAILABLE, _HAS_ENDED)

@@ -81,7 +81,7 @@ class Guest(Protocol):
     def call(self, request: bytes, door: DoorFunction | None = None) -> bytes:
         """Give the guest a request, and return its answer. Each call has the time and the door calls of the limits.
 
-        Raises GuestError where the guest was lost over it, and MemoryError, which leaves the guest as it was, where the
+        Raises GuestError if the guest was lost over it, and MemoryError, which leaves the guest as it was, where the
         request does not fit into its memory.
         """
         ...
@@ -118,6 +118,6 @@ class Runtime(Protocol):
         starts as booted, with its context. A checkpoint has a random key of its own, which stays unless one is given.
         Any number of guests may start from one checkpoint: that is how a guest is restored, and how it is forked.
 
-        Raises GuestError, or MemoryError where the context does not fit into the memory limit.
+        Raises GuestError, or MemoryError if the context does not fit into the memory limit.
         """
         ...

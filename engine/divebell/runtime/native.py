@@ -186,7 +186,7 @@ class NativeInstance:
         return int(ffi.wasmtime_memory_data_size(self._context, ctypes.byref(self._memory)))
 
     def grow(self, to_bytes: int) -> None:
-        """Grow the memory to at least `to_bytes`. MemoryError where the limit does not allow it."""
+        """Grow the memory to at least `to_bytes`. MemoryError if the limit does not allow it."""
         missing_pages = -(-(to_bytes - self.memory_bytes) // WASM_PAGE_BYTES)
         if missing_pages <= 0:
             return

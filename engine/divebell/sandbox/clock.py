@@ -1,4 +1,4 @@
-"""The time that a sandbox's code sees."""
+"""`Clock`: the time that a sandbox's code sees."""
 
 import time
 
@@ -54,7 +54,7 @@ class Clock:
             cell_time.spend(piece)
 
     def pass_time(self, seconds: float) -> None:
-        """A wait for calls has lasted so long. A seeded clock moves by that, or the guest's timers would never be
-        due."""
+        """Note that a wait for calls has lasted this many seconds. A seeded clock moves by that; otherwise the guest's
+        timers would never be due."""
         if self._seeded:
             self.virtual_nanoseconds += int(seconds * 1e9)

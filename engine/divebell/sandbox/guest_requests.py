@@ -11,8 +11,8 @@ def ask_guest(guest: Guest, op: str, door: DoorFunction | None = None, **argumen
     """Have the guest carry out `op`. Returns its answer, which has "ok" or "error". `door` answers its own requests
     meanwhile.
 
-    Raises WireError where the arguments are not plain data, MemoryError where they do not fit into the guest's memory,
-    and GuestError where the guest was lost over it or its answer has another form.
+    Raises WireError if the arguments are not plain data, MemoryError if they do not fit into the guest's memory,
+    and GuestError if the guest was lost over it or its answer has another form.
     """
     packed = wire.encode({"v": wire.VERSION, "op": op, **arguments}, wire.MAX_VALUE_BYTES)
     try:

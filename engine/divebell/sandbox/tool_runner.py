@@ -36,7 +36,7 @@ class ToolRunner:
     workers: Workers = field(default_factory=lambda: Workers(MAX_THREADS, "divebell-tool"))
 
     def with_tools(self, tools: Tools) -> "ToolRunner":
-        """The same with other tools. Calls that were started before end as they began."""
+        """A copy with other tools. Calls in progress are not affected."""
         return replace(self, tools=tools)
 
     def start(self, call: ToolCall, done: Callable[[Outcome], None]) -> Started:

@@ -27,7 +27,7 @@ MAX_DOCUMENTATION_CHARACTERS = 8_000
 MAX_MESSAGE_CHARACTERS = 2_000
 
 RESERVED_NAMES = contract.NAMES | frozenset(contract.PRESET_MODULES) | {"print", "help"}
-"""Names that the guest has already; a tool of such a name would take it away."""
+"""Names that the guest itself defines; a tool may not replace them."""
 
 REPLACEABLE_NAMES = tuple(contract.STAND_INS)
 """Names of the guest's that an application may answer itself (Tools, `replace`)."""
@@ -68,7 +68,7 @@ class _Tool:
         return adapters
 
     def bind_arguments(self, call: ToolCall) -> inspect.BoundArguments:
-        """The arguments in their places, each as its annotation wants it. TypeError where they do not fit."""
+        """The arguments in their places, each as its annotation wants it. TypeError if they do not fit."""
         bound = self._signature.bind(*call.arguments, **call.keyword_arguments)
         for name, adapter in self._adapters.items():
             if name not in bound.arguments:
@@ -147,7 +147,7 @@ def _validate(adapter: Any, name: str, value: object) -> object:
 class Tools:
     """The tools of one sandbox, or of a run. Immutable; shared by threads.
 
-    tools: functions, plain or async, by the name that code calls them by. Raises ConfigurationError where a name
+    tools: functions, plain or async, by the name that code calls them by. Raises ConfigurationError if a name
     cannot be used, or a value cannot be called.
     replace: functions that stand in for the sandbox's own of REPLACEABLE_NAMES, and are called as tools are: the code's
     calls then go to them, and to no model. `llm_query` stands in for `allm_query` too, `llm_query_batched` also for

@@ -33,7 +33,7 @@ class AnswerSchema:
     @classmethod
     def of(cls, source: object) -> "AnswerSchema":
         """From a pydantic model, a dataclass, a TypedDict, any other type that pydantic takes (`list[int]`, a Literal,
-        `int`), or a JSON Schema as a dict. Raises ConfigurationError where it is none of these.
+        `int`), or a JSON Schema as a dict. Raises ConfigurationError if it is none of these.
         """
         if isinstance(source, AnswerSchema):
             return source
@@ -61,7 +61,7 @@ class AnswerSchema:
 
     @cached_property
     def field_names(self) -> tuple[str, ...]:
-        """The fields of the answer, in order; empty where the answer is not an object with fields."""
+        """The fields of the answer, in order; empty if the answer is not an object with fields."""
         return fields_of(self._json_schema)
 
     @cached_property
@@ -75,7 +75,7 @@ class AnswerSchema:
 
     def validate(self, value: object) -> object:
         """The typed object for an answer in plain data: an instance of the type that the schema was made from, or plain
-        data for a JSON Schema. Raises AnswerError where it does not fit.
+        data for a JSON Schema. Raises AnswerError if it does not fit.
         """
         if self._checker is not None:
             return self._checker.check(value)

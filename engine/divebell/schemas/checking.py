@@ -58,7 +58,7 @@ def walk(schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 class Checker:
-    """A JSON Schema, ready to check. Raises ConfigurationError where it is not one, or uses what is refused here."""
+    """A JSON Schema, ready to check. Raises ConfigurationError if it is not one, or uses what is refused here."""
 
     def __init__(self, schema: dict[str, Any], *, max_steps: int = MAX_STEPS) -> None:
         from jsonschema import Draft202012Validator
@@ -104,7 +104,7 @@ class Checker:
                 yield ValidationError("does not match")
 
     def check(self, value: object) -> object:
-        """The value as plain JSON. Raises AnswerError where it does not fit the schema."""
+        """The value as plain JSON. Raises AnswerError if it does not fit the schema."""
         size = measure(value)
         if (size.parts + size.characters // 200) * self._parts > self._max_steps:
             raise AnswerError(("the answer is too large to be checked against its schema: give a shorter one",))

@@ -58,7 +58,7 @@ class GuestSchema:
         return describe_schema(self._json_schema)
 
     def parse_reply(self, text: str) -> object:
-        """The plain value that a model's reply holds. Raises AnswerError where there is none that fits."""
+        """The plain value that a model's reply holds. Raises AnswerError if there is none that fits."""
         if self._json_schema.get("type") == "string":
             return self._checker.check(text.strip())
         return self._checker.check(parse_json(text))

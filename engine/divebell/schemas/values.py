@@ -36,7 +36,7 @@ class Size:
 
 
 def measure(value: object) -> Size:
-    """The size of plain data. Raises AnswerError where it is over a bound, or is not plain data."""
+    """The size of plain data. Raises AnswerError if it is over a bound, or is not plain data."""
     parts = characters = 0
     level: list[object] = [value]
     for _ in range(MAX_ANSWER_NESTING):
@@ -57,7 +57,7 @@ def measure(value: object) -> Size:
 
 
 def _parts_inside(part: object) -> "list[object] | tuple[object, ...]":
-    """The values and keys directly inside of a list or dict. Raises AnswerError where a part is not plain data."""
+    """The values and keys directly inside of a list or dict. Raises AnswerError if a part is not plain data."""
     kind = type(part)
     if kind is dict:
         items: dict[object, object] = part  # type: ignore[assignment]
@@ -94,7 +94,7 @@ def parse_json(text: str) -> object:
     """The value that a text holds: JSON, by itself, in a fence or after some words; or a Python literal:
     None, True, False, a list or a dict.
 
-    Raises AnswerError where it holds none of these.
+    Raises AnswerError if it holds none of these.
     """
     text = text.strip()
     if len(text) > MAX_CHARACTERS:

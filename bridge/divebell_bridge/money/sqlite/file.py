@@ -16,7 +16,7 @@ OPEN_BUSY_SECONDS = 10.0  # another process may be creating the file, or migrati
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """A connection to a ledger's file; only its owner may read a new file. LedgerError where no file can be there,
+    """A connection to a ledger's file; only its owner may read a new file. LedgerError if no file can be there,
     sqlite3.Error or OSError if it cannot be opened."""
     if path.is_dir():
         raise LedgerError(f"{path} is a folder: name a file in it, such as {path / 'ledger.db'}")

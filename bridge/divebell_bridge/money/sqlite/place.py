@@ -23,7 +23,7 @@ _ESCAPED = re.compile(rb"\\([0-7]{3})")
 
 
 def check_place(path: Path) -> os.stat_result:
-    """The file's status. LedgerError where it is in more places than one; OSError where it does not exist."""
+    """The file's status. LedgerError if it is in more places than one; OSError if it does not exist."""
     status = check_names(path)
     if os.fsencode(path) in mount_points():
         raise LedgerError(

@@ -52,8 +52,8 @@ _SELECT_HOLDS = (
 class SQLiteReader:
     """LedgerReports of a file: one look at the ledger in the file at `path`, as a context manager.
 
-    Raises LedgerError where there is no file, or it is something else, newer than this version or damaged;
-    LedgerBusyError where another process does not let it be read.
+    Raises LedgerError if there is no file, or it is something else, newer than this version or damaged;
+    LedgerBusyError if another process does not let it be read.
     """
 
     def __init__(self, path: "Path | str") -> None:

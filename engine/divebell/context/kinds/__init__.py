@@ -24,7 +24,7 @@ KINDS: tuple[ContextKind, ...] = (Text(), Bytes(), *PATH_KINDS, Container())
 
 
 def find_kind(source: object, *, as_text: bool = False) -> ContextKind | None:
-    """The kind of a source; None where a context cannot be made of it. as_text: files of any format are texts."""
+    """The kind of a source; None if a context cannot be made of it. as_text: files of any format are texts."""
     return next((kind for kind in KINDS if _may_take(kind, as_text=as_text) and kind.takes(source)), None)
 
 

@@ -36,7 +36,7 @@ class ContextKind(ABC):
 
     @abstractmethod
     def prepare(self, source: Any, notes: Notes = ()) -> Prepared:
-        """The source, ready for guests. ContextError where it cannot be read or shared.
+        """The source, ready for guests. ContextError if it cannot be read or shared.
 
         notes: those of a caller that has read the source itself. A kind that reads its source adds its own.
         """
@@ -47,7 +47,7 @@ class PathKind(ContextKind):
 
     @abstractmethod
     def entries(self, path: Path) -> Loaded:
-        """What the path adds to a dict by path, where it is one of several. ContextError where that is nothing."""
+        """What the path adds to a dict by path, where it is one of several. ContextError if that is nothing."""
 
 
 class FileFormat(PathKind):
@@ -58,7 +58,7 @@ class FileFormat(PathKind):
 
     @abstractmethod
     def load(self, path: Path) -> Loaded:
-        """The data in the file, and notes. ContextError where it cannot be read, or is not of this format."""
+        """The data in the file, and notes. ContextError if it cannot be read, or is not of this format."""
 
     def takes(self, source: object) -> bool:
         return isinstance(source, Path) and source.suffix.lower() in self.suffixes
@@ -72,7 +72,7 @@ class FileFormat(PathKind):
 
 
 def one_entry(path: Path, loaded: Loaded) -> Loaded:
-    """A file's data by its path. ContextError where there is none in it."""
+    """A file's data by its path. ContextError if there is none in it."""
     if loaded.value in ("", [], {}):
         raise ContextError(f"{path} is empty")
     return Loaded({path.as_posix(): loaded.value}, loaded.notes)

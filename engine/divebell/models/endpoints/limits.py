@@ -99,7 +99,7 @@ _OUTPUT_WORDS = (
 class NamedLimit:
     """That a request was refused for its length, and what the endpoint said of it.
 
-    limit_tokens: the window for kind "context", the highest output limit for kind "output"; None where it named none.
+    limit_tokens: the window for kind "context", the highest output limit for kind "output"; None if it named none.
     asked_tokens: how many the request had, as the endpoint counted them. counts_output: whether the window is for input
     and output together; else for the input alone.
     """

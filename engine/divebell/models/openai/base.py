@@ -146,11 +146,11 @@ class OpenAIModel(ABC):
 
     @abstractmethod
     def _fields(self, request: ModelRequest) -> dict[str, Any]:
-        """The fields of the request in this API. RequestError where it cannot be sent."""
+        """The fields of the request in this API. RequestError if it cannot be sent."""
 
     @abstractmethod
     def _read(self, body: bytes) -> Completion:
-        """The completion in the reply's body. ModelError where there is none."""
+        """The completion in the reply's body. ModelError if there is none."""
 
     async def _fetch_reply(self, request: ModelRequest, deadline: float, progress: Progress) -> bytes:
         """The reply's body. Sends again only where the endpoint refused a part of the request, and so did nothing."""

@@ -34,7 +34,7 @@ class OpenAIChatModel(OpenAIModel):
     so are all later calls of the model there. The SDK's own retries are off, because a retry is a new hold, and
     redirects are not followed. OpenAI's API is asked for the standard service tier; a reply from another tier has
     another price, so it comes back without usage, and the meter charges the whole hold. The tenant is sent only as a
-    hash. Raises ConfigurationError where the arguments make no sense.
+    hash. Raises ConfigurationError if the arguments make no sense.
     """
 
     api = "chat"

@@ -17,12 +17,12 @@ MAX_PARTS = 1_000  # in one message
 
 
 def chat_messages(request: ModelRequest) -> list[dict[str, Any]]:
-    """The messages of a Chat Completions request. RequestError where one cannot be sent."""
+    """The messages of a Chat Completions request. RequestError if one cannot be sent."""
     return [_message(each, "text", _chat_image) for each in _check_messages(request)]
 
 
 def response_items(request: ModelRequest) -> list[dict[str, Any]]:
-    """The input items of a Responses request. RequestError where one cannot be sent.
+    """The input items of a Responses request. RequestError if one cannot be sent.
 
     System messages stay where they are, as items: so a history that only grows keeps its beginning, which is what the
     provider's prefix cache needs.

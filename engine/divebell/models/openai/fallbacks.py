@@ -155,7 +155,7 @@ MAX_FALLBACKS = len(_FALLBACKS) - 1  # of the two names for the output limit one
 
 
 def next_fallback(body: ErrorBody, fields: Fields, tried: tuple[str, ...]) -> str | None:
-    """The next change to try after this complaint; None where no change is left."""
+    """The next change to try after this complaint; None if no change is left."""
     named = [str(layer.get("param") or layer.get("loc") or "") for layer in body.layers]
     words = " ".join([body.sentence, *named]).lower()
     for fallback in _FALLBACKS:

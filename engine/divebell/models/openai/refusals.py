@@ -76,7 +76,7 @@ def error_in_body(body: dict[str, object], endpoint: Endpoint) -> ModelError:
 
 def read_complaint(error: Exception) -> ErrorBody | None:
     """What the endpoint said where it did not take a field, a value or a role of the request, and so surely did nothing
-    else with it. None where it refused for another reason, or failed."""
+    else with it. None if it refused for another reason, or failed."""
     status, body = getattr(error, "status_code", None), body_of(error)
     details = read_error(body)
     return (

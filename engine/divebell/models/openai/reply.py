@@ -24,7 +24,7 @@ _CALL_ITEMS = frozenset({"function_call", "custom_tool_call", "code_interpreter_
 
 
 def read_completion(body: bytes, endpoint: Endpoint) -> Completion:
-    """The completion. ModelError where there is none, or none that may be passed on."""
+    """The completion. ModelError if there is none, or none that may be passed on."""
     reply = decode_reply(body, endpoint)
     choices = reply.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
@@ -66,7 +66,7 @@ def interruption_error(endpoint: Endpoint, usage: Usage | None) -> ModelUnavaila
 
 
 def decode_reply(body: bytes, endpoint: Endpoint) -> dict[str, Any]:
-    """The reply as a JSON object. ModelUnavailableError where it is not one, or is made to fill memory."""
+    """The reply as a JSON object. ModelUnavailableError if it is not one, or is made to fill memory."""
     try:
         text = body.decode("utf-8-sig")
         if len(body) > UNCOUNTED_BYTES and _count_of_parts(text) > MAX_JSON_PARTS:

@@ -18,7 +18,7 @@ class OpenAIResponsesModel(OpenAIModel):
     extra_body: further fields of the request, for example {"reasoning": {"effort": "low"}} or
         {"text": {"verbosity": "low"}}. What a ModelRequest says wins.
 
-    Each request holds the whole conversation; nothing is stored at the provider. Raises ConfigurationError where the
+    Each request holds the whole conversation; nothing is stored at the provider. Raises ConfigurationError if the
     arguments make no sense.
     """
 

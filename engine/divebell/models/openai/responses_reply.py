@@ -15,7 +15,7 @@ MAX_STATUS_CHARACTERS = 40
 
 
 def read_response(body: bytes, endpoint: Endpoint) -> Completion:
-    """The completion. ModelError where there is none, or none that may be passed on."""
+    """The completion. ModelError if there is none, or none that may be passed on."""
     reply = decode_reply(body, endpoint)
     status, output = reply.get("status"), reply.get("output")
     if status == "failed" or (reply.get("error") and not output):

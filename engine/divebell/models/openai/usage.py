@@ -102,7 +102,7 @@ def _usage_fields(reply: dict[str, Any], names: UsageNames) -> dict[str, Any] | 
 def _output_tokens(
     usage: dict[str, Any], of_output: dict[str, Any], names: UsageNames, endpoint: Endpoint
 ) -> int | None:
-    """The output with all reasoning, which is in it or beside it; the total tells. None where the numbers disagree."""
+    """The output with all reasoning, which is in it or beside it; the total tells. None if the numbers disagree."""
     sent, output = _count(usage.get(names.input)), _count(usage.get(names.output))
     reported = of_output.get("reasoning_tokens")
     reasoning = _count((usage.get("reasoning_tokens") if reported is None else reported) or 0)
@@ -153,7 +153,7 @@ def _tier(reply: dict[str, Any], usage: dict[str, Any]) -> str:
 
 
 def _reported_picodollars(usage: dict[str, Any]) -> int | None:
-    """What the endpoint says that the call cost, rounded up; 0 where it does not say. None where it cannot be true."""
+    """What the endpoint says that the call cost, rounded up; 0 where it does not say. None if it cannot be true."""
     cost, details = usage.get("cost"), usage.get("cost_details")
     ticks = usage.get("cost_in_usd_ticks")
     if cost is None:  # DeepInfra's (https://deepinfra.com/docs/openai_api)
@@ -197,13 +197,13 @@ def _has_any(reported: Iterable[object]) -> bool:
 
 
 def _largest(*reported: object) -> int | None:
-    """The largest number reported under several names; 0 where there is none, None where one cannot be a count."""
+    """The largest number reported under several names; 0 where there is none, None if one cannot be a count."""
     counts = _counts(reported)
     return None if counts is None else max(counts, default=0)
 
 
 def _counts(reported: Iterable[object]) -> list[int] | None:
-    """The counts among these, without those that are not there. None where one cannot be a count."""
+    """The counts among these, without those that are not there. None if one cannot be a count."""
     counts: list[int] = []
     for each in reported:
         if each is None:

@@ -126,7 +126,7 @@ def test_the_body_is_cut_off(server: ChatServer, status: int) -> None:
 
 def test_a_timeout(server: ChatServer) -> None:
     server.policy = lambda _asked: Reply(text="late", delay_seconds=600)
-    told = failure(model_at(server), request(seconds=0.3))
+    told = failure(model_at(server), request(seconds=3))
     assert type(told) is ModelUnavailableError
     assert "did not answer in time" in str(told)
     assert len(server.received) == 1

@@ -123,17 +123,19 @@ class Options:
         return cls(**values)
 
 
-def explain_renamed(name: str) -> str | None:
+def explain_renamed(name: str, renamed: Mapping[str, str] = RENAMED) -> str | None:
     """What to write instead of an option's former name, as a sentence; None for a name that no option had."""
+    if name not in renamed:
+        return None
     if name == "small":
         return "the option small=True is now prompt='small'"
-    return f"the option {name!r} is now called {RENAMED[name]!r}" if name in RENAMED else None
+    return f"the option {name!r} is now called {renamed[name]!r}"
 
 
-def refuse_unknown(function: str, names: Iterable[str]) -> None:
+def refuse_unknown(function: str, names: Iterable[str], renamed: Mapping[str, str] = RENAMED) -> None:
     """Raise TypeError if a caller named options that `function` does not have."""
     for name in names:
-        raise TypeError(f"{function}: {explain_renamed(name) or f'there is no option {name!r}'}")
+        raise TypeError(f"{function}: {explain_renamed(name, renamed) or f'there is no option {name!r}'}")
 
 
 def use_current_names(sentence: str) -> str:

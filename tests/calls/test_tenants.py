@@ -79,7 +79,7 @@ NONSENSE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a tenant's rates as a list": (lambda path: Engine().tenant("a", rates=["m"]), "rates must map names of models"),  # type: ignore[arg-type]
     "a tenant's rate as a text": (
         lambda path: Engine().tenant("a", rates={"m": "1/2"}),  # type: ignore[dict-item]
-        "rates must map names of models",
+        r"rates must map names of models .*; for 'm' it has '1/2'$",
     ),
 }
 

@@ -28,6 +28,8 @@ def play(request: dict[str, Any]) -> str | Reply:
     """A root that asks for as many sub-calls as its question says, and then answers."""
     messages = request["messages"]
     last = str(messages[-1]["content"])
+    if request["model"] == "sub" and last == "overbilling":
+        return Reply(text="y", usage={"prompt_tokens": 10**6, "completion_tokens": 10**6, "total_tokens": 2 * 10**6})
     if request["model"] == "sub":
         return Reply(text="y" * 4 * ANSWER_TOKENS, delay_seconds=60 if last == "hang" else 0)
     said = "\n".join(str(message["content"]) for message in messages)
@@ -35,6 +37,8 @@ def play(request: dict[str, Any]) -> str | Reply:
         return "FINAL(best so far)"
     if "for ever" in said:
         return "```repl\nprint('working')\n```"
+    if "overbilling" in said:
+        return "```repl\nprint(answer['content'] + llm_query('overbilling'))\nanswer['content'] = 'a draft'\n```"
     asked = re.search(r"(\d+) calls of (\w+)", said)
     if asked is None or len(messages) > 2:
         return "FINAL(done)"
@@ -127,6 +131,13 @@ def test_at_the_end_of_a_budget_the_best_answer_so_far_and_why(command: list[str
     assert "is used up: this is the model's best answer so far" in done.stderr
     told = json.loads(ask(command, "work for ever", "--calls", "3", "--json").stdout)
     assert (told["status"], told["stopped_by"]["limit"], told["stopped_by"]["cap"]) == ("exhausted", "calls", 3)
+
+
+def test_the_end_of_a_budget_that_a_provider_exceeded_names_no_amount(command: list[str]) -> None:
+    done = ask(command, "overbilling", "--budget", "1")
+    assert (done.status, done.stdout) == (3, "a draft\n")
+    assert re.search(r"^the budget \(run \w+\) takes no more calls$", done.stderr, re.MULTILINE)
+    assert "$None" not in done.stderr
 
 
 def test_or_a_failure_if_that_is_asked_for(command: list[str]) -> None:

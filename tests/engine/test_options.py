@@ -80,6 +80,7 @@ def test_former_names_elsewhere_are_refused_too() -> None:
     small: dict[str, Any] = {"model": "m", "small": True}
     with pytest.raises(TypeError, match="small=True is now prompt='small'"):
         Level(**small)
+    assert set(inspect.signature(Level).parameters) == {field.name for field in fields(Level)}
     with pytest.raises(AttributeError, match=r"Result\.trace is now called Result\.turns"):
         _ = RLM(answering()).run("c", "q").trace  # type: ignore[attr-defined]
 
@@ -192,6 +193,13 @@ def test_an_engine_and_a_tenant_keep_to_themselves() -> None:
 def parameters(function: Callable[..., object], *without: str) -> dict[str, tuple[object, object]]:
     found = inspect.signature(function).parameters.values()
     return {one.name: (one.kind, one.default) for one in found if one.name not in without}
+
+
+def test_what_is_no_question_is_refused_for_what_it_is() -> None:
+    with pytest.raises(ConfigurationError, match=r"^the query must be a text, not int$"):
+        RLM(answering()).run("c", 3)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"^the query is empty"):
+        RLM(answering()).run("c", " ")
 
 
 def test_a_question_is_asked_in_the_same_way_everywhere() -> None:

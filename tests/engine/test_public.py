@@ -3,10 +3,13 @@
 import importlib
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 import divebell
+import divebell.models
+import divebell.trace
 from divebell import errors
 
 NAMES = {
@@ -132,14 +135,35 @@ def test_a_former_name_of_an_error_is_refused_with_the_present_one(module: str, 
     assert issubclass(getattr(divebell, f"{name}Error"), divebell.DivebellError)
 
 
-def test_the_former_name_of_a_models_request_is_refused_with_the_present_one() -> None:
-    with pytest.raises(ImportError, match=r"^divebell\.Request is now called divebell\.ModelRequest$"):
-        exec("from divebell import Request")
+@pytest.mark.parametrize(
+    ("module", "name", "now"),
+    [
+        ("divebell", "Request", "ModelRequest"),
+        ("divebell.models", "Request", "ModelRequest"),
+        ("divebell.trace", "Totals", "SpanTotals"),
+    ],
+)
+def test_another_former_name_is_refused_with_the_present_one(module: str, name: str, now: str) -> None:
+    with pytest.raises(ImportError, match=rf"^{module}\.{name} is now called {module}\.{now}$"):
+        exec(f"from {module} import {name}")
+    assert hasattr(importlib.import_module(module), now)
+
+
+def test_a_sandboxs_former_option_is_refused_with_the_present_one() -> None:
+    wrong: dict[str, Any] = {"services": None}
+    unknown: dict[str, Any] = {"nonsense": 1}
+    with divebell.Sandbox() as box:
+        for make in (divebell.Sandbox, lambda **options: divebell.Sandbox.restore(box.snapshot(), **options)):
+            with pytest.raises(TypeError, match=r"^Sandbox: the option 'services' is now called 'host'$"):
+                make(**wrong)
+            with pytest.raises(TypeError, match=r"^Sandbox: there is no option 'nonsense'$"):
+                make(**unknown)
 
 
 def test_a_name_that_never_was_is_no_attribute() -> None:
     assert not hasattr(divebell, "NothingOfThatName")
-    assert not hasattr(errors, "NothingOfThatName")
+    for module in (errors, divebell.models, divebell.trace):
+        assert not hasattr(module, "NothingOfThatName")
 
 
 @pytest.mark.slow

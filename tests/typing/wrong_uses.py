@@ -9,6 +9,7 @@ A line that either of them lets pass is itself an error: mypy warns of ignores t
 from decimal import Decimal
 
 import divebell
+import divebell.trace
 from divebell.testing import ScriptedModel
 
 MODEL = ScriptedModel("root", [])
@@ -36,6 +37,8 @@ def options() -> None:
     divebell.Budget(5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     divebell.Budget(dollars=0.30)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     divebell.Limits(memory="1 GB")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    divebell.Sandbox(services=None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    divebell.trace.Totals  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # noqa: B018
 
 
 def contexts() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from divebell_bridge.money import pinned_rates
+from divebell_bridge.money.dollars import quote
 from divebell_bridge.money.errors import ConfigurationError
 from divebell_bridge.money.token_prices import FREE, LongPrompt, Rate
 
@@ -24,7 +25,7 @@ class RateCard:
         self._own = dict(own or {})
         for name, rate in self._own.items():
             if not isinstance(name, str) or not isinstance(rate, Rate):
-                raise ConfigurationError(f"{_RATES_ARE}, not {type(rate).__name__} by {name!r}")
+                raise ConfigurationError(f"{_RATES_ARE}; for {quote(name)} it has {quote(rate)}")
 
     def with_overrides(self, own: Mapping[str, Rate] | None) -> "RateCard":
         """A card on which these rates come first: a tenant's over the host's, and the host's over the pinned ones."""

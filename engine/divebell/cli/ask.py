@@ -158,5 +158,7 @@ def _describe_stop(stop: Stop) -> str:
         return "the run outgrew the model's window (--context-window-tokens): this is the model's best answer so far"
     if stop.limit == "iterations":
         return f"the {stop.cap} turns ran out: this is the model's best answer so far (--max-iterations gives it more)"
+    if stop.cap is None:
+        return f"the budget ({stop.path}) takes no more calls"
     cap = f"${stop.cap}" if stop.limit == "dollars" else f"{stop.cap} {stop.limit}"
     return f"the budget of {cap} ({stop.path}) is used up: this is the model's best answer so far"

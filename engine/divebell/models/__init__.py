@@ -1,5 +1,7 @@
 """Models: the protocol, the adapters for OpenAI's two APIs, the registry of adapters, and one that plays a script."""
 
+from typing import TYPE_CHECKING, NoReturn
+
 from divebell.models.adapter import ModelAccess, ModelAdapter
 from divebell.models.image_tokens import worst_case_image_tokens
 from divebell.models.openai.chat import OpenAIChatModel
@@ -38,3 +40,10 @@ __all__ = [
     "texts_of",
     "worst_case_image_tokens",
 ]
+
+if not TYPE_CHECKING:  # for type checkers it is an unknown name, like any other
+
+    def __getattr__(name: str) -> NoReturn:
+        if name == "Request":
+            raise ImportError("divebell.models.Request is now called divebell.models.ModelRequest", name=__name__)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from divebell.bounds import MAX_LEVELS, MAX_OUTPUT_TOKENS
@@ -29,12 +30,17 @@ class Level:
     tools: "Tools | Mapping[str, Callable[..., Any]] | None" = None
     prompt: Prompt | None = None
 
-    if not TYPE_CHECKING:
 
-        def __new__(cls, **fields: object) -> "Level":
-            if "small" in fields:
-                raise TypeError(f"Level: {explain_renamed('small')}")
-            return super().__new__(cls)
+if not TYPE_CHECKING:
+    _init_level = Level.__init__
+
+    @wraps(_init_level)  # help(Level) and inspect.signature show the fields
+    def _refuse_former_names(self: Level, *arguments: object, **fields: object) -> None:
+        if "small" in fields:
+            raise TypeError(f"Level: {explain_renamed('small')}")
+        _init_level(self, *arguments, **fields)
+
+    Level.__init__ = _refuse_former_names
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,7 +52,9 @@ UNWRITTEN = (
 
 def check_query(query: str) -> None:
     """ConfigurationError if this is not a question."""
-    if not isinstance(query, str) or not query.strip():
+    if not isinstance(query, str):
+        raise ConfigurationError(f"the query must be a text, not {type(query).__name__}")
+    if not query.strip():
         raise ConfigurationError("the query is empty: say what is to be answered")
     if len(query) > MAX_QUERY_CHARACTERS:
         raise ConfigurationError(

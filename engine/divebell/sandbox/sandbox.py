@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any
+from typing import Any, Never
 
 from divebell.bounds import MAX_CODE_CHARACTERS
 from divebell.cell import Cell, CellError, cell_from_guest
@@ -20,6 +20,7 @@ from divebell.context import Context, Source
 from divebell.context.paths import warn_if_a_path
 from divebell.errors import ConfigurationError, NotPlainDataError, SandboxClosedError, SandboxError
 from divebell.limits import Limits
+from divebell.options import refuse_unknown
 from divebell.resources import EngineResources, default_engine
 from divebell.runtime.base import GuestSpec
 from divebell.sandbox.clock import Clock
@@ -33,6 +34,7 @@ from divebell_bridge.door import wire
 _Reply = str | Awaitable[str]
 AnswerFunction = Callable[[str], _Reply] | Callable[[str, str | None], _Reply]
 """What Sandbox(llm=...) takes: a function of the prompt, or of the prompt and the model's name; plain or async."""
+_RENAMED = {"services": "host"}
 
 
 class Sandbox:
@@ -63,7 +65,9 @@ class Sandbox:
         seed: int | None = None,
         engine: EngineResources | None = None,
         host: SandboxHost | None = None,
+        **unknown: Never,
     ) -> None:
+        refuse_unknown("Sandbox", unknown, _RENAMED)
         if host is not None and (tools is not None or replace is not None):
             raise ConfigurationError("give the tools to the host: a sandbox with a host takes none itself")
         self._lock = threading.RLock()
@@ -265,6 +269,7 @@ class Sandbox:
         replace: "Mapping[str, Callable[..., Any]] | None" = None,
         engine: EngineResources | None = None,
         host: SandboxHost | None = None,
+        **unknown: Never,
     ) -> "Sandbox":
         """A new sandbox in the snapshot's state. Give it the same `context` as the first one, and the same `llm` and
         `tools` if its code is to find them."""
@@ -277,6 +282,7 @@ class Sandbox:
             seed=snapshot.seed,
             engine=engine,
             host=host,
+            **unknown,
         )
         try:
             box._take_over(snapshot)

@@ -9,9 +9,9 @@ from divebell_bridge.money.errors import BudgetExceeded
 class Stop:
     """The limit that ended a run's turns.
 
-    limit: "dollars", "tokens", "calls", "seconds", "iterations", "repairs" (answers that did not fit the schema),
-        "repeats" (the same reply again and again, with neither code nor an answer), or "window" (the model's, which the
-        history outgrew).
+    limit: an argument of `Budget` ("dollars", "seconds", ...), "iterations", "repairs" (answers that did not fit the
+        schema), "repeats" (the same reply again and again, with neither code nor an answer), or "window" (the model's,
+        which the history outgrew).
     cap, spent, held: in the limit's unit (Decimal for dollars), as they were then; None if that makes no sense.
     path: whose limit it was: the run's, a child's ("... child 0.2"), a tenant's or that of one of its days.
     """

@@ -2,11 +2,10 @@
 
 from decimal import Decimal
 
-from divebell_bridge.money.amounts import NO_CAPS, NOTHING, Amounts, Caps, Limit
+from divebell_bridge.money.amounts import NO_CAPS, NOTHING, Amounts, Caps, Limit, total
 from divebell_bridge.money.bids import affordable_reserve
 from divebell_bridge.money.budget import Budget
 from divebell_bridge.money.rates import Rate
-from divebell_bridge.money.report import total
 from divebell_bridge.money.sqlite.schema import by_limit, columns
 from divebell_bridge.money.tally import Tally
 
@@ -29,9 +28,9 @@ def test_every_limit_has_its_columns_in_a_file() -> None:
 def test_a_budget_and_what_was_used_have_an_amount_in_every_limit() -> None:
     used = Tally(calls=2, input_tokens=30, output_tokens=10, spent_picodollars=7 * 10**11)
     assert used.amounts == Amounts(7 * 10**11, 40, 2)
-    assert Budget(dollars="1", tokens=100, calls=5).less(used).caps == Caps(3 * 10**11, 60, 3)
-    assert Budget(dollars="0.5", tokens=39, calls=1).less(used).caps == Caps(0, 0, 0)
-    assert Budget().less(used).caps == NO_CAPS
+    assert Budget(dollars="1", tokens=100, calls=5).less(used.amounts).caps == Caps(3 * 10**11, 60, 3)
+    assert Budget(dollars="0.5", tokens=39, calls=1).less(used.amounts).caps == Caps(0, 0, 0)
+    assert Budget().less(used.amounts).caps == NO_CAPS
     assert total([used.amounts, Amounts(1, 1, 1)]) == Amounts(7 * 10**11 + 1, 41, 3)
 
 

@@ -87,7 +87,10 @@ def test_an_overdrawn_account_has_no_room_rather_than_less_than_none() -> None:
 
 def test_a_child_gets_no_more_than_is_free_anywhere_above_it() -> None:
     chain = [account("run", dollars(100)), account("day", dollars(30), spent=cost(10)), account("tenant")]
-    assert escrow.allot(chain, Caps(50, 7, None), nothing_below) == (Caps(20, 7, None), (True, False, False))
+    assert escrow.allot(chain, Caps(50, 7, None), nothing_below) == (
+        Caps(20, 7, None),
+        tuple(limit is Limit.PICODOLLARS for limit in Limit),
+    )
 
 
 def test_an_overrun_freezes_the_run_and_its_parents_but_not_its_tenant() -> None:
@@ -105,11 +108,11 @@ def test_without_a_cap_that_rests_on_the_provider_an_overrun_stops_nobody() -> N
     assert run.spent == Amounts(9, 9, 1)
 
 
-amounts = st.builds(Amounts, st.integers(0, 50), st.integers(0, 50), st.integers(0, 50))
-caps = st.builds(Caps, *[st.none() | st.integers(0, 100)] * 3)
+amounts = st.builds(Amounts, *[st.integers(0, 50)] * len(Limit))
+caps = st.builds(Caps, *[st.none() | st.integers(0, 100)] * len(Limit))
 accounts = st.builds(
     lambda caps, carved, spent, held: Account("a", "run", "a", caps=caps, carved=carved, spent=spent, held=held),
-    caps, st.tuples(st.booleans(), st.booleans(), st.booleans()), amounts, amounts,
+    caps, st.tuples(*[st.booleans()] * len(Limit)), amounts, amounts,
 )  # fmt: skip
 tiers = st.just(()) | st.builds(
     lambda over, inputs, outputs: (LongPrompt(over, Rate(inputs, outputs)),),

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from divebell_bridge.money.amounts import Amounts, Caps, Limit
 from divebell_bridge.money.bids import CallBid
 from divebell_bridge.money.errors import BudgetExceeded
-from divebell_bridge.money.escrow import AccountKind, Bid, Fixed, HoldState
+from divebell_bridge.money.escrow import NOT_CARVED, AccountKind, Bid, Fixed, HoldState
 from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.memory_ledger import MemoryLedger
 from divebell_bridge.money.rates import Rate
@@ -53,7 +53,7 @@ class Node:
     parent: "Node | None"
     caps: Caps
     worker: int | None = None
-    carved: tuple[bool, ...] = (False, False, False)
+    carved: tuple[bool, ...] = NOT_CARVED
     children: "list[Node]" = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     is_open: bool = True

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from divebell_bridge.money.amounts import NO_CAPS, NOTHING, Amounts, Caps
+from divebell_bridge.money import amounts
+from divebell_bridge.money.amounts import NO_CAPS, NOTHING, Amounts, Caps, Limit
 from divebell_bridge.money.bids import CallBid
 from divebell_bridge.money.dollars import dollars
 from divebell_bridge.money.errors import BudgetExceeded, ConfigurationError, LedgerError
@@ -338,3 +339,26 @@ def test_a_memory_ledger_forgets_what_has_closed() -> None:
     tenant = ledger.account("tenant:acme")
     assert tenant is not None
     assert tenant.spent.calls == 50
+
+
+def test_where_a_limit_that_not_every_call_uses_has_nothing_left_runs_are_opened_all_the_same(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And only calls that use some of it are refused. Tokens stand for such a limit."""
+    monkeypatch.setattr(amounts, "_IN_EVERY_CALL", frozenset({Limit.PICODOLLARS, Limit.CALLS}))
+    day = ledger.tenant("beta", total=Caps(tokens=20), today=DAY)
+    assert ledger.open("all", kind="run", label="all", parent=day, wanted=Caps(tokens=20)).tokens == 20
+    assert ledger.open("late", kind="run", label="late", parent=day, wanted=Caps(tokens=20)).tokens == 0
+    assert ledger.open("child", kind="child", label="child", parent="late", wanted=Caps(tokens=1)).tokens == 0
+    with pytest.raises(BudgetExceeded) as waits:
+        ledger.open("patient", kind="run", label="patient", parent=day, wanted=Caps(tokens=20), in_full=True)
+    assert waits.value.waiting_helps
+    ledger.hold("child", "without", Fixed(Amounts(1, 0, 1)), model="m")
+    with pytest.raises(BudgetExceeded) as refused:
+        ledger.hold("child", "with", Fixed(Amounts(1, 1, 1)), model="m")
+    assert (refused.value.limit, refused.value.waiting_helps) == ("tokens", False)
+    ledger.hold("all", "everything", Fixed(Amounts(1, 20, 1)), model="m")
+    ledger.settle("everything", Amounts(1, 20, 1))
+    ledger.close_account("all")
+    spent = ledger.open("spent", kind="run", label="spent", parent=day, wanted=Caps(tokens=20), in_full=True)
+    assert spent.tokens == 0

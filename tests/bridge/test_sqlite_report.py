@@ -16,6 +16,7 @@ from divebell_bridge.money.errors import BudgetExceeded, LedgerBusyError, Ledger
 from divebell_bridge.money.escrow import Bid, Fixed
 from divebell_bridge.money.report import AccountReport
 from divebell_bridge.money.sqlite import report as sqlite_report
+from divebell_bridge.money.sqlite import schema
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 from divebell_bridge.money.sqlite.report import SQLiteReader
 from divebell_bridge.money.store import ledger_store
@@ -447,3 +448,21 @@ def test_readers_and_writers_at_once(path: Path) -> None:
             stop.set()
             for thread in threads:
                 thread.join()
+
+
+def test_a_limit_that_the_file_does_not_have_yet_reads_as_unused_and_without_a_cap(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with SQLiteLedger(path) as ledger:
+        day = ledger.tenant("acme", total=Caps(100, 100, 100))
+        ledger.open("run", kind="run", label="run", parent=day, wanted=Caps(60, 60, 60))
+        ledger.hold("run", "one", Fixed(Amounts(10, 10, 1)), model="m")
+        ledger.settle("one", Amounts(7, 7, 1))
+        ledger.hold("run", "other", Fixed(Amounts(10, 10, 1)), model="m")
+        monkeypatch.setitem(schema._FIRST_VERSIONS, "calls", schema.VERSION + 1)
+        with SQLiteReader(path) as reader:
+            assert reader.totals().spent == Amounts(7, 7, 0)
+            (tenant,) = reader.tenants()
+            assert (tenant.total, tenant.left) == (Caps(100, 100, None), Caps(40, 40, None))
+            assert [each.held for each in reader.holds()] == [Amounts(10, 10, 0)]
+            assert [each.spent for each in reader.holds(state="settled")] == [Amounts(7, 7, 0)]

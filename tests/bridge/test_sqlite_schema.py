@@ -3,18 +3,20 @@
 import multiprocessing
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from divebell_bridge.money.amounts import Amounts, Caps
+from divebell_bridge.money.amounts import STOPPED, Amounts, Caps
 from divebell_bridge.money.errors import LedgerError
 from divebell_bridge.money.escrow import Fixed
 from divebell_bridge.money.sqlite.file import check_version, connect, migrate
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
-from divebell_bridge.money.sqlite.schema import APPLICATION_ID, MIGRATIONS, VERSION
+from divebell_bridge.money.sqlite.schema import APPLICATION_ID, MIGRATIONS, VERSION, add_limit, columns, columns_in
 
 CALL = Fixed(Amounts(10, 10, 1))
+LEDGERS = Path(__file__).parents[1] / "earlier" / "ledgers"
 
 
 @pytest.fixture
@@ -34,6 +36,11 @@ def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
         yield plain
         plain.close()
 
+
+ADD_HOLD = (
+    "INSERT INTO holds (id, account, worker, model, purpose, state, held_picodollars, held_tokens, held_calls, "
+    "spent_picodollars, spent_tokens, spent_calls, opened, ended) VALUES"
+)
 
 ATTACKS = {
     "hold more than the cap": "UPDATE accounts SET held_picodollars = 1000 WHERE id = 'run'",
@@ -71,17 +78,13 @@ ATTACKS = {
     "a state that there is not": "UPDATE holds SET state = 'forgiven', ended = 'now' WHERE id = 'held'",
     "drop a call in flight": "DELETE FROM holds WHERE id = 'held'",
     "a hold that begins as settled": (
-        "INSERT INTO holds VALUES ('x', 'run', NULL, 'm', 'call', 'settled', 1, 1, 1, 1, 1, 1, 'now', 'now')"
+        f"{ADD_HOLD} ('x', 'run', NULL, 'm', 'call', 'settled', 1, 1, 1, 1, 1, 1, 'now', 'now')"
     ),
-    "a hold in a closed run": (
-        "INSERT INTO holds VALUES ('x', 'over', NULL, 'm', 'call', 'held', 1, 1, 1, 0, 0, 0, 'now', NULL)"
-    ),
+    "a hold in a closed run": (f"{ADD_HOLD} ('x', 'over', NULL, 'm', 'call', 'held', 1, 1, 1, 0, 0, 0, 'now', NULL)"),
     "a hold of a negative amount": (
-        "INSERT INTO holds VALUES ('x', 'run', NULL, 'm', 'call', 'held', -1, 1, 1, 0, 0, 0, 'now', NULL)"
+        f"{ADD_HOLD} ('x', 'run', NULL, 'm', 'call', 'held', -1, 1, 1, 0, 0, 0, 'now', NULL)"
     ),
-    "a hold's id twice": (
-        "INSERT INTO holds VALUES ('settled', 'run', NULL, 'm', 'call', 'held', 1, 1, 1, 0, 0, 0, 'now', NULL)"
-    ),
+    "a hold's id twice": (f"{ADD_HOLD} ('settled', 'run', NULL, 'm', 'call', 'held', 1, 1, 1, 0, 0, 0, 'now', NULL)"),
 }
 
 
@@ -99,7 +102,7 @@ def test_plain_sql_cannot_hold_over_a_cap_that_was_lowered_above_the_run(db: sql
     """Of the tenant's 20, the run has spent 7 and holds 10, of an allotment of 60."""
     db.execute("UPDATE accounts SET cap_picodollars = 20, overdrawn_picodollars = 40 WHERE id = 'tenant:acme'")
     db.execute("BEGIN")  # and not kept: the accounts do not have it
-    hold = "INSERT INTO holds VALUES (?, 'run', NULL, 'm', 'call', 'held', ?, 0, 1, 0, 0, 0, 'now', NULL)"
+    hold = f"{ADD_HOLD} (?, 'run', NULL, 'm', 'call', 'held', ?, 0, 1, 0, 0, 0, 'now', NULL)"
     with pytest.raises(sqlite3.IntegrityError, match="a cap was lowered"):
         db.execute(hold, ("over", 4))
     db.execute(hold, ("within", 3))
@@ -112,6 +115,99 @@ def test_plain_sql_cannot_thaw_a_frozen_run(db: sqlite3.Connection) -> None:
     db.execute("UPDATE accounts SET frozen = 'the provider overdrew' WHERE id = 'run'")
     with pytest.raises(sqlite3.IntegrityError, match="frozen"):
         db.execute("UPDATE accounts SET frozen = '' WHERE id = 'run'")
+
+
+@pytest.fixture
+def with_pages(db: sqlite3.Connection) -> sqlite3.Connection:
+    """The file after a migration that adds a limit, "pages": of the tenant's 100, a reader's 60 are carved out, 7 of them
+    spent and 10 held; and a reader that has closed."""
+    for statement in add_limit("pages"):
+        db.execute(statement)
+    db.execute("UPDATE accounts SET cap_pages = 100, held_pages = 60 WHERE id = 'tenant:acme'")
+    for reader in ("reader", "done"):
+        db.execute(
+            "INSERT INTO accounts (id, kind, path, parent, opened, cap_pages, carved_pages) "
+            "VALUES (?, 'run', ?, 'tenant:acme', 'now', 60, 1)",
+            (reader, reader),
+        )
+    db.execute(ADD_PAGES, ("held", 10))
+    db.execute("UPDATE accounts SET held_pages = 10, spent_pages = 7 WHERE id = 'reader'")
+    db.execute("UPDATE accounts SET is_open = 0, closed = 'now' WHERE id = 'done'")
+    return db
+
+
+ADD_PAGES = (
+    "INSERT INTO holds (id, account, model, purpose, state, held_picodollars, held_tokens, held_calls, held_pages, opened) "
+    "VALUES ('pages ' || ?, 'reader', 'm', 'call', 'held', 0, 0, 1, ?, 'now')"
+)
+ATTACKS_ON_PAGES = {
+    "hold more than the cap": "UPDATE accounts SET held_pages = 1000 WHERE id = 'reader'",
+    "hold more than the cap and say that it was overdrawn": (
+        "UPDATE accounts SET held_pages = 54, overdrawn_pages = 1 WHERE id = 'reader'"
+    ),
+    "excuse what is not overdrawn": "UPDATE accounts SET overdrawn_pages = 1 WHERE id = 'reader'",
+    "take back what is spent": "UPDATE accounts SET spent_pages = 6 WHERE id = 'reader'",
+    "free what a call in flight holds": "UPDATE accounts SET held_pages = 9 WHERE id = 'reader'",
+    "reserve more than is held": "UPDATE accounts SET reserved_pages = 11 WHERE id = 'reader'",
+    "raise a run's cap": "UPDATE accounts SET cap_pages = 61 WHERE id = 'reader'",
+    "lift a run's cap": "UPDATE accounts SET cap_pages = NULL WHERE id = 'reader'",
+    "uncarve a run": "UPDATE accounts SET carved_pages = 0 WHERE id = 'reader'",
+    "a negative cap": "UPDATE accounts SET cap_pages = -1 WHERE id = 'tenant:acme'",
+    "a fraction": "UPDATE accounts SET spent_pages = 7.5 WHERE id = 'reader'",
+    "hold in a closed run": "UPDATE accounts SET held_pages = 1 WHERE id = 'done'",
+    "close with a call in flight": "UPDATE accounts SET is_open = 0, closed = 'now' WHERE id = 'reader'",
+    "lower what is held": "UPDATE holds SET held_pages = 0 WHERE id = 'pages held'",
+    "spend on a refund": (
+        "UPDATE holds SET state = 'refunded', spent_pages = 1, ended = 'now' WHERE id = 'pages held'"
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attack", ATTACKS_ON_PAGES)
+def test_plain_sql_cannot_in_a_limit_that_a_migration_added(attack: str, with_pages: sqlite3.Connection) -> None:
+    with pytest.raises(sqlite3.IntegrityError):
+        with_pages.execute(ATTACKS_ON_PAGES[attack])
+
+
+def test_plain_sql_cannot_hold_over_a_lowered_cap_in_a_limit_that_a_migration_added(
+    with_pages: sqlite3.Connection,
+) -> None:
+    """Of the tenant's 20 pages, the reader has spent 7 and holds 10."""
+    with_pages.execute("UPDATE accounts SET cap_pages = 20, overdrawn_pages = 40 WHERE id = 'tenant:acme'")
+    with pytest.raises(sqlite3.IntegrityError, match="a cap was lowered"):
+        with_pages.execute(ADD_PAGES, ("over", 4))
+    with_pages.execute(ADD_PAGES, ("within", 3))
+    with pytest.raises(sqlite3.IntegrityError, match="a cap was lowered"):
+        with_pages.execute(ADD_PAGES, ("one more", 1))
+
+
+def test_a_new_limit_has_no_cap_but_for_tenants_that_were_stopped(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with SQLiteLedger(path) as ledger:
+        ledger.tenant("open", total=Caps(0, 0, 1))
+        ledger.tenant("stopped", total=STOPPED)
+    with closing(sqlite3.connect(path)) as db:
+        for statement in add_limit("pages"):
+            db.execute(statement)
+        caps = dict(db.execute("SELECT path, cap_pages FROM accounts WHERE kind = 'tenant'"))
+    assert caps == {"open": None, "stopped": 0}
+
+
+def test_what_is_released_is_never_edited() -> None:
+    """The tables of a file that version 2 made have the very texts of the first two migrations."""
+    with closing(sqlite3.connect(f"{(LEDGERS / 'version_2.db').as_uri()}?mode=ro&immutable=1", uri=True)) as db:
+        texts = {sql for name, sql in _tables(db) if not name.startswith("sqlite_")}
+    assert texts == {statement for migration in MIGRATIONS[:2] for statement in migration}
+
+
+def test_each_version_of_the_tables_has_the_columns_that_are_read_from_it() -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        for version, statements in enumerate(MIGRATIONS, 1):
+            for statement in statements:
+                db.execute(statement)
+            names = {name for (name,) in db.execute("SELECT name FROM pragma_table_info('accounts')")}
+            assert set(columns_in(version, "cap", "held")) - {"NULL", "0"} == names & set(columns("cap", "held"))
 
 
 def _tables(db: sqlite3.Connection) -> list[tuple[str, str]]:

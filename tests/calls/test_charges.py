@@ -16,7 +16,7 @@ from divebell import Budget, BudgetExceeded, ModelError, Rate, SQLiteLedger, Usa
 from divebell.calls import metered_calls as calls_module
 from divebell.calls.metered_calls import CallRecord, MeteredCalls
 from divebell.calls.retries import Retries
-from divebell_bridge.money.amounts import NOTHING
+from divebell_bridge.money.amounts import NOTHING, Amounts, total
 from divebell_bridge.money.meter import Meter
 from divebell_bridge.money.rates import RateCard
 from tests.support.chat_server import ChatServer, Reply
@@ -86,7 +86,7 @@ async def paid(
     run = ledger.account(meter._account_id)
     assert run is not None
     assert run.held == NOTHING
-    assert tuple(run.spent) == tuple(map(sum, zip(*(end[1:] for end in ends_of_holds(ledger)), strict=True)))
+    assert run.spent == total(Amounts(*end[1:]) for end in ends_of_holds(ledger))
     if breaks_its_limit(row.charge):
         assert run.frozen
         with pytest.raises(BudgetExceeded, match="takes no more calls"):

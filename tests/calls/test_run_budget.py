@@ -28,6 +28,7 @@ from divebell import (
     Usage,
 )
 from divebell.testing import count_tokens
+from divebell_bridge.money.amounts import NOTHING, Caps
 from tests.support.scripts import block, is_last, request_text
 
 CONTEXT = "the needle is 17\n" + "hay\n" * 100
@@ -257,7 +258,7 @@ def test_a_tenants_day_is_a_cap_over_its_runs(shared: bool, tmp_path: Path) -> N
         assert "BudgetExceeded" in second.answer
         account = engine.ledger.account(engine.tenant("acme").account_for_today())
         assert account is not None
-        assert (account.spent.picodollars, account.held) == (5 * 10**10, (0, 0, 0))
+        assert (account.spent.picodollars, account.held) == (5 * 10**10, NOTHING)
 
 
 def test_a_tenants_runs_at_once_never_spend_more_than_its_cap(tmp_path: Path) -> None:
@@ -313,9 +314,9 @@ def test_a_cap_that_is_not_named_again_stays_and_an_empty_budget_lifts_it(shared
         total = ledger.account("tenant:acme")
         assert tomorrow is not None
         assert total is not None
-        assert (tomorrow.caps, total.caps) == ((None, None, 5), (2 * 10**12, None, None))
+        assert (tomorrow.caps, total.caps) == (Caps(calls=5), Caps(2 * 10**12))
         engine.tenant("acme", total=Budget())
-        assert ledger.room(ledger.tenant("acme")) == (None, None, 5)
+        assert ledger.room(ledger.tenant("acme")) == Caps(calls=5)
 
 
 def test_a_tenants_price_is_its_own() -> None:

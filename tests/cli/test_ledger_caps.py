@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from divebell_bridge.money.amounts import Amounts, Caps
+from divebell import Engine
+from divebell_bridge.money.amounts import STOPPED, Amounts, Caps
 from divebell_bridge.money.errors import BudgetExceeded
 from divebell_bridge.money.escrow import Fixed
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
@@ -58,6 +59,14 @@ def test_stop_ends_all_calls_and_another_total_lets_them_go_on(ledger: SQLiteLed
     cap(ledger, "--total", "$50")
     assert caps(ledger)[0] == Caps(50 * DOLLAR, None, None)
     ledger.hold("run", "next", CALL, model="m")
+
+
+def test_what_an_application_stopped_goes_on_with_another_total(ledger: SQLiteLedger) -> None:
+    with Engine(ledger=ledger) as engine:
+        engine.tenant("acme").stop()
+        assert caps(ledger)[0] == STOPPED
+        cap(ledger, "--total", "$50")
+        assert caps(ledger)[0] == Caps(50 * DOLLAR)
 
 
 def test_a_cap_is_lifted_and_the_others_stay(ledger: SQLiteLedger) -> None:

@@ -22,11 +22,12 @@ import pytest
 
 from divebell import RLM, Budget, Completion, DivebellError, Limits, ModelError, ModelRequest, Rate, Usage
 from divebell.testing import ScriptedModel, replay
-from divebell_bridge.money.amounts import Amounts, Caps
+from divebell_bridge.money.amounts import STOPPED, Amounts, Caps
 from divebell_bridge.money.escrow import Fixed, HoldState
 from divebell_bridge.money.sqlite import books as sqlite_books
 from divebell_bridge.money.sqlite import ledger as sqlite_ledger
 from divebell_bridge.money.sqlite.ledger import SQLiteLedger
+from divebell_bridge.money.sqlite.schema import VERSION
 from tests.earlier import figures
 from tests.support.ledger_files import die
 
@@ -232,7 +233,7 @@ def make_ledger(path: Path) -> None:
         ledger.open("overdrawn", kind="run", label="0", parent=day, wanted=Caps(10_000_000, None, None))
         ledger.hold("overdrawn", "overdraws", CALL, model="root")
         ledger.settle("overdraws", Amounts(12_000_000, 900, 1), overrun=True)
-        ledger.tenant("stopped", total=Caps(0, 0, 0), today=date(2026, 11, 25))
+        ledger.tenant("stopped", total=STOPPED, today=date(2026, 11, 25))
     leave_open(path)
     plain = sqlite3.connect(path)
     plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -259,7 +260,7 @@ def main(folder: str) -> None:
         (Path(folder) / name).mkdir(parents=True, exist_ok=True)
         make(Path(folder) / name)
     (Path(folder) / "ledgers").mkdir(exist_ok=True)
-    make_ledger(Path(folder) / "ledgers" / "version_2.db")
+    make_ledger(Path(folder) / "ledgers" / f"version_{VERSION}.db")
 
 
 if __name__ == "__main__":

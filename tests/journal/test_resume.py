@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -29,12 +29,16 @@ from divebell import (
     ReplayDivergedError,
     Usage,
 )
+from divebell.journal.earlier_spending import find_earlier_spending
 from divebell.journal.file import JournalFile
 from divebell.journal.header import EMBEDDED_BYTES
+from divebell.journal.recorder import Recorder
 from divebell.journal.records import has_begun, read_journal
 from divebell.testing import ScriptedModel, replay
+from divebell_bridge.money.amounts import Amounts
 from divebell_bridge.money.meter import Meter
 from divebell_bridge.money.rates import RateCard
+from divebell_bridge.money.sqlite.ledger import SQLiteLedger
 from divebell_bridge.money.tally import Tally
 from tests.support.journal_lines import without_checks
 
@@ -329,7 +333,21 @@ def test_nothing_is_counted_twice_by_the_rlm(tmp_path: Path) -> None:
 
 def test_a_budget_less_what_was_used() -> None:
     used = Tally(calls=2, input_tokens=10, output_tokens=5, spent_picodollars=3 * 10**12)
-    left = Budget(dollars=5, tokens=20, calls=1, seconds=9).less(used)
+    left = Budget(dollars=5, tokens=20, calls=1, seconds=9).less(used.amounts)
     assert (left.dollars, left.tokens, left.calls, left.seconds) == (2, 5, 0, 9)
     with contextlib.closing(Meter(left, RateCard(RATES))) as meter, pytest.raises(BudgetExceeded):
         meter.hold("m", ["x"], 1)
+
+
+def test_what_was_spent_is_in_each_limit_what_the_journal_or_the_ledger_says_whichever_is_more(tmp_path: Path) -> None:
+    class Journal:
+        recorded_cost = Tally(calls=3, input_tokens=2, output_tokens=1, spent_picodollars=5)
+        earlier_run_ids = ("first", "second")
+
+    journal = cast(Recorder, Journal())
+    with SQLiteLedger(tmp_path / "ledger.db") as ledger:
+        assert find_earlier_spending(journal, ledger) == Amounts(5, 3, 3)
+        for run_id in Journal.earlier_run_ids:
+            with contextlib.closing(Meter(Budget(calls=9), RateCard(RATES), ledger=ledger, run_id=run_id)) as meter:
+                meter.settle(meter.hold("m", ["x" * 100], 1).charge(99, 1))
+        assert find_earlier_spending(journal, ledger) == Amounts(2 * 10**12, 200, 3)  # more calls are in the journal

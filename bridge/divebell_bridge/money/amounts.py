@@ -4,14 +4,16 @@ A limit is something that is held before a call and counted against a cap. Amoun
 wall time and the depth of a run are bounded as well, but neither can be set aside, so they are not limits here.
 """
 
+from collections.abc import Iterable
 from decimal import Decimal
 from enum import IntEnum
+from operator import add
 from typing import NamedTuple
 
 from divebell_bridge.money.dollars import dollars
 
 MAX_COUNT = 10**15
-"""The most tokens or calls that a cap, or a threshold in a rate, may name."""
+"""The most that a cap in anything but money, or a threshold in a rate, may name."""
 
 
 class Limit(IntEnum):
@@ -31,6 +33,16 @@ class Limit(IntEnum):
         """Its name where people read it, whose unit of money is the dollar."""
         return "dollars" if self is Limit.PICODOLLARS else self.column
 
+    @property
+    def is_in_every_call(self) -> bool:
+        """Whether every call uses some of it, so that nothing can run where none of it is left."""
+        return self in _IN_EVERY_CALL
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether it is the provider that says how much of it a call used, and so may go over what was held."""
+        return self in _REPORTED
+
     def in_unit(self, amount: int) -> "Decimal | int":
         """An amount as people see it: pico-dollars as dollars, exactly."""
         return dollars(amount) if self is Limit.PICODOLLARS else amount
@@ -38,6 +50,10 @@ class Limit(IntEnum):
     def quantity(self, amount: int) -> str:
         """An amount with its unit, for a sentence."""
         return f"${dollars(amount):f}" if self is Limit.PICODOLLARS else f"{amount:,} {self.unit}"
+
+
+_IN_EVERY_CALL = frozenset({Limit.PICODOLLARS, Limit.TOKENS, Limit.CALLS})
+_REPORTED = frozenset({Limit.PICODOLLARS, Limit.TOKENS})
 
 
 class Amounts(NamedTuple):
@@ -58,5 +74,15 @@ class Caps(NamedTuple):
 
 NOTHING = Amounts()
 NO_CAPS = Caps()
+STOPPED = Caps(*(0 for _ in Limit))
+"""The caps of a tenant that was stopped."""
 
 assert Amounts._fields == Caps._fields == tuple(limit.column for limit in Limit), "each limit has its place in both"
+
+
+def total(amounts: Iterable[Amounts]) -> Amounts:
+    """The sum in each limit."""
+    sums = NOTHING
+    for each in amounts:
+        sums = Amounts(*map(add, sums, each))
+    return sums

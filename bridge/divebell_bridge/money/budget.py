@@ -4,10 +4,9 @@ from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from divebell_bridge.money.amounts import MAX_COUNT, Caps, Limit
-from divebell_bridge.money.dollars import dollars, picodollars, quote
+from divebell_bridge.money.amounts import MAX_COUNT, Amounts, Caps, Limit
+from divebell_bridge.money.dollars import picodollars, quote
 from divebell_bridge.money.errors import ConfigurationError
-from divebell_bridge.money.tally import Tally
 
 MAX_SECONDS = 10**9
 MAX_CHILD_DEPTH = 32
@@ -47,14 +46,8 @@ class Budget:
         return f"Budget({', '.join(value for value in values if not value.endswith('=None'))})"
 
     def __post_init__(self) -> None:
-        if self.dollars is not None:
-            picodollars(self.dollars)
-        for name in ("tokens", "calls"):
-            value = getattr(self, name)
-            if value is not None and (type(value) is not int or not 0 <= value <= MAX_COUNT):
-                raise ConfigurationError(
-                    f"{name} must be a whole number from 0 to {MAX_COUNT:,} or None, not {quote(value)}"
-                )
+        for limit in Limit:
+            self._cap(limit)
         seconds = self.seconds
         if seconds is not None and (
             isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= MAX_SECONDS
@@ -68,30 +61,45 @@ class Budget:
     @property
     def caps(self) -> Caps:
         """The cap in each limit, with the money as whole pico-dollars."""
-        return Caps(None if self.dollars is None else picodollars(self.dollars), self.tokens, self.calls)
+        return Caps(*map(self._cap, Limit))
 
-    def less(self, used: Tally) -> "Budget":
+    def _cap(self, limit: Limit) -> int | None:
+        value = getattr(self, limit.unit)
+        if value is None:
+            return None
+        if limit is Limit.PICODOLLARS:
+            return picodollars(value)
+        if type(value) is not int or not 0 <= value <= MAX_COUNT:
+            raise ConfigurationError(
+                f"{limit.unit} must be a whole number from 0 to {MAX_COUNT:,} or None, not {quote(value)}"
+            )
+        return value
+
+    def less(self, used: Amounts) -> "Budget":
         """What is left of this budget once that has been used. The seconds start again."""
-        left = Caps(*(_left(self.caps[limit], used.amounts[limit]) for limit in Limit))
-        return replace(
-            self,
-            dollars=None if left.picodollars is None else dollars(left.picodollars),
-            tokens=left.tokens,
-            calls=left.calls,
-        )
+        left: dict[str, Any] = {
+            limit.unit: limit.in_unit(max(cap - used[limit], 0))
+            for limit, cap in zip(Limit, self.caps, strict=True)
+            if cap is not None
+        }
+        return replace(self, **left)
 
     def within(self, other: "Budget | None") -> "Budget":
         """This budget, with each limit no higher than the other's."""
         if other is None:
             return self
-        mine, theirs = self.caps.picodollars, other.caps.picodollars
+        lowest: dict[str, Any] = {
+            limit.unit: getattr(self if mine == _lower(mine, theirs) else other, limit.unit)
+            for limit, mine, theirs in zip(Limit, self.caps, other.caps, strict=True)
+        }
         return Budget(
-            dollars=self.dollars if theirs is None or (mine is not None and mine <= theirs) else other.dollars,
-            tokens=_lower(self.tokens, other.tokens),
-            calls=_lower(self.calls, other.calls),
+            **lowest,
             seconds=_lower(self.seconds, other.seconds),
             depth=min(self.depth, other.depth),
         )
+
+
+assert {limit.unit for limit in Limit} <= {each.name for each in fields(Budget)}, "each limit is an argument of Budget"
 
 
 def check_budget(value: object, what: str = "budget") -> Budget | None:
@@ -99,10 +107,6 @@ def check_budget(value: object, what: str = "budget") -> Budget | None:
     if value is None or isinstance(value, Budget):
         return value
     raise ConfigurationError(f'{what} must be a Budget, as Budget(dollars="0.30"), not {quote(value)}')
-
-
-def _left(cap: int | None, used: int) -> int | None:
-    return None if cap is None else max(cap - used, 0)
 
 
 _Number = TypeVar("_Number", int, float)

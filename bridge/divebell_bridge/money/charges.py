@@ -76,7 +76,7 @@ class Hold:
         tier = service_tier if is_known_tier else ""
         spent = max(self.rate.cost_picodollars(*numbers, service_tier=tier), reported)
         booked = Tally(0, *numbers, spent_picodollars=spent, unpriced_calls=int(not self.is_priced and not reported))
-        amounts = Amounts(picodollars=spent, tokens=input_tokens + output_tokens, calls=1)
+        amounts = self.amounts._replace(picodollars=spent, tokens=input_tokens + output_tokens)  # the rest as held
         return Charge(self, booked, amounts, "settled", used or self._excess_cost(spent))
 
     def charge_in_full(self, *, at_least_picodollars: int = 0, overrun: str = "") -> "Charge":

@@ -36,11 +36,11 @@ class UnknownPriceError(ConfigurationError):
 class BudgetExceeded(DivebellError):
     """A limit of the run's budget does not allow more.
 
-    `limit` names it ("dollars", "tokens", "calls", "seconds", "depth"); `cap`, `spent` and `held` are in its unit, and
-    `account` names the account that is used up: a run, a run's child ("run ..., child 0.2"), a tenant or one of its
-    days. `waiting_helps` is true where the refusal may be only for now: the call could fit once calls in flight have
-    settled for less than they hold, or once other runs have closed. `held_by` names the first of the runs, or children,
-    that the missing money is set aside for.
+    `limit` names it, as the argument of `Budget` does; `cap`, `spent` and `held` are in its unit, and `account` names
+    the account that is used up: a run, a run's child ("run ..., child 0.2"), a tenant or one of its days.
+    `waiting_helps` is true where the refusal may be only for now: the call could fit once calls in flight have settled
+    for less than they hold, or once other runs have closed. `held_by` names the first of the runs, or children, that
+    the missing money is set aside for.
     """
 
     def __init__(

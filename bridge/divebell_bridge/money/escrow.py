@@ -1,9 +1,8 @@
 """The rules of the budget, pure: accounts in a tree, and what may be held, spent and given back in them.
 
-An account has several limits: pico-dollars, tokens, calls (amounts.py). In each it has a cap or none, what is spent,
-and what is held for calls and allotments that are not finished. `spent + held <= cap` is the invariant; only a provider
-that used more than it was allowed can push them over it, or a cap that was lowered since, and by how much is in
-`overdrawn`.
+An account has several limits (`Limit` in amounts.py). In each it has a cap or none, what is spent, and what is held for
+calls and allotments that are not finished. `spent + held <= cap` is the invariant; only a provider that used more than
+it was allowed can push them over it, or a cap that was lowered since, and by how much is in `overdrawn`.
 
 The tree. A child's cap is either *carved* out of its parent's (an allotment: held in the parent until the child closes,
 so that no other account can use it, and the child can have no more), or it is not, and then whatever counts in the
@@ -305,7 +304,7 @@ def count_overdrawn(account: Account) -> None:
 
 def _freeze(chain: Chain) -> None:
     """Allow no more calls to a run whose provider ignored a limit that it was sent, if a cap depends on that limit."""
-    if all(account.caps.picodollars is None and account.caps.tokens is None for account in chain):
+    if all(account.caps[limit] is None for account in chain for limit in Limit if limit.is_reported):
         return
     for account in chain:
         if account.kind in ("run", "child"):
@@ -319,7 +318,8 @@ def allot(chain: Chain, wanted: Caps, below: Below, *, in_full: bool = False) ->
     """What a child that wants these caps gets out of the chain's first account, and which of them are carved.
 
     No more than is free. Where the parent is unlimited, the child has its own cap and there is nothing to carve; where
-    the child wants no cap of its own, its charges count in the parent. Raises BudgetExceeded if nothing is free.
+    the child wants no cap of its own, its charges count in the parent. Raises BudgetExceeded if nothing is free of
+    what every call uses; of the rest, a child may have none.
 
     in_full: also where more could be had once others have closed, up to all that is wanted; so whoever waits for that
     gets the same budget whoever else is at work. What is spent already is never waited for: where the rest of a cap is
@@ -343,9 +343,9 @@ def _check_worth(chain: Chain, wanted: Caps, free: Caps, below: Below, in_full: 
         want, left, most = wanted[limit], free[limit], later[limit]
         if not want or left is None or most is None or left >= want:
             continue
-        if most == 0:
+        if most == 0 and limit.is_in_every_call:
             raise _opening_refusal(chain, limit, want, below, waiting_helps=False)
-        if left == 0 or (in_full and left < min(want, most)):
+        if (left == 0 and limit.is_in_every_call) or (in_full and left < min(want, most)):
             too_early = limit
     if too_early is not None:
         raise _opening_refusal(chain, too_early, wanted[too_early] or 0, below, waiting_helps=True)

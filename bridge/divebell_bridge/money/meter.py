@@ -4,7 +4,7 @@ How it counts. Before a call, `hold` sets aside the worst that the call can cost
 replaces the hold by a charge: what the provider reported, the whole hold where the cost is not known (a timeout, an
 error, a cancellation, a reply without usage), or nothing where the call surely never ran (charges.py).
 
-Guaranteed: `spent + held <= cap` at every moment, for dollars, tokens and calls, over a run and all its children, from
+Guaranteed: `spent + held <= cap` at every moment, in every `Limit`, over a run and all its children, from
 any number of threads (ledger.py); so that a run's cost never exceeds its cap under the rate card, given a provider that
 honours the output limit it was sent and bills by byte-level tokens. Where a provider reports more than it was allowed,
 what it reports is booked, and the run takes no more calls.

@@ -9,8 +9,8 @@ Not guaranteed: that a process which dies in between is counted; its holds are c
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from divebell_bridge.money.amounts import Amounts
-from divebell_bridge.money.report import HoldReport, LedgerReports, total
+from divebell_bridge.money.amounts import Amounts, total
+from divebell_bridge.money.report import HoldReport, LedgerReports
 from divebell_bridge.money.store import LedgerStore
 
 

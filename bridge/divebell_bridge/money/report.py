@@ -7,12 +7,12 @@ yet; the sum of the two is the ledger's.
 `LedgerReports` is what a store of ledgers must provide for that; sqlite/report.py does. Nothing here opens a file.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Protocol, Self, get_args
 
-from divebell_bridge.money.amounts import NO_CAPS, NOTHING, Amounts, Caps, Limit
+from divebell_bridge.money.amounts import NO_CAPS, NOTHING, Amounts, Caps, Limit, total
 from divebell_bridge.money.escrow import MAX_TREE_DEPTH, Account, AccountKind, Below, HoldState, room
 
 ACCOUNT_KINDS: tuple[AccountKind, ...] = get_args(AccountKind)
@@ -170,18 +170,6 @@ class LedgerReports(Protocol):
         ...
 
 
-def total(amounts: Iterable[Amounts]) -> Amounts:
-    """The sum in each limit."""
-    sums = Amounts()
-    for each in amounts:
-        sums = _sum(sums, each)
-    return sums
-
-
-def _sum(one: Amounts, other: Amounts) -> Amounts:
-    return Amounts(*(one[limit] + other[limit] for limit in Limit))
-
-
 def tree_of(reports: dict[str, AccountReport]) -> list[AccountReport]:
     """The accounts under their parents; those whose parents are not there on top. Accounts in a ring are left out."""
     roots: list[AccountReport] = []
@@ -241,8 +229,8 @@ def _add_up(report: AccountReport, above: list[Account], depth: int, below: Belo
     report.children = _sort(report.children)
     for child in report.children:
         more_spent, less_held = _add_up(child, chain, depth - 1, below)
-        spent_below, spent_of_held = _sum(spent_below, more_spent), _sum(spent_of_held, less_held)
-    report.spent = _sum(account.spent, spent_below)
+        spent_below, spent_of_held = total((spent_below, more_spent)), total((spent_of_held, less_held))
+    report.spent = total((account.spent, spent_below))
     report.held = Amounts(*(max(account.held[limit] - spent_of_held[limit], 0) for limit in Limit))
     report.left = room(chain, below)
     if not account.is_open:

@@ -31,7 +31,9 @@ class Tally:
     @property
     def amounts(self) -> Amounts:
         """What counts against caps."""
-        return Amounts(self.spent_picodollars, self.input_tokens + self.output_tokens, self.calls)
+        return Amounts(
+            picodollars=self.spent_picodollars, tokens=self.input_tokens + self.output_tokens, calls=self.calls
+        )
 
     def add(self, other: "Tally") -> None:
         for field in fields(self):
@@ -39,16 +41,13 @@ class Tally:
 
     def as_dict(self) -> dict[str, object]:
         """For Result.spend: the counts, and the money as Decimal dollars."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {
-            "calls": self.calls,
-            "input_tokens": self.input_tokens,
-            "output_tokens": self.output_tokens,
-            "cached_input_tokens": self.cached_input_tokens,
-            "cache_write_tokens": self.cache_write_tokens,
-            "dollars": dollars(self.spent_picodollars),
-            "uncertain_calls": self.uncertain_calls,
-            "uncertain_dollars": dollars(self.uncertain_picodollars),
-            "refunded_calls": self.refunded_calls,
-            "memo_calls": self.memo_calls,
-            "unpriced_calls": self.unpriced_calls,
+            _DOLLARS.get(name, name): dollars(value) if name in _DOLLARS else value for name, value in values.items()
         }
+
+
+_DOLLARS = {"spent_picodollars": "dollars", "uncertain_picodollars": "uncertain_dollars"}
+"""The names of the sums in money once they are dollars."""
+
+assert all(Tally(**{each.name: 1 for each in fields(Tally)}).amounts), "each limit has its sum"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from divebell.calls.memo import Memo
 from divebell.errors import ConfigurationError
 from divebell.resources import EngineResources
-from divebell_bridge.money.amounts import Caps
+from divebell_bridge.money.amounts import STOPPED, Caps
 from divebell_bridge.money.budget import Budget, check_budget
 from divebell_bridge.money.patience import retry_while_busy
 from divebell_bridge.money.rates import Rate
@@ -53,7 +53,7 @@ class TenantAccount:
     def stop(self) -> None:
         """Allow no more model calls for this tenant, in any process, until `set_caps(total=...)` gives it another
         total. Calls in flight are paid; its runs end as runs do whose budget is used up."""
-        self.set_caps(total=Budget(dollars=0, tokens=0, calls=0))
+        retry_while_busy(lambda: self.engine.ledger.tenant(self.name, total=STOPPED))
 
     def account_for_today(self) -> str:
         """The id of today's account in the ledger. Its caps are those that the ledger has now."""

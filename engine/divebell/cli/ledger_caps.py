@@ -1,16 +1,15 @@
 """Changing a tenant's caps from the command line."""
 
-from divebell_bridge.money.amounts import Caps, Limit
+from divebell_bridge.money.amounts import STOPPED, Caps
 from divebell_bridge.money.dollars import picodollars
 from divebell_bridge.money.patience import retry_while_busy
 from divebell_bridge.money.store import LedgerStore
 
 LIFT = "none"
-STOPPED = Caps(*(0 for _ in Limit))
 
 
 def change_caps(store: LedgerStore, tenant: str, *, total: str | None, per_day: str | None, stop: bool) -> None:
-    """Write the caps. Those in tokens and calls stay, but for what `stop` set, which ends with another cap in dollars.
+    """Write the caps. Those in other limits stay, but for what `stop` set, which ends with another cap in dollars.
 
     ConfigurationError for what is not an amount, LedgerError if the ledger cannot be written.
     """

@@ -3,10 +3,10 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from divebell_bridge.money.amounts import Amounts, Caps, Limit
-from divebell_bridge.money.dollars import dollars
 from divebell_bridge.money.reconcile import Reconciled
 from divebell_bridge.money.report import AccountReport, HoldReport, LedgerReports, TenantReport, Totals, Worker
 
@@ -21,7 +21,8 @@ def _amounts(amounts: "Amounts | Caps") -> dict[str, Any]:
 
 
 def _amount(limit: Limit, value: int | None) -> str | int | None:
-    return value if value is None or limit is not Limit.PICODOLLARS else f"{dollars(value):f}"
+    amount = None if value is None else limit.in_unit(value)
+    return f"{amount:f}" if isinstance(amount, Decimal) else amount
 
 
 def _worker(worker: Worker | None) -> dict[str, Any] | None:

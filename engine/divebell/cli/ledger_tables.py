@@ -99,8 +99,8 @@ def _account_rows(page: Page, depth: int, report: AccountReport) -> Iterator[Row
     account = report.account
     label = account.label.rpartition(", ")[2] if account.kind in ("day", "child") else account.label
     style = "dim" if not account.is_open else "bold" if depth == 0 else ""
-    for limit in _limits_to_show([account.caps], [report.spent, report.held]):
-        is_first = limit is Limit.PICODOLLARS
+    for number, limit in enumerate(_limits_to_show([account.caps], [report.spent, report.held])):
+        is_first = number == 0
         cells: Row = [
             _name(label, depth, style) if is_first else _name(f"({limit.unit})", depth + 1, "dim"),
             amount(report.spent[limit], limit),
@@ -188,8 +188,8 @@ def tenants(reports: LedgerReports, entries: Sequence[TenantReport]) -> None:
     columns += [*word_columns(*([""] if page.has_bars else [])), *word_columns(*(["open"] if page.is_wide else []))]
     rows: list[Row] = []
     for each in entries:
-        for limit in _limits_to_show([each.per_day, each.total], [each.spent, each.held]):
-            is_first = limit is Limit.PICODOLLARS
+        for number, limit in enumerate(_limits_to_show([each.per_day, each.total], [each.spent, each.held])):
+            is_first = number == 0
             cells: Row = [
                 _name(each.name, 0, "bold") if is_first else _name(f"({limit.unit})", 1, "dim"),
                 amount(each.spent_today[limit], limit),

@@ -7,21 +7,18 @@ the accounts of all the run's processes together never have more than its cap.
 """
 
 from divebell.journal.recorder import Recorder
+from divebell_bridge.money.amounts import Amounts, total
 from divebell_bridge.money.ledger import Ledger
 from divebell_bridge.money.meter import account_id_of
-from divebell_bridge.money.tally import Tally
 
 
-def find_earlier_spending(journal: Recorder, ledger: Ledger) -> Tally:
-    """What the run's earlier processes spent. LedgerError, or LedgerBusyError, if the ledger cannot be read."""
-    by_journal = journal.recorded_cost
+def find_earlier_spending(journal: Recorder, ledger: Ledger) -> Amounts:
+    """What the run's earlier processes spent, in each limit. LedgerError, or LedgerBusyError, if the ledger
+    cannot be read."""
+    by_journal = journal.recorded_cost.amounts
     if not journal.earlier_run_ids:
         return by_journal
     ledger.recover()
     accounts = [ledger.account(account_id_of(run_id)) for run_id in journal.earlier_run_ids]
-    spent = [account.spent for account in accounts if account is not None]
-    return Tally(
-        calls=max(by_journal.calls, sum(amounts.calls for amounts in spent)),
-        input_tokens=max(by_journal.input_tokens + by_journal.output_tokens, sum(amounts.tokens for amounts in spent)),
-        spent_picodollars=max(by_journal.spent_picodollars, sum(amounts.picodollars for amounts in spent)),
-    )
+    by_ledger = total(account.spent for account in accounts if account is not None)
+    return Amounts(*map(max, by_journal, by_ledger))

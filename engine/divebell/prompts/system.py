@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from divebell.models.protocol import Message
 from divebell.options import Options, Prompt
 from divebell.prompts.templates import render
+from divebell_bridge.money.amounts import Limit
 
 MAX_PREVIEW_CHARACTERS = 2_000
 MAX_TOOL_LINES = 40
@@ -105,14 +106,15 @@ def submit_call(fields: Sequence[str]) -> str:
 
 def budget_line(left: Mapping[str, object]) -> str | None:
     """What a run may spend, in a sentence; `left` is Meter.left(). None if nothing is limited."""
-    dollars, tokens, calls, seconds = (left.get(name) for name in ("dollars", "tokens", "calls", "seconds"))
-    parts = [
-        f"${dollars:.{2 if dollars >= 0.1 else 4}f}" if isinstance(dollars, (int, float)) else "",
-        f"{tokens:,} tokens" if isinstance(tokens, int) else "",
-        f"{calls:,} calls" if isinstance(calls, int) else "",
-        f"{seconds:,.0f} seconds" if isinstance(seconds, (int, float)) else "",
-    ]
-    limits = [part for part in parts if part]
+    limits = []
+    for name in (*(limit.unit for limit in Limit), "seconds"):
+        amount = left.get(name)
+        if not isinstance(amount, (int, float)):
+            continue
+        if name == Limit.PICODOLLARS.unit:
+            limits.append(f"${amount:.{2 if amount >= 0.1 else 4}f}")
+        else:
+            limits.append(f"{amount:,.0f} {name}")
     if not limits:
         return None
     return f"This run may spend {', '.join(limits)}: plan for it, and look at `budget()` before a large batch."

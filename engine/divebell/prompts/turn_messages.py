@@ -74,7 +74,7 @@ class TurnMessages:
         return render("exhausted", last=self._last())
 
     def landing(self, limit: str) -> str:
-        """The last message of a run whose budget for `limit` ("dollars", "tokens", "calls", "seconds") is used up."""
+        """The last message of a run whose budget for `limit` (an argument of `Budget`) is used up."""
         return render("landing", limit=limit, last=self._last())
 
     def last_cut(self, output_tokens: int) -> str:

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from divebell_bridge.money.amounts import Amounts, Caps, Limit
+from divebell_bridge.money.amounts import Amounts, Caps, total
 from divebell_bridge.money.errors import LedgerError
 from divebell_bridge.money.escrow import MAX_TREE_DEPTH, Account, HoldState
 from divebell_bridge.money.liveness import is_alive, lock_path
@@ -28,25 +28,18 @@ from divebell_bridge.money.report import (
     Totals,
     Worker,
     tenant_report,
-    total,
     tree_of,
 )
 from divebell_bridge.money.sqlite.file import check_version, connect, mapping_sqlite_errors
-from divebell_bridge.money.sqlite.schema import by_limit, columns
+from divebell_bridge.money.sqlite.schema import by_limit, columns_in
 
 MAX_HOLDS_LOOKED_AT = 200_000
 MAX_TEXT_BYTES = 100_000  # of one value in the file; SQLite refuses a longer one
 READ_BUSY_MILLISECONDS = 2_000
 
 _TABLES = ("accounts", "holds", "workers")
-_SELECT_ACCOUNTS = (
-    "SELECT id, kind, path, parent, worker, frozen, is_open, opened, closed, "  # noqa: S608
-    f"{', '.join(columns('cap', 'carved', 'spent', 'held', 'overdrawn'))} FROM accounts "
-)
-_SELECT_HOLDS = (
-    "SELECT id, account, worker, model, purpose, state, opened, ended, "  # noqa: S608
-    f"{', '.join(columns('held', 'spent'))} FROM holds "
-)
+_ACCOUNT_FIGURES = ("cap", "carved", "spent", "held", "overdrawn")
+_HOLD_FIGURES = ("held", "spent")
 
 
 class SQLiteReader:
@@ -75,8 +68,19 @@ class SQLiteReader:
         self._db.text_factory = lambda raw: raw.decode("utf-8", "replace")
         self._db.execute(f"PRAGMA busy_timeout = {READ_BUSY_MILLISECONDS}")
         self._db.execute("PRAGMA trusted_schema = OFF")
-        if check_version(self._db, self.path) < 1:
+        self._version = check_version(self._db, self.path)
+        if self._version < 1:
             raise LedgerError(f"{self.path} is empty or not a ledger: name the file that the engine was given")
+        account_figures = columns_in(self._version, *_ACCOUNT_FIGURES)
+        self._select_accounts = (
+            "SELECT id, kind, path, parent, worker, frozen, is_open, opened, closed, "  # noqa: S608
+            f"{', '.join(account_figures)} FROM accounts "
+        )
+        hold_figures = columns_in(self._version, *_HOLD_FIGURES)
+        self._select_holds = (
+            "SELECT id, account, worker, model, purpose, state, opened, ended, "  # noqa: S608
+            f"{', '.join(hold_figures)} FROM holds "
+        )
         plain = self._db.execute(
             "SELECT name FROM sqlite_schema WHERE type = 'table' AND sql LIKE 'CREATE TABLE %'"  # no view, no module
         ).fetchmany(100)
@@ -136,7 +140,7 @@ class SQLiteReader:
 
     def _load(self, condition: str, values: tuple[object, ...]) -> dict[str, AccountReport]:
         reports = {}
-        for row in self._rows(_SELECT_ACCOUNTS + condition, values):
+        for row in self._rows(self._select_accounts + condition, values):
             account_id, kind, label, parent, worker, frozen, is_open, opened, closed, *figures = row
             caps, carved, spent, held, overdrawn = by_limit(figures)
             _check_numbers(self.path, (*carved, *spent, *held, *overdrawn, *(cap for cap in caps if cap is not None)))
@@ -173,7 +177,7 @@ class SQLiteReader:
         self, *, tenant: str | None = None, state: HoldState = "held", limit: int = MAX_ROWS, died_only: bool = False
     ) -> list[HoldReport]:
         with mapping_sqlite_errors(self.path):
-            rows = self._db.execute(_SELECT_HOLDS + "WHERE state = ? ORDER BY opened DESC, id", (state,))
+            rows = self._db.execute(self._select_holds + "WHERE state = ? ORDER BY opened DESC, id", (state,))
             return list(self._hold_reports(rows, tenant, min(limit, MAX_ROWS), died_only))
 
     def _hold_reports(
@@ -202,7 +206,9 @@ class SQLiteReader:
 
     def hold(self, hold_id: str) -> HoldReport | None:
         with mapping_sqlite_errors(self.path):
-            return next(self._hold_reports(self._db.execute(_SELECT_HOLDS + "WHERE id = ?", (hold_id,)), None, 1), None)
+            return next(
+                self._hold_reports(self._db.execute(self._select_holds + "WHERE id = ?", (hold_id,)), None, 1), None
+            )
 
     def _place(self, account_id: str) -> tuple[str, str | None]:
         """An account's label, and the name of its tenant."""
@@ -224,7 +230,8 @@ class SQLiteReader:
                     "SELECT kind || is_open, count(*) FROM accounts WHERE kind IN ('tenant', 'run', 'child') GROUP BY 1"
                 )
             )
-            spent = Amounts(*(self._spent_in_all(limit) for limit in Limit))
+            figures = by_limit(columns_in(self._version, "spent", "carved"))
+            spent = Amounts(*map(self._spent_in_all, *figures))
             holds = self.holds()
             calls = [each for each in holds if each.purpose == "call"]
             died_calls = [each for each in calls if each.worker is not None and each.worker.has_died]
@@ -241,11 +248,11 @@ class SQLiteReader:
             total(each.held for each in died_calls), died_accounts,
         )  # fmt: skip
 
-    def _spent_in_all(self, limit: Limit) -> int:
+    def _spent_in_all(self, spent: str, carved: str) -> int:
         """In two parts, because SQLite's sum must stay under 2**63."""
         high, low = self._db.execute(
-            f"SELECT sum(spent_{limit.column} >> 20), sum(spent_{limit.column} & 1048575) FROM accounts "  # noqa: S608
-            f"WHERE parent IS NULL OR (is_open AND carved_{limit.column})"
+            f"SELECT sum({spent} >> 20), sum({spent} & 1048575) FROM accounts "  # noqa: S608
+            f"WHERE parent IS NULL OR (is_open AND {carved})"
         ).fetchone()
         return ((high or 0) << 20) + (low or 0)
 

@@ -5,25 +5,36 @@ make an account hold and spend more than its cap (but for what a provider overdr
 hold twice, take back what is spent, or begin a hold under a cap that was lowered and has no room for it (escrow.py,
 "The brake").
 
-Amounts are whole numbers: pico-dollars, tokens, calls. SQLite's integers end at 2**63, which is 9.2 million dollars.
-Each limit has a column for each figure (`held_tokens`). A released migration names the limits for which it makes
-columns; a new limit gets its columns, and the same constraints, by a migration of its own.
+Amounts are whole numbers. SQLite's integers end at 2**63, which in pico-dollars is 9.2 million dollars. Each limit has
+a column for each figure (`held_tokens`). The first version of the tables has those of `_FIRST_LIMITS`; every other
+limit has a migration of its own (`add_limit`), which makes its columns with the same constraints.
 """
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 from divebell_bridge.money.amounts import Limit
 
-_LIMITS = ("picodollars", "tokens", "calls")
-"""Those that the first version of the tables has."""
+_FIRST_LIMITS = ("picodollars", "tokens", "calls")
+_FIRST_VERSIONS: dict[str, int] = dict.fromkeys(_FIRST_LIMITS, 1)
+"""The first version of the tables that has a limit's columns, by the limit, in the order of `Limit`."""
 
-assert tuple(limit.column for limit in Limit) == _LIMITS, "a new limit needs a migration"
+assert tuple(limit.column for limit in Limit) == tuple(_FIRST_VERSIONS), "a new limit needs a migration"
 
 
 def columns(*figures: str) -> tuple[str, ...]:
     """The columns of these figures, such as "held", in every limit, in the order of `Limit`."""
     return tuple(f"{figure}_{limit.column}" for figure in figures for limit in Limit)
+
+
+def columns_in(version: int, *figures: str) -> tuple[str, ...]:
+    """As `columns`, to read tables of an earlier version: a column that they do not have yet is its default."""
+    return tuple(
+        column if version >= _FIRST_VERSIONS[limit.column] else "NULL" if figure == "cap" else "0"
+        for figure in figures
+        for limit, column in zip(Limit, columns(figure), strict=True)
+    )
 
 
 def by_limit(values: Sequence[Any]) -> list[Sequence[Any]]:
@@ -39,7 +50,7 @@ def _account_columns() -> str:
         f"    held_{limit} INTEGER NOT NULL DEFAULT 0 CHECK (held_{limit} >= 0),\n"
         f"    reserved_{limit} INTEGER NOT NULL DEFAULT 0 CHECK (reserved_{limit} BETWEEN 0 AND held_{limit}),\n"
         f"    overdrawn_{limit} INTEGER NOT NULL DEFAULT 0 CHECK (overdrawn_{limit} >= 0)"
-        for limit in _LIMITS
+        for limit in _FIRST_LIMITS
     )
 
 
@@ -47,7 +58,7 @@ def _caps_hold() -> str:
     return ",\n    ".join(
         f"CHECK (overdrawn_{limit} = CASE WHEN cap_{limit} IS NULL THEN 0\n"
         f"        ELSE max(spent_{limit} + held_{limit} - cap_{limit}, 0) END)"
-        for limit in _LIMITS
+        for limit in _FIRST_LIMITS
     )
 
 
@@ -57,10 +68,20 @@ def _never(name: str, table: str, when: str, why: str, event: str = "UPDATE") ->
 
 
 def _any_limit(condition: str) -> str:
-    return " OR ".join(f"({condition.format(limit=limit)})" for limit in _LIMITS)
+    return " OR ".join(f"({condition.format(limit=limit)})" for limit in _FIRST_LIMITS)
 
 
+# What a row may not become in any limit.
 _OTHER_CAPS = "NEW.cap_{limit} IS NOT OLD.cap_{limit} OR NEW.carved_{limit} <> OLD.carved_{limit}"
+_LESS_SPENT = "NEW.spent_{limit} < OLD.spent_{limit}"
+_HELD_OVER_THE_CAP = (
+    "NEW.overdrawn_{limit} > OLD.overdrawn_{limit} AND NEW.cap_{limit} IS OLD.cap_{limit} "
+    "AND NEW.spent_{limit} <= OLD.spent_{limit}"
+)
+_LESS_THAN_ITS_HOLDS = (
+    "NEW.held_{limit} < OLD.held_{limit} AND NEW.held_{limit} < "
+    "(SELECT coalesce(sum(held_{limit}), 0) FROM holds WHERE account = OLD.id AND state = 'held')"
+)
 _SAME_ACCOUNT = " OR ".join(f"NEW.{column} IS NOT OLD.{column}" for column in ("id", "kind", "parent", "worker"))
 _SAME_HOLD = " OR ".join(
     f"NEW.{column} IS NOT OLD.{column}"
@@ -94,8 +115,54 @@ def _over_a_lowered_cap(limit: str) -> str:
     return query.replace("{limit}", limit)
 
 
+def add_limit(name: str) -> tuple[str, ...]:
+    """The statements of a migration that adds a limit: its columns, the constraints that every limit has, and a cap of
+    0 for the tenants that were stopped, which have one in each of the earlier limits. As MIGRATIONS, never edited once
+    a version with such a limit is released.
+    """
+    accounts = (
+        "cap_{limit} INTEGER CHECK (cap_{limit} >= 0)",
+        "carved_{limit} INTEGER NOT NULL DEFAULT 0 CHECK (carved_{limit} IN (0, 1))",
+        "spent_{limit} INTEGER NOT NULL DEFAULT 0 CHECK (spent_{limit} >= 0)",
+        "held_{limit} INTEGER NOT NULL DEFAULT 0 CHECK (held_{limit} >= 0 AND (is_open OR held_{limit} = 0))",
+        "reserved_{limit} INTEGER NOT NULL DEFAULT 0 CHECK (reserved_{limit} BETWEEN 0 AND held_{limit})",
+        "overdrawn_{limit} INTEGER NOT NULL DEFAULT 0 CHECK (overdrawn_{limit} = CASE WHEN cap_{limit} IS NULL THEN 0 "
+        "ELSE max(spent_{limit} + held_{limit} - cap_{limit}, 0) END)",
+    )
+    holds = (
+        "held_{limit} INTEGER NOT NULL DEFAULT 0 CHECK (held_{limit} >= 0)",
+        "spent_{limit} INTEGER NOT NULL DEFAULT 0 "
+        "CHECK (spent_{limit} >= 0 AND (state IN ('settled', 'uncertain') OR spent_{limit} = 0))",
+    )
+    is_stopped = " AND ".join(f"cap_{each} = 0" for each in takewhile(lambda each: each != name, _FIRST_VERSIONS))
+    statements = (
+        *(f"ALTER TABLE accounts ADD COLUMN {column}" for column in accounts),
+        *(f"ALTER TABLE holds ADD COLUMN {column}" for column in holds),
+        f"UPDATE accounts SET cap_{{limit}} = 0 WHERE kind = 'tenant' AND is_open AND {is_stopped}",  # noqa: S608
+        _never(
+            "hold_keeps_its_{limit}", "holds", "NEW.held_{limit} <> OLD.held_{limit}",
+            "what was held cannot be changed",
+        ),
+        _never(
+            "run_keeps_its_cap_of_{limit}", "accounts", f"OLD.kind IN ('run', 'child') AND ({_OTHER_CAPS})",
+            "the caps of a run cannot be changed",
+        ),
+        _never("spent_{limit}_stay_spent", "accounts", _LESS_SPENT, "what is spent stays spent"),
+        _never("no_{limit}_are_held_over_the_cap", "accounts", _HELD_OVER_THE_CAP, "a hold may not go over the cap"),
+        _never(
+            "held_{limit}_cover_the_holds", "accounts", _LESS_THAN_ITS_HOLDS,
+            "the calls in flight hold more than that",
+        ),
+        _never(
+            "{limit}_fit_under_lowered_caps", "holds", _over_a_lowered_cap("{limit}"),
+            "a cap was lowered, and has no room for that", "INSERT",
+        ),
+    )  # fmt: skip
+    return tuple(statement.replace("{limit}", name) for statement in statements)
+
+
 # Entry n takes a file from version n to n + 1, by its statements. What is released is never edited: a change is a new
-# entry.
+# entry. For a new limit that is `add_limit("its column")`, and n + 1 in _FIRST_VERSIONS.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         """CREATE TABLE workers (
@@ -161,23 +228,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ),
         _never("account_stays_frozen", "accounts", "OLD.frozen <> '' AND NEW.frozen = ''", "the account is frozen"),
         _never(
-            "spent_stays_spent", "accounts", _any_limit("NEW.spent_{limit} < OLD.spent_{limit}"),
-            "what is spent stays spent",
+            "spent_stays_spent", "accounts", _any_limit(_LESS_SPENT), "what is spent stays spent",
         ),
         _never(
-            "nothing_is_held_over_the_cap", "accounts",
-            _any_limit(
-                "NEW.overdrawn_{limit} > OLD.overdrawn_{limit} AND NEW.cap_{limit} IS OLD.cap_{limit} "
-                "AND NEW.spent_{limit} <= OLD.spent_{limit}"
-            ),
+            "nothing_is_held_over_the_cap", "accounts", _any_limit(_HELD_OVER_THE_CAP),
             "a hold may not go over the cap",
         ),
         _never(
-            "held_covers_the_holds", "accounts",
-            _any_limit(
-                "NEW.held_{limit} < OLD.held_{limit} AND NEW.held_{limit} < "
-                "(SELECT coalesce(sum(held_{limit}), 0) FROM holds WHERE account = OLD.id AND state = 'held')"
-            ),
+            "held_covers_the_holds", "accounts", _any_limit(_LESS_THAN_ITS_HOLDS),
             "the calls in flight hold more than that",
         ),
     ),
@@ -190,7 +248,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 ) STRICT""",
         "CREATE INDEX tickets_in_line ON tickets (root, ticket)",
         _never(
-            "hold_fits_under_lowered_caps", "holds", " OR ".join(map(_over_a_lowered_cap, _LIMITS)),
+            "hold_fits_under_lowered_caps", "holds", " OR ".join(map(_over_a_lowered_cap, _FIRST_LIMITS)),
             "a cap was lowered, and has no room for that", "INSERT",
         ),
     ),

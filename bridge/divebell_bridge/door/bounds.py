@@ -33,7 +33,7 @@ MAX_LISTED_VARIABLES = 10_000
 MAX_VARIABLE_NAME_CHARACTERS = 200
 """A variable's name in such a list, and the name of its type; a variable with a longer name is not listed."""
 MAX_GUEST_ERROR_CHARACTERS = 20_000
-"""An error's message, and its traceback, as the guest sends it: what is longer is cut in the middle."""
+"""An error's message, and its traceback, as the guest sends it. A longer one is cut in the middle."""
 MAX_INTEGER_BITS = 4_096
 """An integer that is written in decimal digits, as in an answer: Python's time for that grows with the square of its
 length."""
@@ -42,7 +42,7 @@ assert MAX_BATCH_PROMPTS <= MAX_OPEN_CALLS, "a batch can be started without wait
 assert MAX_TOOL_RESULT_BYTES <= MAX_COLLECTED_BYTES, "a tool's result is collected as any outcome"
 
 MAX_SCHEMA_NESTING = 32
-"""Dicts and lists inside of each other in a JSON Schema that code gives for a reply, the outermost one counted."""
+"""How deep dicts and lists may nest in a JSON Schema that code gives for a reply, the outermost one counted."""
 SCHEMA_TOO_DEEP = f"a schema nests dicts and lists at most {MAX_SCHEMA_NESTING} deep"
 MAX_SCHEMA_PARTS = 1_000
 """Values and keys in such a schema, the schema itself counted."""

@@ -103,7 +103,7 @@ class Tickets:
                     self._timed[number] = ticket
                     self._changed.notify_all()
                 return
-        started.cancel()  # the cell ended meanwhile
+        started.cancel()  # the cell has ended in the meantime
 
     def _finish(self, number: int, outcome: Outcome) -> None:
         with self._changed:
@@ -181,7 +181,7 @@ class Tickets:
         _cancel(forgotten)
 
     def clear(self) -> None:
-        """The cell has ended: cancel what is open, and be ready for the next."""
+        """Cancel all open calls, and get ready for the next cell."""
         if not self._open:
             return
         with self._changed:

@@ -5,7 +5,7 @@ from typing import Any
 
 class DivebellError(Exception):
     """The root. Catch it to catch whatever Divebell raises on purpose. It can be copied and pickled with all that it
-    carries, although most of that is given by name."""
+    carries, although most of that is passed by keyword."""
 
     def __reduce__(self) -> "tuple[Any, ...]":
         return _rebuild, (type(self), self.args, self.__dict__)
@@ -71,7 +71,7 @@ class BudgetExceeded(DivebellError):
 
 
 class LedgerError(DivebellError):
-    """The ledger cannot be read or written, or what was asked of it makes no sense. No money was moved."""
+    """The ledger cannot be read or written, or the operation makes no sense. No money was moved."""
 
 
 class LedgerUnavailableError(LedgerError):

@@ -157,7 +157,7 @@ def binding_caps(chain: Chain, limit: Limit, below: Below) -> Iterator[Bound]:
 
 
 def in_use(account: Account, cap: int, limit: Limit, below: Below) -> Bound:
-    """What the calls under the account have cost and hold, in place of what it has given away."""
+    """The bound in which calls under the account count, rather than the allotments that it has given away."""
     spent, held, reserved = account.spent[limit], account.held[limit], account.reserved[limit]
     for each in below(account):
         if each.carved[limit]:

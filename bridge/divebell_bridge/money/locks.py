@@ -6,7 +6,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 IS_ADVISORY = fcntl is not None
-"""Whether a lock keeps out only those who ask for it. On Windows, nobody else can read what is locked."""
+"""Whether a lock keeps out only processes that ask for it. On Windows, no other process can read a locked file."""
 
 
 def try_lock(file: int) -> bool:

@@ -154,7 +154,7 @@ class Meter:
 
         least_output_tokens: how far the output limit may be lowered for the call to fit; by default not at all.
         other_input_tokens: the worst case of what is sent beside the texts, such as images.
-        name: tells this call from the run's others, and each attempt at it from the others; by default a number.
+        name: distinguishes this call, and this attempt at it, from all others of the run; by default a number.
         is_last: this is the call that `keep_back` kept something back for.
         surcharge_percent: how much more than the list price the model's endpoint may cost.
 

@@ -1,4 +1,4 @@
-"""Closing what dead processes left open in a ledger, and reporting what that came to.
+"""Closing what dead processes left open in a ledger, and reporting how much that was.
 
 A call in flight when its process died may have been billed, so it is posted as spent, in full (ledger.py). Opening the
 ledger does that; this reports what it did, from how the ledger is before and after. Doing it again changes nothing.

@@ -26,7 +26,7 @@ class Tally:
     refunded_calls: int = 0
     memo_calls: int = 0
     unpriced_calls: int = 0
-    """Of models whose price is not known: what they cost is not in the money."""
+    """Calls of models whose price is not known, so that `spent_picodollars` does not include them."""
 
     @property
     def amounts(self) -> Amounts:

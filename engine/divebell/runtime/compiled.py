@@ -100,7 +100,7 @@ def _from_file(engine: wasmtime.Engine, path: Path) -> wasmtime.Module | None:
         return None
     try:
         return wasmtime.Module.deserialize_file(engine, str(path))
-    except wasmtime.WasmtimeError:  # cut short, or made for other processor features: compile anew
+    except wasmtime.WasmtimeError:  # cut short, or made for other processor features: compile again
         return None
 
 

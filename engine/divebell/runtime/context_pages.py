@@ -3,7 +3,7 @@
 Two forms, both of wasm/ABI.md. A whole text or bytes lies from a page boundary on, and the guest writes its header into
 the page below. Everything else (documents, records, a part of a text) is a *value*: msgpack in which every long text is
 a reference to the shared pages: kind, offset from the first of them, length. The guest builds the value's lists, dicts
-and short texts anew, and one header of 32 bytes for each long text, whose characters stay where they are.
+and short texts itself, and one header of 32 bytes for each long text, whose characters stay where they are.
 
 Guaranteed: a guest sees of the region only [start, end), and cannot write to it. The whole pages of it are the same
 physical pages in every guest. The first and the last page, where what is shared shares them with what is not, are a

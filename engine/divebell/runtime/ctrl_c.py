@@ -38,7 +38,7 @@ class CtrlC:
 
     def restore(self) -> None:
         """From now on, raise KeyboardInterrupt, as Python does."""
-        # A bound method is made anew each time, so they are compared by ==.
+        # Each access makes a new bound method, so they are compared by ==.
         if self._is_here() and _get(signal.SIGINT) == self._note:
             _set(signal.SIGINT, signal.default_int_handler)
 

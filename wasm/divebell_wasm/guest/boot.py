@@ -48,8 +48,8 @@ PRELOADED = (
 
 
 def reseed() -> None:
-    """Start all randomness anew from the key that the host has written (c/random.c)."""
-    # What random.seed does, less its writes of what is there already: each would copy a page in every sandbox.
+    """Restart all randomness from the key that the host has written (c/random.c)."""
+    # What random.seed does, without writing values that are there already: each would copy a page in every sandbox.
     generator: Any = random._inst
     _random.Random.seed(generator, int.from_bytes(os.urandom(32), "big"))
     if generator.gauss_next is not None:
@@ -160,7 +160,7 @@ def settle() -> None:
     """Arrange the image so that a sandbox copies few of its pages. Called by c/guest.c, after all else of boot.
 
     A sandbox copies each page that it writes to, which costs it 4 KB and the first cell about 2 us. So what a cell
-    writes to is put together: its new objects by filling the heap's holes, the image's own by making them anew after
+    writes to is put together: its new objects by filling the heap's holes, the image's own by making them again after
     that, and then both by cells that leave their free memory there. Measured: an empty cell copies 48 pages, not 104.
     """
     _warm_up()
@@ -177,7 +177,7 @@ def settle() -> None:
 
 # CPython interns each code's file name, and a new string in that table costs four pages. These are there already.
 _file_names = [sys.intern(f"<cell {number}>") for number in range(1, cell.CELLS_WITH_SOURCE + 1)]
-_replaced: list[object] = []  # by _make_anew; kept, because the place of each would be a hole again
+_replaced: list[object] = []  # by _remake_written_objects; kept, because each would leave a hole in the heap
 
 
 def _remake_written_objects() -> None:

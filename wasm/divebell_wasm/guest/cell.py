@@ -233,7 +233,7 @@ def run(code: str, number: int, output_characters: int, limit: str) -> dict[str,
 
 
 def _flush_replaced() -> None:
-    """Flush the streams that a cell may have put around ours, so that what they hold back is seen, too."""
+    """Flush the streams that a cell may have put around ours, so that what they have buffered is shown, too."""
     for stream in (getattr(sys, "stdout", None), getattr(sys, "stderr", None)):
         if stream is not stdout and stream is not stderr and stream is not None:
             with contextlib.suppress(Exception):

@@ -258,7 +258,7 @@ def install() -> None:
     events.set_event_loop_policy(policy)
     for module in (asyncio, runners):
         vars(module)["run"] = run
-    # Code that makes a loop by its class, or has the default policy made anew, gets the one that works here.
+    # Code that makes a loop by its class, or makes a new default policy, gets the one that works here.
     for module in (asyncio, unix_events):
         vars(module).update(
             EventLoop=Loop, SelectorEventLoop=Loop, _UnixSelectorEventLoop=Loop, DefaultEventLoopPolicy=Policy

@@ -3,7 +3,7 @@
 What an executor is given runs as a fiber where that is possible: llm_query and its kin, tools, and functions of a cell
 that call these (twins.py). Their calls are in flight together, at most `max_workers` of them. A call of llm_query or a
 tool starts when it is submitted. Everything else starts, in the order of submission, as soon as somebody waits for a
-result, or for anything else; until then its future is pending and can be cancelled. A function that is no fiber then
+result, or for anything else; until then its future is pending and can be cancelled. A function that is not a fiber then
 runs from its beginning to its end. ProcessPoolExecutor is the same.
 """
 
@@ -77,7 +77,7 @@ class Executor(_base.Executor):
         return future
 
     def _fill(self) -> None:
-        """Start what there are workers for."""
+        """Start as many queued calls as there are free workers."""
         if self._is_filling:  # a call that failed at once: the loop below goes on with the next
             return
         self._is_filling = True
@@ -101,7 +101,7 @@ class Executor(_base.Executor):
             in_flight.run_when_waiting(functools.partial(self._run_to_end, future, function, args, kwargs))
 
     def _start_fiber(self, future: Future, coroutine_call: twins.CoroutineCall) -> None:
-        """A fiber, up to its first wait."""
+        """Start a fiber, and run it up to its first wait."""
         if not future.set_running_or_notify_cancel():
             self._skip_cancelled()
             return
@@ -113,7 +113,7 @@ class Executor(_base.Executor):
             Fiber(coroutine, functools.partial(self._settle, future), coroutine_call.context).step()
 
     def _run_to_end(self, future: Future, function: Callable[..., Any], args: Any, kwargs: Any) -> None:
-        """A function that is no fiber, to its end."""
+        """Run a function that is not a fiber to its end."""
         if not future.set_running_or_notify_cancel():
             self._skip_cancelled()
             return
@@ -126,7 +126,7 @@ class Executor(_base.Executor):
         self._settle(future, value, error)
 
     def _skip_cancelled(self) -> None:
-        """It was cancelled before it started."""
+        """Make room for the next call: this one was cancelled before it started."""
         self._active -= 1
         self._fill()
 

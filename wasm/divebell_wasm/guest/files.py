@@ -68,7 +68,7 @@ def _chmod(path: Any, mode: int, *, dir_fd: int | None = None, follow_symlinks: 
 
 
 def install() -> None:
-    """Put these in their places.
+    """Replace the originals by the functions above.
 
     WASI has no permissions, so CPython's os has no chmod; but shutil and tarfile do not go without.
     """

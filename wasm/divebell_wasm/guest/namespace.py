@@ -63,7 +63,7 @@ def FINAL_VAR(name: object) -> str:
 
 
 def _final_value(value: object) -> str:
-    """FINAL_VAR(x), where x is no text in the code: what it holds is the answer, be it `Paris`, or names a variable."""
+    """FINAL_VAR(x), where x is not a literal in the code: what x holds is the answer, or names the variable that is."""
     if type(value) is str and value in own_names():
         value = bindings[value]
     return _give(value)
@@ -113,7 +113,7 @@ FUNCTIONS: tuple[Callable[..., Any], ...] = (FINAL, FINAL_VAR, SUBMIT, SHOW_VARS
 
 _meanings: dict[str, object] = {function.__name__: function for function in (*queries.FUNCTIONS, *FUNCTIONS)}
 _meanings |= {**ERRORS, "history": []}
-# What is bound, and put back after each cell. `context` is the host's to bind; `answer` stays what a cell made of it.
+# What is bound, and put back after each cell. The host binds `context`; `answer` stays what a cell made of it.
 CONTRACT: dict[str, object] = {
     entry.name: _meanings[entry.same_as or entry.name]
     for entry in contract.CONTRACT

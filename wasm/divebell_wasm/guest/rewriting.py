@@ -111,7 +111,7 @@ def _make_awaitable(node: ast.AST) -> None:
 
 
 def _bound_names(node: ast.AsyncFunctionDef) -> frozenset[str]:
-    """Names that the function makes itself, parameters and functions inside of it included."""
+    """Names that the function binds itself, including its parameters and the functions inside it."""
     names: set[Any] = set()
     for part in ast.walk(node):
         if isinstance(part, ast.Name) and not isinstance(part.ctx, ast.Load):
@@ -124,7 +124,7 @@ def _bound_names(node: ast.AsyncFunctionDef) -> frozenset[str]:
 
 
 def _shared_names(node: ast.AsyncFunctionDef) -> frozenset[str]:
-    """Names that it shares with others: global and nonlocal ones."""
+    """Names that the function declares as global or nonlocal."""
     return frozenset(
         name for part in ast.walk(node) if isinstance(part, (ast.Global, ast.Nonlocal)) for name in part.names
     )

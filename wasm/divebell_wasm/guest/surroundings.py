@@ -123,7 +123,7 @@ def _cell_of(kind: type) -> str | None:
 
 
 def _imitate(function: Any, original: Any) -> Any:
-    """The function, with the name and words of what it stands for."""
+    """The function, with the name, docstring and signature of the original."""
     for name in ("__module__", "__name__", "__qualname__", "__doc__"):
         setattr(function, name, getattr(original, name))
     with contextlib.suppress(ValueError):  # some of those in C have none
@@ -132,7 +132,7 @@ def _imitate(function: Any, original: Any) -> Any:
 
 
 def install() -> None:
-    """Put all this in the place of what it stands for."""
+    """Replace the originals by the stand-ins above."""
     vars(sys).update(stdin=stdin, __stdin__=stdin, breakpointhook=_breakpoint, __breakpointhook__=_breakpoint)
     vars(builtins).update(help=_help, exit=sys.exit, quit=sys.exit, input=_imitate(_input, _original_input))
     sys.path[:] = [""]  # a module that a cell writes into a file can be imported

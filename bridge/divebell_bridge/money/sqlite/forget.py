@@ -26,7 +26,8 @@ _END_OF_PIECE = (
 
 
 def forget_piece(db: sqlite3.Connection) -> bool:
-    """Forget some of what is too old. Returns whether there may be more. sqlite3.Error where the file is busy."""
+    """Delete some of the entries that are too old. Returns whether there may be more. sqlite3.Error where the file is
+    busy."""
     before = text_of_time(datetime.now(UTC) - timedelta(days=KEPT_DAYS))
     if not any(_end_of_piece(db, *each, before) for each in (("holds", "ended"), ("accounts", "closed"))):
         db.execute("DELETE FROM workers WHERE ended < ?", (before,))

@@ -168,7 +168,7 @@ class SQLiteLedger(Ledger):
             return int(open_calls)
 
     def _forget(self, pieces: int) -> None:
-        """Forget some of what is too old. If the file is busy, that can wait."""
+        """Delete some of the entries that are too old. If the file is busy, that can wait."""
         with suppress(sqlite3.Error, LedgerError):
             while pieces > 0 and time.monotonic() >= self._forgets_from:
                 pieces -= 1

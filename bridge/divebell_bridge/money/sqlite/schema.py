@@ -1,8 +1,8 @@
 """The SQLite ledger's tables, and the way from each version of them to the next.
 
 The constraints are the last line: even a defect in the rules above, or another program that writes to the file, cannot
-make an account hold and spend more than its cap (but for what a provider overdrew, which is counted on its own), end a
-hold twice, take back what is spent, or begin a hold under a cap that was lowered and has no room for it (escrow.py,
+make an account hold and spend more than its cap (except for what a provider overdrew, which is counted on its own), end
+a hold twice, take back what is spent, or begin a hold under a cap that was lowered and has no room for it (escrow.py,
 "The brake").
 
 Amounts are whole numbers. SQLite's integers end at 2**63, which in pico-dollars is 9.2 million dollars. Each limit has
@@ -63,7 +63,7 @@ def _caps_hold() -> str:
 
 
 def _never(name: str, table: str, when: str, why: str, event: str = "UPDATE") -> str:
-    """What no CHECK can say: what a row may not become, given what it was."""
+    """A trigger for a rule that no CHECK can state: which changes of a row are refused."""
     return f"CREATE TRIGGER {name} BEFORE {event} ON {table} WHEN {when} BEGIN SELECT RAISE (ABORT, '{why}'); END"
 
 
@@ -255,4 +255,4 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 )  # fmt: skip
 
 VERSION = len(MIGRATIONS)
-APPLICATION_ID = 0x44425231  # "DBR1": tells a ledger from other SQLite files
+APPLICATION_ID = 0x44425231  # "DBR1": distinguishes a ledger from other SQLite files

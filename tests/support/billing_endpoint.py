@@ -101,4 +101,4 @@ WAYS: dict[str, Way] = {
     "402 in the middle": lambda usage: error(402, "Insufficient credits: completion cut at 300 tokens"),
     "422 without a reason": lambda usage: Reply(status=422, body={"detail": "Unprocessable"}),
 }
-"""Ways to refuse a call that was generated and billed. The usage, where it is told, is what was billed."""
+"""Ways to refuse a call that was generated and billed. The usage, where it is reported, is what was billed."""

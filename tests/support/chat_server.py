@@ -63,7 +63,7 @@ Policy = Callable[[dict[str, Any]], "str | Reply"]
 
 @dataclass(frozen=True)
 class Received:
-    """One request as it came."""
+    """One request as it was received."""
 
     path: str
     headers: Mapping[str, str]

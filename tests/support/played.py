@@ -49,7 +49,7 @@ def replying(output_tokens: int = 1, *, seconds: float = 0.002) -> Play:
 
 
 def failing(*errors: ModelError) -> Play:
-    """Fails so often, and then replies."""
+    """Raises the errors one after another, and then replies."""
     left = list(errors)
 
     async def play(request: ModelRequest) -> Completion:

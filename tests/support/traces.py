@@ -110,7 +110,7 @@ def facts(model: str, seconds: float, tokens_in: int, tokens_out: int, picodolla
 
 
 def lively(calls: int, turns: int = 4) -> Iterator[Event]:
-    """A run of some turns, with children, failures and about so many calls."""
+    """A run of some turns, with children, failures and about `calls` calls."""
     maker = EventMaker()
     yield maker.event(
         "run", "0", 0, query="Which contracts end before 2027, and what does leaving each of them early cost?",

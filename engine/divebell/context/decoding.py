@@ -7,7 +7,7 @@ mistakes French for Czech: for such files, name the encoding.
 
 Guaranteed: text is never refused for bytes that cannot be decoded. They become U+FFFD, and a note counts them. Binary
 data, which is not text in any encoding, is refused. The data is read piece by piece, once to find its encoding and once
-to decode it, so that a long text needs no memory beside the one form in which it is kept.
+to decode it, so that a long text needs no memory but that of the one form in which it is kept.
 """
 
 import codecs
@@ -116,7 +116,7 @@ def decode(data: bytes, name: str, encoding: str | None = None) -> tuple[str, tu
 
 
 def join(pieces: Iterable[str]) -> str:
-    """The text that the pieces make. It and a tenth of it are in memory: "".join would hold all pieces beside the text.
+    """Join the pieces. At most a tenth of the text is in memory twice, where "".join would hold all of it twice.
 
     CPython lets a str grow in place where nobody else holds it. It may have to move it, so it grows by a tenth or more.
     """

@@ -70,7 +70,7 @@ class Completion:
     endpoint's filter did."""
     tool_calls: tuple[Mapping[str, Any], ...] = ()
     """What the model called instead of writing, as the endpoint sent it: plain data, bounded. Divebell offers models no
-    tools of the endpoint's and runs none of these: they are there to be read."""
+    tools of the endpoint and runs none of these calls: they are only read."""
 
     @property
     def is_cut(self) -> bool:
@@ -123,7 +123,7 @@ class Model(Protocol):
 
     A model may have more, none of which is demanded (models/traits.py):
     - `secrets: Sequence[str]`, its keys: they are kept out of every reply, error, log, journal and trace.
-    - `identity: str`, what tells it from other models of its name.
+    - `identity: str`, which distinguishes it from other models of its name.
     - `surcharge_percent: int`, how much more than the list price its endpoint may cost.
     - `image_tokens(image) -> int`, at most how many input tokens an image is billed as.
     """

@@ -1,4 +1,4 @@
-"""Digests: how a journal, and the memo of sub-calls, tell one request from another."""
+"""Digests, by which a journal and the memo of sub-calls recognise a request."""
 
 import json
 from hashlib import sha256

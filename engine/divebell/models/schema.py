@@ -2,7 +2,7 @@
 endpoint would take it in strict mode.
 
 Strict mode makes the endpoint decode by the schema, but it refuses schemas with keywords outside of its subset. So a
-schema that is not surely inside of that subset is sent without `strict`: it then guides the model without binding it.
+schema that may be outside that subset is sent without `strict`: it then guides the model without binding it.
 Source: https://developers.openai.com/api/docs/guides/structured-outputs, "Supported schemas".
 """
 

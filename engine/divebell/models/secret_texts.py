@@ -1,7 +1,7 @@
 """Keeping keys out of texts: what an endpoint or an adapter says may repeat the key that it was called with.
 
 Guaranteed: what `clean` returns holds no known secret, neither as it is, nor percent-encoded, in JSON's escapes, in
-hexadecimal digits, or in base64 (alone or inside of something longer), nor a beginning or an end of one of
+hexadecimal digits, or in base64 (by itself or inside something longer), nor a beginning or an end of one of
 SEED_CHARACTERS or more, which is what masked and truncated keys show, nor any other piece of that length (of a secret
 over 384 characters, of a 32nd of it); and where a key is masked in the middle, neither of its ends from
 MASKED_CHARACTERS on. Not guaranteed: other encodings, and shorter pieces. Linear in the text.
@@ -31,7 +31,11 @@ MAX_MASKED_CHARACTERS = 64
 _MASK = re.compile(r"[*•·█]{2,}|…+|\.{3,}")
 MAX_BLOCKS = 64  # of a secret, for each of which a text is searched
 SECRET = "[secret]"  # noqa: S105
-_STABLE_FROM = (0, 2, 3)  # of base64, behind so many bytes of something else: the first character that is the secret's
+_STABLE_FROM = (
+    0,
+    2,
+    3,
+)  # in base64, after 0, 1 or 2 bytes of something else: the first character that depends on the secret only
 
 
 class SecretTexts:

@@ -39,7 +39,7 @@ class HasSurcharge(Protocol):
 
     @property
     def surcharge_percent(self) -> int:
-        """How much more, in percent. Rates of the application's own are taken as they are."""
+        """How much more, in percent. Rates that the application sets are used unchanged."""
         ...
 
 

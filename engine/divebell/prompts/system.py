@@ -163,7 +163,7 @@ def _render_preview(preview: str | None) -> str:
 
 
 def _remove_gaps(text: str) -> str:
-    """The text without the empty lines that unused parts leave: inside of a list none, elsewhere one at most."""
+    """The text without the empty lines that unused parts leave: inside a list none, elsewhere one at most."""
     kept_lines: list[str] = []
     lines = text.split("\n")
     for number, line in enumerate(lines):

@@ -18,7 +18,7 @@ def render(name: str, **values: object) -> str:
 
 @cache
 def prompts_digest() -> str:
-    """A hash of this folder's texts, which tells them from those of another version."""
+    """A hash of this folder's texts, which distinguishes them from those of another version."""
     folder = resources.files("divebell.prompts")
     texts = sorted((file.name, file.read_bytes()) for file in folder.iterdir() if file.name.endswith(".md"))
     return sha256(repr(texts).encode()).hexdigest()[:32]

@@ -58,7 +58,7 @@ class TurnMessages:
         return render("no_variable", reason=reason)
 
     def bad_expression(self, source: str, error: str) -> str:
-        """FINAL had Python in it that failed, and that is surely no text."""
+        """FINAL had Python in it that failed, and that cannot be meant as text."""
         return render("bad_expression", source=_flatten_and_clip(source), error=_flatten_and_clip(error))
 
     def bad_answer(self, errors: Sequence[str], repairs_left: int) -> str:

@@ -71,7 +71,7 @@ class FinalCall:
 def last_final(prose: str, scan: Scan, *, is_cut: bool = False) -> FinalCall | None:
     """The last answer in a text whose code blocks have been taken out (each replaced by an empty line).
 
-    is_cut: the text's end is missing, so that an answer that is not closed, or not surely, does not count.
+    is_cut: the text's end is missing, so that an answer that is not certainly closed does not count.
     """
     final: FinalCall | None = None
     position = 0

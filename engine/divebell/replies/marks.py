@@ -16,7 +16,7 @@ _OTHER_SIDE = (
     r"<start_of_turn>user\b|<[|\uff5c](?:user|observation|tool[_\u2581]outputs[_\u2581]begin)[|\uff5c]>|<tool_response>|"
     r"<function_results>|\[INST\]|\[TOOL_RESULTS\]"
 )
-"""Where a model goes on with what others say to it."""
+"""Where a model continues with what others would say to it."""
 _CODE_TAGS = (
     r"execute(?:_i?python)?|i?python3?|py|repl|run(?:_python|_code)?|exec|tool_code|(?:code_)?interpreter|python_code|"
     r"code_execution|jupyter"

@@ -1,8 +1,8 @@
 """A reply in pieces: its prose, and the blocks of code in it, in order; thoughts are left out.
 
-One walk through the text from its beginning. On each line the first of these is taken, and the walk goes on after it,
+One walk through the text from its beginning. On each line the first of these is taken, and the walk continues after it,
 as at the beginning of a line: an answer that begins on it (with whole blocks in it, it is the answer's text), a fenced
-block, a mark of a thought, of a tool's call or of code (marks.py). So a mark of one kind inside of another is text.
+block, a mark of a thought, of a tool's call or of code (marks.py). So a mark of one kind inside another is text.
 """
 
 import re

@@ -105,7 +105,7 @@ class _Reading:
         self._finals: list[tuple[int, Final]] = []
 
     def _is_whole(self, block: Block) -> bool:
-        """Whether the block is all there: in a cut reply, it must be closed, and not by a fence inside of its code."""
+        """Whether the block is all there: in a cut reply, it must be closed, and not by a fence inside its code."""
         if not self._is_cut:
             return True
         is_last = block is self._all_blocks[-1]

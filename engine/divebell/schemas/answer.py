@@ -88,7 +88,7 @@ class AnswerSchema:
             raise AnswerError(_describe_errors(error)) from None
         except RecursionError:
             raise AnswerError(("the answer is nested too deep",)) from None
-        except Exception as error:  # a validator of the application's that did not expect such a value
+        except Exception as error:  # a validator of the application that did not expect such a value
             raise AnswerError((printable(f"{type(error).__name__}: {error}"[:300]),)) from None
         return result
 

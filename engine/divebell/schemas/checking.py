@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
 MAX_STEPS = 1_000_000
-"""Parts of the value times parts of the schema; 200 characters count as a part. The dearest schema found, alternatives
-within alternatives, takes 4 microseconds a step."""
+"""Parts of the value times parts of the schema; 200 characters count as a part. The most expensive schema found,
+alternatives within alternatives, takes 4 microseconds a step."""
 MAX_READ_ERRORS = 50
 MAX_LISTED = 12
 

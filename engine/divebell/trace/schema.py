@@ -9,7 +9,7 @@ Everything that a model, a guest or a context wrote is a *body*. Guaranteed, by 
 full: bodies are written as they are, up to MAX_BODY_CHARACTERS. One that was cut is {"text", "missing"}.
 redacted: a body is {"length", "hmac"}: a keyed hash, under a random key that is stored nowhere. Equal bodies in one
     file can be recognised as equal, and a guessed body cannot be confirmed. Lengths, times and costs are kept, and they
-    reveal something, too.
+    reveal something as well.
 off: bodies are left out.
 
 Anything that is not known to be a fact counts as a body, so that a new field is never written by accident. No event

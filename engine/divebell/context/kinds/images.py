@@ -1,4 +1,4 @@
-"""Images: bytes with a media type, as a dict that goes to a model as it is."""
+"""Images: bytes with a media type, as a dict that code can pass on to a model unchanged."""
 
 from pathlib import Path
 from typing import ClassVar

@@ -51,7 +51,7 @@ class PathKind(ContextKind):
 
 
 class FileFormat(PathKind):
-    """Files of one format, which their names tell. With `as_text` they are read as texts instead."""
+    """Files of one format, recognised by their names. With `as_text` they are read as texts instead."""
 
     suffixes: ClassVar[frozenset[str]]
     """How the names end, in lower case, each with its dot."""

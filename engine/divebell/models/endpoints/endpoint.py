@@ -24,7 +24,7 @@ class Endpoint:
     bills_refusals: bool = False
     """Whether the endpoint may bill requests that it refuses as bad: see refunds.py."""
     hides_reasoning: bool = False
-    """Whether the endpoint counts reasoning in the total alone: see usage.py."""
+    """Whether the endpoint counts reasoning only in the total: see usage.py."""
     surcharge_percent: int = 0
     """How much more than the list price the endpoint may cost."""
 

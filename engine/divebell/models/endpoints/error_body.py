@@ -14,7 +14,7 @@ from divebell.models.endpoints.signs_of_run import says_that_it_ran
 
 MAX_LAYERS = 8
 MAX_CODE_CHARACTERS = 100
-MAX_NESTED_CHARACTERS = 65_536  # of JSON inside of a text
+MAX_NESTED_CHARACTERS = 65_536  # of JSON inside a text
 _CODE_KEYS = ("code", "type", "status", "error_code", "reason")
 _INNER_KEYS = ("error", "detail", "innererror", "inner_error", "errors")
 _SENTENCE_KEYS = ("message", "detail", "msg", "error", "error_message")

@@ -9,7 +9,7 @@ from divebell.models.endpoints.endpoint import Endpoint
 OFFICIAL_URL = "https://api.openai.com/v1"
 OFFICIAL_HOST = "api.openai.com"  # and its regional subdomains
 AZURE_DOMAIN = ".azure.com"  # bills bad requests: see refunds.py
-GOOGLE_DOMAIN = ".googleapis.com"  # counts reasoning in the total alone: see usage.py
+GOOGLE_DOMAIN = ".googleapis.com"  # counts reasoning only in the total: see usage.py
 REGIONAL_SURCHARGE_PERCENT = 10
 """What endpoints that keep to a region may cost more than the list price: OpenAI's regional hosts
 (https://developers.openai.com/api/docs/pricing, "regional processing"), data zones of Azure, and Claude at regional

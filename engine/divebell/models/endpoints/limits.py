@@ -27,7 +27,7 @@ def _number(name: str) -> str:
 
 _LIMIT, _ASKED, _INPUT, _SENT = (_number(name) for name in ("limit", "asked", "input", "output"))
 
-# Refusals of the output limit alone.
+# Refusals of only the output limit.
 _OUTPUT = [
     rf"supports at most {_LIMIT} (?:completion|output) tokens",
     rf"{_ASKED} ?> ?{_LIMIT},? which is the maximum allowed number of output tokens",
@@ -70,7 +70,7 @@ _CONTEXT = [
     rf"request too large for .{{0,200}}?tokens per min(?:ute)?[^:]{{0,20}}: limit:? {_LIMIT}, requested:? {_ASKED}",
     rf"input length {_ASKED} exceeds the maximum length {_LIMIT}",
 ]
-# Windows that are the input's alone, because the output has a limit of its own.
+# Windows for the input only, because the output has a limit of its own.
 _INPUT_ALONE = (
     "maximum number of tokens allowed",
     "model only supports up to",

@@ -1,6 +1,6 @@
-"""Which refusals surely came before the model ran, so that the call cost nothing. A closed list; everything else may
-have been billed, and costs its hold; and so does what is on the list, where anything else in the refusal says that the
-model ran (signs_of_run.py). Pure.
+"""Which refusals certainly came before the model ran, so that the call cost nothing. A closed list: everything else
+may have been billed, and costs its hold. So does a refusal on the list, where anything else in it says that the model
+ran (signs_of_run.py). Pure.
 
 Why so strict: endpoints answer 400 after the model has generated, too, and bill for it.
 - OpenAI: "Could not finish the message because max_tokens or model output limit was reached" (a reasoning model used

@@ -54,7 +54,7 @@ class OpenAIModel(ABC):
 
     api: ClassVar["Api"]
     own_fields: ClassVar[frozenset[str]]
-    """Fields that `extra_body` may not set in this API, beside those that it may not set in either."""
+    """Fields that `extra_body` may not set in this API, in addition to those that it may not set in either API."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class OpenAIModel(ABC):
 
     @property
     def identity(self) -> str:
-        """What tells it from others of its name: its API, its endpoint, and `extra_body`."""
+        """What distinguishes it from others of its name: its API, its endpoint, and `extra_body`."""
         more = json.dumps(self._extra_body, sort_keys=True, default=repr)
         return f"{self._name} {type(self).__name__} {self._base_url} {more}"
 
@@ -127,7 +127,7 @@ class OpenAIModel(ABC):
         """
         progress = Progress()
         try:
-            with anyio.fail_after(request.timeout_seconds):  # the client's own timeouts start anew with each byte
+            with anyio.fail_after(request.timeout_seconds):  # the client's own timeouts start again with each byte
                 deadline = time.monotonic() + request.timeout_seconds
                 async with self._limit or nullcontext():
                     progress.phase = "connecting"

@@ -1,8 +1,8 @@
 """Changes to a request for an endpoint that refuses a field, a value or a role of it.
 
-An endpoint that refuses one surely did nothing with the request (refunds.py), so asking again costs no more. Each
-change is tried once, and what helped is remembered for the endpoint and the model as long as the process lives: a new
-adapter for the same two begins with it. Only what Divebell sends of its own accord is changed, not `extra_body`. What
+An endpoint that refuses one has certainly done nothing with the request (refunds.py), so asking again costs no more.
+Each change is tried once, and what helped is remembered for the endpoint and the model as long as the process lives: a
+new adapter for the same two begins with it. Only what Divebell itself adds is changed, not `extra_body`. What
 the hold depends on stays: the output limit is sent under one name or the other, and the reply's tier is checked.
 """
 
@@ -65,7 +65,7 @@ def _format(fields: Fields) -> dict[str, Any]:
 
 
 def _remove_schema(fields: Fields) -> None:
-    """The schema is in the prompt, too (run/subcalls.py); and the reply is checked, whoever wrote it."""
+    """Send no schema: it is in the prompt as well (run/subcalls.py), and every reply is checked."""
     text = {name: value for name, value in fields.pop("text", {}).items() if name != "format"}
     fields.pop("response_format", None)
     if text:

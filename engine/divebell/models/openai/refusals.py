@@ -1,5 +1,6 @@
 """What an endpoint's refusal means: one sentence that says what to do, whether the call cost anything, and the limit
-that was exceeded. refunds.py says which refusals surely cost nothing; where a refusal reports usage, that is charged.
+that was exceeded. refunds.py says which refusals certainly cost nothing; where a refusal reports usage, that is
+charged.
 """
 
 import time

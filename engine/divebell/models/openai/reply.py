@@ -19,7 +19,7 @@ from divebell.text import replace_surrogates
 from divebell.usage import Usage
 
 MAX_JSON_PARTS = 1_000_000
-UNCOUNTED_BYTES = 1 << 20  # a body that is no longer cannot hold enough parts to matter
+UNCOUNTED_BYTES = 1 << 20  # a body up to this length cannot hold enough parts to matter
 _CALL_ITEMS = frozenset({"function_call", "custom_tool_call", "code_interpreter_call", "mcp_call", "tool_use"})
 
 

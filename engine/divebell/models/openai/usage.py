@@ -14,8 +14,8 @@ output. Other shapes:
 - No usage, but counts of the server's own: Groq's `x_groq`, llama.cpp's `tokens_evaluated`, Ollama's
   `prompt_eval_count`.
 - What the call cost: OpenRouter (https://openrouter.ai/docs/guides/guides/usage-accounting), Perplexity
-  (https://docs.perplexity.ai/getting-started/pricing), xAI (`cost_in_usd_ticks`). It has what tokens do not tell, such
-  as fees for searches.
+  (https://docs.perplexity.ai/getting-started/pricing), xAI (`cost_in_usd_ticks`). It includes what tokens do not show,
+  such as fees for searches.
 """
 
 import math
@@ -31,7 +31,7 @@ from divebell_bridge.money.charges import MAX_REPORTED_TOKENS
 TIER = "default"
 STANDARD_TIERS = frozenset({TIER, "standard", "on_demand", ""})
 MAX_TIER_CHARACTERS = 40
-MAX_COST_DOLLARS = 10_000  # likewise
+MAX_COST_DOLLARS = 10_000  # a larger cost is not believed either
 _PICODOLLARS = 10**12
 _PICODOLLARS_PER_TICK = 100  # xAI's unit: a ten-thousand-millionth of a dollar
 

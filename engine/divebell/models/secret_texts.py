@@ -31,11 +31,8 @@ MAX_MASKED_CHARACTERS = 64
 _MASK = re.compile(r"[*•·█]{2,}|…+|\.{3,}")
 MAX_BLOCKS = 64  # of a secret, for each of which a text is searched
 SECRET = "[secret]"  # noqa: S105
-_STABLE_FROM = (
-    0,
-    2,
-    3,
-)  # in base64, after 0, 1 or 2 bytes of something else: the first character that depends on the secret only
+# In base64, after 0, 1 or 2 bytes of something else: the first character that depends only on the secret.
+_STABLE_FROM = (0, 2, 3)
 
 
 class SecretTexts:

@@ -30,7 +30,7 @@ from divebell_bridge.door.requests import (
     Query,
     ToolCall,
 )  # fmt: skip
-from divebell_bridge.door.tickets import Started
+from divebell_bridge.door.tickets import StartedCall
 from tests.support.names import name_value
 
 ERRORS: list[BaseException] = [
@@ -61,9 +61,9 @@ class FakeHost:
     def child(self, children: list[ChildQuery]) -> Any:
         return self._did("child", children)
 
-    def start(self, call: Call, done: Callable[[Outcome], None]) -> Started:
+    def start(self, call: Call, done: Callable[[Outcome], None]) -> StartedCall:
         done(self._did("start", call))
-        return Started(lambda: None)
+        return StartedCall(lambda: None)
 
     def check_answer(self, value: object) -> Any:
         return self._did("check_answer", value)

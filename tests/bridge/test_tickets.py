@@ -10,7 +10,7 @@ from divebell_bridge.door import tickets, wire
 from divebell_bridge.door.bounds import MAX_OPEN_CALLS
 from divebell_bridge.door.reading import RefusedError
 from divebell_bridge.door.requests import Call, Outcome, Query
-from divebell_bridge.door.tickets import Started, Tickets
+from divebell_bridge.door.tickets import StartedCall, Tickets
 
 
 class Counter:
@@ -21,10 +21,10 @@ class Counter:
         self.cancelled: list[str] = []
         self.seconds = seconds
 
-    def start(self, call: Call, done: Callable[[Outcome], None]) -> Started:
+    def start(self, call: Call, done: Callable[[Outcome], None]) -> StartedCall:
         assert isinstance(call, Query)
         self.done[call.prompt] = done
-        return Started(lambda: self.cancelled.append(call.prompt), self.seconds)
+        return StartedCall(lambda: self.cancelled.append(call.prompt), self.seconds)
 
     def finish(self, prompt: str, text: str = "reply") -> None:
         self.done[prompt]({"text": text})
@@ -174,7 +174,7 @@ def test_a_call_over_its_time_is_answered_for_and_cancelled() -> None:
 
 
 def test_a_service_that_refuses_to_start_gives_an_outcome() -> None:
-    def start(_call: Call, _done: Callable[[Outcome], None]) -> Started:
+    def start(_call: Call, _done: Callable[[Outcome], None]) -> StartedCall:
         raise RefusedError(wire.UNAVAILABLE, "no model here")
 
     table = Tickets(start)
@@ -183,7 +183,7 @@ def test_a_service_that_refuses_to_start_gives_an_outcome() -> None:
 
 
 def test_a_service_that_fails_to_start_gives_an_outcome_and_no_hang() -> None:
-    def start(_call: Call, _done: Callable[[Outcome], None]) -> Started:
+    def start(_call: Call, _done: Callable[[Outcome], None]) -> StartedCall:
         raise ValueError("secret")
 
     table = Tickets(start)

@@ -8,7 +8,7 @@ import pytest
 from divebell import NotPlainDataError, Sandbox
 from divebell.sandbox.host import CallableHost
 from divebell_bridge.door.contract import FUNCTIONS
-from divebell_bridge.door.door import Started
+from divebell_bridge.door.door import StartedCall
 from divebell_bridge.door.requests import Call, ChildQuery, ContextItem, ContextReference, Outcome
 from tests.support.cells import error_kind, value_of
 from tests.support.meeting import Meeting
@@ -27,11 +27,11 @@ class Family(CallableHost):
         self.seen += children
         return [{"text": f"{child.prompt}: {type(child.context).__name__}"} for child in children]
 
-    def start(self, call: Call, done: Callable[[Outcome], None]) -> Started:
+    def start(self, call: Call, done: Callable[[Outcome], None]) -> StartedCall:
         if not isinstance(call, ChildQuery):
             return super().start(call, done)
         done(self.child([call])[0])
-        return Started(lambda: None)
+        return StartedCall(lambda: None)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

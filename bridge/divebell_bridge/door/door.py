@@ -16,9 +16,9 @@ from divebell_bridge.door import reading, wire
 from divebell_bridge.door.bounds import CELL_TOOL_CALLS, MAX_ANSWER_BYTES
 from divebell_bridge.door.reading import RefusedError
 from divebell_bridge.door.requests import Call, ChildQuery, Outcome, Query
-from divebell_bridge.door.tickets import Started, Tickets
+from divebell_bridge.door.tickets import StartedCall, Tickets
 
-__all__ = ["Door", "DoorClock", "Host", "Outcome", "RefusedError", "Started"]
+__all__ = ["Door", "DoorClock", "Host", "Outcome", "RefusedError", "StartedCall"]
 
 
 class Host(Protocol):
@@ -39,7 +39,7 @@ class Host(Protocol):
         """Run the children, at the same time, and wait for all of them; their outcomes in order."""
         ...
 
-    def start(self, call: Call, done: Callable[[Outcome], None]) -> Started:
+    def start(self, call: Call, done: Callable[[Outcome], None]) -> StartedCall:
         """Start a call, or a tool's, and return; `done` receives its outcome later, from any thread, also after it was
         cancelled. Calls of one cell may wait for each other's places, but not for this thread."""
         ...
@@ -78,7 +78,7 @@ class Door:
         self._tool_calls = tool_calls
         self._tool_calls_left = tool_calls
         self._tickets = Tickets(host.start)
-        self.charge: Callable[[float], None] | None = None
+        self.charge_seconds: Callable[[float], None] | None = None
         """Receives the seconds that reading requests and writing answers took: the guest pays for them with its
         time."""
         self.interrupted: BaseException | None = None
@@ -111,8 +111,8 @@ class Door:
             self.interrupted = interruption
             return wire.failure(wire.UNAVAILABLE, "the run was interrupted")
         finally:
-            if self.charge is not None:
-                self.charge(time.perf_counter() - began - at_work_seconds)
+            if self.charge_seconds is not None:
+                self.charge_seconds(time.perf_counter() - began - at_work_seconds)
 
     def carry_out(self, op: str, request: dict[str, Any], packed: bytes) -> object:
         """Do one operation of the table, and return its result as plain data. `packed` is the request as it was

@@ -26,7 +26,7 @@ _TIMEOUT = "TimeoutError"
 
 
 @dataclass(frozen=True)
-class Started:
+class StartedCall:
     """A call that is running. `cancel` gives it up, from any thread, and may be called more than once; after `seconds`,
     if any, the door answers in its place."""
 
@@ -39,7 +39,7 @@ class _Ticket:
 
     def __init__(self, request_bytes: int) -> None:
         self.request_bytes = request_bytes
-        self.started: Started | None = None
+        self.started: StartedCall | None = None
         self.deadline: float | None = None
         self.outcome: Outcome | None = None
         self.outcome_bytes = 0
@@ -49,7 +49,7 @@ class Tickets:
     """The open calls of one cell. `start` is Host.start: it starts a call, and reports its outcome later, from any
     thread."""
 
-    def __init__(self, start: Callable[[Call, Callable[[Outcome], None]], Started]) -> None:
+    def __init__(self, start: Callable[[Call, Callable[[Outcome], None]], StartedCall]) -> None:
         self._start = start
         self._changed = threading.Condition()
         self._open: dict[int, _Ticket] = {}

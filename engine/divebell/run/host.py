@@ -20,7 +20,7 @@ from divebell.sandbox.clock import Clock
 from divebell.sandbox.tool_runner import ToolRunner
 from divebell.sandbox.tools import Tools
 from divebell_bridge.door import wire
-from divebell_bridge.door.door import Door, Started
+from divebell_bridge.door.door import Door, StartedCall
 from divebell_bridge.door.requests import Call, ChildQuery, Image, Outcome, Query, ToolCall
 from divebell_bridge.door.tickets import outcome_of_timeout
 from divebell_bridge.money.errors import BudgetExceeded
@@ -112,18 +112,18 @@ class RunHost:
     def _answer_all(self, calls: list[Query | ChildQuery]) -> list[Outcome]:
         return self.tasks.run_all([functools.partial(self._answer, call, self._calls.number(call)) for call in calls])
 
-    def start(self, call: Call, done: Callable[[Outcome], None]) -> Started:
+    def start(self, call: Call, done: Callable[[Outcome], None]) -> StartedCall:
         if isinstance(call, ToolCall):
             self._tool_calls += 1
             return self._start_tool(call, self._tool_calls, done)
         number = self._calls.number(call)
         name = f"{'child' if isinstance(call, ChildQuery) else 'call'} {number}"
         if self.journal.was_given_up(self.path, name):
-            return Started(lambda: None)
+            return StartedCall(lambda: None)
         cancel = self.tasks.submit(functools.partial(self._answer, call, number), done)
-        return Started(functools.partial(self._give_up, name, cancel))
+        return StartedCall(functools.partial(self._give_up, name, cancel))
 
-    def _start_tool(self, call: ToolCall, number: int, done: Callable[[Outcome], None]) -> Started:
+    def _start_tool(self, call: ToolCall, number: int, done: Callable[[Outcome], None]) -> StartedCall:
         """Start a tool, unless its outcome is recorded."""
         tool_call = _ToolCall(self, call, number, done, self._tools.tools, self._report)
         outcome = self.journal.find_tool_outcome(self.path, number)
@@ -132,9 +132,9 @@ class RunHost:
             outcome = outcome_of_timeout(self._tools.seconds)
         if outcome is not None:
             tool_call.pass_on(outcome)
-            return Started(lambda: None)
+            return StartedCall(lambda: None)
         started = self._tools.start(call, tool_call.finish)
-        return Started(functools.partial(self._give_up, name, started.cancel), started.seconds)
+        return StartedCall(functools.partial(self._give_up, name, started.cancel), started.seconds)
 
     def _give_up(self, name: str, cancel: Callable[[], None]) -> None:
         """The guest gives a call up: write that down, on the loop, and cancel the call."""

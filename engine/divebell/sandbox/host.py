@@ -12,7 +12,7 @@ from divebell.sandbox.tool_runner import ToolRunner
 from divebell.sandbox.tools import Tools
 from divebell.sandbox.workers import MAX_ASYNC_CALLS, LoopThread
 from divebell_bridge.door import wire
-from divebell_bridge.door.door import Door, Host, RefusedError, Started
+from divebell_bridge.door.door import Door, Host, RefusedError, StartedCall
 from divebell_bridge.door.requests import Call, ChildQuery, Outcome, Query, ToolCall
 from divebell_bridge.money.amounts import Limit
 
@@ -59,7 +59,7 @@ class CallableHost:
     def child(self, children: list[ChildQuery]) -> list[Outcome]:
         raise _no_children()
 
-    def start(self, call: Call, done: Callable[[Outcome], None]) -> Started:
+    def start(self, call: Call, done: Callable[[Outcome], None]) -> StartedCall:
         if isinstance(call, ToolCall):
             return self._tools.start(call, done)
         if isinstance(call, ChildQuery):

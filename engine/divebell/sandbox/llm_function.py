@@ -12,7 +12,7 @@ from divebell.sandbox.tool_runner import MAX_THREADS
 from divebell.sandbox.workers import MAX_ASYNC_CALLS, LoopThread, Workers
 from divebell.schemas.values import parse_json
 from divebell_bridge.door import wire
-from divebell_bridge.door.door import Started
+from divebell_bridge.door.door import StartedCall
 from divebell_bridge.door.requests import Outcome, Query
 
 
@@ -39,11 +39,11 @@ class LLMFunction:
             calls = [pool.submit(copy_context().run, self._answer, query) for query in queries]
             return [call.result() for call in calls]
 
-    def start(self, query: Query, done: Callable[[Outcome], None]) -> Started:
+    def start(self, query: Query, done: Callable[[Outcome], None]) -> StartedCall:
         """Start answering one; `done` receives the outcome later, from another thread."""
         if self._is_async:
-            return Started(self._loop.submit(lambda: self._answer_async(query), done))
-        return Started(self._workers.start(lambda: done(self._answer_on_worker(query))))
+            return StartedCall(self._loop.submit(lambda: self._answer_async(query), done))
+        return StartedCall(self._workers.start(lambda: done(self._answer_on_worker(query))))
 
     def _call(self, query: Query) -> Any:
         arguments, keywords = self._parameters.arguments_for(query)

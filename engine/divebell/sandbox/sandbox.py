@@ -353,7 +353,7 @@ class Sandbox:
     def _opened_door(self) -> Iterator[None]:
         """Open the door for the guest. The time that it waits there is charged to its cell."""
         cell_time = self._guest.time
-        self._door.charge = cell_time.spend
+        self._door.charge_seconds = cell_time.spend
         self._clock.cell_time = cell_time
         token = _inside.set(_inside.get() | {id(self)})
         self._door.begin_cell()

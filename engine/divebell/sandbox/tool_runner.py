@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from divebell.sandbox.tools import Tools
 from divebell.sandbox.workers import Workers
-from divebell_bridge.door.door import Started
+from divebell_bridge.door.door import StartedCall
 from divebell_bridge.door.requests import Outcome, ToolCall
 
 MAX_THREADS = 16  # that run plain tools at once, and as many that run a plain `llm` function
@@ -39,11 +39,11 @@ class ToolRunner:
         """A copy with other tools. Calls in progress are not affected."""
         return replace(self, tools=tools)
 
-    def start(self, call: ToolCall, done: Callable[[Outcome], None]) -> Started:
+    def start(self, call: ToolCall, done: Callable[[Outcome], None]) -> StartedCall:
         """Start the call; `done` receives its outcome later, from another thread."""
         tools = self.tools
         if tools.is_async(call):
             cancel = self.tasks.submit(lambda: tools.acall(call), done)
         else:
             cancel = self.workers.start(lambda: done(tools.call(call)))
-        return Started(cancel, self.seconds)
+        return StartedCall(cancel, self.seconds)

@@ -1,6 +1,6 @@
 """Divebell: a secure, embeddable engine for Recursive Language Models.
 
-`RLM` answers questions about contexts of any size; `Sandbox` is its sealed Python alone. README.md shows both.
+`RLM` answers questions about contexts of any size; `Sandbox` is the sealed Python by itself. README.md shows both.
 """
 
 from typing import TYPE_CHECKING, NoReturn

@@ -1,7 +1,7 @@
-"""An application's own words about a run, such as {"customer": "acme", "request": "b7f2"}: short, few, and never
-interpreted.
+"""Metadata: an application's own labels of a run, such as {"customer": "acme", "request": "b7f2"}; short, few, and
+never interpreted.
 
-They are in the run's events, its trace, its journal and its Result, so that an application can find its runs again.
+They appear in the run's events, its trace, its journal and its Result, so that an application can find its runs again.
 They are not sent to any model or provider.
 """
 
@@ -36,7 +36,7 @@ def check_metadata(metadata: object) -> None:
 
 
 def merge_metadata(of_rlm: Mapping[str, str] | None, of_run: Mapping[str, str] | None) -> dict[str, str]:
-    """What holds for one run: the RLM's, and over it the run's own. ConfigurationError as check_metadata."""
+    """The metadata of one run: the RLM's, updated with the run's own. Raises ConfigurationError as check_metadata."""
     check_metadata(of_run)
     merged = {**(of_rlm or {}), **(of_run or {})}
     check_metadata(merged)

@@ -1,4 +1,4 @@
-"""What stopped a run before its model gave an answer by itself."""
+"""`Stop`: the limit that ended a run's turns before its model answered by itself."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,8 @@ class Stop:
     limit: an argument of `Budget` ("dollars", "seconds", ...), "iterations", "repairs" (answers that did not fit the
         schema), "repeats" (the same reply again and again, with neither code nor an answer), or "window" (the model's,
         which the history outgrew).
-    cap, spent, held: in the limit's unit (Decimal for dollars), as they were then; None if that makes no sense.
+    cap, spent, held: in the limit's unit (Decimal for dollars), as they were at that moment; None if the limit has no
+        such amount.
     path: whose limit it was: the run's, a child's ("... child 0.2"), a tenant's or that of one of its days.
     """
 
@@ -24,5 +25,5 @@ class Stop:
 
     @classmethod
     def of(cls, refusal: BudgetExceeded) -> "Stop":
-        """What a refusal says."""
+        """The limit that a refusal names."""
         return cls(limit=refusal.limit, cap=refusal.cap, spent=refusal.spent, held=refusal.held, path=refusal.account)

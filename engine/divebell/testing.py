@@ -1,5 +1,5 @@
-"""What applications need to test code that uses Divebell: a model that plays a script, and runs that are repeated from
-their journals."""
+"""Helpers for testing code that uses Divebell: a model that plays a script, and the replay of runs from their
+journals."""
 
 from divebell.models.scripted import Policy, ScriptedModel, count_tokens
 from divebell.replay import replay

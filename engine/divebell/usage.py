@@ -12,10 +12,10 @@ class Usage:
     cached_input_tokens: int = 0
     """The part of `input_tokens` that the provider read from its prefix cache."""
     cache_write_tokens: int = 0
-    """The part of `input_tokens` that the provider wrote to its prefix cache, where it reports that: some charge more
-    for it. No token is in both parts."""
+    """The part of `input_tokens` that the provider wrote to its prefix cache, if it reports that: some charge more for
+    it. No token is in both parts."""
     service_tier: str = ""
-    """The endpoint's tier, where it is not the standard one: a rate may know its price (Rate.tier_percents)."""
+    """The endpoint's tier, if it is not the standard one: a rate may have its price (Rate.tier_percents)."""
     reported_picodollars: int = 0
-    """What the endpoint itself says that the call cost, in 10^-12 dollars. It counts where it is more than the rate's
+    """What the endpoint itself says that the call cost, in 10^-12 dollars. It counts if it is more than the rate's
     price of the tokens."""

@@ -56,7 +56,7 @@ class LLMFunction:
             return _outcome_of_error(error)
 
     def _answer_on_worker(self, query: Query) -> Outcome:
-        """On a thread of ours, where nobody else would see an interruption."""
+        """Answer on a worker thread, where nothing else would see an interruption."""
         try:
             return self._answer(query)
         except BaseException as error:
@@ -87,15 +87,17 @@ class _Parameters:
             parameters = list(inspect.signature(llm).parameters.values())
         except (TypeError, ValueError):
             parameters = []
-        named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        parameter_names = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
         positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        self._model_by_name = "model" in named
-        second = positional[1] if len(positional) >= 2 and not self._model_by_name else None
+        self._model_by_name = "model" in parameter_names
+        second_parameter = positional[1] if len(positional) >= 2 and not self._model_by_name else None
         self._model_second = (
-            second is not None and second.default is second.empty and second.name not in ("images", "schema")
+            second_parameter is not None
+            and second_parameter.default is second_parameter.empty
+            and second_parameter.name not in ("images", "schema")
         )
-        self._images = "images" in named
-        self._schema = "schema" in named
+        self._images = "images" in parameter_names
+        self._schema = "schema" in parameter_names
 
     def arguments_for(self, query: Query) -> tuple[list[Any], dict[str, Any]]:
         keywords: dict[str, Any] = {}
@@ -111,7 +113,7 @@ class _Parameters:
 
 
 def _run_async(function: Callable[..., Coroutine[Any, Any, list[Outcome]]], *arguments: Any) -> list[Outcome]:
-    """Run to the end in an event loop of its own; where a loop is running on this thread, on another thread."""
+    """Run the function in an event loop of its own; on another thread, if a loop is running on this one."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -121,9 +123,10 @@ def _run_async(function: Callable[..., Coroutine[Any, Any, list[Outcome]]], *arg
 
 
 def _outcome_of_reply(query: Query, text: object) -> Outcome:
-    """The text; with a schema its value, of which only the type is checked. A run checks the whole JSON Schema."""
+    """The outcome of a reply: its text; or, with a schema, its value, of which only the type is checked. (A run checks
+    the whole JSON Schema.)"""
     if query.schema is not None:
-        return {"value": _parse(text, query.schema) if isinstance(text, str) else _check_plain(text)}
+        return {"value": _parse_reply(text, query.schema) if isinstance(text, str) else _check_plain(text)}
     if not isinstance(text, str):
         raise TypeError(f"the llm function returned {type(text).__name__}, not str")
     return {"text": text}
@@ -135,13 +138,13 @@ _JSON_TYPES: dict[object, tuple[type, ...]] = {
 }  # fmt: skip
 
 
-def _parse(text: str, schema: dict[str, object]) -> object:
+def _parse_reply(text: str, schema: dict[str, object]) -> object:
     try:
         value = parse_json(text)
     except AnswerError:
         raise TypeError(f"the reply is not the JSON that the schema asks for: {text[:200]!r}") from None
-    wanted = _JSON_TYPES.get(schema.get("type")) if isinstance(schema.get("type"), str) else None
-    if wanted is not None and (not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted)):
+    types = _JSON_TYPES.get(schema.get("type")) if isinstance(schema.get("type"), str) else None
+    if types is not None and (not isinstance(value, types) or (isinstance(value, bool) and bool not in types)):
         raise TypeError(f"the reply is JSON, but not of the type {schema['type']}: {text[:200]!r}")
     return _check_plain(value)
 
@@ -152,7 +155,7 @@ def _check_plain(value: object) -> object:
 
 
 def _outcome_of_error(error: Exception) -> Outcome:
-    """By name and message only: a host object never crosses."""
+    """The outcome of an error: its name and message only, because a host object never crosses the door."""
     name = type(error).__name__
     if isinstance(error, IncompleteReply):
         return {"kind": wire.INCOMPLETE_REPLY, "message": str(error)[:2000], "partial": error.text}

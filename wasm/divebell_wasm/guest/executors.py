@@ -24,7 +24,7 @@ DEFAULT_WORKERS = 32
 
 
 class Future(_base.Future[Any]):
-    """As CPython's, but waiting for it runs what is pending (tickets.py)."""
+    """As CPython's, but to wait for it is to bring things on."""
 
     def result(self, timeout: float | None = None) -> Any:
         pump_until(self.done, timeout)

@@ -21,7 +21,7 @@ class _Bytes(io.BufferedIOBase):
             return view.nbytes
 
     def close(self) -> None:
-        """Nothing: a wrapper closes this when the wrapper is collected, and later output must still be shown."""
+        """A wrapper around it closes it when the wrapper goes; what comes after is still to be seen."""
 
     def end(self) -> None:
         """Write what is left of a character that was never completed."""

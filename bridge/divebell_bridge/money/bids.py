@@ -57,13 +57,13 @@ def affordable_reserve(rate: Rate, plans: Sequence[tuple[int, int]], free: Caps)
     money and no tokens are kept back, because an amount that is too small for any call is better left to the others.
     """
     fractions = [RESERVE_FRACTION] * len(plans) + [LAST_RESERVE_FRACTION]
-    kept = Amounts()
+    reserve = Amounts()
     for (input_tokens, output_tokens), fraction in zip([*plans, *plans[-1:]], fractions, strict=False):
         needed = CallBid(rate, input_tokens, output_tokens, output_tokens).amounts(output_tokens)
         if all(_is_within(needed, free, limit, fraction) for limit in Limit if limit is not Limit.CALLS):
-            kept = Amounts(*(0 if free[limit] is None else needed[limit] for limit in Limit))
+            reserve = Amounts(*(0 if free[limit] is None else needed[limit] for limit in Limit))
             break
-    return kept._replace(calls=1 if free.calls is not None and free.calls > 1 else 0)
+    return reserve._replace(calls=1 if free.calls is not None and free.calls > 1 else 0)
 
 
 def _is_within(needed: Amounts, free: Caps, limit: Limit, fraction: int) -> bool:

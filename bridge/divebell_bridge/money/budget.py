@@ -36,9 +36,9 @@ class Budget:
                 f'a Budget needs the names of its limits, as Budget(dollars="0.30") or Budget(calls=20), not '
                 f"Budget({quote(values[0])})"
             )
-        known = [field.name for field in fields(cls)]
-        if unknown := [name for name in limits if name not in known]:
-            raise ConfigurationError(f"a Budget has no limit {quote(unknown[0])}: it has {', '.join(known)}")
+        field_names = [field.name for field in fields(cls)]
+        if unknown := [name for name in limits if name not in field_names]:
+            raise ConfigurationError(f"a Budget has no limit {quote(unknown[0])}: it has {', '.join(field_names)}")
         return super().__new__(cls)
 
     def __repr__(self) -> str:

@@ -32,8 +32,8 @@ class TenantAccount:
 
     def __repr__(self) -> str:
         caps = {"budget": self.per_run, "per_day": self.per_day, "total": self.total}
-        shown = "".join(f", {name}={cap!r}" for name, cap in caps.items() if cap is not None)
-        return f"<Tenant {self.name!r}{shown}>"
+        caps_text = "".join(f", {name}={cap!r}" for name, cap in caps.items() if cap is not None)
+        return f"<Tenant {self.name!r}{caps_text}>"
 
     def write_caps(self) -> None:
         """Write the caps into the ledger, once: they stay there until others are written, by whichever process."""

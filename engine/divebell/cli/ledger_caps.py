@@ -20,8 +20,8 @@ def change_caps(store: LedgerStore, tenant: str, *, total: str | None, per_day: 
         if stop:
             total_caps = STOPPED
         elif total is not None:
-            kept = Caps() if in_all is None or in_all.caps == STOPPED else in_all.caps
-            total_caps = kept._replace(picodollars=new_total)
+            other_caps = Caps() if in_all is None or in_all.caps == STOPPED else in_all.caps
+            total_caps = other_caps._replace(picodollars=new_total)
         if per_day is not None:
             day_caps = (Caps() if each_day is None else each_day.caps)._replace(picodollars=new_day)
         retry_while_busy(lambda: ledger.tenant(tenant, total=total_caps, per_day=day_caps))

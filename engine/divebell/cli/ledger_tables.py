@@ -145,8 +145,8 @@ def _print_totals(page: Page, totals: Totals) -> None:
         f"{_count(totals.closed_runs, 'closed run')}; {_processes(totals.alive)} at work"
     )
     page.line(f"spent in all: {_describe_amounts(totals.spent)}")
-    kept = f"; {amount(totals.reserved.picodollars)} kept back for last calls" if any(totals.reserved) else ""
-    page.line(f"{_count(totals.open_calls, 'open hold')}: {amount(totals.held.picodollars)} for calls{kept}")
+    reserve_text = f"; {amount(totals.reserved.picodollars)} kept back for last calls" if any(totals.reserved) else ""
+    page.line(f"{_count(totals.open_calls, 'open hold')}: {amount(totals.held.picodollars)} for calls{reserve_text}")
     if totals.died:
         page.line(
             f"{_processes(totals.died)} died holding {amount(totals.died_held.picodollars)} "

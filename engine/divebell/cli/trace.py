@@ -80,8 +80,8 @@ def _add_children(tree: Tree, span: Span, *, full: bool) -> None:
     ending = "error" if span.data.get("status") == "failed" else "answer"
     answer = body_text(span.data.get(ending)) if span.kind == "run" else None
     if answer is not None:
-        shown = f"\n{clip_middle(replace_controls(answer), FULL_CHARACTERS)}" if full else f" {one_line(answer)}"
-        tree.add(Text.assemble((ending, "bold red" if ending == "error" else "bold green"), shown))
+        answer_text = f"\n{clip_middle(replace_controls(answer), FULL_CHARACTERS)}" if full else f" {one_line(answer)}"
+        tree.add(Text.assemble((ending, "bold red" if ending == "error" else "bold green"), answer_text))
 
 
 def _add_bodies(tree: Tree, span: Span, *, full: bool) -> None:
@@ -98,8 +98,8 @@ def _add_bodies(tree: Tree, span: Span, *, full: bool) -> None:
         if code:
             lines = clip_middle(replace_controls(code).strip("\n"), CODE_CHARACTERS).split("\n")
             more = len(lines) - MAX_CODE_LINES
-            shown = [clip_code_line(line) for line in lines[:MAX_CODE_LINES]]
-            tree.add(Text("\n".join([*shown, *([f"… and {more:,} more"] if more > 0 else [])]), style="dim"))
+            shown_lines = [clip_code_line(line) for line in lines[:MAX_CODE_LINES]]
+            tree.add(Text("\n".join([*shown_lines, *([f"… and {more:,} more"] if more > 0 else [])]), style="dim"))
 
 
 def clip_code_line(line: str) -> str:

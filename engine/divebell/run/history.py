@@ -137,8 +137,9 @@ class History:
     def compact_to(self, limit_tokens: int, refused_tokens: int | None = None) -> None:
         """Leave out the oldest turns, because an endpoint refused the messages: whatever was estimated, they are over
         the limit. refused_tokens: how many they are, if the endpoint said so."""
-        known = min(refused_tokens or 0, sum(self._bytes))
-        self._observed_messages, self._observed_tokens = len(self._sent), max(known, self.tokens, limit_tokens + 1)
+        reported_tokens = min(refused_tokens or 0, sum(self._bytes))
+        self._observed_tokens = max(reported_tokens, self.tokens, limit_tokens + 1)  # from the observed messages so far
+        self._observed_messages = len(self._sent)
         self.compact_if_needed(limit_tokens)
 
     def compact_if_needed(self, limit_tokens: int) -> bool:
@@ -153,14 +154,14 @@ class History:
             return False
         rate = self._tokens_per_byte()
         room = limit_tokens * KEPT_FRACTION / rate - self._opening_bytes(len(starts))
-        kept = 1
-        while kept < min(len(starts) - 1, MAX_KEPT_TURNS) and sum(self._bytes[starts[-kept - 1] :]) <= room:
-            kept += 1
-        turns = self._sent[starts[-kept] :]
-        if kept == 1:
+        kept_turns = 1
+        while kept_turns < min(len(starts) - 1, MAX_KEPT_TURNS) and sum(self._bytes[starts[-kept_turns - 1] :]) <= room:
+            kept_turns += 1
+        turns = self._sent[starts[-kept_turns] :]
+        if kept_turns == 1:
             room = max(limit_tokens / rate - self._opening_bytes(len(starts)), LEAST_TURN_TOKENS / 2)
             turns = _cut_to(turns, int(room))
-        self._left_out += len(starts) - kept
+        self._left_out += len(starts) - kept_turns
         has_question = self._question is None or any(message is self._question for message in turns)
         self._sent = [*self._noted(self._full[: self._opening] if has_question else self.instructions), *turns]
         self._bytes = [_most_tokens(message) for message in self._sent]

@@ -85,11 +85,11 @@ def find_invented_output(reply: str, cells: Sequence[Cell], final: Final, *, ear
     if not claims:
         return None
     printed = "\n".join([*earlier, *(cell.output for cell in cells)])
-    seen = _Text(printed)
-    if seen.supports(answer):
+    printed_text = _Text(printed)
+    if printed_text.supports(answer):
         return None
     for claim in claims:
-        if not seen.supports(claim) and _rests_on(answer, claim):
+        if not printed_text.supports(claim) and _rests_on(answer, claim):
             return claim
     return None
 

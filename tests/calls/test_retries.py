@@ -112,6 +112,7 @@ def test_a_pause_of_nothing_or_less_is_none(asked: float) -> None:
     anyio.run(main)
 
 
+@pytest.mark.slow
 def test_a_pause_that_an_endpoint_asks_for_holds_for_all_calls_of_its_model_and_no_others() -> None:
     pause = 1.0
 

@@ -150,6 +150,7 @@ def test_a_last_call_that_fails_is_told_as_the_limit_that_it_was_for() -> None:
     assert isinstance(raised.value.__cause__, ModelError)
 
 
+@pytest.mark.slow
 def test_a_run_lands_before_its_seconds_are_over_although_a_cell_is_waiting() -> None:
     root = ScriptedModel("root", root_policy("best = 17\nwhile True: llm_query('x')", "FINAL(landed in time)"))
     sub = ScriptedModel("sub", lambda request: "y", delay_seconds=0.01)

@@ -292,6 +292,7 @@ def test_another_tenants_runs_and_runs_without_caps_do_not_wait(engine: Engine) 
     assert rlm(tenant, gate, Budget()).run("context", "question").answer == "done"
 
 
+@pytest.mark.slow
 def test_processes_wait_for_each_other_and_for_what_the_dead_held(tmp_path: Path) -> None:
     """One that is alive gives its money back, one that died has what it held posted as spent."""
     path, gate = tmp_path / "ledger.db", Gate(is_open=True)

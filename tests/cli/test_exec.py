@@ -66,6 +66,7 @@ def test_a_syntax_error() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("code", ["while True: pass", "import time\ntime.sleep(6000)"])
+@pytest.mark.slow
 def test_a_timeout(code: str) -> None:
     done = execute(code, "--seconds", "0.5")
     assert (done.status, done.stdout) == (1, "")

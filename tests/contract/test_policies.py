@@ -66,6 +66,7 @@ CLUMSY = {
 
 
 @pytest.mark.parametrize("name", CLUMSY)
+@pytest.mark.slow
 def test_a_clumsy_model_gets_there(name: str) -> None:
     result, root = run(*CLUMSY[name])
     assert (result.answer, result.status) == ("17", "answered")

@@ -115,6 +115,7 @@ def test_whatever_describes_a_hostile_object_survives_it(attack: Attack, threat:
     Threat("extension_type", "import msgpack; x = msgpack.ExtType(5, b'x')"),
     Threat("timestamp", "import msgpack; x = msgpack.Timestamp(1)"),
 )  # fmt: skip
+@pytest.mark.slow
 def test_fetching_a_hostile_variable_gives_plain_data_or_an_error_and_the_sandbox_lives(
     threat: Threat, short_limits: Limits
 ) -> None:

@@ -69,6 +69,7 @@ def test_a_cell_that_changes_the_interpreter_spoils_at_most_itself(attack: Attac
     Threat("encoder_loops", "import divebell_guest.wire as w\ndef f(*a):\n    while True: pass\nw.encode = f"),
     Threat("builtins_cleared", "import builtins; builtins.__dict__.clear()"),
 )  # fmt: skip
+@pytest.mark.slow
 def test_a_garbled_answer_costs_the_cell_that_garbled_it(attack: Attack, threat: Threat) -> None:
     attack(threat.code, *LOST)
 

@@ -66,6 +66,7 @@ def silent() -> Iterator[int]:
         yield listening.getsockname()[1]
 
 
+@pytest.mark.slow
 def test_a_tls_handshake_that_never_ends_gives_the_money_back(silent: int) -> None:
     row = Misbehaviour(name="", answer=Reply(), charge=GIVEN_BACK, timeout_seconds=SHORT_SECONDS)
     outcome = outcome_of(OpenAIChatModel("m", base_url=f"https://127.0.0.1:{silent}/v1"), row)
@@ -74,6 +75,7 @@ def test_a_tls_handshake_that_never_ends_gives_the_money_back(silent: int) -> No
     assert "the connection timed out" in str(outcome)
 
 
+@pytest.mark.slow
 def test_silence_after_the_request_was_sent_does_not(silent: int) -> None:
     row = Misbehaviour(name="", answer=Reply(), charge=WHOLE_HOLD, timeout_seconds=SHORT_SECONDS)
     outcome = outcome_of(OpenAIChatModel("m", base_url=f"http://127.0.0.1:{silent}/v1"), row)

@@ -124,6 +124,7 @@ def test_the_body_is_cut_off(server: ChatServer, status: int) -> None:
     assert type(failure(model_at(server))) is ModelUnavailableError
 
 
+@pytest.mark.slow
 def test_a_timeout(server: ChatServer) -> None:
     server.policy = lambda _asked: Reply(text="late", delay_seconds=600)
     told = failure(model_at(server), request(seconds=3))

@@ -3,6 +3,8 @@
 import hashlib
 from collections.abc import Callable
 
+import pytest
+
 from divebell.runtime.in_process import InProcessRuntime
 
 
@@ -11,6 +13,7 @@ def digest(runtime: InProcessRuntime, *, is_reproducible: bool) -> str:
     return hashlib.sha256(region.read(0, region.length)).hexdigest()
 
 
+@pytest.mark.slow
 def test_the_image_of_seeded_guests_is_the_same_in_each_process(alone: Callable[..., str]) -> None:
     script = """
 from divebell.runtime.in_process import InProcessRuntime

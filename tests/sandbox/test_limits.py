@@ -62,6 +62,7 @@ def test_a_slow_cell_is_interrupted_and_its_state_survives() -> None:
         assert box["n"] > 0
 
 
+@pytest.mark.slow
 def test_the_clock_starts_anew_with_each_cell() -> None:
     with Sandbox(limits=Limits(cell_seconds=0.6, grace_seconds=0.3)) as box:
         for _ in range(4):

@@ -33,6 +33,7 @@ def test_two_hundred_sandboxes_alive_at_once_each_keep_their_state() -> None:
             box.close()
 
 
+@pytest.mark.slow
 def test_an_idle_sandbox_holds_no_thread() -> None:
     boxes = [Sandbox() for _ in range(20)]
     for box in boxes:

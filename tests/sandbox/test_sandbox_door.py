@@ -129,6 +129,7 @@ def test_wrong_arguments_are_type_errors_in_the_cell(call: str) -> None:
         assert error_kind(box.run(call)) == "TypeError"
 
 
+@pytest.mark.slow
 def test_waiting_at_the_door_does_not_count_as_computing(short_limits: Limits) -> None:
     def llm(prompt: str) -> str:
         time.sleep(1.2)

@@ -102,6 +102,7 @@ def test_async_tools_run_at_once_on_one_loop() -> None:
         assert box.run(code).value == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_tool_over_its_time_is_an_error_and_the_cells_clock_stands_still() -> None:
     release = threading.Event()
 

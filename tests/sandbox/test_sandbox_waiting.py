@@ -41,6 +41,7 @@ def test_cancel_ends_a_cell_that_waits_and_restores_its_state(code: str) -> None
         assert box.run("await allm_query('next')").value == "next"
 
 
+@pytest.mark.slow
 def test_waiting_for_submitted_calls_does_not_count_as_computing() -> None:
     def llm(prompt: str) -> str:
         time.sleep(1.2)
